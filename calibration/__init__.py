@@ -1,0 +1,1 @@
+"""INT8: ranges, smoothing, quantize/dequantize nodes and the error report."""

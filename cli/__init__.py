@@ -1,0 +1,1 @@
+"""The `uhd` command: one file per subcommand, no logic of its own."""

@@ -1,0 +1,1 @@
+"""An engine: named numpy arrays in, named numpy arrays out."""

@@ -1,0 +1,38 @@
+"""What every engine is: named numpy arrays in, named numpy arrays out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.generic[Any]]
+
+
+class Engine(Protocol):
+    """A compiled graph held open on a device; close it, or use it with `with`."""
+
+    @property
+    def provider(self) -> str:
+        """What the graph really runs on, asked of the backend after it was opened."""
+        ...
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the graph once; raises `EngineError` on a wrong name, shape or dtype."""
+        ...
+
+    def close(self) -> None:
+        """Release the device's memory; a closed engine raises `EngineError` when run."""
+        ...
+
+    def __enter__(self) -> Engine: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...

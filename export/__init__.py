@@ -1,0 +1,1 @@
+"""From a checkpoint to a bundle: graphs and GGUF. The only runtime part that needs torch."""

@@ -1,0 +1,1 @@
+"""The on-device path: image -> slices -> patches -> embeddings -> prompt -> text."""

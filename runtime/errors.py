@@ -1,0 +1,58 @@
+"""One family of errors: everything raised on purpose derives from `UhdError`."""
+
+from __future__ import annotations
+
+from uhd_edge.engines.errors import (
+    EngineError,
+    EngineUnavailableError,
+    MissingExtraError,
+    UhdError,
+)
+
+
+class ImageError(UhdError):
+    """An image that is missing, empty, truncated, unreadable or over a stated limit."""
+
+
+class BundleError(UhdError):
+    """A bundle that is missing, half written, changed, or of another format version."""
+
+
+class PromptError(UhdError):
+    """A question or conversation that cannot be turned into a prompt."""
+
+
+class ContextError(PromptError):
+    """A prompt that does not fit into the model's context."""
+
+
+class ModelError(UhdError):
+    """A language model that cannot be loaded, does not fit the bundle, or failed."""
+
+
+class CheckpointError(UhdError):
+    """A checkpoint that is missing, incomplete, or of an unsupported architecture."""
+
+
+class ExportError(UhdError):
+    """An export that could not be finished; nothing is left behind."""
+
+
+class OutputError(UhdError):
+    """A folder that cannot be written to: read-only, full, or already in use."""
+
+
+__all__ = [
+    "BundleError",
+    "CheckpointError",
+    "ContextError",
+    "EngineError",
+    "EngineUnavailableError",
+    "ExportError",
+    "ImageError",
+    "MissingExtraError",
+    "ModelError",
+    "OutputError",
+    "PromptError",
+    "UhdError",
+]

@@ -1,0 +1,1 @@
+"""The built-in model: its world, its recipe and its checkpoint."""
