@@ -1,0 +1,56 @@
+# `make ask` sets up what asking needs (no torch) and asks the built-in model about a picture.
+# `make test` sets up the rest and runs every check. Neither installs anything twice.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# Versions to keep to, e.g. `make test CONSTRAINTS=.ci/constraints.txt` as CI does.
+CONSTRAINTS ?=
+PINNED := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
+
+# Image handling is ours, so llama.cpp is built without its own.
+export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF
+
+PACKAGES := calibration cli engines export runtime tiny
+PICTURE := examples/bench.png
+QUESTION := What is the code on the red circle?
+
+.PHONY: ask test lint types clean
+
+ask: $(VENV)/.ask
+	@echo '$$ uhd ask $(PICTURE) "$(QUESTION)"'
+	@$(BIN)/uhd ask $(PICTURE) "$(QUESTION)"
+
+test: lint types
+	$(BIN)/pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# The folders are subpackages of uhd_edge by name only; mypy wants to see that on disk.
+types: $(VENV)/.test
+	@mkdir -p $(VENV)/source/uhd_edge
+	@for package in $(PACKAGES); do ln -sfn "$(CURDIR)/$$package" $(VENV)/source/uhd_edge/$$package; done
+	MYPYPATH=$(VENV)/source $(BIN)/mypy $(addprefix -p uhd_edge.,$(PACKAGES))
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.ask: pyproject.toml | $(BIN)/python
+	@echo "Installing into $(VENV). Building llama.cpp takes 4 to 10 minutes the first time; pip keeps the result."
+	$(PIP) $(PINNED) --editable .
+	@touch $@
+
+# torch first and by version: its CPU build is enough, and the newest brings gigabytes of CUDA.
+$(VENV)/.test: pyproject.toml $(CONSTRAINTS) | $(VENV)/.ask
+	@echo "Installing torch, onnx and the checkers into $(VENV), about 1.5 GB."
+	$(PIP) $(PINNED) torch==2.13.0
+	$(PIP) $(PINNED) --editable ".[dev]"
+	$(BIN)/python -m uhd_edge.export.converter
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info

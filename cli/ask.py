@@ -1,0 +1,136 @@
+"""`uhd ask`: a question about one or several images."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from uhd_edge.runtime.assistant import Answer, Assistant
+
+STANDARD_INPUT = "-"
+
+
+class GpuLayers(click.ParamType):
+    """A number of layers, or `all`."""
+
+    name = "N|all"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """`all` becomes -1, as llama.cpp counts."""
+        if value == "all":
+            return -1
+        try:
+            layers = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor `all`", param, ctx)
+        if layers < -1:
+            self.fail(f"{layers} is negative", param, ctx)
+        return layers
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.argument("question")
+@click.option("--bundle", metavar="DIR", help="Bundle made by `uhd export`; without it the built-in uhd-tiny.")
+@click.option("--mode", type=click.Choice(["16x", "4x"]), help="Compression of the vision tokens.")
+@click.option("--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices an image is cut into.")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "onnxruntime", "tensorrt", "tensorrt-rtx"]),
+    default="auto",
+    show_default=True,
+    help="What runs the vision graphs.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "fp16", "int8"]),
+    default="auto",
+    show_default=True,
+    help="Precision of the vision graphs.",
+)
+@click.option("--max-tokens", type=click.IntRange(min=1), default=256, show_default=True, help="Longest answer.")
+@click.option("--temperature", type=float, default=0.0, show_default=True, help="0 always takes the likeliest token.")
+@click.option("--top-k", type=int, default=0, show_default=True, help="Sample among the K likeliest; 0 is off.")
+@click.option("--top-p", type=float, default=1.0, show_default=True, help="Sample among the likeliest P of the mass.")
+@click.option("--min-p", type=float, default=0.0, show_default=True, help="Least probability relative to the best.")
+@click.option("--repetition-penalty", type=float, default=1.0, show_default=True, help="Over 1 avoids repeating.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed for sampling.")
+@click.option("--context", type=click.IntRange(min=1), default=4096, show_default=True, help="Context in tokens.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads; the usable cores without it.")
+@click.option("--gpu-layers", type=GpuLayers(), default=0, show_default=True, help="LLM layers to put on a GPU.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with usage, views and timings.")
+def ask(
+    images: tuple[str, ...],
+    question: str,
+    *,
+    bundle: str | None,
+    mode: str | None,
+    max_slices: int | None,
+    engine: str,
+    precision: str,
+    max_tokens: int,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    min_p: float,
+    repetition_penalty: float,
+    seed: int,
+    context: int,
+    threads: int | None,
+    gpu_layers: int,
+    as_json: bool,
+) -> None:
+    """Ask QUESTION about one or several images; `-` reads an image from standard input."""
+    from uhd_edge.runtime.assistant import Assistant
+    from uhd_edge.runtime.bundle import Bundle
+
+    request: dict[str, Any] = {
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "repetition_penalty": repetition_penalty,
+        "seed": seed,
+    }
+    with Assistant(
+        Bundle.open(bundle),
+        mode=mode,  # type: ignore[arg-type]  # click has checked the choices
+        max_slices=max_slices,
+        engine=engine,  # type: ignore[arg-type]
+        precision=precision,  # type: ignore[arg-type]
+        context=context,
+        threads=threads,
+        gpu_layers=gpu_layers,
+    ) as assistant:
+        inputs = [_image_input(image) for image in images]
+        if as_json:
+            click.echo(json.dumps(_as_object(assistant.ask(inputs, question, **request)), ensure_ascii=False))
+        else:
+            _print_pieces(assistant, inputs, question, request)
+
+
+def _image_input(image: str) -> str | bytes:
+    return sys.stdin.buffer.read() if image == STANDARD_INPUT else image
+
+
+def _print_pieces(assistant: Assistant, images: list[str | bytes], question: str, request: dict[str, Any]) -> None:
+    for piece in assistant.stream(images, question, **request):
+        click.echo(piece, nl=False)
+        sys.stdout.flush()
+    click.echo()
+
+
+def _as_object(answer: Answer) -> dict[str, Any]:
+    return {
+        "answer": answer.text,
+        "finish_reason": answer.finish_reason,
+        "usage": asdict(answer.usage),
+        "views": [asdict(view) for view in answer.views],
+        "timings_ms": {stage: round(milliseconds, 3) for stage, milliseconds in answer.timings.items()},
+    }

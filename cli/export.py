@@ -1,0 +1,3 @@
+"""`uhd export`: a checkpoint into a bundle."""
+
+from __future__ import annotations

@@ -1,0 +1,79 @@
+"""The `uhd` command group and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+
+from uhd_edge.cli.ask import ask
+from uhd_edge.cli.doctor import doctor
+from uhd_edge.cli.export import export
+from uhd_edge.cli.inspect import inspect
+from uhd_edge.engines.errors import UhdError
+
+ANSWERED = 0
+OUR_ERROR = 1
+INTERRUPTED = 130
+
+
+@dataclass
+class Invocation:
+    """What the options that every command shares have set."""
+
+    debug: bool = False
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="uhd-edge", prog_name="uhd")
+@click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
+@click.pass_obj
+def uhd(invocation: Invocation, *, debug: bool) -> None:
+    """Answer questions about images on this device."""
+    invocation.debug = debug
+
+
+for command in (ask, export, inspect, doctor):
+    uhd.add_command(command)
+
+
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Run `uhd` and leave the process with its exit code.
+
+    0 answered, 1 an error of ours in one line on stderr, 2 wrong usage, 130 interrupted.
+    """
+    sys.exit(exit_code(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def exit_code(arguments: list[str]) -> int:
+    """Run `uhd` with `arguments`; the exit code instead of an exception, whatever happens."""
+    invocation = Invocation()
+    try:
+        code = uhd.main(arguments, prog_name="uhd", standalone_mode=False, obj=invocation)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("uhd: interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`) has gone; stdout must not be flushed again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OUR_ERROR
+    except Exception as error:
+        if invocation.debug:
+            raise
+        click.echo(f"uhd: {one_line(error)}", err=True)
+        return OUR_ERROR
+    return code if isinstance(code, int) else ANSWERED
+
+
+def one_line(error: Exception) -> str:
+    """An error in one line; one that was not raised on purpose is named as such."""
+    message = " ".join(str(error).split())
+    if isinstance(error, UhdError):
+        return message
+    return f"unexpected {type(error).__name__}: {message}; run `uhd --debug ...` to see where"
