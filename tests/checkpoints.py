@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from checkpoint_tokenizer import SPLIT_QWEN2, SPLIT_QWEN35, save_tokenizer
 from transformers import (
     AutoTokenizer,
     GenerationConfig,
@@ -22,73 +21,14 @@ from transformers import (
     MiniCPMV4_6ForConditionalGeneration,
     MiniCPMV4_6ImageProcessorPil,
     MiniCPMV4_6Processor,
-    PreTrainedTokenizerFast,
     Qwen3_5TextConfig,
     Qwen3Config,
 )
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 TextType = Literal["qwen3", "qwen3_5_text"]
-
-# The pre-tokenizer's expression of Qwen2 and Qwen3, and that of Qwen3.5, which keeps marks with letters.
-SPLIT_QWEN2 = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-SPLIT_QWEN35 = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-
-NAMED_TOKENS = {
-    "image_token": "<|image_pad|>",
-    "video_token": "<|video_pad|>",
-    "image_start_token": "<image>",
-    "image_end_token": "</image>",
-    "slice_start_token": "<slice>",
-    "slice_end_token": "</slice>",
-    "image_id_start_token": "<image_id>",
-    "image_id_end_token": "</image_id>",
-}
-CONTROL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", *NAMED_TOKENS.values())
-PLAIN_ADDED_TOKENS = ("<think>", "</think>")
-
-TRAINING_TEXT = (
-    "What is the code on the red circle? The code on the red circle is K7Q2.",
-    "How many blue squares are there? There are 3 blue squares and 12 stars.",
-    "Describe the scene. 2 objects: a red circle labelled K7Q2, a blue star labelled 9XF.",
-    "user\nassistant\nsystem\nYou are a helpful assistant.\n\n  def main():\n\treturn 0\n",
-    "Is there a green triangle? It's the leftmost, isn't it? They'll see: 1234567890.",
-    "Größe, élan, naïve; 图像里有什么? どんな色ですか。 Что на картинке? 🙂🚀",
-)
-
-CHAT_TEMPLATE = """\
-{%- macro render(content) -%}
-{%- if content is string -%}
-{{- content -}}
-{%- else -%}
-{%- for part in content -%}
-{%- if part.type == 'image' -%}
-{{- '<|image_pad|>' -}}
-{%- elif part.type == 'text' -%}
-{{- part.text -}}
-{%- else -%}
-{{- raise_exception('Unexpected content type ' ~ part.type) -}}
-{%- endif -%}
-{%- endfor -%}
-{%- endif -%}
-{%- endmacro -%}
-{%- for message in messages -%}
-{{- '<|im_start|>' + message.role + '\\n' + render(message.content) + '<|im_end|>' + '\\n' -}}
-{%- endfor -%}
-{%- if add_generation_prompt -%}
-{{- '<|im_start|>assistant\\n' -}}
-{%- if enable_thinking is defined and enable_thinking -%}
-{{- '<think>\\n' -}}
-{%- else -%}
-{{- '<think>\\n\\n</think>\\n\\n' -}}
-{%- endif -%}
-{%- endif -%}
-"""
 
 
 @dataclass(frozen=True)
@@ -117,7 +57,8 @@ class TinyCheckpoint:
 def save_checkpoint(folder: Path, tiny: TinyCheckpoint) -> Path:
     """Write the checkpoint into `folder` as `save_pretrained` would; returns `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = save_tokenizer(folder, tiny)
+    split = SPLIT_QWEN2 if tiny.text_type == "qwen3" else SPLIT_QWEN35
+    tokenizer = save_tokenizer(folder, split=split, vocabulary=tiny.vocabulary)
     save_processor(folder, tiny)
     torch.manual_seed(tiny.seed)
     model = MiniCPMV4_6ForConditionalGeneration(model_config(tiny, tokenizer)).eval()
@@ -154,40 +95,6 @@ def load_processor(folder: Path) -> MiniCPMV4_6Processor:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     images = MiniCPMV4_6ImageProcessorPil.from_pretrained(folder)
     return ImageAndTextProcessor(images, NoVideo(), tokenizer, chat_template=tokenizer.chat_template)
-
-
-def save_tokenizer(folder: Path, tiny: TinyCheckpoint) -> Any:
-    """A byte-level BPE with Qwen's pre-tokenizer, trained on a few lines, and the special tokens."""
-    split = SPLIT_QWEN2 if tiny.text_type == "qwen3" else SPLIT_QWEN35
-    backend = Tokenizer(models.BPE(byte_fallback=False))
-    backend.normalizer = normalizers.NFC()
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(split), behavior="isolated", invert=False),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    backend.decoder = decoders.ByteLevel()
-    backend.post_processor = processors.ByteLevel(trim_offsets=False)
-    added = len(CONTROL_TOKENS) + len(PLAIN_ADDED_TOKENS)
-    trainer = trainers.BpeTrainer(
-        vocab_size=tiny.vocabulary - added - 8,  # a few rows of the embedding stay without a token, as in Qwen's
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    backend.train_from_iterator(TRAINING_TEXT * 4, trainer)
-    backend.add_special_tokens(list(CONTROL_TOKENS))
-    backend.add_tokens(list(PLAIN_ADDED_TOKENS))
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
-        extra_special_tokens=NAMED_TOKENS,
-        chat_template=CHAT_TEMPLATE,
-        model_max_length=4096,
-    )
-    tokenizer.save_pretrained(folder)
-    return tokenizer
 
 
 def save_processor(folder: Path, tiny: TinyCheckpoint) -> None:
@@ -280,9 +187,9 @@ def spread_weights(model: torch.nn.Module, seed: int) -> None:
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
             if name.endswith("language_model.norm.weight"):
-                parameter += 2
+                parameter.add_(2)
             if parameter.ndim == 1:
-                parameter += 0.1 * noise
+                parameter.add_(0.1 * noise)
             elif "embed_tokens" in name:
                 parameter.copy_(0.15 * noise)
             else:

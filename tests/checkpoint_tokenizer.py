@@ -1,0 +1,105 @@
+"""The tokenizer of the random tiny checkpoints: byte-level BPE as Qwen's, with the vision special tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# The pre-tokenizer's expression of Qwen2 and Qwen3, and that of Qwen3.5, which keeps marks with letters.
+SPLIT_QWEN2 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+SPLIT_QWEN35 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+NAMED_TOKENS = {
+    "image_token": "<|image_pad|>",
+    "video_token": "<|video_pad|>",
+    "image_start_token": "<image>",
+    "image_end_token": "</image>",
+    "slice_start_token": "<slice>",
+    "slice_end_token": "</slice>",
+    "image_id_start_token": "<image_id>",
+    "image_id_end_token": "</image_id>",
+}
+CONTROL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", *NAMED_TOKENS.values())
+PLAIN_ADDED_TOKENS = ("<think>", "</think>")
+
+TRAINING_TEXT = (
+    "What is the code on the red circle? The code on the red circle is K7Q2.",
+    "How many blue squares are there? There are 3 blue squares and 12 stars.",
+    "Describe the scene. 2 objects: a red circle labelled K7Q2, a blue star labelled 9XF.",
+    "user\nassistant\nsystem\nYou are a helpful assistant.\n\n  def main():\n\treturn 0\n",
+    "Is there a green triangle? It's the leftmost, isn't it? They'll see: 1234567890.",
+    "Größe, élan, naïve; 图像里有什么? どんな色ですか。 Что на картинке? 🙂🚀",
+)
+
+CHAT_TEMPLATE = """\
+{%- macro render(content) -%}
+{%- if content is string -%}
+{{- content -}}
+{%- else -%}
+{%- for part in content -%}
+{%- if part.type == 'image' -%}
+{{- '<|image_pad|>' -}}
+{%- elif part.type == 'text' -%}
+{{- part.text -}}
+{%- else -%}
+{{- raise_exception('Unexpected content type ' ~ part.type) -}}
+{%- endif -%}
+{%- endfor -%}
+{%- endif -%}
+{%- endmacro -%}
+{%- for message in messages -%}
+{{- '<|im_start|>' + message.role + '\\n' + render(message.content) + '<|im_end|>' + '\\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+{{- '<|im_start|>assistant\\n' -}}
+{%- if enable_thinking is defined and enable_thinking -%}
+{{- '<think>\\n' -}}
+{%- else -%}
+{{- '<think>\\n\\n</think>\\n\\n' -}}
+{%- endif -%}
+{%- endif -%}
+"""
+
+
+def save_tokenizer(folder: Path, *, split: str, vocabulary: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE with Qwen's pre-tokenizer, trained on a few lines, and the special tokens."""
+    backend = Tokenizer(models.BPE(byte_fallback=False))
+    backend.normalizer = normalizers.NFC()
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(split), behavior="isolated", invert=False),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    backend.decoder = decoders.ByteLevel()
+    backend.post_processor = processors.ByteLevel(trim_offsets=False)
+    added = len(CONTROL_TOKENS) + len(PLAIN_ADDED_TOKENS)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary - added - 8,  # a few rows of the embedding stay without a token, as in Qwen's
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.train_from_iterator(TRAINING_TEXT * 4, trainer)
+    backend.add_special_tokens(list(CONTROL_TOKENS))
+    backend.add_tokens(list(PLAIN_ADDED_TOKENS))
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        extra_special_tokens=NAMED_TOKENS,
+        chat_template=CHAT_TEMPLATE,
+        model_max_length=4096,
+    )
+    tokenizer.save_pretrained(folder)
+    return tokenizer
