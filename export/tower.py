@@ -49,24 +49,31 @@ class TowerConfig:
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention without a mask over the second-to-last axis."""
+    """Multi-head self-attention without a mask over the second-to-last axis.
+
+    Written out instead of calling `scaled_dot_product_attention`, which the exporter turns
+    into a dozen shape computations per layer; queries are scaled before the product, so
+    that the scores keep in range in FP16.
+    """
 
     def __init__(self, hidden: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
+        self.scale = (hidden // heads) ** -0.5
         self.q_proj = nn.Linear(hidden, hidden)
         self.k_proj = nn.Linear(hidden, hidden)
         self.v_proj = nn.Linear(hidden, hidden)
         self.out_proj = nn.Linear(hidden, hidden)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        """[B, T, d] -> [B, T, d]."""
+        """[.., T, d] -> [.., T, d]."""
         queries, keys, values = (
-            projection(hidden_states).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            projection(hidden_states).unflatten(-1, (self.heads, -1)).transpose(-3, -2)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
-        )  # each [B, heads, T, d/heads]
-        mixed = functional.scaled_dot_product_attention(queries, keys, values)
-        return self.out_proj(mixed.transpose(1, 2).flatten(2))
+        )  # each [.., heads, T, d/heads]
+        scores = (queries * self.scale) @ keys.transpose(-2, -1)  # [.., heads, T, T]
+        mixed = scores.softmax(dim=-1) @ values
+        return self.out_proj(mixed.transpose(-3, -2).flatten(-2))
 
 
 class FeedForward(nn.Module):
@@ -117,12 +124,10 @@ class Compressor(nn.Module):
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """[B, N, d] in block order -> [B, N / window, d]."""
-        batch, _, hidden = hidden_states.shape
-        windows = hidden_states.reshape(-1, self.window, hidden)
+        windows = hidden_states.unflatten(1, (-1, self.window))  # [B, N / window, window, d]
         windows = windows + self.self_attn(self.layer_norm1(windows))
-        fused = functional.gelu(self.linear_1(self.pre_norm(windows.flatten(1))), approximate="tanh")
-        merged = self.linear_2(fused) + windows.mean(dim=1)
-        return merged.reshape(batch, -1, hidden)
+        fused = functional.gelu(self.linear_1(self.pre_norm(windows.flatten(2))), approximate="tanh")
+        return self.linear_2(fused) + windows.mean(dim=2)
 
 
 class Embeddings(nn.Module):
@@ -176,6 +181,7 @@ class ConnectorRound(nn.Module):
 
     def __init__(self, hidden: int, merge: int, output: int) -> None:
         super().__init__()
+        self.merge = merge
         merged = hidden * merge
         self.pre_norm = nn.LayerNorm(merged, eps=1e-6)
         self.linear_1 = nn.Linear(merged, merged)
@@ -183,7 +189,7 @@ class ConnectorRound(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """[B, M, d] in block order -> [B, M / merge, output]."""
-        merged = features.reshape(features.shape[0], -1, self.linear_1.in_features)
+        merged = features.unflatten(1, (-1, self.merge)).flatten(2)  # [B, M / merge, merge * d]
         return self.linear_2(functional.gelu(self.linear_1(self.pre_norm(merged))))
 
 
