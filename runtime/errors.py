@@ -22,6 +22,10 @@ class PromptError(UhdError):
     """A question or conversation that cannot be turned into a prompt."""
 
 
+class OptionError(UhdError):
+    """A setting of a request with a value that makes no sense, such as a negative temperature."""
+
+
 class ContextError(PromptError):
     """A prompt that does not fit into the model's context."""
 
@@ -52,6 +56,7 @@ __all__ = [
     "ImageError",
     "MissingExtraError",
     "ModelError",
+    "OptionError",
     "OutputError",
     "PromptError",
     "UhdError",

@@ -1,0 +1,78 @@
+"""llama.cpp's shared library: loaded once, started once, its log kept off the terminal.
+
+llama.cpp tells why something failed only through a log callback, so the last lines are
+kept and become the reason in our error messages.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from uhd_edge.runtime.errors import ModelError
+
+# ggml_log_level of llama.cpp: 3 is a warning, 4 an error, 5 goes on with the line before.
+LOG_ERROR = 4
+LOG_CONTINUED = 5
+
+
+class LlamaLibrary:
+    """The low-level functions of llama.cpp (`api`) and the last lines of its log.
+
+    There is one per process, see `llama_library`; it lives as long as the process, because
+    llama.cpp holds on to the log callback.
+    """
+
+    def __init__(self, api: Any) -> None:
+        self.api = api
+        self._lines: deque[tuple[int, str]] = deque(maxlen=100)
+        self._callback = api.llama_log_callback(self._note)
+        api.llama_log_set(self._callback, ctypes.c_void_p(0))
+        api.llama_backend_init()
+
+    def forget_log(self) -> None:
+        """Drop what was logged so far; call it before something whose failure is to be explained."""
+        self._lines.clear()
+
+    def reason(self) -> str:
+        """Return the first error that llama.cpp logged since `forget_log`, without its function names."""
+        errors = [text for level, text in self._lines if level == LOG_ERROR and text.strip()]
+        if not errors:
+            return "llama.cpp gave no reason"
+        _, _, message = errors[0].partition(": ")
+        return " ".join((message or errors[0]).split())
+
+    def _note(self, level: int, text: bytes, _user_data: object) -> None:
+        line = text.decode("utf-8", errors="replace")
+        if level == LOG_CONTINUED and self._lines:
+            level, start = self._lines.pop()
+            line = start + line
+        self._lines.append((level, line))
+
+
+@functools.cache
+def llama_library() -> LlamaLibrary:
+    """Load llama.cpp, once per process; raises `ModelError` when it is missing or does not load."""
+    try:
+        from llama_cpp import llama_cpp
+    except (ImportError, OSError, RuntimeError) as error:
+        raise ModelError(
+            f"llama.cpp cannot be loaded ({error}); install it again with `pip install llama-cpp-python`"
+        ) from error
+    return LlamaLibrary(llama_cpp)
+
+
+def weights_may_be_repacked(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether llama.cpp may rearrange weights for this processor's matrix instructions.
+
+    Not on an x86 processor with AMX: the rearranged kernels of a stock build crash there on
+    the first prompt of a quantized model (gcc 12). Elsewhere rearranging is what makes
+    quantized models fast, on Arm above all.
+    """
+    try:
+        return "amx_tile" not in cpuinfo.read_text(encoding="utf-8", errors="replace").split()
+    except OSError:
+        return True

@@ -1,0 +1,78 @@
+"""Opening a GGUF file with llama.cpp, with one clear error for everything that can be wrong with it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from uhd_edge.runtime.errors import ModelError
+from uhd_edge.runtime.llama_library import weights_may_be_repacked
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from uhd_edge.runtime.llama_library import LlamaLibrary
+
+CacheType = Literal["f16", "f32"]
+
+GGUF_MAGIC = b"GGUF"
+
+
+@dataclass(frozen=True)
+class LlamaOptions:
+    """What a llama.cpp context is opened with; see `LanguageModel`. `batch` is in tokens."""
+
+    context: int
+    batch: int
+    threads: int
+    cache: CacheType
+
+
+def open_model(library: LlamaLibrary, path: Path, *, gpu_layers: int) -> Any:
+    """Load the weights; raises `ModelError` with llama.cpp's reason. Free it with `llama_model_free`."""
+    api = library.api
+    _check_file(path)
+    if gpu_layers != 0 and not api.llama_supports_gpu_offload():
+        raise ModelError(
+            f"--gpu-layers {gpu_layers}: this llama-cpp-python was built without GPU support; use 0, or install it "
+            'again with CMAKE_ARGS="-DGGML_CUDA=on" pip install --no-cache-dir --force-reinstall llama-cpp-python'
+        )
+    parameters = api.llama_model_default_params()
+    parameters.n_gpu_layers = gpu_layers
+    parameters.use_extra_bufts = weights_may_be_repacked()
+    library.forget_log()
+    model = api.llama_model_load_from_file(os.fsencode(path), parameters)
+    if not model:
+        raise ModelError(f"{path}: llama.cpp cannot load this language model: {library.reason()}")
+    return model
+
+
+def open_context(library: LlamaLibrary, path: Path, model: Any, options: LlamaOptions) -> Any:
+    """Make room for a conversation; raises `ModelError` when there is not enough memory."""
+    api = library.api
+    parameters = api.llama_context_default_params()
+    parameters.n_ctx = options.context
+    parameters.n_batch = parameters.n_ubatch = options.batch
+    # Room for the logits of one token: for a whole batch it would be half a gigabyte with Qwen3.5's vocabulary.
+    parameters.n_outputs_max = 1
+    parameters.n_threads = parameters.n_threads_batch = options.threads
+    parameters.type_k = parameters.type_v = api.GGML_TYPE_F16 if options.cache == "f16" else api.GGML_TYPE_F32
+    library.forget_log()
+    context = api.llama_init_from_model(model, parameters)
+    if not context:
+        raise ModelError(
+            f"{path}: llama.cpp cannot make room for a context of {options.context} tokens: {library.reason()}; "
+            "lower --context"
+        )
+    return context
+
+
+def _check_file(path: Path) -> None:
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(len(GGUF_MAGIC))
+    except OSError as error:
+        raise ModelError(f"{path}: the language model cannot be read ({error.strerror})") from error
+    if start != GGUF_MAGIC:
+        raise ModelError(f"{path}: not a GGUF file (it starts with {start!r}); export the bundle again")

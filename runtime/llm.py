@@ -1,0 +1,196 @@
+"""The language model: segments of text and embeddings in, tokens out, by llama.cpp.
+
+llama.cpp aborts the process on several mistakes, so everything is checked before it is
+called: widths, NaN, the length of a batch, the room in the context.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from uhd_edge.engines.threads import usable_cores
+from uhd_edge.runtime.batch import Batch, embedding_batch, token_batch
+from uhd_edge.runtime.errors import ContextError, EngineError, ModelError
+from uhd_edge.runtime.llama_library import llama_library
+from uhd_edge.runtime.llama_loading import CacheType, LlamaOptions, open_context, open_model
+from uhd_edge.runtime.prompt import TextSegment
+from uhd_edge.runtime.sampling import Sampler, Sampling
+from uhd_edge.runtime.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from uhd_edge.runtime.prompt import Segment
+
+# Tokens per call of llama.cpp: larger ones cost memory and gain nothing on a small device.
+BATCH = 512
+
+
+class LanguageModel:
+    """A GGUF model held open with one conversation in its memory; close it, or use it with `with`.
+
+    `context` is the most tokens a conversation may have, cut down to what the model was
+    trained for. `gpu_layers` counts the layers on a GPU, -1 all. `threads` defaults to the
+    usable cores. `cache` is the type of the attention cache: F16 halves its memory and
+    moves logits by about 1e-3, F32 is for comparisons.
+
+    What was prefilled and generated stays in memory (`position` tokens) until `clear`, so
+    that a conversation can go on. Not safe to use from two threads at once.
+
+    Raises `ModelError` with llama.cpp's own reason when the file cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        context: int = 4096,
+        threads: int | None = None,
+        gpu_layers: int = 0,
+        cache: CacheType = "f16",
+    ) -> None:
+        self.path = path
+        self._library = llama_library()
+        self._api = self._library.api
+        self._context: Any = None
+        self._model: Any = open_model(self._library, path, gpu_layers=gpu_layers)
+        try:
+            trained = int(self._api.llama_model_n_ctx_train(self._model))
+            self.trained_context = trained or context
+            self.context = min(context, self.trained_context)
+            options = LlamaOptions(self.context, min(BATCH, self.context), threads or usable_cores(), cache)
+            self._context = open_context(self._library, path, self._model, options)
+            self._read_facts(options)
+        except BaseException:
+            self.close()
+            raise
+        self._history: list[int] = []
+        self.position = 0
+
+    def _read_facts(self, options: LlamaOptions) -> None:
+        api = self._api
+        self.vocabulary = Vocabulary(api, self._model)
+        self.width = int(api.llama_model_n_embd_inp(self._model))
+        self._batch = min(options.batch, int(api.llama_n_batch(self._context)))
+        rope = api.llama_model_rope_type(self._model)
+        self._mrope = rope in (api.LLAMA_ROPE_TYPE_MROPE, api.LLAMA_ROPE_TYPE_IMROPE)
+        self._memory = api.llama_get_memory(self._context)
+
+    def count(self, text: str) -> int:
+        """How many tokens `text` has."""
+        return len(self.vocabulary.tokenize(text))
+
+    def clear(self) -> None:
+        """Forget the conversation. Recurrent layers are zeroed too, in case they hold NaN."""
+        self._require_open()
+        self._api.llama_memory_clear(self._memory, True)
+        self._history.clear()
+        self.position = 0
+
+    def prefill(self, segments: Sequence[Segment]) -> None:
+        """Read segments after what is in memory; the logits of the last one's end are kept for `generate`.
+
+        Raises `ContextError` when they do not fit, `EngineError` for embeddings of another
+        width or with NaN, `ModelError` when llama.cpp fails; nothing was read after the
+        first two, and memory is empty after the last.
+        """
+        self._require_open()
+        pieces = [self._checked(segment) for segment in segments]
+        pieces = [piece for piece in pieces if len(piece)]
+        total = sum(len(piece) for piece in pieces)
+        if self.position + total > self.context:
+            raise ContextError(
+                f"the prompt has {self.position + total} tokens, the context {self.context}; raise --context"
+            )
+        for number, piece in enumerate(pieces, start=1):
+            self._read(piece, is_last=number == len(pieces))
+
+    def generate(self, sampling: Sampling, *, max_tokens: int) -> Iterator[int]:
+        """Yield tokens, each chosen as `sampling` says, up to `max_tokens` or the end of the context.
+
+        A token enters the memory when the one after it is asked for, so it does no harm to
+        stop reading at any point. Raises `ModelError` when the model returns NaN.
+        """
+        self._require_open()
+        room = self.context - self.position
+        with Sampler(
+            self._library,
+            sampling,
+            vocabulary_size=self.vocabulary.size,
+            context=self.context,
+            history=self._history,
+        ) as sampler:
+            for _ in range(min(max_tokens, room)):
+                self.logits()
+                token = sampler.sample(self._context)
+                yield token
+                self._require_open()
+                self._read([token], is_last=True)
+
+    def logits(self) -> NDArray[np.float32]:
+        """Logits float32 [vocabulary] after the last token read; raises `ModelError` when they are not finite."""
+        self._require_open()
+        pointer = self._api.llama_get_logits_ith(self._context, -1)
+        if not pointer:
+            raise ModelError(f"{self.path}: nothing has been read yet")
+        logits = np.ctypeslib.as_array(pointer, (self.vocabulary.size,))
+        if not np.isfinite(logits).all():
+            raise ModelError(f"{self.path}: the model returned NaN or infinity; its weights or the image are broken")
+        return logits.copy()
+
+    def close(self) -> None:
+        """Free the model; again is harmless."""
+        if self._context is not None:
+            self._api.llama_free(self._context)
+        if self._model is not None:
+            self._api.llama_model_free(self._model)
+        self._context = self._model = None
+
+    def __enter__(self) -> LanguageModel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _require_open(self) -> None:
+        if self._context is None:
+            raise ModelError(f"{self.path}: the language model has been closed")
+
+    def _checked(self, segment: Segment) -> list[int] | NDArray[np.float32]:
+        if isinstance(segment, TextSegment):
+            return self.vocabulary.tokenize(segment.text)
+        rows = segment.embeddings
+        if rows.ndim != 2 or rows.shape[1] != self.width:
+            raise EngineError(
+                f"embeddings of shape {rows.shape} do not fit a language model of width {self.width} ({self.path}); "
+                "export the bundle again"
+            )
+        if not np.isfinite(rows).all():
+            raise EngineError("the image's embeddings hold NaN or infinity; use --precision fp32")
+        return rows
+
+    def _read(self, piece: list[int] | NDArray[np.float32], *, is_last: bool) -> None:
+        """Decode token ids or embeddings in batches that llama.cpp accepts."""
+        for start in range(0, len(piece), self._batch):
+            part = piece[start : start + self._batch]
+            want_logits = is_last and start + self._batch >= len(piece)
+            if isinstance(part, list):
+                batch = token_batch(self._api, part, self.position, want_logits=want_logits)
+                self._history += part
+            else:
+                batch = embedding_batch(self._api, part, self.position, mrope=self._mrope, want_logits=want_logits)
+            self._decode(batch)
+
+    def _decode(self, batch: Batch) -> None:
+        self._library.forget_log()
+        status = self._api.llama_decode(self._context, batch.struct)
+        if status != 0:
+            reason = self._library.reason()
+            self.clear()
+            raise ModelError(f"{self.path}: llama.cpp failed with status {status} ({reason}); lower --context")
+        self.position += batch.size

@@ -1,0 +1,50 @@
+"""A language model's vocabulary: text to token ids and back, by llama.cpp's tokenizer."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+
+from uhd_edge.runtime.errors import PromptError
+
+
+class Vocabulary:
+    """The vocabulary of an open model; `size` counts every row of the embedding, used or not.
+
+    It lives as long as its model and must not be used afterwards.
+    """
+
+    def __init__(self, api: Any, model: Any) -> None:
+        self._api = api
+        self._vocabulary = api.llama_model_get_vocab(model)
+        self.size = int(api.llama_vocab_n_tokens(self._vocabulary))
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of `text`; special tokens in it count as such, and none are added around it."""
+        data = text.encode()
+        if len(data) > np.iinfo(np.int32).max // 2:
+            raise PromptError(f"the text has {len(data)} bytes, far more than any context holds; shorten it")
+        count = -self._tokenize_into(data, np.empty(0, np.int32))
+        ids = np.empty(max(count, 0), np.int32)
+        self._tokenize_into(data, ids)
+        return [int(token) for token in ids]
+
+    def piece(self, token: int) -> bytes:
+        """Return what `token` adds to the text: UTF-8 that may break off inside a character, nothing for special tokens."""
+        buffer = ctypes.create_string_buffer(64)
+        length = self._api.llama_token_to_piece(self._vocabulary, token, buffer, len(buffer), 0, False)
+        if length < 0:
+            buffer = ctypes.create_string_buffer(-length)
+            length = self._api.llama_token_to_piece(self._vocabulary, token, buffer, len(buffer), 0, False)
+        return buffer.raw[:length]
+
+    def ends_answer(self, token: int) -> bool:
+        """Whether llama.cpp knows `token` as one that ends an answer."""
+        return bool(self._api.llama_vocab_is_eog(self._vocabulary, token))
+
+    def _tokenize_into(self, data: bytes, ids: Any) -> int:
+        """Fill `ids` and return their count, or the negative count wanted when `ids` is too short."""
+        pointer = ids.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
+        return int(self._api.llama_tokenize(self._vocabulary, data, len(data), pointer, len(ids), False, True))
