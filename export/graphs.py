@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
+from uhd_edge.export.checkpoint import Checkpoint
 from uhd_edge.export.half_precision import to_half_precision
-from uhd_edge.export.tower import Connector, TowerConfig, VisionTower
+from uhd_edge.export.tower import Connector, VisionTower
 from uhd_edge.export.trace import trace
 from uhd_edge.export.weight_file import WeightFile
 from uhd_edge.runtime.bundle import Graphs, Mode, Precision
@@ -25,19 +25,6 @@ FOLDER = "graphs"
 
 # Two views of 4 x 8 patches: only shapes are looked at, and 0, 1 or equal axes would be taken for constants.
 EXAMPLE_BATCH, EXAMPLE_PATCHES = 2, 32
-
-
-class Weights(Protocol):
-    """What the graphs need of a checkpoint: the sizes, and one tensor at a time."""
-
-    @property
-    def tower(self) -> TowerConfig:
-        """Sizes of the vision tower and the connector."""
-        ...
-
-    def tensor(self, name: str) -> Tensor:
-        """The tensor of a checkpoint name such as `model.merger.mlp.0.linear_1.weight`."""
-        ...
 
 
 class Encoder(nn.Module):
@@ -67,7 +54,7 @@ class Embedder(nn.Module):
 
 
 def write_graphs(
-    checkpoint: Weights,
+    checkpoint: Checkpoint,
     folder: Path,
     *,
     modes: Sequence[Mode],
@@ -94,15 +81,17 @@ def write_graphs(
             for mode, encoder in encoders.items():
                 graphs[mode][precision] = Graphs(encoder=encoder, connector=connector)
     except OSError as error:
-        raise OutputError(f"{target}: cannot be written ({error.strerror}); free some space or choose another") from error
+        raise OutputError(
+            f"{target}: cannot be written ({error.strerror}); free some space or choose another"
+        ) from error
     return graphs
 
 
-def encoder_graph(checkpoint: Weights, *, mode: Mode) -> ir.Model:
+def encoder_graph(checkpoint: Checkpoint, *, mode: Mode) -> ir.Model:
     """`patches` float32 [B, N, 3*p*p] and `position_ids` int64 [B, N] -> `features` float32 [B, N / 4 or N, d]."""
     with torch.device("meta"):
-        module = Encoder(VisionTower(checkpoint.tower), compress=mode == "16x")
-        patches = torch.empty(EXAMPLE_BATCH, EXAMPLE_PATCHES, checkpoint.tower.patch_values)
+        module = Encoder(VisionTower(checkpoint.config.tower), compress=mode == "16x")
+        patches = torch.empty(EXAMPLE_BATCH, EXAMPLE_PATCHES, checkpoint.config.tower.patch_values)
         position_ids = torch.empty(EXAMPLE_BATCH, EXAMPLE_PATCHES, dtype=torch.int64)
     return trace(
         module,
@@ -117,9 +106,9 @@ def encoder_graph(checkpoint: Weights, *, mode: Mode) -> ir.Model:
     )
 
 
-def connector_graph(checkpoint: Weights) -> ir.Model:
+def connector_graph(checkpoint: Checkpoint) -> ir.Model:
     """`features` float32 [B, M, d] -> `embeddings` float32 [B, M / 4, d_llm]."""
-    tower = checkpoint.tower
+    tower = checkpoint.config.tower
     with torch.device("meta"):
         module = Embedder(Connector(tower))
         features = torch.empty(EXAMPLE_BATCH, 2 * tower.merge**tower.merge_rounds, tower.hidden)
@@ -133,7 +122,7 @@ def connector_graph(checkpoint: Weights) -> ir.Model:
 
 
 def _write_encoders(
-    checkpoint: Weights, folder: Path, modes: Sequence[Mode], precision: Precision, progress: Callable[[str], None]
+    checkpoint: Checkpoint, folder: Path, modes: Sequence[Mode], precision: Precision, progress: Callable[[str], None]
 ) -> dict[Mode, str]:
     paths: dict[Mode, str] = {}
     with WeightFile(folder / f"encoder-{precision}.weights") as weights:
@@ -143,7 +132,9 @@ def _write_encoders(
     return paths
 
 
-def _write_connector(checkpoint: Weights, folder: Path, precision: Precision, progress: Callable[[str], None]) -> str:
+def _write_connector(
+    checkpoint: Checkpoint, folder: Path, precision: Precision, progress: Callable[[str], None]
+) -> str:
     progress(f"connector {precision}")
     with WeightFile(folder / f"connector-{precision}.weights") as weights:
         return _write(connector_graph(checkpoint), weights, "connector", precision)

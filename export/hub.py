@@ -1,0 +1,67 @@
+"""Checkpoints by their Hugging Face name."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from uhd_edge.runtime.errors import CheckpointError, MissingExtraError
+
+# The files of a checkpoint, and not its pictures, other formats or code.
+PATTERNS = ("*.json", "*.safetensors", "*.jinja", "*.txt")
+
+
+def is_hub_name(source: str) -> bool:
+    """Whether `source` has the form `owner/name`."""
+    return re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", source) is not None
+
+
+def download(name: str) -> Path:
+    """The folder of the checkpoint `name` in Hugging Face's cache, downloaded when it is not there yet.
+
+    Raises `CheckpointError` when neither the cache nor the network has it.
+    """
+    try:
+        from huggingface_hub import snapshot_download  # noqa: PLC0415
+        from huggingface_hub.errors import (  # noqa: PLC0415
+            GatedRepoError,
+            HfHubHTTPError,
+            HFValidationError,
+            LocalEntryNotFoundError,
+            RepositoryNotFoundError,
+        )
+    except ImportError as error:
+        raise MissingExtraError("downloading needs huggingface-hub; pip install 'uhd-edge[export]'") from error
+    try:
+        with _bars_on_a_terminal():
+            return Path(snapshot_download(name, allow_patterns=list(PATTERNS)))
+    except GatedRepoError as error:
+        raise CheckpointError(f"{name}: its owner asks for consent; give it on huggingface.co and log in") from error
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise CheckpointError(f"{name}: neither a folder here nor a public name on Hugging Face") from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise CheckpointError(
+            f"{name}: no such folder, and Hugging Face cannot be reached; check the network, or give a local folder"
+        ) from error
+
+
+@contextmanager
+def _bars_on_a_terminal() -> Iterator[None]:
+    """Keep progress bars out of log files."""
+    from huggingface_hub.utils import (  # noqa: PLC0415
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    quieten = not sys.stderr.isatty() and not are_progress_bars_disabled()
+    if quieten:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        if quieten:
+            enable_progress_bars()

@@ -1,0 +1,50 @@
+"""The JSON files of a checkpoint, with errors that name the file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from uhd_edge.runtime.errors import CheckpointError
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """The object in `file`; raises `CheckpointError` when it is missing, unreadable or something else."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{file.parent}: {file.name} is missing; a checkpoint is a folder as transformers saves it"
+        ) from error
+    except OSError as error:
+        raise CheckpointError(f"{file}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{file}: not valid JSON; copy or download the checkpoint again") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{file}: not a JSON object; copy or download the checkpoint again")
+    return content
+
+
+def read_optional_object(file: Path) -> dict[str, Any]:
+    """The object in `file`, empty when there is no such file."""
+    return read_object(file) if file.exists() else {}
+
+
+def validated(kind: type[Record], content: object, where: str) -> Record:
+    """`content` as a `kind`; raises `CheckpointError` with the first field that is wrong, said to be in `where`."""
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise CheckpointError(f"{where}: {field}: {first['msg']}, found {_shortened(first['input'])}") from error
+
+
+def _shortened(found: object) -> str:
+    text = repr(found)
+    return text if len(text) <= 60 else f"{text[:57]}..."
