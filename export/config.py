@@ -8,15 +8,18 @@ reproduce is refused here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from uhd_edge.export.json_file import read_object, validated
 from uhd_edge.export.tower import TowerConfig
-from uhd_edge.runtime.bundle import Mode
+from uhd_edge.runtime.bundle import Mode  # noqa: TC001 - pydantic reads it
 from uhd_edge.runtime.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 CONFIG = "config.json"
 ARCHITECTURE = "minicpmv4_6"
@@ -166,25 +169,25 @@ def _text_config(content: dict[str, Any], where: str) -> TextConfig:
 
 
 def _check_vision(config: _Config, where: str) -> None:
-    vision = config.vision_config
-    problems = {
-        "drop_vision_last_layer: true is not supported": config.drop_vision_last_layer,
-        f"window_kernel_size: {list(vision.window_kernel_size)}, only [2, 2] is supported": vision.window_kernel_size
-        != (SQUARE_SIDE, SQUARE_SIDE),
-        f"merge_kernel_size: {list(config.merge_kernel_size)}, only [2, 2] is supported": config.merge_kernel_size
-        != (SQUARE_SIDE, SQUARE_SIDE),
-        f"num_attention_heads: {vision.num_attention_heads} do not divide hidden_size {vision.hidden_size}": vision.hidden_size
-        % vision.num_attention_heads
-        != 0,
-        f"insert_layer_id: {config.insert_layer_id} is not one of the {vision.num_hidden_layers} vision layers": not 0
-        <= config.insert_layer_id
-        < vision.num_hidden_layers,
-        f"image_size: {vision.image_size} is smaller than patch_size {vision.patch_size}": vision.image_size
-        < vision.patch_size,
-    }
-    for problem, found in problems.items():
-        if found:
-            raise CheckpointError(f"{where}: {problem}")
+    for problem in _vision_problems(config, config.vision_config):
+        raise CheckpointError(f"{where}: {problem}")
+
+
+def _vision_problems(config: _Config, vision: _Vision) -> Iterator[str]:
+    if config.drop_vision_last_layer:
+        yield "drop_vision_last_layer: true is not supported"
+    for name, square in (
+        ("window_kernel_size", vision.window_kernel_size),
+        ("merge_kernel_size", config.merge_kernel_size),
+    ):
+        if square != (SQUARE_SIDE, SQUARE_SIDE):
+            yield f"{name}: {list(square)} is not supported, only [2, 2] is"
+    if vision.hidden_size % vision.num_attention_heads:
+        yield f"vision_config: {vision.num_attention_heads} heads do not divide hidden_size {vision.hidden_size}"
+    if not 0 <= config.insert_layer_id < vision.num_hidden_layers:
+        yield f"insert_layer_id: {config.insert_layer_id} is none of the {vision.num_hidden_layers} vision layers"
+    if vision.image_size < vision.patch_size:
+        yield f"vision_config: image_size {vision.image_size} is smaller than patch_size {vision.patch_size}"
 
 
 def _tower(config: _Config, llm_hidden: int) -> TowerConfig:

@@ -6,20 +6,24 @@ not name the compressor's tensors. The connector is the same in both modes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
-from uhd_edge.export.checkpoint import Checkpoint
 from uhd_edge.export.half_precision import to_half_precision
 from uhd_edge.export.tower import Connector, VisionTower
 from uhd_edge.export.trace import trace
 from uhd_edge.export.weight_file import WeightFile
 from uhd_edge.runtime.bundle import Graphs, Mode, Precision
 from uhd_edge.runtime.errors import ExportError, OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from uhd_edge.export.checkpoint import Checkpoint
 
 FOLDER = "graphs"
 

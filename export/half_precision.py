@@ -15,12 +15,15 @@ stays small, and 2**-10 is large enough that FP16's smallest numbers do not coar
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
 BALANCED_EXPONENT = -10
 
@@ -84,12 +87,12 @@ def _follow(node: ir.Node, types: _Types) -> None:
     for value in node.inputs[1:]:
         if value is not None and value.const_value is not None and value.const_value.dtype == ir.DataType.FLOAT:
             number = value.const_value.numpy().astype(np.float16)
-            value.const_value = ir.Tensor(number, name=value.name)
+            value.const_value = ir.tensor(number, name=value.name)
             value.dtype = ir.DataType.FLOAT16
 
 
 def _halve_linear(matmul: ir.Node, types: _Types) -> None:
-    """A product with a weight, and the addition of a bias that follows it."""
+    """Convert a product with a weight, and the addition of a bias that follows it."""
     weight = cast("ir.Value", matmul.inputs[1])
     (add,) = matmul.outputs[0].consumers()
     types.give(matmul, [0], ir.DataType.FLOAT16)
@@ -115,13 +118,13 @@ def _widen(matmul: ir.Node, add: ir.Node, scales: ir.Value, types: _Types) -> No
 
 
 def _balance(weight: ir.Value, graph: ir.Graph) -> ir.Value:
-    """Store `weight` [in, out] balanced; the powers of two [out] that restore the product."""
+    """Store `weight` [in, out] balanced; return the powers of two [out] that restore the product."""
     stored = cast("ir.LazyTensor", weight.const_value)
     name = f"{weight.name}.scales"
     _store_half(weight, lambda array: _to_half(np.ldexp(array, -_exponents(array))))
     scales = ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape((stored.shape[1],)))
     scales.const_value = ir.LazyTensor(
-        lambda: ir.Tensor(np.ldexp(np.float32(1), _exponents(stored.numpy())), name=name),
+        lambda: ir.tensor(np.ldexp(np.float32(1), _exponents(stored.numpy())), name=name),
         ir.DataType.FLOAT,
         cast("ir.Shape", scales.shape),
         name=name,
@@ -131,7 +134,7 @@ def _balance(weight: ir.Value, graph: ir.Graph) -> ir.Value:
 
 
 def _exponents(weight: NDArray[np.float32]) -> NDArray[np.int32]:
-    """The power of two [out] each column of `weight` [in, out] is divided by."""
+    """Find the exponent [out] of the power of two that each column of `weight` [in, out] is divided by."""
     _, exponents = np.frexp(np.sqrt(np.mean(np.square(weight, dtype=np.float64), axis=0)))
     # A column of zeros stays as it is; 120 keeps the powers within FP32.
     return np.where(weight.any(axis=0), np.clip(exponents - BALANCED_EXPONENT, -120, 120), 0).astype(np.int32)
@@ -146,7 +149,7 @@ def _store_half(value: ir.Value, convert: Callable[[NDArray[np.float32]], NDArra
     stored = cast("ir.LazyTensor", value.const_value)
     value.dtype = ir.DataType.FLOAT16
     value.const_value = ir.LazyTensor(
-        lambda: ir.Tensor(convert(stored.numpy()), name=stored.name),
+        lambda: ir.tensor(convert(stored.numpy()), name=stored.name),
         ir.DataType.FLOAT16,
         stored.shape,
         name=stored.name,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.errors import CheckpointError, MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # The files of a checkpoint, and not its pictures, other formats or code.
 PATTERNS = ("*.json", "*.safetensors", "*.jinja", "*.txt")
@@ -20,7 +23,7 @@ def is_hub_name(source: str) -> bool:
 
 
 def download(name: str) -> Path:
-    """The folder of the checkpoint `name` in Hugging Face's cache, downloaded when it is not there yet.
+    """Find the checkpoint `name` in Hugging Face's cache, or download it; returns its folder.
 
     Raises `CheckpointError` when neither the cache nor the network has it.
     """
@@ -51,7 +54,7 @@ def download(name: str) -> Path:
 @contextmanager
 def _bars_on_a_terminal() -> Iterator[None]:
     """Keep progress bars out of log files."""
-    from huggingface_hub.utils import (  # noqa: PLC0415
+    from huggingface_hub.utils.tqdm import (  # noqa: PLC0415
         are_progress_bars_disabled,
         disable_progress_bars,
         enable_progress_bars,

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from uhd_edge.runtime.errors import CheckpointError
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 Record = TypeVar("Record", bound=BaseModel)
 
 
 def read_object(file: Path) -> dict[str, Any]:
-    """The object in `file`; raises `CheckpointError` when it is missing, unreadable or something else."""
+    """Read the object in `file`; raises `CheckpointError` when it is missing, unreadable or something else."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -31,12 +33,12 @@ def read_object(file: Path) -> dict[str, Any]:
 
 
 def read_optional_object(file: Path) -> dict[str, Any]:
-    """The object in `file`, empty when there is no such file."""
+    """Read the object in `file`, empty when there is no such file."""
     return read_object(file) if file.exists() else {}
 
 
 def validated(kind: type[Record], content: object, where: str) -> Record:
-    """`content` as a `kind`; raises `CheckpointError` with the first field that is wrong, said to be in `where`."""
+    """Read `content` as a `kind`; raises `CheckpointError` with its first wrong field, said to be in `where`."""
     try:
         return kind.model_validate(content)
     except ValidationError as error:

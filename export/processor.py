@@ -7,14 +7,16 @@ those of its `MiniCPMV4_6ImageProcessorPil`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from uhd_edge.export.json_file import read_object, read_optional_object, validated
 from uhd_edge.runtime.bundle import Mode, Preprocessing, Prompt, SpecialTokens
 from uhd_edge.runtime.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PROCESSOR, IMAGE_PROCESSOR = "processor_config.json", "preprocessor_config.json"
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
@@ -108,7 +110,7 @@ def _prompt(folder: Path, images: _ImageProcessor) -> Prompt:
 
 
 def _text(token: object) -> str | None:
-    """A token is stored as its text, or as an object that holds it."""
+    """Take the text of a token, which is stored as such or in an object."""
     content = token.get("content") if isinstance(token, dict) else token
     return content if isinstance(content, str) and content else None
 

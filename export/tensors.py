@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 
-from uhd_edge.export.config import ModelConfig, TextConfig
 from uhd_edge.export.tower import Connector, TowerConfig, VisionTower
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from uhd_edge.export.config import ModelConfig, TextConfig
 
 Shape = tuple[int, ...]
 
@@ -25,7 +29,7 @@ def expected_tensors(config: ModelConfig) -> dict[str, Shape]:
 
 
 def vision_tensors(tower: TowerConfig) -> dict[str, Shape]:
-    """The vision tower, the compressor and the connector; the patch embedding as a convolution."""
+    """List the vision tower, the compressor and the connector; the patch embedding as a convolution."""
     with torch.device("meta"):
         parts = {VISION: VisionTower(tower), CONNECTOR: Connector(tower)}
     shapes = {
@@ -38,7 +42,7 @@ def vision_tensors(tower: TowerConfig) -> dict[str, Shape]:
 
 
 def text_tensors(text: TextConfig) -> dict[str, Shape]:
-    """A `qwen3` or `qwen3_5_text` model without its output layer."""
+    """List the tensors of a `qwen3` or `qwen3_5_text` model without its output layer."""
     shapes: dict[str, Shape] = {
         "embed_tokens.weight": (text.vocab_size, text.hidden_size),
         "norm.weight": (text.hidden_size,),

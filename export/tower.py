@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -73,7 +72,8 @@ class Attention(nn.Module):
         )  # each [.., heads, T, d/heads]
         scores = (queries * self.scale) @ keys.transpose(-2, -1)  # [.., heads, T, T]
         mixed = scores.softmax(dim=-1) @ values
-        return self.out_proj(mixed.transpose(-3, -2).flatten(-2))
+        output: Tensor = self.out_proj(mixed.transpose(-3, -2).flatten(-2))
+        return output
 
 
 class FeedForward(nn.Module):
@@ -86,7 +86,8 @@ class FeedForward(nn.Module):
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """[.., d] -> [.., d]."""
-        return self.fc2(functional.gelu(self.fc1(hidden_states), approximate="tanh"))
+        output: Tensor = self.fc2(functional.gelu(self.fc1(hidden_states), approximate="tanh"))
+        return output
 
 
 class EncoderLayer(nn.Module):
@@ -102,7 +103,8 @@ class EncoderLayer(nn.Module):
     def forward(self, hidden_states: Tensor) -> Tensor:
         """[B, T, d] -> [B, T, d]."""
         hidden_states = hidden_states + self.self_attn(self.layer_norm1(hidden_states))
-        return hidden_states + self.mlp(self.layer_norm2(hidden_states))
+        output: Tensor = hidden_states + self.mlp(self.layer_norm2(hidden_states))
+        return output
 
 
 class Compressor(nn.Module):
@@ -124,10 +126,12 @@ class Compressor(nn.Module):
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """[B, N, d] in block order -> [B, N / window, d]."""
-        windows = hidden_states.unflatten(1, (-1, self.window))  # [B, N / window, window, d]
+        batch, _, hidden = hidden_states.shape
+        windows = hidden_states.reshape(batch, -1, self.window, hidden)
         windows = windows + self.self_attn(self.layer_norm1(windows))
         fused = functional.gelu(self.linear_1(self.pre_norm(windows.flatten(2))), approximate="tanh")
-        return self.linear_2(fused) + windows.mean(dim=2)
+        merged: Tensor = self.linear_2(fused) + windows.mean(dim=2)
+        return merged
 
 
 class Embeddings(nn.Module):
@@ -141,7 +145,8 @@ class Embeddings(nn.Module):
 
     def forward(self, patches: Tensor, position_ids: Tensor) -> Tensor:
         """[B, N, 3*p*p] and [B, N] -> [B, N, d]."""
-        return self.patch_embedding(patches) + self.position_embedding(position_ids)
+        embedded: Tensor = self.patch_embedding(patches) + self.position_embedding(position_ids)
+        return embedded
 
 
 class Layers(nn.Module):
@@ -173,7 +178,8 @@ class VisionTower(nn.Module):
             hidden_states = layer(hidden_states)
             if compress and index == self.config.insert_layer:
                 hidden_states = self.vit_merger(hidden_states)
-        return self.post_layernorm(hidden_states)
+        features: Tensor = self.post_layernorm(hidden_states)
+        return features
 
 
 class ConnectorRound(nn.Module):
@@ -189,8 +195,10 @@ class ConnectorRound(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """[B, M, d] in block order -> [B, M / merge, output]."""
-        merged = features.unflatten(1, (-1, self.merge)).flatten(2)  # [B, M / merge, merge * d]
-        return self.linear_2(functional.gelu(self.linear_1(self.pre_norm(merged))))
+        batch, _, hidden = features.shape
+        merged = features.reshape(batch, -1, self.merge * hidden)
+        output: Tensor = self.linear_2(functional.gelu(self.linear_1(self.pre_norm(merged))))
+        return output
 
 
 class Connector(nn.Module):

@@ -32,7 +32,7 @@ ReadTensor = Callable[[str], Tensor]
 def trace(
     module: nn.Module, inputs: Mapping[str, Tensor], axes: Mapping[str, tuple[str, ...]], output: str, read: ReadTensor
 ) -> ir.Model:
-    """The ONNX graph of `module`, a module on the meta device with one output.
+    """Export `module` as an ONNX graph, a module on the meta device with one output.
 
     `inputs` are example tensors by name, in the order of the module's arguments, their first
     two axes dynamic. `axes` names the axes of the inputs and of `output`; an axis with an
@@ -101,19 +101,15 @@ def _name_nodes(graph: ir.Graph) -> None:
 
 def _postpone_weights(graph: ir.Graph, read: ReadTensor) -> None:
     for name, value in graph.initializers.items():
-        value.const_value = _lazy(value, lambda name=name: read(name))
+        value.const_value = _lazy(name, cast("ir.Shape", value.shape), read)
 
 
-def _lazy(value: ir.Value, read: Callable[[], Tensor]) -> ir.LazyTensor:
-    shape = cast("ir.Shape", value.shape)
-    dims = tuple(int(size) for size in shape.numpy())
-
-    def evaluate() -> ir.Tensor:
+def _lazy(name: str, shape: ir.Shape, read: ReadTensor) -> ir.LazyTensor:
+    def evaluate() -> ir.TensorProtocol:
         # A patch embedding is stored as a convolution: [d, c, p, p] instead of [d, c * p * p].
-        array = read().to(torch.float32).reshape(dims).contiguous().numpy()
-        return ir.Tensor(array, name=value.name)
+        return ir.tensor(read(name).to(torch.float32).reshape(shape.numpy()).numpy(), name=name)
 
-    return ir.LazyTensor(evaluate, ir.DataType.FLOAT, shape, name=value.name)
+    return ir.LazyTensor(evaluate, ir.DataType.FLOAT, shape, name=name)
 
 
 def _fold_transposed_weights(graph: ir.Graph) -> None:
@@ -122,17 +118,20 @@ def _fold_transposed_weights(graph: ir.Graph) -> None:
         weight = node.inputs[0] if node.inputs else None
         if node.op_type != "Transpose" or weight is None or not weight.is_initializer():
             continue
-        stored = cast("ir.LazyTensor", weight.const_value)
-        rows, columns = stored.shape.numpy()
-        weight.shape = ir.Shape((columns, rows))
-        weight.const_value = ir.LazyTensor(
-            lambda stored=stored: ir.Tensor(stored.numpy().T, name=stored.name),
-            ir.DataType.FLOAT,
-            weight.shape,
-            name=stored.name,
-        )
+        weight.const_value = _transposed(cast("ir.LazyTensor", weight.const_value))
+        weight.shape = weight.const_value.shape
         ir.convenience.replace_all_uses_with(node.outputs[0], weight)
         graph.remove(node, safe=True)
+
+
+def _transposed(stored: ir.LazyTensor) -> ir.LazyTensor:
+    rows, columns = stored.shape.numpy()
+    return ir.LazyTensor(
+        lambda: ir.tensor(stored.numpy().T, name=stored.name),
+        ir.DataType.FLOAT,
+        ir.Shape((columns, rows)),
+        name=stored.name,
+    )
 
 
 def _fix_reshapes(graph: ir.Graph) -> None:

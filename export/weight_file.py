@@ -7,13 +7,16 @@ cost the disk only once.
 
 from __future__ import annotations
 
-from pathlib import Path
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
 
 from uhd_edge.runtime.errors import CheckpointError, ExportError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
 
 ALIGNMENT = 64  # bytes; a cache line, which is what runtimes want of memory they map
 
