@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.generic[Any]]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+Array: TypeAlias = NDArray[Any]
 
 
 class Engine(Protocol):

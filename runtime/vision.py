@@ -1,0 +1,202 @@
+"""An image becomes embeddings: slices, patches, encoder engine, connector engine."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+from uhd_edge.engines.selection import EngineName, open_engine
+from uhd_edge.runtime.bundle import Bundle, Mode, Precision
+from uhd_edge.runtime.errors import EngineError, EngineUnavailableError, ImageError
+from uhd_edge.runtime.image import ImageInput, load_image
+from uhd_edge.runtime.slicing import plan_slices, slice_image
+from uhd_edge.runtime.stages import timed
+from uhd_edge.runtime.towers import Towers, encode_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from uhd_edge.engines.engine import Engine
+    from uhd_edge.runtime.bundle import Preprocessing
+    from uhd_edge.runtime.slicing import SlicePlan, View
+
+PrecisionChoice: TypeAlias = Precision | Literal["auto"]
+
+_FROM_EXACT: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+
+STAGES = ("decode", "slice", "patches", "encoder", "connector")
+
+# Patches that go through the encoder at once. A real-size tower needs about 0.17 GB for every
+# 1024 of them, and on a CPU two 448 x 448 views at a time are as fast as nine.
+BATCH_PATCHES = 2560
+
+# A view has about (scale_resolution / patch_size)**2 patches, a thread-thin one many more, and
+# attention grows with their square. 4096 is an aspect ratio of about 1000 in the real model.
+LARGEST_VIEW = 4096
+
+
+@dataclass(frozen=True)
+class EncodedView:
+    """Size of one view in patches, and how many embeddings it became."""
+
+    rows: int
+    columns: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the language model gets to see of one image; ask it as often as you like.
+
+    `embeddings` is float32 [n, d_llm], C-contiguous: the thumbnail's, then each slice's,
+    slices row by row. `grid` is (rows, columns) of slices, (0, 0) when unsliced. `timings`
+    are milliseconds per stage: decode, slice, patches, encoder, connector; opening an
+    engine, which happens once, is not among them.
+    """
+
+    embeddings: NDArray[np.float32]
+    grid: tuple[int, int]
+    views: tuple[EncodedView, ...]
+    mode: Mode
+    timings: Mapping[str, float]
+
+
+class VisionEncoder:
+    """Holds the engines of a bundle's vision graphs open; close it, or use it with `with`.
+
+    Without `bundle` the built-in uhd-tiny is used; without `mode` and `max_slices` the
+    bundle's own. `precision` "auto" is fp32 when the bundle has it. `threads` are the CPU
+    cores of one run, all the usable ones without it. Engines are opened when a mode is
+    first used and stay open; modes share a connector that is the same file.
+
+    Raises `EngineUnavailableError` for a mode or precision the bundle does not have, and
+    `ImageError` for `max_slices` below 1.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle | None = None,
+        *,
+        mode: Mode | None = None,
+        max_slices: int | None = None,
+        engine: EngineName = "auto",
+        precision: PrecisionChoice = "auto",
+        threads: int | None = None,
+    ) -> None:
+        self.bundle = Bundle.open() if bundle is None else bundle
+        self.mode: Mode = self.bundle.manifest.default_mode if mode is None else mode
+        self.max_slices = self.bundle.manifest.preprocessing.max_slices if max_slices is None else max_slices
+        self._engine_name = engine
+        self._precision = precision
+        self._threads = threads
+        self._engines: dict[Path, Engine] = {}
+        self._closed = False
+        choose_precision(self.bundle, self.mode, precision)
+        plan_slices(1, 1, self.bundle.manifest.preprocessing, mode=self.mode, max_slices=self.max_slices)
+
+    def encode(self, image: ImageInput, *, mode: Mode | None = None, max_slices: int | None = None) -> Encoded:
+        """Encode one image; `mode` and `max_slices` count for this image alone.
+
+        Raises `ImageError` for an image that cannot be read or is too thin, and
+        `EngineError` when an engine fails or returns NaN or Inf.
+        """
+        mode = self.mode if mode is None else mode
+        max_slices = self.max_slices if max_slices is None else max_slices
+        preprocessing = self.bundle.manifest.preprocessing
+        towers = self._open(mode)
+        timings = dict.fromkeys(STAGES, 0.0)
+        with timed(timings, "decode"):
+            rgb = load_image(image)
+        with timed(timings, "slice"):
+            _refuse_extreme(plan_slices(*rgb.size, preprocessing, mode=mode, max_slices=max_slices), rgb, preprocessing)
+            sliced = slice_image(rgb, preprocessing, mode=mode, max_slices=max_slices)
+        embeddings = _encode_views(towers, sliced.views, timings)
+        views = tuple(
+            EncodedView(view.rows, view.columns, len(of_view))
+            for view, of_view in zip(sliced.views, embeddings, strict=True)
+        )
+        return Encoded(np.concatenate(embeddings), sliced.grid, views, mode, timings)
+
+    def close(self) -> None:
+        """Close every engine; the encoder cannot be used again."""
+        for engine in self._engines.values():
+            engine.close()
+        self._engines.clear()
+        self._closed = True
+
+    def __enter__(self) -> VisionEncoder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _open(self, mode: Mode) -> Towers:
+        if self._closed:
+            raise EngineError("the vision encoder is closed; make a new one")
+        precision = choose_precision(self.bundle, mode, self._precision)
+        encoder, connector = (self._engine(graph) for graph in self.bundle.graphs(mode, precision))
+        return Towers(encoder, connector, self.bundle.manifest, mode, precision)
+
+    def _engine(self, graph: Path) -> Engine:
+        if graph not in self._engines:
+            self._engines[graph] = open_engine(graph, engine=self._engine_name, threads=self._threads)
+        return self._engines[graph]
+
+
+def choose_precision(bundle: Bundle, mode: Mode, precision: PrecisionChoice) -> Precision:
+    """Resolve "auto" to the most exact precision the bundle has for `mode`.
+
+    Raises `EngineUnavailableError` naming what the bundle does have.
+    """
+    available = bundle.manifest.graphs.get(mode)
+    if not available:
+        raise EngineUnavailableError(f"{bundle.path}: no {mode} graphs; the bundle has {bundle.describe_graphs()}")
+    if precision == "auto":
+        return next(exact for exact in _FROM_EXACT if exact in available)
+    bundle.graphs(mode, precision)
+    return precision
+
+
+def _refuse_extreme(plan: SlicePlan, image: Image.Image, preprocessing: Preprocessing) -> None:
+    rows, columns = max(plan.views, key=lambda view: view[0] * view[1])
+    ordinary = (preprocessing.scale_resolution // preprocessing.patch_size) ** 2
+    limit = max(LARGEST_VIEW, 4 * ordinary)
+    if rows * columns > limit:
+        raise ImageError(
+            f"an image of {image.width} x {image.height} pixels is too thin: it would be a view of "
+            f"{rows} x {columns} patches, over the limit of {limit}; crop it or pad it"
+        )
+
+
+def _encode_views(towers: Towers, views: tuple[View, ...], timings: dict[str, float]) -> list[NDArray[np.float32]]:
+    """Embeddings [tokens, d_llm] of each view, in the order of the views."""
+    names = ["the thumbnail", *(f"slice {number} of {len(views) - 1}" for number in range(1, len(views)))]
+    embeddings: dict[int, NDArray[np.float32]] = {}
+    for batch in _batches(views):
+        encoded = encode_batch(towers, [views[index] for index in batch], [names[index] for index in batch], timings)
+        embeddings.update(zip(batch, encoded, strict=True))
+    return [embeddings[index] for index in range(len(views))]
+
+
+def _batches(views: tuple[View, ...]) -> Iterator[list[int]]:
+    """Group the indices of views that go through the engines together: equal patch counts, bounded memory."""
+    by_count: dict[int, list[int]] = defaultdict(list)
+    for index, view in enumerate(views):
+        by_count[view.rows * view.columns].append(index)
+    for count, indices in by_count.items():
+        size = max(1, BATCH_PATCHES // count)
+        for start in range(0, len(indices), size):
+            yield indices[start : start + size]
