@@ -1,1 +1,1 @@
-"""The built-in model: its world, its recipe and its checkpoint."""
+"""uhd-tiny: the built-in model, its world and its recipe."""

@@ -1,0 +1,28 @@
+"""The compressor's first weights, taken from an encoder layer (LLaVA-UHD v4, section 3.2.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def reuse_initialisation(layer: dict[str, Tensor], window: int) -> dict[str, Tensor]:
+    """A compressor's state from the state of the encoder layer before it.
+
+    `layer` holds an `EncoderLayer`'s tensors and the result holds a `Compressor`'s, both under
+    their checkpoint names; `window` is the number of tokens that become one (4). The attention
+    and its norm are copied. The fused MLP starts as the mean of the layer's MLP over the
+    window's tokens: `linear_1` is block-diagonal, `linear_2` is the second matrix repeated and
+    divided by `window`, and neither bias is scaled. The norm before it is the layer's second
+    norm, repeated. The result shares no memory with `layer`.
+    """
+    state = {
+        name: tensor.clone() for name, tensor in layer.items() if name.startswith(("layer_norm1.", "self_attn."))
+    }
+    state["pre_norm.weight"] = layer["layer_norm2.weight"].repeat(window)
+    state["pre_norm.bias"] = layer["layer_norm2.bias"].repeat(window)
+    state["linear_1.weight"] = torch.block_diag(*[layer["mlp.fc1.weight"]] * window)
+    state["linear_1.bias"] = layer["mlp.fc1.bias"].repeat(window)
+    state["linear_2.weight"] = layer["mlp.fc2.weight"].repeat(1, window) / window
+    state["linear_2.bias"] = layer["mlp.fc2.bias"].clone()
+    return state

@@ -1,0 +1,99 @@
+"""Questions about one image in one sequence: each sees the image and itself, none another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from uhd_edge.tiny.questions import Question
+from uhd_edge.tiny.views import View
+
+IGNORED = -100
+IMAGE_TOKEN, LINE_BREAK = "<|image_pad|>", "\n"
+
+
+class Encodes(Protocol):
+    """What is needed of a tokenizer."""
+
+    def encode(self, text: str) -> list[int]:
+        """Text -> ids."""
+        ...
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A batch of images with several questions each, padded at the end.
+
+    `ids`, `positions`, `labels` int64 [B, T]; `mask` bool [B, 1, T, T], true where a token may
+    look; `labels[b, t]` is the id that follows token t, or `IGNORED`. `kinds` [B, T] is the
+    number of the question within its image, -1 outside of answers.
+    """
+
+    ids: Tensor
+    positions: Tensor
+    labels: Tensor
+    mask: Tensor
+    kinds: Tensor
+
+
+def image_text(views: list[View], grid: tuple[int, int], side: int) -> str:
+    """The prompt text of one image, as `MiniCPMV4_6Processor` writes it."""
+    counts = [(view.rows // side) * (view.columns // side) for view in views]
+    text = "<image_id>0</image_id><image>" + IMAGE_TOKEN * counts[0] + "</image>"
+    rows, columns = grid
+    slices = [f"<slice>{IMAGE_TOKEN * count}</slice>" for count in counts[1:]]
+    return text + LINE_BREAK.join("".join(slices[row * columns : (row + 1) * columns]) for row in range(rows))
+
+
+def prefix_ids(tokenizer: Encodes, views: list[View], grid: tuple[int, int], side: int) -> list[int]:
+    """The ids up to the end of the image."""
+    return tokenizer.encode("<|im_start|>user\n" + image_text(views, grid, side))
+
+
+def question_ids(tokenizer: Encodes, question: str) -> list[int]:
+    """The ids from the question to the start of the answer."""
+    return tokenizer.encode(question + "<|im_end|>\n<|im_start|>assistant\n")
+
+
+def pack(tokenizer: Encodes, prefixes: list[list[int]], questions: list[list[Question]], multiple: int = 32) -> Packed:
+    """Lay every image's questions behind its prefix."""
+    parts = [
+        [(question_ids(tokenizer, q.text), tokenizer.encode(q.answer + "<|im_end|>")) for q in asked]
+        for asked in questions
+    ]
+    lengths = [
+        len(prefix) + sum(len(a) + len(b) for a, b in asked) for prefix, asked in zip(prefixes, parts, strict=True)
+    ]
+    longest = -(-max(lengths) // multiple) * multiple
+    batch = len(prefixes)
+    ids = torch.zeros(batch, longest, dtype=torch.int64)
+    positions = torch.zeros(batch, longest, dtype=torch.int64)
+    labels = torch.full((batch, longest), IGNORED)
+    kinds = torch.full((batch, longest), -1)
+    blocks = torch.full((batch, longest), -2)  # -1 the prefix, then the questions; -2 padding
+    for row, (prefix, asked) in enumerate(zip(prefixes, parts, strict=True)):
+        start = len(prefix)
+        ids[row, :start] = torch.tensor(prefix)
+        positions[row, :start] = torch.arange(start)
+        blocks[row, :start] = -1
+        for number, (before, after) in enumerate(asked):
+            end = start + len(before) + len(after)
+            ids[row, start:end] = torch.tensor(before + after)
+            positions[row, start:end] = torch.arange(len(prefix), len(prefix) + end - start)
+            labels[row, start + len(before) - 1 : end - 1] = torch.tensor(after)
+            kinds[row, start + len(before) - 1 : end - 1] = number
+            blocks[row, start:end] = number
+            start = end
+    return Packed(ids, positions, labels, _mask(blocks), kinds)
+
+
+def _mask(blocks: Tensor) -> Tensor:
+    """[B, T] -> [B, 1, T, T]: earlier tokens of the same block or of the prefix; padding sees itself."""
+    length = blocks.shape[1]
+    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    same = blocks[:, :, None] == blocks[:, None, :]
+    prefix = (blocks == -1)[:, None, :] & (blocks >= 0)[:, :, None]
+    return ((same | prefix) & causal)[:, None]

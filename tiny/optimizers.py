@@ -1,0 +1,55 @@
+"""Optimizers and the learning rate's way: warm-up, plateau, linear decay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+class Pair:
+    """Muon for the matrices of the layers, AdamW for everything else, stepped as one."""
+
+    def __init__(self, matrices: Iterable[Tensor], others: Iterable[Tensor], rate: float) -> None:
+        self.rate = rate
+        self.muon = torch.optim.Muon(
+            list(matrices), lr=rate, weight_decay=0.02, adjust_lr_fn="match_rms_adamw", ns_steps=4
+        )
+        self.adam = torch.optim.AdamW(list(others), lr=rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+
+    def step(self, share: float) -> None:
+        """One step at `share` of the full learning rate, gradients clipped and then cleared."""
+        for optimizer in (self.muon, self.adam):
+            for group in optimizer.param_groups:
+                group["lr"] = self.rate * share
+        parameters = [p for o in (self.muon, self.adam) for g in o.param_groups for p in g["params"]]
+        nn.utils.clip_grad_norm_([p for p in parameters if p.grad is not None], 2.0)
+        for optimizer in (self.muon, self.adam):
+            optimizer.step()
+            optimizer.zero_grad()
+
+    def state(self) -> dict[str, object]:
+        """What `load` needs to go on."""
+        return {"muon": self.muon.state_dict(), "adam": self.adam.state_dict()}
+
+    def load(self, state: dict[str, object]) -> None:
+        """Go on from `state`."""
+        self.muon.load_state_dict(state["muon"])  # type: ignore[arg-type]
+        self.adam.load_state_dict(state["adam"])  # type: ignore[arg-type]
+
+
+def pair_for(model: nn.Module, rate: float) -> Pair:
+    """Matrices inside layers go to Muon; embeddings, heads, norms and biases to AdamW."""
+    matrices, others = [], []
+    for name, parameter in model.named_parameters():
+        inner = parameter.ndim == 2 and "layers." in name
+        (matrices if inner else others).append(parameter)
+    return Pair(matrices, others, rate)
+
+
+def share_of_rate(done: float, warm: float = 0.02, decay: float = 0.3) -> float:
+    """The learning rate's share when `done` (0..1) of a stage is over."""
+    if done < warm:
+        return max(done / warm, 0.02)
+    return 1.0 if done < 1 - decay else max((1 - done) / decay, 0.0)
