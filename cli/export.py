@@ -1,3 +1,95 @@
 """`uhd export`: a checkpoint into a bundle."""
 
 from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+BAR_STEPS = 1000
+
+
+class Names(click.ParamType):
+    """Names out of a fixed set, separated by commas."""
+
+    def __init__(self, *valid: str) -> None:
+        self.valid = valid
+        self.name = ",".join(valid)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        """`16x,4x` becomes a list; an unknown name is wrong usage that lists the valid ones."""
+        if isinstance(value, list):
+            return value
+        names = [name.strip() for name in str(value).split(",")]
+        for name in names:
+            if name not in self.valid:
+                self.fail(f"{name!r} is not one of {', '.join(self.valid)}", param, ctx)
+        return names
+
+
+@click.command()
+@click.argument("checkpoint")
+@click.argument("bundle")
+@click.option("--llm", metavar="FILE.gguf", help="A ready GGUF; without it the checkpoint's text model is converted.")
+@click.option("--llm-type", default="f16", show_default=True, help="Type to convert to: f32, f16, q8_0, q4_k_m, ...")
+@click.option("--modes", type=Names("16x", "4x"), default="16x,4x", show_default=True, help="Encoders to export.")
+@click.option(
+    "--precisions", type=Names("fp32", "fp16"), default="fp32,fp16", show_default=True, help="Precisions to export."
+)
+@click.option("--tokenizer-pre", metavar="NAME", help="llama.cpp's name of the pre-tokenizer, where it is unknown.")
+@click.option("--name", help="The bundle's name; the checkpoint's without it.")
+@click.option("--force", is_flag=True, help="Replace the bundle when there is one.")
+def export(
+    checkpoint: str,
+    bundle: str,
+    *,
+    llm: str | None,
+    llm_type: str,
+    modes: list[str],
+    precisions: list[str],
+    tokenizer_pre: str | None,
+    name: str | None,
+    force: bool,
+) -> None:
+    """Export CHECKPOINT, a folder or a Hugging Face name, into the folder BUNDLE."""
+    from uhd_edge.export.export import export_bundle
+
+    with _shown_progress() as progress:
+        written = export_bundle(
+            checkpoint,
+            bundle,
+            llm=llm,
+            llm_type=llm_type,
+            modes=modes,  # type: ignore[arg-type]  # checked by `Names`
+            precisions=precisions,  # type: ignore[arg-type]
+            tokenizer_pre=tokenizer_pre,
+            name=name,
+            progress=progress,
+            overwrite=force,
+        )
+    click.echo(str(written.path))
+
+
+@contextmanager
+def _shown_progress() -> Iterator[Callable[[str, float], None]]:
+    """A bar on a terminal, and elsewhere a line on stderr for each stage."""
+    if not sys.stderr.isatty():
+        yield _stage_lines()
+        return
+    with click.progressbar(length=BAR_STEPS, file=sys.stderr, item_show_func=lambda stage: stage) as bar:
+        yield lambda stage, fraction: bar.update(max(round(fraction * BAR_STEPS) - bar.pos, 0), stage)
+
+
+def _stage_lines() -> Callable[[str, float], None]:
+    shown = ""
+
+    def show(stage: str, _fraction: float) -> None:
+        nonlocal shown
+        if stage != shown:
+            click.echo(stage, err=True)
+        shown = stage
+
+    return show

@@ -29,7 +29,10 @@ def _table(bundle: Bundle) -> str:
     rows = [
         ("bundle", f"{manifest.name} at {bundle.path}"),
         ("format", f"{manifest.format}, architecture {manifest.architecture}"),
-        ("vision", f"{vision.layers} layers of width {vision.hidden_size}, compressor after layer {vision.insert_layer}"),
+        (
+            "vision",
+            f"{vision.layers} layers of width {vision.hidden_size}, compressor after layer {vision.insert_layer}",
+        ),
         (
             "views",
             f"{preprocessing.scale_resolution} x {preprocessing.scale_resolution} pixels, "
@@ -37,7 +40,10 @@ def _table(bundle: Bundle) -> str:
         ),
         ("graphs", f"{bundle.describe_graphs()}; {manifest.default_mode} unless told otherwise"),
         ("llm", f"{llm.architecture}, {llm.type}, width {llm.hidden_size}, {llm.vocabulary_size} tokens"),
-        *((name, f"{_size(record.bytes)}  SHA-256 {record.sha256[:12]}.. ok") for name, record in manifest.files.items()),
+        *(
+            (name, f"{_size(record.bytes)}  SHA-256 {record.sha256[:12]}.. ok")
+            for name, record in manifest.files.items()
+        ),
         ("total", _size(total)),
     ]
     width = max(len(label) for label, _ in rows)

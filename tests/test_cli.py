@@ -1,0 +1,123 @@
+"""The command line: exit codes, one line per error, nothing heavy imported for help."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from uhd_edge.cli import main as cli
+from uhd_edge.cli.ask import GpuLayers
+from uhd_edge.engines.errors import UhdError
+
+
+def raising(error: BaseException) -> click.Command:
+    @click.command("broken")
+    def broken() -> None:
+        raise error
+
+    return broken
+
+
+@pytest.fixture
+def add_command(monkeypatch: pytest.MonkeyPatch):
+    def add(command: click.Command) -> None:
+        monkeypatch.setitem(cli.uhd.commands, command.name, command)
+
+    return add
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = {"numpy", "PIL", "pydantic", "onnxruntime", "llama_cpp", "jinja2", "torch", "onnx"}
+    script = f"import sys, uhd_edge.cli.main; print({heavy!r} & set(sys.modules))"
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "set()"
+
+
+@pytest.mark.parametrize("command", ["ask", "export", "inspect", "doctor"])
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.exit_code([command, "--help"]) == 0
+    assert "Usage: uhd " + command in capsys.readouterr().out
+
+
+def test_wrong_usage_ends_with_2_and_says_how_it_is_used(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.exit_code(["ask", "picture.png", "what?", "--mode", "64x"]) == 2
+    assert "Usage: uhd ask" in capsys.readouterr().err
+
+
+def test_an_error_of_ours_is_one_line_on_stderr_and_1(add_command, capsys: pytest.CaptureFixture[str]) -> None:
+    add_command(raising(UhdError("something\nis wrong; do this")))
+    assert cli.exit_code(["broken"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err == "uhd: something is wrong; do this\n"
+    assert captured.out == ""
+
+
+def test_an_unexpected_error_is_one_line_that_names_it(add_command, capsys: pytest.CaptureFixture[str]) -> None:
+    add_command(raising(ZeroDivisionError("division by zero")))
+    assert cli.exit_code(["broken"]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "unexpected ZeroDivisionError: division by zero" in error
+    assert "--debug" in error
+
+
+def test_debug_lets_the_traceback_through(add_command) -> None:
+    add_command(raising(ZeroDivisionError("division by zero")))
+    with pytest.raises(ZeroDivisionError):
+        cli.exit_code(["--debug", "broken"])
+
+
+def test_an_interrupt_ends_with_130_and_no_traceback(add_command, capsys: pytest.CaptureFixture[str]) -> None:
+    add_command(raising(KeyboardInterrupt()))
+    assert cli.exit_code(["broken"]) == 130
+    assert capsys.readouterr().err == "uhd: interrupted\n"
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    script = "import sys; from uhd_edge.cli.main import run; run(['ask', '--help'])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    error = process.stderr.read()
+    process.wait()
+    assert "Traceback" not in error
+    assert "Exception ignored" not in error
+
+
+@pytest.mark.parametrize(("text", "layers"), [("0", 0), ("12", 12), ("all", -1)])
+def test_gpu_layers_are_a_number_or_all(text: str, layers: int) -> None:
+    assert GpuLayers().convert(text, None, None) == layers
+
+
+@pytest.mark.parametrize("text", ["some", "1.5", "-3"])
+def test_other_gpu_layers_are_wrong_usage(text: str) -> None:
+    with pytest.raises(click.UsageError):
+        GpuLayers().convert(text, None, None)
+
+
+def test_doctor_names_what_asking_needs_and_how_to_get_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.exit_code(["doctor", "--json"])
+    findings = {finding["part"]: finding for finding in json.loads(capsys.readouterr().out)}
+    assert findings["onnxruntime"]["state"] == "ok"
+    assert "CPU" in findings["onnxruntime"]["detail"]
+    assert findings["llama.cpp"]["state"] == "ok"
+    for part, finding in findings.items():
+        if part.startswith("extra ") and finding["state"] == "absent":
+            assert 'pip install "uhd-edge[' in finding["detail"]
+
+
+@pytest.mark.parametrize("command", [["inspect", "{}"], ["ask", "picture.png", "what?", "--bundle", "{}"]])
+def test_a_bundle_that_is_not_there_is_one_line(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    absent = str(tmp_path / "absent")
+    assert cli.exit_code([word.replace("{}", absent) for word in command]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"uhd: {absent}: no such bundle folder")
+    assert error.count("\n") == 1
