@@ -32,8 +32,6 @@ class OnnxRuntimeEngine:
     """
 
     def __init__(self, graph: Path, *, threads: int | None = None, providers: Sequence[str] = (CPU,)) -> None:
-        if threads is not None and threads < 1:
-            raise EngineError(f"threads is {threads}; it must be 1 or more")
         if not graph.is_file():
             raise EngineError(f"{graph}: no such graph; export the bundle again")
         onnxruntime = _import_onnxruntime()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundle import Mode, Preprocessing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class View:
     """One picture the encoder looks at: `pixels` uint8 [H, W, 3], `rows` x `columns` patches."""
 
@@ -31,7 +31,7 @@ class View:
     columns: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SlicedImage:
     """The views of one image; `grid` is (rows, columns) of slices, (0, 0) when unsliced."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from uhd_edge.engines.selection import EngineName, open_engine
+from uhd_edge.engines.selection import EngineName, check_engine, open_engine
 from uhd_edge.runtime.bundle import Bundle, Mode, Precision
 from uhd_edge.runtime.errors import EngineError, EngineUnavailableError, ImageError
 from uhd_edge.runtime.image import ImageInput, load_image
@@ -52,7 +52,7 @@ class EncodedView:
     tokens: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Encoded:
     """What the language model gets to see of one image; ask it as often as you like.
 
@@ -77,8 +77,8 @@ class VisionEncoder:
     cores of one run, all the usable ones without it. Engines are opened when a mode is
     first used and stay open; modes share a connector that is the same file.
 
-    Raises `EngineUnavailableError` for a mode or precision the bundle does not have, and
-    `ImageError` for `max_slices` below 1.
+    Raises `EngineUnavailableError` for an engine this machine, or a mode or precision the
+    bundle does not have, and `ImageError` for `max_slices` below 1.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class VisionEncoder:
         self._threads = threads
         self._engines: dict[Path, Engine] = {}
         self._closed = False
+        check_engine(engine, threads)
         choose_precision(self.bundle, self.mode, precision)
         plan_slices(1, 1, self.bundle.manifest.preprocessing, mode=self.mode, max_slices=self.max_slices)
 
@@ -111,14 +112,13 @@ class VisionEncoder:
         mode = self.mode if mode is None else mode
         max_slices = self.max_slices if max_slices is None else max_slices
         preprocessing = self.bundle.manifest.preprocessing
-        towers = self._open(mode)
         timings = dict.fromkeys(STAGES, 0.0)
         with timed(timings, "decode"):
             rgb = load_image(image)
         with timed(timings, "slice"):
             _refuse_extreme(plan_slices(*rgb.size, preprocessing, mode=mode, max_slices=max_slices), rgb, preprocessing)
             sliced = slice_image(rgb, preprocessing, mode=mode, max_slices=max_slices)
-        embeddings = _encode_views(towers, sliced.views, timings)
+        embeddings = _encode_views(self._open(mode), sliced.views, timings)
         views = tuple(
             EncodedView(view.rows, view.columns, len(of_view))
             for view, of_view in zip(sliced.views, embeddings, strict=True)
