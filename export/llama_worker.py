@@ -62,6 +62,7 @@ def inspect(file: str) -> None:
     found = {
         "architecture": _metadata(api, model, "general.architecture"),
         "file_type": _metadata(api, model, "general.file_type"),
+        "parts": _metadata(api, model, "split.count"),
         "hidden_size": api.llama_model_n_embd_inp(model),
         "vocabulary_size": api.llama_vocab_n_tokens(vocabulary),
         "tokens": [_tokenize(api, vocabulary, text) for text in texts],

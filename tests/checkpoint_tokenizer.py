@@ -39,6 +39,7 @@ TRAINING_TEXT = (
     "Describe the scene. 2 objects: a red circle labelled K7Q2, a blue star labelled 9XF.",
     "user\nassistant\nsystem\nYou are a helpful assistant.\n\n  def main():\n\treturn 0\n",
     "Is there a green triangle? It's the leftmost, isn't it? They'll see: 1234567890.",
+    "हिन्दी हिन्दी में हिन्दी",  # letters with marks, which Qwen2 and Qwen3.5 split differently
     "Größe, élan, naïve; 图像里有什么? どんな色ですか。 Что на картинке? 🙂🚀",
 )
 

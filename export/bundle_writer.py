@@ -1,0 +1,195 @@
+"""Writing a bundle: under a temporary name beside the target, renamed when it is whole.
+
+A process that is killed leaves the temporary folder behind, never a folder under the
+target's name; the next export to the same target removes it. Everything else that ends an
+export early removes it at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from uhd_edge.runtime.bundle import MANIFEST, Bundle, FileRecord, Manifest, sha256_of
+from uhd_edge.runtime.errors import OutputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+PIECE_BYTES = 1 << 20
+REASONS = {
+    errno.ENOSPC: "no space left on the disk; free some and export again",
+    errno.EDQUOT: "the disk quota is used up; free some space and export again",
+    errno.EFBIG: "a file is larger than the limit; raise it (ulimit -f) and export again",
+    errno.EROFS: "the file system is read-only; choose another folder",
+    errno.EACCES: "no permission to write there; choose another folder",
+    errno.EPERM: "no permission to write there; choose another folder",
+    errno.ENOTDIR: "part of the path is a file, not a folder; choose another folder",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+}
+
+
+class BundleWriter:
+    """A bundle that is being written to `target`; use it with `with` and end with `finish`.
+
+    `folder` takes the bundle's files, `scratch` what is not to become part of it. Raises
+    `OutputError` when the target exists (and is not to be overwritten) or cannot be written;
+    an `OSError` that leaves the `with` block and comes from the folder becomes one as well.
+    """
+
+    def __init__(self, target: Path, *, overwrite: bool = False) -> None:
+        self.target = target.expanduser().absolute()
+        self.overwrite = overwrite
+        self._records: dict[str, FileRecord] = {}
+
+    def __enter__(self) -> BundleWriter:
+        _refuse_target(self.target, overwrite=self.overwrite)
+        self._made = [parent for parent in self.target.parents if not parent.exists()]
+        try:
+            self.target.parent.mkdir(parents=True, exist_ok=True)
+            _remove_leftovers(self.target)
+            self.folder = self.target.with_name(f"{_temporary_prefix(self.target)}{secrets.token_hex(6)}")
+            self.folder.mkdir()
+            self._lock = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self.scratch = self.folder / "scratch"
+            self.scratch.mkdir()
+        except OSError as error:
+            raise _output_error(self.target, error) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)  # gone already after `finish`
+        os.close(self._lock)
+        if error is not None:
+            self._remove_made_parents()
+        cause = error.__cause__ if isinstance(error, OutputError) else error
+        if isinstance(cause, OSError) and _is_ours(cause, self.folder):
+            raise _output_error(self.target, cause) from cause
+
+    def clear_scratch(self) -> None:
+        """Remove what lies in `scratch`."""
+        shutil.rmtree(self.scratch)
+        self.scratch.mkdir()
+
+    def _remove_made_parents(self) -> None:
+        for parent in self._made:
+            with suppress(OSError):
+                parent.rmdir()
+
+    def copy(self, source: Path, name: str) -> None:
+        """Copy the file `source` into the bundle as `name`, taking its SHA-256 on the way."""
+        digest = hashlib.sha256()
+        with source.open("rb") as original, (self.folder / name).open("xb") as copy:
+            while piece := original.read(PIECE_BYTES):
+                digest.update(piece)
+                copy.write(piece)
+            copy.flush()
+            _to_disk(copy.fileno())
+            self._records[name] = FileRecord(bytes=copy.tell(), sha256=digest.hexdigest())
+
+    def finish(self, manifest: Manifest) -> Bundle:
+        """Record every file in `manifest`, write it last, and give the folder the target's name."""
+        shutil.rmtree(self.scratch)
+        for file in sorted(path for path in self.folder.rglob("*") if path.is_file()):
+            name = file.relative_to(self.folder).as_posix()
+            if name not in self._records:
+                self._records[name] = _record(file)
+        complete = manifest.model_copy(update={"files": dict(sorted(self._records.items()))})
+        complete = Manifest.model_validate(complete.model_dump())
+        with (self.folder / MANIFEST).open("x", encoding="utf-8") as stream:
+            stream.write(complete.model_dump_json(indent=2) + "\n")
+            stream.flush()
+            _to_disk(stream.fileno())
+        self._take_the_name()
+        return Bundle(self.target, complete)
+
+    def _take_the_name(self) -> None:
+        """Rename the folder; an old bundle makes room first and is put back if that fails."""
+        _to_disk(self._lock)
+        replaced = self.folder.with_name(f"{self.folder.name}-replaced")
+        existed = self.overwrite and self.target.exists()
+        if existed:
+            self.target.rename(replaced)
+        try:
+            self.folder.rename(self.target)
+        except OSError:
+            if existed:
+                replaced.rename(self.target)
+            raise
+        _folder_to_disk(self.target.parent)
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _refuse_target(target: Path, *, overwrite: bool) -> None:
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise OutputError(f"{target}: exists and is not a folder; choose another name")
+    if not target.exists() or not any(target.iterdir()):
+        return
+    if not overwrite:
+        raise OutputError(f"{target}: exists already; choose another name, or overwrite it with --force")
+    if not (target / MANIFEST).is_file():
+        raise OutputError(f"{target}: is not a bundle and is not overwritten; choose another name")
+
+
+def _temporary_prefix(target: Path) -> str:
+    return f".{target.name}.partial-"
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove what killed exports to `target` left; a running one holds a lock on its folder."""
+    for folder in target.parent.iterdir():
+        if not folder.name.startswith(_temporary_prefix(target)):
+            continue
+        try:
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(lock)
+
+
+def _record(file: Path) -> FileRecord:
+    with file.open("rb") as stream:
+        _to_disk(stream.fileno())
+    return FileRecord(bytes=file.stat().st_size, sha256=sha256_of(file))
+
+
+def _to_disk(descriptor: int) -> None:
+    """Wait until it is on the disk, so that a power failure cannot leave a renamed folder of empty files."""
+    os.fsync(descriptor)
+
+
+def _folder_to_disk(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _to_disk(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_ours(error: OSError, folder: Path) -> bool:
+    """Whether `error` is about writing below `folder`; reading a checkpoint can fail as well."""
+    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    return error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS} or any(
+        name.startswith(str(folder)) for name in names
+    )
+
+
+def _output_error(target: Path, error: OSError) -> OutputError:
+    reason = REASONS.get(error.errno or 0) or f"cannot be written ({error.strerror or error}); choose another folder"
+    return OutputError(f"{target}: {reason}")

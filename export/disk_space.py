@@ -1,0 +1,48 @@
+"""How much disk an export takes, estimated before it begins: hours of work should not end at a full disk."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from typing import TYPE_CHECKING
+
+from uhd_edge.export.quantize import UNQUANTIZED, file_type
+from uhd_edge.export.tensors import text_tensors, vision_tensors
+from uhd_edge.runtime.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from uhd_edge.export.checkpoint import Checkpoint
+    from uhd_edge.runtime.bundle import Precision
+
+BYTES = {"fp32": 4, "fp16": 2}
+
+
+def check_disk_space(folder: Path, checkpoint: Checkpoint, *, llm_type: str, precisions: Sequence[Precision]) -> None:
+    """Compare the space on `folder`'s disk with what an export needs at its fullest; raises `OutputError`.
+
+    Counted is the most that lies there at once: the text model's copies while it is converted
+    to `llm_type`, or the graphs in all `precisions` beside the GGUF.
+    """
+    text = _parameters(text_tensors(checkpoint.config.text))
+    stored = text * checkpoint.tensor("model.language_model.norm.weight").element_size()
+    written = int(text * file_type(llm_type).bits / 8)
+    graphs = _parameters(vision_tensors(checkpoint.config.tower)) * sum(BYTES[precision] for precision in precisions)
+    converting = stored + (written if llm_type in UNQUANTIZED else max(stored, written))
+    needed = max(converting, graphs + written)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OutputError(
+            f"{folder.parent}: the export needs about {_readable(needed)}, {_readable(free)} are free; "
+            "free some space or choose another folder"
+        )
+
+
+def _parameters(shapes: dict[str, tuple[int, ...]]) -> int:
+    return sum(math.prod(shape) for shape in shapes.values())
+
+
+def _readable(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

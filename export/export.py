@@ -1,0 +1,184 @@
+"""A checkpoint into a bundle: the language model first, then the graphs, then the manifest."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, get_args
+
+from uhd_edge.export.bundle_writer import BundleWriter
+from uhd_edge.export.checkpoint import open_checkpoint
+from uhd_edge.export.disk_space import check_disk_space
+from uhd_edge.export.hub import is_hub_name
+from uhd_edge.export.llm import GGUF, check_language_model, convert_language_model, describe
+from uhd_edge.export.quantize import file_type
+from uhd_edge.export.tokenizer_check import load_tokenizer
+from uhd_edge.runtime.bundle import FORMAT_VERSION, Bundle, Manifest, Mode, Precision, Prompt, Vision
+from uhd_edge.runtime.errors import CheckpointError, ExportError
+
+if TYPE_CHECKING:
+    from uhd_edge.export.checkpoint import Checkpoint
+    from uhd_edge.export.tower import TowerConfig
+    from uhd_edge.runtime.bundle import Graphs, LanguageModelFile
+
+# Told what is being done and which part of the whole is behind, from 0 to 1.
+Progress = Callable[[str, float], None]
+Choice = TypeVar("Choice", Mode, Precision)
+
+# Where on the way from 0 to 1 the parts begin; the language model ends where the graphs begin.
+GRAPHS_BEGIN, GRAPHS_END = 0.5, 0.95
+EXPORTED_PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
+TURN_END = "<|im_end|>"
+
+
+def export_bundle(
+    source: str | Path,
+    target: str | Path,
+    *,
+    llm: str | Path | None = None,
+    llm_type: str = "f16",
+    modes: Sequence[Mode] = ("16x", "4x"),
+    precisions: Sequence[Precision] = EXPORTED_PRECISIONS,
+    tokenizer_pre: str | None = None,
+    name: str | None = None,
+    progress: Progress = lambda _stage, _fraction: None,
+    overwrite: bool = False,
+) -> Bundle:
+    """Export the checkpoint `source`, a folder or a Hugging Face name, into the bundle folder `target`.
+
+    `llm` is a ready GGUF, which is checked and copied as it is; without it the checkpoint's own
+    text model is converted to `llm_type` (see `uhd_edge.export.quantize.FILE_TYPES`), with
+    `tokenizer_pre` as llama.cpp's name for its pre-tokenizer where that is not found by itself.
+    `name` is the bundle's name, that of the source without it. An existing bundle is replaced
+    only with `overwrite`, and only once the new one is whole.
+
+    Raises `CheckpointError`, `ModelError`, `ExportError` or `OutputError`, each in one line; then,
+    and on any other exception, nothing is left behind.
+    """
+    modes = _chosen(modes, get_args(Mode), "mode")
+    precisions = _chosen(precisions, EXPORTED_PRECISIONS, "precision")
+    llm_type = llm_type.lower()
+    file_type(llm_type)
+    ready = None if llm is None else Path(llm).expanduser()
+    progress("checkpoint", 0.0)
+    with BundleWriter(Path(target), overwrite=overwrite) as writer, open_checkpoint(source) as checkpoint:
+        prompt = _prompt(checkpoint)
+        if ready is None:
+            check_disk_space(writer.folder, checkpoint, llm_type=llm_type, precisions=precisions)
+            model = _converted(checkpoint, writer, llm_type, tokenizer_pre, progress)
+        else:
+            model = _copied(checkpoint, writer, ready, progress)
+        graphs = _graphs(checkpoint, writer, modes, precisions, progress)
+        progress("manifest", GRAPHS_END)
+        bundle = writer.finish(_manifest(checkpoint, name or _name_of(source), prompt, graphs, model))
+    progress("done", 1.0)
+    return bundle
+
+
+def _chosen(given: Sequence[Choice], valid: Sequence[Choice], what: str) -> list[Choice]:
+    """Drop repetitions; raises `ExportError` on an unknown choice, or none."""
+    chosen = list(dict.fromkeys(given))
+    unknown = [choice for choice in chosen if choice not in valid]
+    if unknown or not chosen:
+        named = f"no {what} {', '.join(map(repr, unknown))}" if unknown else f"no {what} given"
+        raise ExportError(f"{named}; valid are {', '.join(valid)}")
+    return chosen
+
+
+def _prompt(checkpoint: Checkpoint) -> Prompt:
+    """Check the prompt's tokens against the tokenizer, and let the end of a turn end an answer in any case."""
+    prompt = checkpoint.processor.prompt
+    tokenizer = load_tokenizer(checkpoint.folder)
+    missing = [text for text in prompt.tokens.model_dump().values() if tokenizer.token_to_id(text) is None]
+    if missing:
+        raise CheckpointError(f"{checkpoint.folder}: the tokenizer has no token {', '.join(missing)}")
+    end = tokenizer.token_to_id(TURN_END)
+    if end is None or end in prompt.stop_ids or TURN_END not in prompt.chat_template:
+        return prompt
+    return prompt.model_copy(update={"stop_ids": (*prompt.stop_ids, end)})
+
+
+def _copied(checkpoint: Checkpoint, writer: BundleWriter, llm: Path, progress: Progress) -> LanguageModelFile:
+    progress("language model: checking", 0.05)
+    facts = check_language_model(llm, checkpoint, name=str(llm))
+    progress("language model: copying", 0.1)
+    writer.copy(llm, GGUF)
+    return describe(facts, None)
+
+
+def _converted(
+    checkpoint: Checkpoint, writer: BundleWriter, llm_type: str, tokenizer_pre: str | None, progress: Progress
+) -> LanguageModelFile:
+    target = writer.folder / GGUF
+    convert_language_model(
+        checkpoint,
+        target,
+        llm_type=llm_type,
+        tokenizer_pre=tokenizer_pre,
+        scratch=writer.scratch,
+        progress=lambda fraction: progress("language model: converting", 0.95 * GRAPHS_BEGIN * fraction),
+    )
+    writer.clear_scratch()  # the graphs need the space
+    progress("language model: checking", 0.95 * GRAPHS_BEGIN)
+    facts = check_language_model(target, checkpoint, name="the converted language model")
+    return describe(facts, llm_type)
+
+
+def _graphs(
+    checkpoint: Checkpoint,
+    writer: BundleWriter,
+    modes: Sequence[Mode],
+    precisions: Sequence[Precision],
+    progress: Progress,
+) -> dict[Mode, dict[Precision, Graphs]]:
+    from uhd_edge.export.graphs import write_graphs  # noqa: PLC0415 - torch.onnx takes seconds to import
+
+    steps = len(precisions) * (len(modes) + 1)  # the connector is one more
+    begun = itertools.count()
+
+    def next_step(stage: str) -> None:
+        progress(f"graphs: {stage}", GRAPHS_BEGIN + (GRAPHS_END - GRAPHS_BEGIN) * min(next(begun) / steps, 1.0))
+
+    return write_graphs(checkpoint, writer.folder, modes=modes, precisions=precisions, progress=next_step)
+
+
+def _manifest(
+    checkpoint: Checkpoint,
+    name: str,
+    prompt: Prompt,
+    graphs: dict[Mode, dict[Precision, Graphs]],
+    llm: LanguageModelFile,
+) -> Manifest:
+    """Put together what the runtime needs to know; the writer adds the files."""
+    trained_for = checkpoint.config.default_mode
+    return Manifest(
+        format=FORMAT_VERSION,
+        architecture="minicpmv4_6",
+        name=name,
+        default_mode=trained_for if trained_for in graphs else next(iter(graphs)),
+        vision=_vision(checkpoint.config.tower),
+        preprocessing=checkpoint.processor.preprocessing,
+        prompt=prompt,
+        graphs=graphs,
+        llm=llm,
+        files={},
+    )
+
+
+def _vision(tower: TowerConfig) -> Vision:
+    return Vision(
+        hidden_size=tower.hidden,
+        layers=tower.layers,
+        insert_layer=tower.insert_layer,
+        table_side=tower.table_side,
+        window=math.isqrt(tower.window),
+        merge=math.isqrt(tower.merge),
+        merge_rounds=tower.merge_rounds,
+    )
+
+
+def _name_of(source: str | Path) -> str:
+    """Name a bundle after a Hugging Face name, or the folder's own name."""
+    return str(source) if isinstance(source, str) and is_hub_name(source) else Path(source).resolve().name
