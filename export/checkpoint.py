@@ -107,7 +107,7 @@ def _folder_of(source: str | Path) -> Path:
 
 def _open_tensors(folder: Path, files: ExitStack) -> dict[str, _Stored]:
     """Every tensor by the name of the whole model, without those that are not needed."""
-    from safetensors import safe_open  # noqa: PLC0415
+    from safetensors import safe_open
 
     tensors: dict[str, _Stored] = {}
     for shard in _shards(folder):
@@ -139,7 +139,7 @@ def _shards(folder: Path) -> list[Path]:
 
 @contextmanager
 def _readable(file: Path) -> Iterator[None]:
-    from safetensors import SafetensorError  # noqa: PLC0415
+    from safetensors import SafetensorError
 
     try:
         yield

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from uhd_edge.export.json_file import read_object, validated
 from uhd_edge.export.tower import TowerConfig
-from uhd_edge.runtime.bundle import Mode  # noqa: TC001 - pydantic reads it
+from uhd_edge.runtime.bundle import Mode
 from uhd_edge.runtime.errors import CheckpointError
 
 if TYPE_CHECKING:

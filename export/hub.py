@@ -28,8 +28,8 @@ def download(name: str) -> Path:
     Raises `CheckpointError` when neither the cache nor the network has it.
     """
     try:
-        from huggingface_hub import snapshot_download  # noqa: PLC0415
-        from huggingface_hub.errors import (  # noqa: PLC0415
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import (
             GatedRepoError,
             HfHubHTTPError,
             HFValidationError,
@@ -54,7 +54,7 @@ def download(name: str) -> Path:
 @contextmanager
 def _bars_on_a_terminal() -> Iterator[None]:
     """Keep progress bars out of log files."""
-    from huggingface_hub.utils.tqdm import (  # noqa: PLC0415
+    from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,
         enable_progress_bars,

@@ -1,4 +1,4 @@
-"""The vision tower and the connector as torch modules made for export.
+"""The vision tower and the connector as torch modules: what the ONNX graphs compute.
 
 Every module takes a batch of views whose patches are laid out in *block order*
 (see `uhd_edge.runtime.patches`): tokens that will be merged stand next to each
@@ -7,7 +7,9 @@ the order of its tokens as long as the position ids travel with them, so the
 features equal those of transformers' `MiniCPMV4_6VisionModel`, which keeps rows.
 
 Parameter names equal those of a `minicpmv4_6` checkpoint below `model.vision_tower.`
-and `model.merger.`, so a checkpoint's tensors load without being renamed.
+and `model.merger.`, so a checkpoint's tensors load without being renamed, and a
+checkpoint is checked against them. `uhd_edge.export.onnx_tower` writes the same steps
+as ONNX operators.
 """
 
 from __future__ import annotations
@@ -48,17 +50,11 @@ class TowerConfig:
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention without a mask over the second-to-last axis.
-
-    Written out instead of calling `scaled_dot_product_attention`, which the exporter turns
-    into a dozen shape computations per layer; queries are scaled before the product, so
-    that the scores keep in range in FP16.
-    """
+    """Multi-head self-attention without a mask over the second-to-last axis."""
 
     def __init__(self, hidden: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.scale = (hidden // heads) ** -0.5
         self.q_proj = nn.Linear(hidden, hidden)
         self.k_proj = nn.Linear(hidden, hidden)
         self.v_proj = nn.Linear(hidden, hidden)
@@ -70,8 +66,7 @@ class Attention(nn.Module):
             projection(hidden_states).unflatten(-1, (self.heads, -1)).transpose(-3, -2)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )  # each [.., heads, T, d/heads]
-        scores = (queries * self.scale) @ keys.transpose(-2, -1)  # [.., heads, T, T]
-        mixed = scores.softmax(dim=-1) @ values
+        mixed = functional.scaled_dot_product_attention(queries, keys, values)
         output: Tensor = self.out_proj(mixed.transpose(-3, -2).flatten(-2))
         return output
 
