@@ -1,1 +1,36 @@
-"""The on-device path: image -> slices -> patches -> embeddings -> prompt -> text."""
+"""The on-device path: image -> slices -> patches -> embeddings -> prompt -> text.
+
+What most programs need is here by name and loaded when first used, so that importing a
+part of it, such as `uhd_edge.runtime.errors`, costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uhd_edge.runtime.answer import Answer
+    from uhd_edge.runtime.assistant import Assistant
+    from uhd_edge.runtime.bundle import Bundle
+    from uhd_edge.runtime.vision import Encoded, VisionEncoder
+
+__all__ = ["Answer", "Assistant", "Bundle", "Encoded", "VisionEncoder"]
+
+_MODULES = {
+    "Answer": "answer",
+    "Assistant": "assistant",
+    "Bundle": "bundle",
+    "Encoded": "vision",
+    "VisionEncoder": "vision",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 from collections import deque
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uhd_edge.runtime.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # ggml_log_level of llama.cpp: 3 is a warning, 4 an error, 5 goes on with the line before.
 LOG_ERROR = 4
@@ -57,12 +62,31 @@ class LlamaLibrary:
 def llama_library() -> LlamaLibrary:
     """Load llama.cpp, once per process; raises `ModelError` when it is missing or does not load."""
     try:
-        from llama_cpp import llama_cpp
+        with _threads_that_sleep():
+            from llama_cpp import llama_cpp
     except (ImportError, OSError, RuntimeError) as error:
         raise ModelError(
             f"llama.cpp cannot be loaded ({error}); install it again with `pip install llama-cpp-python`"
         ) from error
     return LlamaLibrary(llama_cpp)
+
+
+@contextmanager
+def _threads_that_sleep() -> Iterator[None]:
+    """Let OpenMP's threads sleep, not spin, where they wait for each other.
+
+    A spinning thread holds on to the core that the thread it waits for should run on: with
+    another busy process on the device, generation is several times slower. OpenMP reads
+    this once, while the library loads; what the user has set stays as it is.
+    """
+    ours = "OMP_WAIT_POLICY" not in os.environ
+    if ours:
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+    try:
+        yield
+    finally:
+        if ours:
+            del os.environ["OMP_WAIT_POLICY"]
 
 
 def weights_may_be_repacked(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

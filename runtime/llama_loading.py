@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from uhd_edge.runtime.errors import ModelError
 from uhd_edge.runtime.llama_library import weights_may_be_repacked
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from uhd_edge.runtime.llama_library import LlamaLibrary
-
-CacheType = Literal["f16", "f32"]
 
 GGUF_MAGIC = b"GGUF"
 
@@ -26,7 +24,7 @@ class LlamaOptions:
     context: int
     batch: int
     threads: int
-    cache: CacheType
+    exact: bool
 
 
 def open_model(library: LlamaLibrary, path: Path, *, gpu_layers: int) -> Any:
@@ -57,7 +55,9 @@ def open_context(library: LlamaLibrary, path: Path, model: Any, options: LlamaOp
     # Room for the logits of one token: for a whole batch it would be half a gigabyte with Qwen3.5's vocabulary.
     parameters.n_outputs_max = 1
     parameters.n_threads = parameters.n_threads_batch = options.threads
-    parameters.type_k = parameters.type_v = api.GGML_TYPE_F16 if options.cache == "f16" else api.GGML_TYPE_F32
+    if options.exact:
+        parameters.type_k = parameters.type_v = api.GGML_TYPE_F32
+        parameters.flash_attn_type = api.LLAMA_FLASH_ATTN_TYPE_DISABLED
     library.forget_log()
     context = api.llama_init_from_model(model, parameters)
     if not context:

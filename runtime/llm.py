@@ -14,13 +14,13 @@ from uhd_edge.engines.threads import usable_cores
 from uhd_edge.runtime.batch import Batch, embedding_batch, token_batch
 from uhd_edge.runtime.errors import ContextError, EngineError, ModelError
 from uhd_edge.runtime.llama_library import llama_library
-from uhd_edge.runtime.llama_loading import CacheType, LlamaOptions, open_context, open_model
+from uhd_edge.runtime.llama_loading import LlamaOptions, open_context, open_model
 from uhd_edge.runtime.prompt import TextSegment
-from uhd_edge.runtime.sampling import Sampler, Sampling
+from uhd_edge.runtime.sampling import HIGHEST_COUNT, Sampler, Sampling, require_whole
 from uhd_edge.runtime.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -30,19 +30,24 @@ if TYPE_CHECKING:
 # Tokens per call of llama.cpp: larger ones cost memory and gain nothing on a small device.
 BATCH = 512
 
+# llama.cpp's GGML_MAX_N_THREADS; more of them abort the process.
+MOST_THREADS = 512
+
 
 class LanguageModel:
     """A GGUF model held open with one conversation in its memory; close it, or use it with `with`.
 
     `context` is the most tokens a conversation may have, cut down to what the model was
     trained for. `gpu_layers` counts the layers on a GPU, -1 all. `threads` defaults to the
-    usable cores. `cache` is the type of the attention cache: F16 halves its memory and
-    moves logits by about 1e-3, F32 is for comparisons.
+    usable cores. llama.cpp's own choices, an F16 attention cache and flash attention, save
+    time and memory and move logits by less than 1e-3; `exact` does without both, for
+    comparisons with a reference.
 
     What was prefilled and generated stays in memory (`position` tokens) until `clear`, so
     that a conversation can go on. Not safe to use from two threads at once.
 
-    Raises `ModelError` with llama.cpp's own reason when the file cannot be loaded.
+    Raises `ModelError` with llama.cpp's own reason when the file cannot be loaded, and
+    `OptionError` for a setting that makes no sense.
     """
 
     def __init__(
@@ -52,8 +57,12 @@ class LanguageModel:
         context: int = 4096,
         threads: int | None = None,
         gpu_layers: int = 0,
-        cache: CacheType = "f16",
+        exact: bool = False,
     ) -> None:
+        require_whole("context", context, 2, HIGHEST_COUNT)
+        require_whole("gpu_layers", gpu_layers, -1, HIGHEST_COUNT)
+        threads = usable_cores() if threads is None else threads
+        require_whole("threads", threads, 1, MOST_THREADS)
         self.path = path
         self._library = llama_library()
         self._api = self._library.api
@@ -63,7 +72,7 @@ class LanguageModel:
             trained = int(self._api.llama_model_n_ctx_train(self._model))
             self.trained_context = trained or context
             self.context = min(context, self.trained_context)
-            options = LlamaOptions(self.context, min(BATCH, self.context), threads or usable_cores(), cache)
+            options = LlamaOptions(self.context, min(BATCH, self.context), threads, exact)
             self._context = open_context(self._library, path, self._model, options)
             self._read_facts(options)
         except BaseException:
@@ -110,7 +119,7 @@ class LanguageModel:
         for number, piece in enumerate(pieces, start=1):
             self._read(piece, is_last=number == len(pieces))
 
-    def generate(self, sampling: Sampling, *, max_tokens: int) -> Iterator[int]:
+    def generate(self, sampling: Sampling, *, max_tokens: int) -> Generator[int, None, None]:
         """Yield tokens, each chosen as `sampling` says, up to `max_tokens` or the end of the context.
 
         A token enters the memory when the one after it is asked for, so it does no harm to

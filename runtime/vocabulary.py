@@ -32,7 +32,7 @@ class Vocabulary:
         return [int(token) for token in ids]
 
     def piece(self, token: int) -> bytes:
-        """Return what `token` adds to the text: UTF-8 that may break off inside a character, nothing for special tokens."""
+        """Return what `token` adds to the text, possibly half a character; nothing for special tokens."""
         buffer = ctypes.create_string_buffer(64)
         length = self._api.llama_token_to_piece(self._vocabulary, token, buffer, len(buffer), 0, False)
         if length < 0:

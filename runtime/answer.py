@@ -1,0 +1,74 @@
+"""What an assistant is asked and what it answers, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, get_args
+
+from uhd_edge.runtime.bundle import Mode
+from uhd_edge.runtime.errors import OptionError, PromptError
+from uhd_edge.runtime.sampling import HIGHEST_COUNT, require_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from uhd_edge.runtime.image import ImageInput
+    from uhd_edge.runtime.sampling import Sampling
+    from uhd_edge.runtime.streaming import FinishReason
+    from uhd_edge.runtime.vision import EncodedView
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question with everything that can be set for it; `max_slices` None is the bundle's own number.
+
+    Raises `OptionError` for a setting that makes no sense and `PromptError` for a question
+    that is no string.
+    """
+
+    images: tuple[ImageInput, ...]
+    question: str
+    sampling: Sampling
+    max_tokens: int
+    mode: Mode
+    max_slices: int | None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.question, str):
+            raise PromptError(f"the question is {type(self.question).__name__}; it must be a string")
+        require_whole("max_tokens", self.max_tokens, 1, HIGHEST_COUNT)
+        if self.mode not in get_args(Mode):
+            raise OptionError(f"mode is {self.mode!r}; it must be {' or '.join(get_args(Mode))}")
+        if self.max_slices is not None:
+            require_whole("max_slices", self.max_slices, 1, HIGHEST_COUNT)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens read and written: `prompt_tokens` includes `vision_tokens`, and an ending token counts as written."""
+
+    vision_tokens: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer and what it took.
+
+    `text` is without the whitespace around it, as transformers' processor gives it.
+    `finish_reason` is "stop" when the model ended the answer and "length" when
+    `max_tokens` or the context did. `views` are those of all images in order, each
+    image's thumbnail first.
+
+    `timings` are milliseconds: decode, slice, patches, encoder, connector (summed over all
+    images), prompt (template and tokenizer), prefill, generate (from the first token to the
+    end), and, counted from the question, first_token and total.
+    """
+
+    text: str
+    finish_reason: FinishReason
+    usage: Usage
+    views: tuple[EncodedView, ...]
+    timings: Mapping[str, float]
+    mode: Mode

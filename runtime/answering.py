@@ -1,0 +1,107 @@
+"""One question on its way: decode, lay out, check the room, encode, prefill, generate."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from uhd_edge.runtime.answer import Answer, Usage
+from uhd_edge.runtime.budget import PromptPlan, PromptSize, prompt_size, require_room
+from uhd_edge.runtime.image import load_image
+from uhd_edge.runtime.prompt import fill, user_message
+from uhd_edge.runtime.stages import timed
+from uhd_edge.runtime.streaming import TextStream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from PIL import Image
+
+    from uhd_edge.runtime.answer import Request
+    from uhd_edge.runtime.bundle import Manifest
+    from uhd_edge.runtime.llm import LanguageModel
+    from uhd_edge.runtime.prompt import ImageSlot, TextSegment
+    from uhd_edge.runtime.vision import Encoded, VisionEncoder
+
+
+# In the order of an answer; the first five are those of `Encoded`.
+STAGES = (
+    *("decode", "slice", "patches", "encoder", "connector"),
+    *("prompt", "prefill", "first_token", "generate", "total"),
+)
+
+
+class Answering:
+    """One request being worked off with an encoder and a language model that stay open.
+
+    `pieces` gives the text and can be read once; after its end `answer` gives the rest.
+    """
+
+    def __init__(self, request: Request, manifest: Manifest, encoder: VisionEncoder, model: LanguageModel) -> None:
+        self._request = request
+        self._manifest = manifest
+        self._encoder = encoder
+        self._model = model
+        self._start = 0.0
+        self._timings = dict.fromkeys(STAGES, 0.0)
+        self._size = PromptSize(0, 0)
+        self._encoded: list[Encoded] = []
+        self._stream: TextStream | None = None
+
+    def pieces(self) -> Iterator[str]:
+        """Yield the answer's text as it is generated."""
+        request, timings = self._request, self._timings
+        self._start = time.perf_counter()
+        with timed(timings, "decode"):
+            images = [load_image(image) for image in request.images]
+        with timed(timings, "prompt"):
+            layout = self._lay_out(images)
+        self._encoded = [self._encode(image) for image in images]
+        with timed(timings, "prefill"):
+            self._model.clear()
+            self._model.prefill(fill(layout, [image.embeddings for image in self._encoded]))
+        with closing(self._model.generate(request.sampling, max_tokens=request.max_tokens)) as tokens:
+            stop_ids = self._manifest.prompt.stop_ids
+            self._stream = TextStream(self._noting_the_first(tokens), self._model.vocabulary, stop_ids)
+            yield from self._stream
+        timings["total"] = self._elapsed()
+        timings["generate"] = timings["total"] - timings["first_token"]
+
+    def answer(self, text: str) -> Answer:
+        """Put the text that `pieces` gave together with what it took."""
+        assert self._stream is not None, "the pieces have not been read"  # noqa: S101
+        return Answer(
+            text=text.strip(),
+            finish_reason=self._stream.finish_reason,
+            usage=Usage(self._size.vision, self._size.total, self._stream.completion_tokens),
+            views=tuple(view for image in self._encoded for view in image.views),
+            timings=dict(self._timings),
+            mode=self._request.mode,
+        )
+
+    def _lay_out(self, images: Sequence[Image.Image]) -> list[TextSegment | ImageSlot]:
+        """Lay out the prompt and make sure that it fits, before the expensive part begins."""
+        request = self._request
+        messages = [user_message(request.question, images=len(images))]
+        plan = PromptPlan(messages, [image.size for image in images], self._manifest, request.mode)
+        layout = plan.layout(request.max_slices)
+        self._size = prompt_size(layout, self._model)
+        require_room(self._size, plan, request.max_slices, self._model)
+        return layout
+
+    def _encode(self, image: Image.Image) -> Encoded:
+        request = self._request
+        encoded = self._encoder.encode(image, mode=request.mode, max_slices=request.max_slices)
+        for stage, milliseconds in encoded.timings.items():
+            self._timings[stage] += milliseconds
+        return encoded
+
+    def _noting_the_first(self, tokens: Iterator[int]) -> Iterator[int]:
+        for token in tokens:
+            if not self._timings["first_token"]:
+                self._timings["first_token"] = self._elapsed()
+            yield token
+
+    def _elapsed(self) -> float:
+        return 1e3 * (time.perf_counter() - self._start)

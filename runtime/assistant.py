@@ -1,0 +1,180 @@
+"""The whole way: images and a question in, an answer out."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from PIL import Image
+
+from uhd_edge.runtime.answer import Answer, Request
+from uhd_edge.runtime.answering import Answering
+from uhd_edge.runtime.bundle import Bundle
+from uhd_edge.runtime.bundle_llm import open_language_model
+from uhd_edge.runtime.errors import ModelError, PromptError
+from uhd_edge.runtime.sampling import Sampling
+from uhd_edge.runtime.vision import VisionEncoder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from uhd_edge.engines.selection import EngineName
+    from uhd_edge.runtime.bundle import Mode, Precision
+    from uhd_edge.runtime.image import ImageInput
+
+
+class Assistant:
+    """A bundle held open and ready to answer; close it, or use it with `with`.
+
+    `mode` and `max_slices` are what a question gets that does not say its own; the bundle
+    has defaults for both. `context` is the most tokens of prompt and answer together.
+    `threads` defaults to the usable cores. `gpu_layers` counts the language model's layers
+    on a GPU, -1 all.
+
+    Every question starts a new conversation. Questions from several threads are answered
+    one after the other.
+
+    Raises `BundleError`, `EngineError` or `ModelError` when a part cannot be opened.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle | None = None,
+        *,
+        mode: Mode | None = None,
+        max_slices: int | None = None,
+        engine: EngineName = "auto",
+        precision: Precision | Literal["auto"] = "auto",
+        context: int = 4096,
+        threads: int | None = None,
+        gpu_layers: int = 0,
+    ) -> None:
+        self.bundle = bundle or Bundle.open()
+        self._mode = mode or self.bundle.manifest.default_mode
+        self._max_slices = max_slices
+        self._lock = threading.RLock()
+        self._newest: Answering | None = None
+        self._closed = False
+        self._encoder = VisionEncoder(
+            self.bundle, mode=mode, max_slices=max_slices, engine=engine, precision=precision, threads=threads
+        )
+        try:
+            self._model = open_language_model(self.bundle, context=context, threads=threads, gpu_layers=gpu_layers)
+        except BaseException:
+            self._encoder.close()
+            raise
+
+    def ask(
+        self,
+        images: ImageInput | Sequence[ImageInput] | None,
+        question: str,
+        *,
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        repetition_penalty: float = 1.0,
+        seed: int = 0,
+        mode: Mode | None = None,
+        max_slices: int | None = None,
+    ) -> Answer:
+        """Answer a question about no, one or several images.
+
+        An image is a path, the bytes of a file, a PIL image or uint8 [H, W, 3] RGB. See
+        `Sampling` for how tokens are chosen; the default always takes the likeliest.
+
+        Raises `ImageError`, `PromptError` (`ContextError` when image and question are too
+        long), `OptionError`, `EngineError` or `ModelError`.
+        """
+        sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed)
+        self._require_open()
+        request = Request(
+            _as_tuple(images),
+            question,
+            sampling,
+            max_tokens,
+            mode or self._mode,
+            self._max_slices if max_slices is None else max_slices,
+        )
+        with self._lock:
+            answering = self._answering(request)
+            text = "".join(self._pieces(answering))
+            return answering.answer(text)
+
+    def stream(
+        self,
+        images: ImageInput | Sequence[ImageInput] | None,
+        question: str,
+        *,
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        repetition_penalty: float = 1.0,
+        seed: int = 0,
+        mode: Mode | None = None,
+        max_slices: int | None = None,
+    ) -> Iterator[str]:
+        """Answer as `ask` does, in pieces of text as they come; whole characters, and nothing stripped.
+
+        Settings are checked at once, the rest happens as pieces are read. An answer need
+        not be read to its end; the next question ends it.
+        """
+        sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed)
+        self._require_open()
+        request = Request(
+            _as_tuple(images),
+            question,
+            sampling,
+            max_tokens,
+            mode or self._mode,
+            self._max_slices if max_slices is None else max_slices,
+        )
+        return self._pieces(self._answering(request))
+
+    def close(self) -> None:
+        """Free engines and language model; again is harmless."""
+        with self._lock:
+            self._closed = True
+            self._encoder.close()
+            self._model.close()
+
+    def __enter__(self) -> Assistant:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _answering(self, request: Request) -> Answering:
+        return Answering(request, self.bundle.manifest, self._encoder, self._model)
+
+    def _pieces(self, answering: Answering) -> Iterator[str]:
+        """Take turns with other questions: the model's memory belongs to the newest of them."""
+        pieces: Iterator[str] | None = None
+        while True:
+            with self._lock:
+                self._require_open()
+                if pieces is None:
+                    self._newest, pieces = answering, answering.pieces()
+                if self._newest is not answering:
+                    raise PromptError("another question was asked before this answer was read to its end")
+                piece = next(pieces, None)
+            if piece is None:
+                return
+            yield piece
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise ModelError("the assistant has been closed; open a new one")
+
+
+def _as_tuple(images: ImageInput | Sequence[ImageInput] | None) -> tuple[ImageInput, ...]:
+    if images is None:
+        return ()
+    if isinstance(images, str | Path | bytes | Image.Image | np.ndarray):
+        return (images,)
+    return tuple(images)
