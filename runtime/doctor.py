@@ -19,7 +19,7 @@ State = Literal["ok", "absent", "broken"]
 
 # What `pip install "uhd-edge[...]"` brings, by the distributions that must be there.
 EXTRAS = {
-    "export": ("torch", "onnx", "onnxscript", "onnxslim", "safetensors", "gguf", "tokenizers"),
+    "export": ("torch", "onnx", "safetensors", "gguf", "tokenizers", "transformers"),
     "gpu": ("onnxruntime-gpu", "pycuda", "tensorrt"),
     "rtx": ("tensorrt-rtx",),
 }
