@@ -7,125 +7,54 @@ request (`Bundle.verify`), because reading gigabytes at every start would be was
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from uhd_edge.runtime.errors import BundleError, EngineUnavailableError
+from uhd_edge.runtime.manifest import (
+    FORMAT_VERSION,
+    BundlePath,
+    FileRecord,
+    Graphs,
+    LanguageModelFile,
+    Manifest,
+    Mode,
+    Precision,
+    Preprocessing,
+    Prompt,
+    SpecialTokens,
+    Vision,
+)
 
-FORMAT_VERSION = 1
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 MANIFEST = "bundle.json"
 
-Mode = Literal["16x", "4x"]
-Precision = Literal["fp32", "fp16", "int8"]
-
-# A path inside the bundle: relative, with forward slashes, never upwards.
-BundlePath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$")]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Count = Annotated[int, Field(ge=1)]
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Vision(_Record):
-    """Sizes of the vision tower that the runtime needs.
-
-    `window` and `merge` are the sides of the compressor's and the connector's squares
-    (2 and 2); `merge_rounds` is how often the connector merges.
-    """
-
-    hidden_size: Count
-    layers: Count
-    insert_layer: Annotated[int, Field(ge=0)]
-    table_side: Count
-    window: Count
-    merge: Count
-    merge_rounds: Count
-
-
-class Preprocessing(_Record):
-    """How an image becomes views: the values of the checkpoint's image processor."""
-
-    scale_resolution: Count
-    max_slices: Count
-    patch_size: Count
-    slicing: bool
-    rescale_factor: float
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    resample: Annotated[int, Field(ge=0, le=5)]
-
-
-class SpecialTokens(_Record):
-    """The prompt's special tokens, as text."""
-
-    image: str
-    image_start: str
-    image_end: str
-    slice_start: str
-    slice_end: str
-    image_id_start: str
-    image_id_end: str
-
-
-class Prompt(_Record):
-    """How messages become text: the checkpoint's own chat template and special tokens.
-
-    `stop_ids` are the token ids that end an answer; `use_image_id` puts
-    `<image_id>0</image_id>` before each image; `bos_token` and `eos_token` are handed to
-    the template.
-    """
-
-    chat_template: str
-    tokens: SpecialTokens
-    stop_ids: Annotated[tuple[int, ...], Field(min_length=1)]
-    use_image_id: bool
-    bos_token: str | None = None
-    eos_token: str | None = None
-
-
-class Graphs(_Record):
-    """The graph files of one mode in one precision."""
-
-    encoder: BundlePath
-    connector: BundlePath
-
-
-class LanguageModelFile(_Record):
-    """The GGUF and what it was made from. `hidden_size` is the width of an embedding."""
-
-    file: BundlePath
-    architecture: str
-    type: str
-    hidden_size: Count
-    vocabulary_size: Count
-
-
-class FileRecord(_Record):
-    """Size in bytes and SHA-256 of one file."""
-
-    bytes: Annotated[int, Field(ge=0)]
-    sha256: Sha256
-
-
-class Manifest(_Record):
-    """The contents of `bundle.json`."""
-
-    format: Literal[1]
-    architecture: Literal["minicpmv4_6"]
-    name: str
-    default_mode: Mode
-    vision: Vision
-    preprocessing: Preprocessing
-    prompt: Prompt
-    graphs: Annotated[dict[Mode, dict[Precision, Graphs]], Field(min_length=1)]
-    llm: LanguageModelFile
-    files: dict[BundlePath, FileRecord]
+__all__ = [
+    "FORMAT_VERSION",
+    "MANIFEST",
+    "Bundle",
+    "BundlePath",
+    "FileRecord",
+    "Graphs",
+    "LanguageModelFile",
+    "Manifest",
+    "Mode",
+    "Precision",
+    "Preprocessing",
+    "Prompt",
+    "SpecialTokens",
+    "Vision",
+    "builtin_bundle",
+    "read_manifest",
+    "sha256_of",
+]
 
 
 @dataclass(frozen=True)
@@ -143,8 +72,11 @@ class Bundle:
         version, or lacks one of its files.
         """
         folder = builtin_bundle() if path is None else Path(path).expanduser()
-        bundle = cls(folder, read_manifest(folder))
-        bundle._check_files_exist()
+        with _readable(folder):
+            if path is None and not folder.is_dir():
+                raise BundleError(f"{folder}: the built-in uhd-tiny is not installed; install uhd-edge again")
+            bundle = cls(folder, read_manifest(folder))
+            bundle._check_files_exist()
         return bundle
 
     def graphs(self, mode: Mode, precision: Precision) -> tuple[Path, Path]:
@@ -170,9 +102,11 @@ class Bundle:
 
     def verify(self) -> None:
         """Compare the SHA-256 of every file with the manifest; raises `BundleError` listing the changed ones."""
-        changed = [
-            name for name, record in self.manifest.files.items() if sha256_of(self.path / name) != record.sha256
-        ]
+        with _readable(self.path):
+            self._check_files_exist()
+            changed = [
+                name for name, record in self.manifest.files.items() if sha256_of(self.path / name) != record.sha256
+            ]
         if changed:
             raise BundleError(
                 f"{self.path}: changed since it was written: {', '.join(changed)}; export the bundle again"
@@ -180,6 +114,10 @@ class Bundle:
 
     def _check_files_exist(self) -> None:
         """Presence and size: cheap, and enough to catch a copy that broke off."""
+        if unrecorded := self.manifest.unrecorded():
+            raise BundleError(
+                f"{self.path / MANIFEST}: files: {', '.join(unrecorded)} is not recorded; export the bundle again"
+            )
         for name, record in self.manifest.files.items():
             file = self.path / name
             if not file.is_file():
@@ -199,7 +137,8 @@ def builtin_bundle() -> Path:
 def read_manifest(folder: Path) -> Manifest:
     """Read and validate `bundle.json`; raises `BundleError` with the first thing that is wrong."""
     if not folder.is_dir():
-        raise BundleError(f"{folder}: no such bundle folder; make one with `uhd export CHECKPOINT {folder}`")
+        what = "a bundle is a folder, this is a file" if folder.exists() else "no such bundle folder"
+        raise BundleError(f"{folder}: {what}; make one with `uhd export CHECKPOINT BUNDLE`")
     try:
         text = (folder / MANIFEST).read_bytes()
     except OSError as error:
@@ -208,9 +147,19 @@ def read_manifest(folder: Path) -> Manifest:
         _refuse_other_versions(folder, text)
         return Manifest.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise BundleError(f"{folder / MANIFEST}: {where}: {first['msg']}; export the bundle again") from error
+        what = " ".join(f"{where}: {first['msg']}".split())  # a key may hold a line break
+        raise BundleError(f"{folder / MANIFEST}: {what}; export the bundle again") from error
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """Whatever the operating system refuses becomes a `BundleError`."""
+    try:
+        yield
+    except OSError as error:
+        raise BundleError(f"{error.filename or folder}: cannot be read ({error.strerror})") from error
 
 
 class _Version(BaseModel):
