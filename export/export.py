@@ -94,6 +94,8 @@ def _prompt(checkpoint: Checkpoint) -> Prompt:
     missing = [text for text in prompt.tokens.model_dump().values() if tokenizer.token_to_id(text) is None]
     if missing:
         raise CheckpointError(f"{checkpoint.folder}: the tokenizer has no token {', '.join(missing)}")
+    if type(tokenizer.normalizer).__name__ == "NFC":
+        prompt = prompt.model_copy(update={"normalization": "NFC"})
     end = tokenizer.token_to_id(TURN_END)
     if end is None or end in prompt.stop_ids or TURN_END not in prompt.chat_template:
         return prompt

@@ -69,7 +69,8 @@ class Prompt(_Record):
 
     `stop_ids` are the token ids that end an answer; `use_image_id` puts
     `<image_id>0</image_id>` before each image; `bos_token` and `eos_token` are handed to
-    the template.
+    the template. `normalization` is the Unicode form that the tokenizer brings text into,
+    which llama.cpp leaves to its caller.
     """
 
     chat_template: str
@@ -78,6 +79,7 @@ class Prompt(_Record):
     use_image_id: bool
     bos_token: str | None = None
     eos_token: str | None = None
+    normalization: Literal["NFC"] | None = None
 
 
 class Graphs(_Record):

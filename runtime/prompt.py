@@ -17,6 +17,7 @@ an image that is not there.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -109,7 +110,8 @@ def lay_out(
     a place, that contains the image placeholder as text, or that the template refuses.
     """
     _check(messages, images, prompt.tokens)
-    pieces = render_chat([_as_template_message(message) for message in messages], prompt).split(prompt.tokens.image)
+    conversation = [_as_template_message(message, prompt) for message in messages]
+    pieces = render_chat(conversation, prompt).split(prompt.tokens.image)
     if len(pieces) != len(images) + 1:
         raise PromptError(
             f"the checkpoint's chat template wrote {len(pieces) - 1} image placeholders for {len(images)} images"
@@ -143,12 +145,17 @@ def _check(messages: Sequence[Message], images: Sequence[ImageLayout], tokens: S
             raise PromptError("the text is not valid Unicode (it has half of a surrogate pair); give it as UTF-8")
 
 
-def _as_template_message(message: Message) -> dict[str, object]:
+def _as_template_message(message: Message, prompt: Prompt) -> dict[str, object]:
     content = [
-        {"type": "text", "text": part.text} if isinstance(part, TextPart) else {"type": "image"}
+        {"type": "text", "text": _normalized(part.text, prompt)} if isinstance(part, TextPart) else {"type": "image"}
         for part in message.parts
     ]
     return {"role": message.role, "content": content}
+
+
+def _normalized(text: str, prompt: Prompt) -> str:
+    """Bring text into the tokenizer's Unicode form, before special tokens stand next to it."""
+    return text if prompt.normalization is None else unicodedata.normalize(prompt.normalization, text)
 
 
 def _image_parts(index: int, image: ImageLayout, prompt: Prompt) -> Iterator[str | ImageSlot]:
