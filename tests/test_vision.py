@@ -267,6 +267,6 @@ def test_a_damaged_graph_is_an_error_of_ours(tmp_path: Path) -> None:
     (damaged.path / "graphs/encoder-16x.onnx").write_bytes(b"damaged")
     with (
         VisionEncoder(damaged, threads=1) as encoder_,
-        pytest.raises(EngineError, match=r"encoder-16x\.onnx: cannot be"),
+        pytest.raises(EngineError, match="cannot be opened"),
     ):
         encoder_.encode(photo(50, 50))
