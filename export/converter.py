@@ -22,7 +22,8 @@ from uhd_edge.runtime.errors import ExportError, MissingExtraError, UhdError
 
 PACKAGE = "llama-cpp-python"
 SCRIPT = "convert_hf_to_gguf.py"
-NEEDED = (SCRIPT, "LICENSE", "conversion/", "gguf-py/gguf/")
+NEEDED_FILES = (SCRIPT, "LICENSE")
+NEEDED_FOLDERS = ("conversion/", "gguf-py/gguf/")
 # Names llama.cpp's source folder, or the unpacked source package, on a machine without a network.
 FOLDER_VARIABLE = "UHD_LLAMA_CPP"
 
@@ -77,7 +78,7 @@ def _fetch(version: str, folder: Path) -> None:
             if not folder.exists():  # another export may have been faster
                 unpacked.rename(folder)
     except (OSError, tarfile.TarError) as error:
-        raise _cannot_fetch(version, str(error)) from error
+        raise _cannot_fetch(version, " ".join(str(error).split())) from error
 
 
 def _download(version: str, scratch: Path) -> Path:
@@ -94,7 +95,7 @@ def _download(version: str, scratch: Path) -> Path:
 
 def _unpack(archive: Path, folder: Path) -> None:
     """Copy the converter out of the archive; names are checked, an archive may say anything."""
-    with tarfile.open(archive) as package:
+    with tarfile.open(archive, "r:gz") as package:
         for member in package:
             name = _wanted(member.name)
             stream = package.extractfile(member) if name and member.isfile() else None
@@ -108,13 +109,13 @@ def _unpack(archive: Path, folder: Path) -> None:
         raise tarfile.TarError(f"{archive.name} has no {SCRIPT}")
 
 
-def _wanted(member: str) -> PurePosixPath | None:
+def _wanted(member: str) -> str | None:
     """Cut the path below `vendor/llama.cpp` out of a member's name; None for what the converter does not need."""
     parts = PurePosixPath(member).parts
     if len(parts) < 4 or parts[1:3] != ("vendor", "llama.cpp") or ".." in parts:
         return None
-    name = PurePosixPath(*parts[3:])
-    return name if str(name).startswith(NEEDED) else None
+    name = "/".join(parts[3:])
+    return name if name in NEEDED_FILES or name.startswith(NEEDED_FOLDERS) else None
 
 
 def _cannot_fetch(version: str, reason: str) -> ExportError:
