@@ -25,7 +25,10 @@ CONFIG = "config.json"
 ARCHITECTURE = "minicpmv4_6"
 TEXT_MODELS = ("qwen3_5_text", "qwen3")
 
-Count = Annotated[int, Field(ge=1, strict=True)]
+# Bounds far above any model, so that a broken file cannot ask for years of work.
+Count = Annotated[int, Field(ge=1, le=1 << 20, strict=True)]
+Layers = Annotated[int, Field(ge=1, le=1024, strict=True)]
+Rounds = Annotated[int, Field(ge=1, le=8, strict=True)]
 Index = Annotated[int, Field(strict=True)]
 Square = tuple[Count, Count]
 SQUARE_SIDE = 2  # transformers' own code halves the grid and quadruples the width wherever it merges
@@ -38,7 +41,7 @@ class _Fields(BaseModel):
 class _Vision(_Fields):
     hidden_size: Count = 768
     intermediate_size: Count = 3072
-    num_hidden_layers: Count = 12
+    num_hidden_layers: Layers = 12
     num_attention_heads: Count = 12
     num_channels: Literal[3] = 3
     image_size: Count = 224
@@ -53,7 +56,7 @@ class _Config(_Fields):
     drop_vision_last_layer: bool = False
     downsample_mode: Mode = "16x"
     merge_kernel_size: Square = (2, 2)
-    merger_times: Count = 1
+    merger_times: Rounds = 1
     tie_word_embeddings: bool = False
     vision_config: _Vision
     text_config: dict[str, Any]
@@ -71,7 +74,7 @@ class TextConfig(_Fields):
     vocab_size: Count
     hidden_size: Count = 4096
     intermediate_size: Count
-    num_hidden_layers: Count = 32
+    num_hidden_layers: Layers = 32
     num_attention_heads: Count
     num_key_value_heads: Count
     head_dim: Count

@@ -8,6 +8,8 @@ import numpy as np
 import onnx_ir as ir
 import torch
 
+from uhd_edge.runtime.errors import CheckpointError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -54,11 +56,16 @@ class GraphBuilder:
         return node.outputs[0]
 
     def weight(self, name: str, shape: tuple[int, ...], *, transposed: bool = False) -> ir.Value:
-        """Name a tensor of the checkpoint, viewed as `shape` and, if asked, stored transposed."""
+        """Name a tensor of the checkpoint, viewed as `shape` and, if asked, stored transposed.
+
+        It is read when the graph is written; `CheckpointError` then when it holds NaN or infinity.
+        """
         stored = shape[::-1] if transposed else shape
 
         def read() -> ir.TensorProtocol:
             array = self._read(name).to(torch.float32).reshape(shape).numpy()
+            if not np.isfinite(array).all():
+                raise CheckpointError(f"{name} holds values that are not finite numbers; the checkpoint is broken")
             return ir.tensor(array.T if transposed else array, name=name)
 
         lazy = ir.LazyTensor(read, ir.DataType.FLOAT, ir.Shape(stored), name=name)
@@ -88,7 +95,7 @@ class GraphBuilder:
     def _initializer(self, name: str, tensor: ir.TensorProtocol) -> ir.Value:
         if name not in self._initializers:
             self._initializers[name] = ir.Value(
-                name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape), const_value=tensor
+                name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape.numpy()), const_value=tensor
             )
         return self._initializers[name]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from uhd_edge.runtime.errors import CheckpointError, ExportError
+from uhd_edge.runtime.errors import ExportError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,8 +40,7 @@ class WeightFile:
     def move_weights(self, model: ir.Model) -> None:
         """Write the weights that `model` has still to read, and let it name their place in this file.
 
-        A weight of the same name is written once. Raises `CheckpointError` on weights that
-        are not finite, `ExportError` on those that FP16 cannot hold.
+        A weight of the same name is written once. Raises `ExportError` on one that FP16 cannot hold.
         """
         for value in model.graph.initializers.values():
             if isinstance(value.const_value, ir.LazyTensor):
@@ -55,10 +54,8 @@ class WeightFile:
 
     def _write(self, name: str, tensor: ir.LazyTensor) -> ir.ExternalTensor:
         array = np.ascontiguousarray(tensor.numpy())
-        if not np.isfinite(array).all():
-            if tensor.dtype == ir.DataType.FLOAT16:
-                raise ExportError(f"{name} holds values that FP16 cannot; export with --precisions fp32")
-            raise CheckpointError(f"{name} holds values that are not finite numbers; the checkpoint is broken")
+        if not np.isfinite(array).all():  # infinities that came with the conversion
+            raise ExportError(f"{name} holds values that FP16 cannot; export with --precisions fp32")
         self._stream.write(b"\0" * (-self._stream.tell() % ALIGNMENT))
         offset = self._stream.tell()
         array.tofile(self._stream)
