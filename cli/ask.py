@@ -10,27 +10,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from uhd_edge.runtime.assistant import Answer, Assistant
+    from uhd_edge.runtime.answer import Answer
+    from uhd_edge.runtime.assistant import Assistant
 
 STANDARD_INPUT = "-"
 
 
-class GpuLayers(click.ParamType):
-    """A number of layers, or `all`."""
-
-    name = "N|all"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """`all` becomes -1, as llama.cpp counts."""
-        if value == "all":
-            return -1
-        try:
-            layers = int(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a number nor `all`", param, ctx)
-        if layers < -1:
-            self.fail(f"{layers} is negative", param, ctx)
-        return layers
+def gpu_layers_of(text: str) -> int:
+    """A number of layers, or `all`, which becomes -1 as llama.cpp counts."""
+    if text == "all":
+        return -1
+    if not text.isdecimal():
+        raise click.BadParameter(f"{text!r} is neither a number nor `all`")
+    return int(text)
 
 
 @click.command()
@@ -62,7 +54,14 @@ class GpuLayers(click.ParamType):
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed for sampling.")
 @click.option("--context", type=click.IntRange(min=1), default=4096, show_default=True, help="Context in tokens.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads; the usable cores without it.")
-@click.option("--gpu-layers", type=GpuLayers(), default=0, show_default=True, help="LLM layers to put on a GPU.")
+@click.option(
+    "--gpu-layers",
+    type=gpu_layers_of,
+    default="0",
+    show_default=True,
+    metavar="N|all",
+    help="Layers of the language model to put on a GPU.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with usage, views and timings.")
 def ask(
     images: tuple[str, ...],

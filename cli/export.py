@@ -5,29 +5,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import click
 
 BAR_STEPS = 1000
 
 
-class Names(click.ParamType):
-    """Names out of a fixed set, separated by commas."""
+def names_out_of(*valid: str) -> Callable[[str], list[str]]:
+    """What reads names separated by commas; an unknown one is wrong usage that lists the valid ones."""
 
-    def __init__(self, *valid: str) -> None:
-        self.valid = valid
-        self.name = ",".join(valid)
+    def names(text: str) -> list[str]:
+        found = [name.strip() for name in text.split(",")]
+        for name in found:
+            if name not in valid:
+                raise click.BadParameter(f"{name!r} is not one of {', '.join(valid)}")
+        return found
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
-        """`16x,4x` becomes a list; an unknown name is wrong usage that lists the valid ones."""
-        if isinstance(value, list):
-            return value
-        names = [name.strip() for name in str(value).split(",")]
-        for name in names:
-            if name not in self.valid:
-                self.fail(f"{name!r} is not one of {', '.join(self.valid)}", param, ctx)
-        return names
+    return names
 
 
 @click.command()
@@ -35,9 +29,21 @@ class Names(click.ParamType):
 @click.argument("bundle")
 @click.option("--llm", metavar="FILE.gguf", help="A ready GGUF; without it the checkpoint's text model is converted.")
 @click.option("--llm-type", default="f16", show_default=True, help="Type to convert to: f32, f16, q8_0, q4_k_m, ...")
-@click.option("--modes", type=Names("16x", "4x"), default="16x,4x", show_default=True, help="Encoders to export.")
 @click.option(
-    "--precisions", type=Names("fp32", "fp16"), default="fp32,fp16", show_default=True, help="Precisions to export."
+    "--modes",
+    type=names_out_of("16x", "4x"),
+    default="16x,4x",
+    show_default=True,
+    metavar="16x,4x",
+    help="Encoders to export.",
+)
+@click.option(
+    "--precisions",
+    type=names_out_of("fp32", "fp16"),
+    default="fp32,fp16",
+    show_default=True,
+    metavar="fp32,fp16",
+    help="Precisions to export.",
 )
 @click.option("--tokenizer-pre", metavar="NAME", help="llama.cpp's name of the pre-tokenizer, where it is unknown.")
 @click.option("--name", help="The bundle's name; the checkpoint's without it.")
@@ -63,7 +69,7 @@ def export(
             bundle,
             llm=llm,
             llm_type=llm_type,
-            modes=modes,  # type: ignore[arg-type]  # checked by `Names`
+            modes=modes,  # type: ignore[arg-type]  # checked by `names_out_of`
             precisions=precisions,  # type: ignore[arg-type]
             tokenizer_pre=tokenizer_pre,
             name=name,

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from uhd_edge.cli import main as cli
-from uhd_edge.cli.ask import GpuLayers
+from uhd_edge.cli.ask import gpu_layers_of
 from uhd_edge.engines.errors import UhdError
 
 
@@ -92,13 +92,13 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
 
 @pytest.mark.parametrize(("text", "layers"), [("0", 0), ("12", 12), ("all", -1)])
 def test_gpu_layers_are_a_number_or_all(text: str, layers: int) -> None:
-    assert GpuLayers().convert(text, None, None) == layers
+    assert gpu_layers_of(text) == layers
 
 
 @pytest.mark.parametrize("text", ["some", "1.5", "-3"])
 def test_other_gpu_layers_are_wrong_usage(text: str) -> None:
     with pytest.raises(click.UsageError):
-        GpuLayers().convert(text, None, None)
+        gpu_layers_of(text)
 
 
 def test_doctor_names_what_asking_needs_and_how_to_get_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
