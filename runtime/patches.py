@@ -23,18 +23,26 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.slicing import View
 
 
-def patches_of(view: View, preprocessing: Preprocessing, vision: Vision, *, mode: Mode) -> NDArray[np.float32]:
+def patches_of(
+    view: View,
+    preprocessing: Preprocessing,
+    vision: Vision,
+    *,
+    mode: Mode,
+    out: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
     """Normalised patches float32 [N, 3*p*p] of a view in block order, N = rows * columns.
 
     The values of a patch run channel by channel, then row by row. They equal those of
-    `MiniCPMV4_6ImageProcessorPil` bit for bit. Raises `ImageError` when the view's sides
-    are no multiple of the mode's block.
+    `MiniCPMV4_6ImageProcessorPil` bit for bit. They are written into `out` where it is
+    given, a place in a batch. Raises `ImageError` when the view's sides are no multiple of
+    the mode's block.
     """
     side = preprocessing.patch_size
     grid = view.pixels.reshape(view.rows, side, view.columns, side, 3).transpose(0, 2, 4, 1, 3)
     raw = _in_block_order(grid, merge_sides(vision, mode=mode)).reshape(view.rows * view.columns, -1)
     # The reference multiplies in float64, rounds to float32, and normalises in float32.
-    patches = np.empty(raw.shape, np.float32)
+    patches = np.empty(raw.shape, np.float32) if out is None else out
     np.multiply(raw, preprocessing.rescale_factor, out=patches, dtype=np.float64, casting="same_kind")
     patches -= np.repeat(np.array(preprocessing.mean, np.float32), side * side)
     patches /= np.repeat(np.array(preprocessing.std, np.float32), side * side)

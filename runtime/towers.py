@@ -42,8 +42,8 @@ def encode_batch(
     """
     manifest, mode = towers.manifest, towers.mode
     with timed(timings, "patches"):
-        patches = _stacked([patches_of(view, manifest.preprocessing, manifest.vision, mode=mode) for view in views])
-        positions = _stacked([position_ids(view.rows, view.columns, manifest.vision, mode=mode) for view in views])
+        patches = _batch_of_patches(views, manifest, mode)
+        positions = np.stack([position_ids(view.rows, view.columns, manifest.vision, mode=mode) for view in views])
     with timed(timings, "encoder"):
         features = _only_output(towers.encoder.run({"patches": patches, "position_ids": positions}))
     with timed(timings, "connector"):
@@ -54,9 +54,15 @@ def encode_batch(
     return embeddings
 
 
-def _stacked(arrays: Sequence[Array]) -> Array:
-    """Along a new first axis, without a copy when there is only one."""
-    return arrays[0][np.newaxis] if len(arrays) == 1 else np.stack(arrays)
+def _batch_of_patches(views: Sequence[View], manifest: Manifest, mode: Mode) -> NDArray[np.float32]:
+    """[B, N, 3*p*p], each view written straight into its place: stacking would copy everything once more."""
+    preprocessing = manifest.preprocessing
+    patches = np.empty(
+        (len(views), views[0].rows * views[0].columns, 3 * preprocessing.patch_size**2), dtype=np.float32
+    )
+    for view, place in zip(views, patches, strict=True):
+        patches_of(view, preprocessing, manifest.vision, mode=mode, out=place)
+    return patches
 
 
 def _only_output(outputs: dict[str, Array]) -> Array:
