@@ -81,21 +81,9 @@ def export(
 
 @contextmanager
 def _shown_progress() -> Iterator[Callable[[str, float], None]]:
-    """A bar on a terminal, and elsewhere a line on stderr for each stage."""
+    """A bar on stderr when that is a terminal, nothing elsewhere."""
     if not sys.stderr.isatty():
-        yield _stage_lines()
+        yield lambda _stage, _fraction: None
         return
     with click.progressbar(length=BAR_STEPS, file=sys.stderr, item_show_func=lambda stage: stage) as bar:
         yield lambda stage, fraction: bar.update(max(round(fraction * BAR_STEPS) - bar.pos, 0), stage)
-
-
-def _stage_lines() -> Callable[[str, float], None]:
-    shown = ""
-
-    def show(stage: str, _fraction: float) -> None:
-        nonlocal shown
-        if stage != shown:
-            click.echo(stage, err=True)
-        shown = stage
-
-    return show
