@@ -47,21 +47,21 @@ class BundleWriter:
     def __init__(self, target: Path, *, overwrite: bool = False) -> None:
         self.target = target.expanduser().absolute()
         self.overwrite = overwrite
+        self.folder = self.target.with_name(f"{_temporary_prefix(self.target)}{secrets.token_hex(6)}")
+        self.scratch = self.folder / "scratch"
         self._records: dict[str, FileRecord] = {}
 
     def __enter__(self) -> BundleWriter:
-        _refuse_target(self.target, overwrite=self.overwrite)
-        self._made = [parent for parent in self.target.parents if not parent.exists()]
         try:
+            _refuse_target(self.target, overwrite=self.overwrite)
+            self._made = [parent for parent in self.target.parents if not parent.exists()]
             self.target.parent.mkdir(parents=True, exist_ok=True)
             _remove_leftovers(self.target)
-            self.folder = self.target.with_name(f"{_temporary_prefix(self.target)}{secrets.token_hex(6)}")
             self.folder.mkdir()
-            self._lock = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
-            self.scratch = self.folder / "scratch"
+            self._lock = _locked(self.folder)
             self.scratch.mkdir()
         except OSError as error:
+            shutil.rmtree(self.folder, ignore_errors=True)
             raise _output_error(self.target, error) from error
         return self
 
@@ -145,22 +145,28 @@ def _temporary_prefix(target: Path) -> str:
     return f".{target.name}.partial-"
 
 
+def _locked(folder: Path, *, wait: bool = True) -> int:
+    """Open and lock a folder; the lock ends with the process, however that ends."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
 def _remove_leftovers(target: Path) -> None:
     """Remove what killed exports to `target` left; a running one holds a lock on its folder."""
     for folder in target.parent.iterdir():
         if not folder.name.startswith(_temporary_prefix(target)):
             continue
         try:
-            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            lock = _locked(folder, wait=False)
         except OSError:
             continue
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
-        except BlockingIOError:
-            pass
-        finally:
-            os.close(lock)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
 
 
 def _record(file: Path) -> FileRecord:

@@ -45,7 +45,7 @@ class TinyCheckpoint:
     table_side: int = 70
     patch: int = 14
     text_hidden: int = 64
-    text_intermediate: int = 96
+    text_intermediate: int = 100  # no multiple of a quantized type's block
     text_layers: int = 4
     vocabulary: int = 480
     tied: bool = True

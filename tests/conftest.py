@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from uhd_edge.runtime.bundle import Bundle
 
 # Tests are imported by path; this lets them say `import checkpoints`.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -25,3 +29,19 @@ def hybrid_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from checkpoints import TinyCheckpoint, save_checkpoint
 
     return save_checkpoint(tmp_path_factory.mktemp("checkpoints") / "qwen3_5", TinyCheckpoint("qwen3_5_text"))
+
+
+@pytest.fixture(scope="session")
+def qwen3_bundle(qwen3_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """`qwen3_checkpoint` exported with both modes, both precisions and an FP32 language model."""
+    from uhd_edge.export.export import export_bundle
+
+    return export_bundle(qwen3_checkpoint, tmp_path_factory.mktemp("bundles") / "qwen3", llm_type="f32")
+
+
+@pytest.fixture(scope="session")
+def hybrid_bundle(hybrid_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """`hybrid_checkpoint` exported with both modes, both precisions and an FP32 language model."""
+    from uhd_edge.export.export import export_bundle
+
+    return export_bundle(hybrid_checkpoint, tmp_path_factory.mktemp("bundles") / "qwen3_5", llm_type="f32")
