@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import torch
+
 VISION = {
     "hidden_size": 1152,
     "intermediate_size": 4304,
@@ -64,17 +66,18 @@ def make_checkpoint(folder: Path) -> None:
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content))
     torch.manual_seed(0)
-    tensors = {
-        # Products keep the size of what they are given, norms start at one, biases near zero.
-        name: (
-            torch.randn(shape) * (shape[1:].numel() ** -0.5 if len(shape) > 1 else 0.02)
-            + float(name.endswith("norm.weight") or "layer_norm" in name and name.endswith("weight"))
-        ).bfloat16()
-        for name, shape in (
-            (name, torch.Size(shape)) for name, shape in expected_tensors(read_model_config(folder)).items()
-        )
-    }
+    expected = expected_tensors(read_model_config(folder))
+    tensors = {name: random_weight(name, torch.Size(shape)) for name, shape in expected.items()}
     save_file(tensors, folder / "model.safetensors")
+
+
+def random_weight(name: str, shape: torch.Size) -> torch.Tensor:
+    """Products keep the size of what they are given, norms start at one, biases near zero."""
+    import torch
+
+    if len(shape) > 1:
+        return (torch.randn(shape) * shape[1:].numel() ** -0.5).bfloat16()
+    return (torch.randn(shape) * 0.02 + float("norm" in name and name.endswith("weight"))).bfloat16()
 
 
 def export(checkpoint: Path, target: Path, precisions: list[str]) -> None:
@@ -107,7 +110,7 @@ def check(graphs: Path) -> None:
 
 
 def encode(graphs: Path, mode: str, precision: str) -> None:
-    """Encode one view of 448 x 448 with ONNX Runtime."""
+    """Encode one view of 448 x 448 with ONNX Runtime, and compare with FP32 if that was encoded before."""
     import numpy as np
     import onnxruntime
 
@@ -121,9 +124,14 @@ def encode(graphs: Path, mode: str, precision: str) -> None:
     (features,) = encoder.run(None, {"patches": patches, "position_ids": np.arange(count)[None]})
     (embeddings,) = connector.run(None, {"features": features})
     seconds = time.perf_counter() - started
-    print(
-        f"  {mode} {precision}: {embeddings.shape}, finite {np.isfinite(embeddings).all()}, {seconds:.1f} s on one thread"
-    )
+    finite = np.isfinite(embeddings).all()
+    print(f"  {mode} {precision}: {embeddings.shape}, finite {finite}, {seconds:.1f} s on one thread")
+    reference = graphs / f"{mode}.npy"
+    if precision == "fp32":
+        np.save(reference, embeddings)
+    elif reference.exists():
+        ours, theirs = embeddings.ravel().astype(np.float64), np.load(reference).ravel().astype(np.float64)
+        print(f"  cosine to fp32: {ours @ theirs / np.linalg.norm(ours) / np.linalg.norm(theirs):.8f}")
 
 
 def measured(title: str, step: Callable[..., None], *arguments: object) -> None:
