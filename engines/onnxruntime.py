@@ -93,13 +93,11 @@ def offered_providers() -> tuple[str, ...]:
 def _import_onnxruntime() -> Any:
     """Import late: it takes a fraction of a second that `--help` and errors need not wait for."""
     try:
-        onnxruntime = importlib.import_module("onnxruntime")
+        return importlib.import_module("onnxruntime")
     except ImportError as error:
         raise EngineUnavailableError(
             f"onnxruntime cannot be imported ({_one_line(error)}); pip install onnxruntime"
         ) from error
-    onnxruntime.set_default_logger_severity(_SILENT)
-    return onnxruntime
 
 
 def _check_offered(onnxruntime: Any, provider: str) -> None:
