@@ -95,10 +95,17 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
 
 
 def _folder_of(source: str | Path) -> Path:
-    folder = Path(source).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.exists():
+    try:
+        folder = Path(source).expanduser()
+        if folder.is_dir():
+            return folder
+        found = folder.exists()
+    except (
+        OSError,
+        RuntimeError,
+    ) as error:  # a name that is too long, a folder above it that is closed, an unknown ~user
+        raise CheckpointError(f"{source}: not a folder that can be opened ({error})") from error
+    if found:
         raise CheckpointError(f"{folder}: a checkpoint is a folder, this is a file")
     if isinstance(source, str) and is_hub_name(source):
         return download(source)

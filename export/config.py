@@ -35,7 +35,7 @@ SQUARE_SIDE = 2  # transformers' own code halves the grid and quadruples the wid
 
 
 class _Fields(BaseModel):
-    model_config = ConfigDict(extra="ignore", protected_namespaces=())
+    model_config = ConfigDict(extra="ignore", protected_namespaces=(), allow_inf_nan=False)
 
 
 class _Vision(_Fields):
@@ -68,7 +68,7 @@ class TextConfig(_Fields):
     `layer_types` is one of `full_attention`, `sliding_attention` and `linear_attention` per layer.
     """
 
-    model_config = ConfigDict(extra="ignore", protected_namespaces=(), frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     model_type: Literal["qwen3", "qwen3_5_text"]
     vocab_size: Count

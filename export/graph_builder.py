@@ -101,5 +101,5 @@ class GraphBuilder:
 
 
 def graph_input(name: str, dtype: ir.DataType, axes: Sequence[int | str]) -> ir.Value:
-    """Describe an input, or an output, with named dynamic axes."""
+    """Describe an input; an axis with a name is dynamic."""
     return ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(axes))

@@ -36,10 +36,10 @@ def write_graphs(
 ) -> dict[Mode, dict[Precision, Graphs]]:
     """Write the graphs of `modes` in `precisions` (fp32, fp16) below `folder`/graphs.
 
-    Inputs and outputs are float32 in every precision (see `uhd_edge.export.onnx_tower`
-    for their shapes). `progress` is told each step. Returns the paths
-    relative to `folder`. Raises `CheckpointError` on broken weights, `ExportError` when a
-    graph cannot be made, `OutputError` when it cannot be written.
+    Inputs and outputs are float32 in every precision; their shapes stand in
+    `uhd_edge.export.onnx_tower`. `progress` is told each step. Returns paths relative to
+    `folder`. Raises `CheckpointError` on broken weights, `ExportError` on weights that FP16
+    cannot hold or another precision, `OutputError` when the files cannot be written.
     """
     unknown = sorted(set(precisions) - {"fp32", "fp16"})
     if unknown:
@@ -50,13 +50,11 @@ def write_graphs(
         target.mkdir(parents=True, exist_ok=True)
         for precision in precisions:
             connector = _write_connector(checkpoint, target, precision, progress)
-            encoders = _write_encoders(checkpoint, target, modes, precision, progress)
-            for mode, encoder in encoders.items():
+            for mode, encoder in _write_encoders(checkpoint, target, modes, precision, progress).items():
                 graphs[mode][precision] = Graphs(encoder=encoder, connector=connector)
     except OSError as error:
-        raise OutputError(
-            f"{target}: cannot be written ({error.strerror}); free some space or choose another"
-        ) from error
+        reason = error.strerror or error
+        raise OutputError(f"{target}: cannot be written ({reason}); free some space or choose another") from error
     return graphs
 
 

@@ -32,7 +32,7 @@ _FOLLOWING = frozenset({"Gelu", "Mul", "Reshape", "Transpose"})
 
 
 def to_half_precision(model: ir.Model) -> None:
-    """Rewrite `model`, as `trace` returns it, in place."""
+    """Rewrite `model`, one of `uhd_edge.export.onnx_tower`, in place."""
     types = _Types(model.graph)
     for node in list(model.graph):
         if node.op_type == "MatMul" and _is_weight(node.inputs[1]):
@@ -42,7 +42,7 @@ def to_half_precision(model: ir.Model) -> None:
             types.half.add(node.outputs[0])
         elif node.op_type in _FOLLOWING:
             _follow(node, types)
-        elif node.op_type != "Constant" and not types.is_half_bias(node):
+        elif not types.is_half_bias(node):
             types.give(node, range(len(node.inputs)), ir.DataType.FLOAT)
 
 
@@ -55,6 +55,7 @@ class _Types:
         self._casts: dict[ir.Value, ir.Value] = {}
 
     def is_half_bias(self, node: ir.Node) -> bool:
+        """Whether `node` adds a bias that was converted with its product."""
         return node.op_type == "Add" and node.outputs[0] in self.half
 
     def give(self, node: ir.Node, inputs: range | list[int], wanted: ir.DataType) -> None:
@@ -97,11 +98,11 @@ def _halve_linear(matmul: ir.Node, types: _Types) -> None:
     (add,) = matmul.outputs[0].consumers()
     types.give(matmul, [0], ir.DataType.FLOAT16)
     types.half.add(matmul.outputs[0])
-    if all(consumer.op_type in _FOLLOWING for consumer in add.outputs[0].consumers()) and add.outputs[0].consumers():
+    consumers = add.outputs[0].consumers()  # none when it is the graph's output
+    if consumers and all(consumer.op_type in _FOLLOWING for consumer in consumers):
+        bias = next(value for value in add.inputs if _is_weight(value))
         _store_half(weight, _to_half)
-        for value in add.inputs:
-            if _is_weight(value):
-                _store_half(cast("ir.Value", value), _to_half)
+        _store_half(cast("ir.Value", bias), _to_half)
         types.half.add(add.outputs[0])
     else:
         _widen(matmul, add, _balance(weight, types.graph), types)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from uhd_edge.export.json_file import read_object, read_optional_object, validated
 from uhd_edge.runtime.bundle import Mode, Preprocessing, Prompt, SpecialTokens
@@ -23,19 +23,29 @@ TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 TEMPLATE, OLD_TEMPLATE = "chat_template.jinja", "chat_template.json"
 GENERATION, CONFIG = "generation_config.json", "config.json"
 
-Channels = tuple[float, float, float]
-Count = Annotated[int, Field(ge=1, strict=True)]
+# Far above any processor, so that a broken file cannot ask for an image of terabytes.
+Count = Annotated[int, Field(ge=1, le=1 << 14, strict=True)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+def _repeated(value: object) -> object:
+    """Give every channel the one number that may stand for all three."""
+    return (value,) * 3 if isinstance(value, (int, float)) else value
+
+
+Mean = Annotated[tuple[float, float, float], BeforeValidator(_repeated)]
+Deviation = Annotated[tuple[Positive, Positive, Positive], BeforeValidator(_repeated)]
 
 
 class _ImageProcessor(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
     do_resize: Literal[True] = True
     do_rescale: Literal[True] = True
     do_normalize: Literal[True] = True
-    rescale_factor: Annotated[float, Field(gt=0)] = 1 / 255
-    image_mean: float | Channels = (0.5, 0.5, 0.5)
-    image_std: float | Channels = (0.5, 0.5, 0.5)
+    rescale_factor: Positive = 1 / 255
+    image_mean: Mean = (0.5, 0.5, 0.5)
+    image_std: Deviation = (0.5, 0.5, 0.5)
     resample: Annotated[int, Field(ge=0, le=5)] = 3
     scale_resolution: Count = 448
     max_slice_nums: Count = 9
@@ -87,14 +97,10 @@ def _preprocessing(images: _ImageProcessor) -> Preprocessing:
         patch_size=images.patch_size,
         slicing=images.slice_mode,
         rescale_factor=images.rescale_factor,
-        mean=_channels(images.image_mean),
-        std=_channels(images.image_std),
+        mean=images.image_mean,
+        std=images.image_std,
         resample=images.resample,
     )
-
-
-def _channels(value: float | Channels) -> Channels:
-    return value if isinstance(value, tuple) else (value, value, value)
 
 
 def _prompt(folder: Path, images: _ImageProcessor) -> Prompt:
