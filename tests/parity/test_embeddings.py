@@ -1,0 +1,40 @@
+"""From a picture to embeddings: the runtime on an exported bundle against transformers on its checkpoint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from checkpoints import load_model
+from PIL import Image
+from preprocessing_reference import MODES
+from transformers import MiniCPMV4_6ImageProcessorPil
+
+from uhd_edge.runtime.vision import VisionEncoder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from uhd_edge.runtime.bundle import Bundle, Mode
+
+SIZES = [(365, 211), (153, 174), (60, 300), (50, 40)]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_embeddings_equal_those_of_transformers(qwen3_checkpoint: Path, qwen3_bundle: Bundle, mode: Mode) -> None:
+    model = load_model(qwen3_checkpoint)
+    processor = MiniCPMV4_6ImageProcessorPil.from_pretrained(qwen3_checkpoint)
+    with VisionEncoder(qwen3_bundle, mode=mode, precision="fp32", threads=1) as encoder:
+        for width, height in SIZES:
+            pixels = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+            prepared = processor(Image.fromarray(pixels), return_tensors="pt", downsample_mode=mode)
+            with torch.no_grad():
+                features = model.model.get_image_features(
+                    prepared["pixel_values"], prepared["target_sizes"], downsample_mode=mode
+                )
+            expected = torch.cat(list(features.pooler_output)).numpy()
+            seen = encoder.encode(pixels)
+            assert seen.embeddings.shape == expected.shape
+            assert np.abs(seen.embeddings - expected).max() < 1e-4 * np.abs(expected).max(), (width, height)
