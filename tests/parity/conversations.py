@@ -1,0 +1,81 @@
+"""One conversation for both sides: transformers' processor and ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from checkpoints import load_processor
+from PIL import Image
+
+from uhd_edge.runtime.budget import PromptPlan
+from uhd_edge.runtime.prompt import ImagePart, ImageSlot, Message, TextPart
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from uhd_edge.runtime.bundle import Bundle, Mode
+    from uhd_edge.runtime.vocabulary import Vocabulary
+
+
+def picture(seed: int, width: int, height: int) -> Image.Image:
+    """A smooth random picture, so that resizing keeps what is in it."""
+    colours = np.random.default_rng(seed).integers(0, 256, (6, 7, 3), dtype=np.uint8)
+    return Image.fromarray(colours).resize((width, height), Image.Resampling.BICUBIC)
+
+
+class Reference:
+    """transformers' processor of a checkpoint."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        self.processor = load_processor(checkpoint)
+
+    def __repr__(self) -> str:
+        return "transformers' processor"
+
+    def inputs(
+        self, turns: list[tuple[str, list[str | Image.Image]]], mode: Mode = "16x", max_slices: int | None = None
+    ) -> Any:
+        """What transformers' model gets for `turns` of (role, texts and images)."""
+        options = {"downsample_mode": mode} | ({} if max_slices is None else {"max_slice_nums": max_slices})
+        return self.processor.apply_chat_template(
+            [{"role": role, "content": [content(part) for part in parts]} for role, parts in turns],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs=options if any(not isinstance(part, str) for _, parts in turns for part in parts) else {},
+        )
+
+    def ids(self, *arguments: Any, **options: Any) -> list[int]:
+        """Token ids of the prompt, one image placeholder for each embedding."""
+        return self.inputs(*arguments, **options)["input_ids"][0].tolist()
+
+
+def content(part: str | Image.Image) -> dict[str, Any]:
+    return {"type": "text", "text": part} if isinstance(part, str) else {"type": "image", "image": part}
+
+
+def messages(turns: list[tuple[str, list[str | Image.Image]]]) -> list[Message]:
+    """The same turns as our messages."""
+    return [
+        Message(role, tuple(TextPart(part) if isinstance(part, str) else ImagePart() for part in parts))
+        for role, parts in turns
+    ]
+
+
+def our_ids(
+    bundle: Bundle,
+    vocabulary: Vocabulary,
+    turns: list[tuple[str, list[str | Image.Image]]],
+    mode: Mode = "16x",
+    max_slices: int | None = None,
+) -> list[int]:
+    """Token ids of our prompt, one image placeholder for each embedding."""
+    sizes = [part.size for _, parts in turns for part in parts if not isinstance(part, str)]
+    plan = PromptPlan(messages(turns), sizes, bundle.manifest, mode)
+    (placeholder,) = vocabulary.tokenize(bundle.manifest.prompt.tokens.image)
+    ids: list[int] = []
+    for part in plan.layout(max_slices):
+        ids += [placeholder] * part.tokens if isinstance(part, ImageSlot) else vocabulary.tokenize(part.text)
+    return ids
