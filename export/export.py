@@ -135,7 +135,7 @@ def _graphs(
     precisions: Sequence[Precision],
     progress: Progress,
 ) -> dict[Mode, dict[Precision, Graphs]]:
-    from uhd_edge.export.graphs import write_graphs  # noqa: PLC0415 - torch.onnx takes seconds to import
+    from uhd_edge.export.graphs import write_graphs
 
     steps = len(precisions) * (len(modes) + 1)  # the connector is one more
     begun = itertools.count()

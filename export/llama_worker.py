@@ -14,16 +14,19 @@ import os
 import runpy
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uhd_edge.runtime.llama_library import llama_library
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def convert(folder: str, tokenizer_pre: str, *arguments: str) -> None:
     """Run `convert_hf_to_gguf.py` of `folder`; a `tokenizer_pre` replaces its table of known tokenizers."""
     for path in (Path(folder) / "gguf-py", Path(folder)):
         sys.path.insert(0, str(path))
-    from conversion.base import TextModel  # type: ignore[import-not-found]  # noqa: PLC0415
+    from conversion.base import TextModel  # type: ignore[import-not-found]
 
     def no_sentencepiece(self: object) -> None:  # noqa: ARG001
         # Tried first for Qwen models; its import fails where the package is missing, its absence is expected.
@@ -84,5 +87,7 @@ def _tokenize(api: Any, vocabulary: Any, text: str) -> list[int]:
     return list(ids[: max(count, 0)])
 
 
+COMMANDS: dict[str, Callable[..., None]] = {"convert": convert, "quantize": quantize, "inspect": inspect}
+
 if __name__ == "__main__":
-    {"convert": convert, "quantize": quantize, "inspect": inspect}[sys.argv[1]](*sys.argv[2:])
+    COMMANDS[sys.argv[1]](*sys.argv[2:])

@@ -81,7 +81,7 @@ def _text_tensors(tensors: Tensors) -> Iterator[tuple[str, Tensor]]:
 
 
 def _write_shards(named: Iterator[tuple[str, Tensor]], folder: Path, shard_bytes: int) -> None:
-    from safetensors.torch import save_file  # noqa: PLC0415
+    from safetensors.torch import save_file
 
     shards: list[list[str]] = []
     total = 0

@@ -67,7 +67,7 @@ class Probe:
 def load_tokenizer(checkpoint: Path) -> Tokenizer:
     """Open the checkpoint's `tokenizer.json`; raises `CheckpointError` when it is missing or unreadable."""
     try:
-        from tokenizers import Tokenizer  # noqa: PLC0415
+        from tokenizers import Tokenizer
     except ImportError as error:
         raise MissingExtraError("an export needs the package tokenizers; pip install 'uhd-edge[export]'") from error
     file = checkpoint / TOKENIZER
