@@ -36,6 +36,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[int, ...]]]:
     runs: dict[str, list[tuple[int, ...]]] = {}
 
     def noting_open(graph: Path, **options: Any) -> Any:
+        assert graph.name not in runs, "an engine that is open must not be opened again"
         engine = open_engine(graph, **options)
         shapes = runs.setdefault(graph.name, [])
         run = engine.run
