@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from uhd_edge.export.llm import check_language_model, convert_language_model
 from uhd_edge.export.quantize import FILE_TYPES, file_type, name_of_type, quantize
 from uhd_edge.export.text_checkpoint import write_text_checkpoint
 from uhd_edge.export.tokenizer_check import load_tokenizer, pre_tokenizer_name, probes
-from uhd_edge.runtime.errors import CheckpointError, ExportError, ModelError, UhdError
+from uhd_edge.runtime.errors import CheckpointError, ExportError, ModelError, OutputError, UhdError
 from uhd_edge.runtime.llama_library import llama_library
 
 if TYPE_CHECKING:
@@ -256,14 +257,40 @@ def test_one_part_of_a_split_model_is_refused(
     assert "one of 3 parts" in refusal(ModelError, qwen3_bundle.llm_path, qwen3_checkpoint)
 
 
+def pretend_llama_cpp(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the process that runs llama.cpp be a shell script."""
+    file = folder / "python"
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
+    monkeypatch.setattr(llama_process.sys, "executable", str(file))
+
+
 def test_a_crash_of_llama_cpp_becomes_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    crashing = tmp_path / "python"
-    crashing.write_text("#!/bin/sh\necho 'GGML_ASSERT(n > 0) failed' >&2\nkill -ABRT $$\n")
-    crashing.chmod(0o755)
-    monkeypatch.setattr(llama_process.sys, "executable", str(crashing))
+    pretend_llama_cpp(tmp_path, "echo 'GGML_ASSERT(n > 0) failed' >&2; kill -ABRT $$", monkeypatch)
     (tmp_path / "llm.gguf").touch()
     with pytest.raises(ModelError, match=r"ended by SIGABRT: GGML_ASSERT\(n > 0\) failed$"):
         inspect_gguf(tmp_path / "llm.gguf", [], name="it")
+
+
+def test_a_disk_that_fills_up_under_llama_cpp_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_llama_cpp(tmp_path, "echo 'OSError: [Errno 28] No space left on device' >&2; exit 1", monkeypatch)
+    with pytest.raises(OutputError, match="no space left on the disk"):
+        quantize(tmp_path / "from.gguf", tmp_path / "to.gguf", "q8_0")
+
+
+def test_an_interrupted_export_takes_llama_cpp_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_llama_cpp(
+        tmp_path, f"echo $$ > {tmp_path}/started; mv {tmp_path}/started {tmp_path}/pid; exec sleep 1000", monkeypatch
+    )
+
+    def interrupt() -> None:
+        if (tmp_path / "pid").exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        quantize(tmp_path / "from.gguf", tmp_path / "to.gguf", "q8_0", watch=interrupt)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
 def test_an_unknown_tokenizer_needs_its_pre_tokenizers_name(tmp_path: Path) -> None:
