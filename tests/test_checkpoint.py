@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from unittest.mock import MagicMock
 
 import huggingface_hub
 import pytest
 import torch
 from checkpoints import TinyCheckpoint, load_model, model_config, save_checkpoint
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
@@ -20,6 +23,9 @@ from uhd_edge.export.checkpoint import open_checkpoint
 from uhd_edge.export.config import read_model_config
 from uhd_edge.export.tensors import expected_tensors
 from uhd_edge.runtime.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FILE = "model.safetensors"
 FC1 = "model.vision_tower.encoder.layers.0.mlp.fc1.weight"
@@ -473,3 +479,41 @@ def test_a_closed_checkpoint_keeps_no_file_open(folder: Path) -> None:
         assert checkpoint.tensor(FC1).shape
         assert mapped()
     assert not mapped()
+
+
+def fails_with(error: Exception) -> Callable[..., str]:
+    def snapshot_download(*_: object, **__: object) -> str:
+        raise error
+
+    return snapshot_download
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (RepositoryNotFoundError, "neither a folder here nor a public name on Hugging Face"),
+        (GatedRepoError, "its owner asks for consent"),
+        (HfHubHTTPError, "Hugging Face cannot be reached"),
+    ],
+)
+def test_what_hugging_face_answers_is_said_in_one_line(
+    kind: type[HfHubHTTPError], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = kind("several\nlines", response=MagicMock())
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fails_with(error))
+    assert reason in refusal("somebody/model")
+
+
+def test_progress_bars_stay_out_of_log_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[bool] = []
+
+    def snapshot_download(*_: object, **__: object) -> str:
+        shown.append(not are_progress_bars_disabled())
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    for terminal in (False, True):
+        monkeypatch.setattr("sys.stderr.isatty", lambda terminal=terminal: terminal)
+        open_checkpoint("somebody/model").close()
+    assert shown == [False, True]
+    assert not are_progress_bars_disabled()
