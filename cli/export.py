@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import click
 
+from uhd_edge.engines.errors import MissingExtraError
+
 BAR_STEPS = 1000
 
 
@@ -61,7 +63,10 @@ def export(
     force: bool,
 ) -> None:
     """Export CHECKPOINT, a folder or a Hugging Face name, into the folder BUNDLE."""
-    from uhd_edge.export.export import export_bundle
+    try:
+        from uhd_edge.export.export import export_bundle
+    except ImportError as error:
+        raise MissingExtraError(f"an export needs {error.name}: pip install 'uhd-edge[export]'") from error
 
     with _shown_progress() as progress:
         written = export_bundle(
