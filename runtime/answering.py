@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundle import Manifest
     from uhd_edge.runtime.llm import LanguageModel
     from uhd_edge.runtime.prompt import ImageSlot, TextSegment
+    from uhd_edge.runtime.streaming import FinishReason
     from uhd_edge.runtime.vision import Encoded, VisionEncoder
 
 
@@ -47,7 +48,8 @@ class Answering:
         self._timings = dict.fromkeys(STAGES, 0.0)
         self._size = PromptSize(0, 0)
         self._encoded: list[Encoded] = []
-        self._stream: TextStream | None = None
+        self._finish_reason: FinishReason = "length"
+        self._completion_tokens = 0
 
     def pieces(self) -> Iterator[str]:
         """Yield the answer's text as it is generated."""
@@ -63,18 +65,18 @@ class Answering:
             self._model.prefill(fill(layout, [image.embeddings for image in self._encoded]))
         with closing(self._model.generate(request.sampling, max_tokens=request.max_tokens)) as tokens:
             stop_ids = self._manifest.prompt.stop_ids
-            self._stream = TextStream(self._noting_the_first(tokens), self._model.vocabulary, stop_ids)
-            yield from self._stream
+            stream = TextStream(self._noting_the_first(tokens), self._model.vocabulary, stop_ids)
+            yield from stream
+        self._finish_reason, self._completion_tokens = stream.finish_reason, stream.completion_tokens
         timings["total"] = self._elapsed()
         timings["generate"] = timings["total"] - timings["first_token"]
 
     def answer(self, text: str) -> Answer:
         """Put the text that `pieces` gave together with what it took."""
-        assert self._stream is not None, "the pieces have not been read"  # noqa: S101
         return Answer(
             text=text.strip(),
-            finish_reason=self._stream.finish_reason,
-            usage=Usage(self._size.vision, self._size.total, self._stream.completion_tokens),
+            finish_reason=self._finish_reason,
+            usage=Usage(self._size.vision, self._size.total, self._completion_tokens),
             views=tuple(view for image in self._encoded for view in image.views),
             timings=dict(self._timings),
             mode=self._request.mode,

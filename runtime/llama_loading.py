@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from uhd_edge.runtime.errors import ModelError
+from uhd_edge.runtime.gguf_header import GGUF_MAGIC, repeated_token
 from uhd_edge.runtime.llama_library import weights_may_be_repacked
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from uhd_edge.runtime.llama_library import LlamaLibrary
-
-GGUF_MAGIC = b"GGUF"
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,10 @@ def _check_file(path: Path) -> None:
     try:
         with path.open("rb") as stream:
             start = stream.read(len(GGUF_MAGIC))
+        repeated = repeated_token(path) if start == GGUF_MAGIC else None
     except OSError as error:
         raise ModelError(f"{path}: the language model cannot be read ({error.strerror})") from error
     if start != GGUF_MAGIC:
         raise ModelError(f"{path}: not a GGUF file (it starts with {start!r}); export the bundle again")
+    if repeated is not None:
+        raise ModelError(f"{path}: damaged, its vocabulary has the token {repeated!r} twice; export the bundle again")

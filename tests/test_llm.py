@@ -174,6 +174,8 @@ def test_logits_before_anything_was_read_are_one_error(model: LanguageModel) -> 
         (lambda data: data[:20], "failed to read"),
         (lambda data: data[: len(data) // 2], "not within the file bounds"),
         (lambda data: data[:-1], "not within the file bounds"),
+        (lambda data: data.replace(b"<slice>", b"<image>"), "has the token .<image>. twice"),
+        (lambda data: data.replace(b"<slice>", b"a\0lice>"), "has the token .a. twice"),
         (lambda data: data.replace(b"blk.1.attn_q.weight", b"blk.1.attn_x.weight"), "blk.1.attn_q.weight"),
         (lambda data: data.replace(b"qwen3", b"qwen9").replace(b"qwen2vl", b"qwen9vl"), "unknown model architecture"),
     ],

@@ -1,0 +1,79 @@
+"""What must be known of a GGUF file before llama.cpp reads it, because llama.cpp would abort on it."""
+
+from __future__ import annotations
+
+import mmap
+from struct import Struct
+from struct import error as TooShort  # noqa: N812  # that is all it says here
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GGUF_MAGIC = b"GGUF"
+TOKENS = b"tokenizer.ggml.tokens"
+
+# gguf_type of llama.cpp: sizes of numbers and booleans, and the two types that hold others.
+NUMBER_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+STRING, ARRAY = 8, 9
+
+_HEADER = Struct("<4sIQQ")  # magic, version, number of tensors, number of keys
+_LENGTH = Struct("<Q")
+_TYPE = Struct("<I")
+_ARRAY = Struct("<IQ")  # type of the elements, their number
+
+
+def repeated_token(path: Path) -> str | None:
+    """Return a token that the vocabulary of a GGUF file has twice; llama.cpp aborts on such a file.
+
+    None when there is none, and for a file that breaks off or is no GGUF: llama.cpp says
+    what is wrong with those. Raises `OSError` when the file cannot be read.
+    """
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            # llama.cpp reads each as a C string, which ends at a NUL.
+            tokens = [token.partition(b"\0")[0] for token in _tokens(data)]
+        except (TooShort, KeyError, OverflowError):
+            return None
+    if len(set(tokens)) == len(tokens):
+        return None
+    seen: set[bytes] = set()
+    repeated = next(token for token in tokens if token in seen or seen.add(token))  # type: ignore[func-returns-value]
+    return repeated.decode("utf-8", errors="replace")
+
+
+def _tokens(data: mmap.mmap) -> list[bytes]:
+    _, _, _, keys = _HEADER.unpack_from(data)
+    at = _HEADER.size
+    for _ in range(keys):
+        (key,), at = _strings(data, at, 1)
+        (kind,) = _TYPE.unpack_from(data, at)
+        at += _TYPE.size
+        if key == TOKENS and kind == ARRAY:
+            _, count = _ARRAY.unpack_from(data, at)
+            return _strings(data, at + _ARRAY.size, count)[0]
+        at = _after(data, at, kind)
+    return []
+
+
+def _after(data: mmap.mmap, at: int, kind: int) -> int:
+    """Return where the value of type `kind` that begins at `at` ends."""
+    if kind == STRING:
+        return _strings(data, at, 1)[1]
+    if kind != ARRAY:
+        return at + NUMBER_SIZES[kind]
+    element, count = _ARRAY.unpack_from(data, at)
+    at += _ARRAY.size
+    return _strings(data, at, count)[1] if element == STRING else at + count * NUMBER_SIZES[element]
+
+
+def _strings(data: mmap.mmap, at: int, count: int) -> tuple[list[bytes], int]:
+    """Read `count` strings from `at` on; returns them and where they end."""
+    strings = []
+    length_at, size = _LENGTH.unpack_from, _LENGTH.size
+    for _ in range(count):
+        (length,) = length_at(data, at)
+        at += size
+        strings.append(data[at : at + length])
+        at += length
+    return strings, at
