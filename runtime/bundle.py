@@ -20,6 +20,7 @@ from uhd_edge.runtime.manifest import (
     FORMAT_VERSION,
     BundlePath,
     FileRecord,
+    GraphKind,
     Graphs,
     LanguageModelFile,
     Manifest,
@@ -28,6 +29,8 @@ from uhd_edge.runtime.manifest import (
     Preprocessing,
     Prompt,
     SpecialTokens,
+    Threshold,
+    Thresholds,
     Vision,
 )
 
@@ -42,6 +45,7 @@ __all__ = [
     "Bundle",
     "BundlePath",
     "FileRecord",
+    "GraphKind",
     "Graphs",
     "LanguageModelFile",
     "Manifest",
@@ -50,6 +54,8 @@ __all__ = [
     "Preprocessing",
     "Prompt",
     "SpecialTokens",
+    "Threshold",
+    "Thresholds",
     "Vision",
     "builtin_bundle",
     "read_manifest",
@@ -79,21 +85,21 @@ class Bundle:
             bundle._check_files_exist()
         return bundle
 
-    def graphs(self, mode: Mode, precision: Precision) -> tuple[Path, Path]:
-        """Encoder and connector graph of `mode` in `precision`.
+    def graphs(self, mode: Mode, kind: GraphKind) -> tuple[Path, Path]:
+        """Encoder and connector graph of `mode`, of one kind.
 
         Raises `EngineUnavailableError` naming what the bundle does have.
         """
-        graphs = self.manifest.graphs.get(mode, {}).get(precision)
+        graphs = self.manifest.graphs.get(mode, {}).get(kind)
         if graphs is None:
             raise EngineUnavailableError(
-                f"{self.path}: no {mode} graphs in {precision}; the bundle has {self.describe_graphs()}"
+                f"{self.path}: no {mode} graphs in {kind}; the bundle has {self.describe_graphs()}"
             )
         return self.path / graphs.encoder, self.path / graphs.connector
 
     def describe_graphs(self) -> str:
-        """The modes and precisions in words, such as `16x (fp32, fp16), 4x (fp32)`."""
-        return ", ".join(f"{mode} ({', '.join(by_precision)})" for mode, by_precision in self.manifest.graphs.items())
+        """The modes and kinds of graph in words, such as `16x (fp32, fp16), 4x (fp32)`."""
+        return ", ".join(f"{mode} ({', '.join(by_kind)})" for mode, by_kind in self.manifest.graphs.items())
 
     @property
     def llm_path(self) -> Path:

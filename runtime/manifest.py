@@ -11,12 +11,16 @@ FORMAT_VERSION: Final = 1
 Mode = Literal["16x", "4x"]
 Precision = Literal["fp32", "fp16", "int8"]
 
+# INT8 comes in two graphs: the one ONNX Runtime is fast at on a CPU, and the symmetric one TensorRT wants.
+GraphKind = Literal["fp32", "fp16", "int8", "int8-tensorrt"]
+
 # A path inside the bundle: relative, with forward slashes, never upwards.
 BundlePath = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$")
 ]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Record(BaseModel):
@@ -89,6 +93,26 @@ class Graphs(_Record):
     connector: BundlePath
 
 
+class Threshold(_Record):
+    """What an engine's embeddings must reach beside those of FP32 on ONNX Runtime to be trusted.
+
+    `cosine` is the lowest of any view, `token_cosine` the lowest of any single token, and
+    `agreement` the share of greedy answers that must be the same.
+    """
+
+    cosine: Share = 0.999
+    token_cosine: Share = 0.9
+    agreement: Share = 0.0
+
+
+class Thresholds(_Record):
+    """One `Threshold` for each precision."""
+
+    fp32: Threshold = Threshold(cosine=0.9999, token_cosine=0.999)
+    fp16: Threshold = Threshold(cosine=0.999, token_cosine=0.99)
+    int8: Threshold = Threshold()
+
+
 class LanguageModelFile(_Record):
     """The GGUF and what it was made from. `hidden_size` is the width of an embedding."""
 
@@ -107,7 +131,10 @@ class FileRecord(_Record):
 
 
 class Manifest(_Record):
-    """The contents of `bundle.json`."""
+    """The contents of `bundle.json`.
+
+    `calibration` is the report of the calibration that the INT8 graphs come from.
+    """
 
     format: Literal[1]
     architecture: Literal["minicpmv4_6"]
@@ -116,14 +143,16 @@ class Manifest(_Record):
     vision: Vision
     preprocessing: Preprocessing
     prompt: Prompt
-    graphs: Annotated[dict[Mode, dict[Precision, Graphs]], Field(min_length=1)]
+    graphs: Annotated[dict[Mode, dict[GraphKind, Graphs]], Field(min_length=1)]
     llm: LanguageModelFile
     files: dict[BundlePath, FileRecord]
+    thresholds: Thresholds = Thresholds()
+    calibration: BundlePath | None = None
 
     @field_validator("graphs")
     @classmethod
-    def _every_mode_has_graphs(cls, graphs: dict[Mode, dict[Precision, Graphs]]) -> dict[Mode, dict[Precision, Graphs]]:
-        empty = [mode for mode, by_precision in graphs.items() if not by_precision]
+    def _every_mode_has_graphs(cls, graphs: dict[Mode, dict[GraphKind, Graphs]]) -> dict[Mode, dict[GraphKind, Graphs]]:
+        empty = [mode for mode, by_kind in graphs.items() if not set(by_kind) - {"int8-tensorrt"}]
         if empty:
             raise ValueError(f"{', '.join(empty)} has no graphs")
         return graphs
@@ -136,6 +165,7 @@ class Manifest(_Record):
 
     def unrecorded(self) -> list[str]:
         """List the files that are named in the manifest without their size and SHA-256."""
-        graphs = (graphs for by_precision in self.graphs.values() for graphs in by_precision.values())
+        graphs = (graphs for by_kind in self.graphs.values() for graphs in by_kind.values())
         named = [self.llm.file, *(path for pair in graphs for path in (pair.encoder, pair.connector))]
+        named += [] if self.calibration is None else [self.calibration]
         return [name for name in dict.fromkeys(named) if name not in self.files]
