@@ -20,24 +20,36 @@ if TYPE_CHECKING:
 BYTES = {"fp32": 4, "fp16": 2}
 
 
-def check_disk_space(folder: Path, checkpoint: Checkpoint, *, llm_type: str, precisions: Sequence[Precision]) -> None:
-    """Compare the space on `folder`'s disk with what an export needs at its fullest; raises `OutputError`.
-
-    Counted is the most that lies there at once: the text model's copies while it is converted
-    to `llm_type`, or the graphs in all `precisions` beside the GGUF.
-    """
-    text = _parameters(text_tensors(checkpoint.config.text))
-    stored = text * checkpoint.tensor("model.language_model.norm.weight").element_size()
-    written = int(text * file_type(llm_type).bits / 8)
-    graphs = _parameters(vision_tensors(checkpoint.config.tower)) * sum(BYTES[precision] for precision in precisions)
-    converting = stored + (written if llm_type in UNQUANTIZED else max(stored, written))
-    needed = max(converting, graphs + written)
+def check_disk_space(folder: Path, needed: int) -> None:
+    """Compare the free space on `folder`'s disk with `needed` bytes; raises `OutputError`."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OutputError(
             f"{folder.parent}: the export needs about {_readable(needed)}, {_readable(free)} are free; "
             "free some space or choose another folder"
         )
+
+
+def bytes_to_copy(checkpoint: Checkpoint, llm: Path, precisions: Sequence[Precision]) -> int:
+    """Count the graphs in all `precisions` and the ready language model `llm`."""
+    return _graphs(checkpoint, precisions) + llm.stat().st_size
+
+
+def bytes_to_convert(checkpoint: Checkpoint, llm_type: str, precisions: Sequence[Precision]) -> int:
+    """Count the most that lies there at once.
+
+    That is the text model's copies while it is converted to `llm_type`, or the graphs in all
+    `precisions` beside the GGUF.
+    """
+    text = _parameters(text_tensors(checkpoint.config.text))
+    stored = text * checkpoint.tensor("model.language_model.norm.weight").element_size()
+    written = int(text * file_type(llm_type).bits / 8)
+    converting = stored + (written if llm_type in UNQUANTIZED else max(stored, written))
+    return max(converting, _graphs(checkpoint, precisions) + written)
+
+
+def _graphs(checkpoint: Checkpoint, precisions: Sequence[Precision]) -> int:
+    return _parameters(vision_tensors(checkpoint.config.tower)) * sum(BYTES[precision] for precision in precisions)
 
 
 def _parameters(shapes: dict[str, tuple[int, ...]]) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, get_args
 
 from uhd_edge.export.bundle_writer import BundleWriter
 from uhd_edge.export.checkpoint import open_checkpoint
-from uhd_edge.export.disk_space import check_disk_space
+from uhd_edge.export.disk_space import bytes_to_convert, bytes_to_copy, check_disk_space
 from uhd_edge.export.hub import is_hub_name
 from uhd_edge.export.llm import GGUF, check_language_model, convert_language_model, describe
 from uhd_edge.export.quantize import file_type
@@ -66,10 +66,10 @@ def export_bundle(
     with BundleWriter(Path(target), overwrite=overwrite) as writer, open_checkpoint(source) as checkpoint:
         prompt = _prompt(checkpoint)
         if ready is None:
-            check_disk_space(writer.folder, checkpoint, llm_type=llm_type, precisions=precisions)
+            check_disk_space(writer.folder, bytes_to_convert(checkpoint, llm_type, precisions))
             model = _converted(checkpoint, writer, llm_type, tokenizer_pre, progress)
         else:
-            model = _copied(checkpoint, writer, ready, progress)
+            model = _copied(checkpoint, writer, ready, precisions, progress)
         graphs = _graphs(checkpoint, writer, modes, precisions, progress)
         progress("manifest", GRAPHS_END)
         bundle = writer.finish(_manifest(checkpoint, name or _name_of(source), prompt, graphs, model))
@@ -102,9 +102,12 @@ def _prompt(checkpoint: Checkpoint) -> Prompt:
     return prompt.model_copy(update={"stop_ids": (*prompt.stop_ids, end)})
 
 
-def _copied(checkpoint: Checkpoint, writer: BundleWriter, llm: Path, progress: Progress) -> LanguageModelFile:
+def _copied(
+    checkpoint: Checkpoint, writer: BundleWriter, llm: Path, precisions: Sequence[Precision], progress: Progress
+) -> LanguageModelFile:
     progress("language model: checking", 0.05)
     facts = check_language_model(llm, checkpoint, name=str(llm))
+    check_disk_space(writer.folder, bytes_to_copy(checkpoint, llm, precisions))
     progress("language model: copying", 0.1)
     writer.copy(llm, GGUF)
     return describe(facts, None)

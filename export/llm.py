@@ -58,6 +58,7 @@ def convert_language_model(
     file_type(llm_type)
     if importlib.util.find_spec("transformers") is None:
         raise MissingExtraError("llama.cpp's converter needs transformers; pip install 'uhd-edge[export]'")
+    progress(0.0)
     pre = tokenizer_pre or pre_tokenizer_name(checkpoint.folder)
     converter_folder()  # fetched now if need be: without it the work below would be for nothing
     text_model = scratch / "text"
