@@ -23,5 +23,13 @@ class EngineUnavailableError(EngineError):
     """The asked-for engine, provider or precision is not to be had on this machine."""
 
 
+class EngineBuildError(EngineError):
+    """An engine could not be built; none is left behind."""
+
+
+class EngineRefusedError(EngineError):
+    """An engine, or the wish for one, that does not fit the graph, the machine or the target; says which."""
+
+
 class MissingExtraError(UhdError):
     """An optional dependency is not installed; the message holds the `pip install` line."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from uhd_edge.engines.errors import (
+    EngineBuildError,
     EngineError,
+    EngineRefusedError,
     EngineUnavailableError,
     MissingExtraError,
     UhdError,
@@ -50,7 +52,9 @@ __all__ = [
     "BundleError",
     "CheckpointError",
     "ContextError",
+    "EngineBuildError",
     "EngineError",
+    "EngineRefusedError",
     "EngineUnavailableError",
     "ExportError",
     "ImageError",
