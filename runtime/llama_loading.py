@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,13 @@ def open_context(library: LlamaLibrary, path: Path, model: Any, options: LlamaOp
             "lower --context"
         )
     return context
+
+
+def metadata(api: Any, model: Any, key: str) -> str:
+    """Return a value of the GGUF's header as text, empty when it has none."""
+    buffer = ctypes.create_string_buffer(256)
+    length = api.llama_model_meta_val_str(model, key.encode(), buffer, len(buffer))
+    return buffer.value.decode("utf-8", errors="replace") if length >= 0 else ""
 
 
 def _check_file(path: Path) -> None:

@@ -14,9 +14,10 @@ from uhd_edge.engines.threads import usable_cores
 from uhd_edge.runtime.batch import Batch, embedding_batch, token_batch
 from uhd_edge.runtime.errors import ContextError, EngineError, ModelError
 from uhd_edge.runtime.llama_library import llama_library
-from uhd_edge.runtime.llama_loading import LlamaOptions, open_context, open_model
+from uhd_edge.runtime.llama_loading import LlamaOptions, metadata, open_context, open_model
 from uhd_edge.runtime.prompt import TextSegment
 from uhd_edge.runtime.sampling import HIGHEST_COUNT, Sampler, Sampling, require_whole
+from uhd_edge.runtime.token_embeddings import PLAIN_ARCHITECTURES, TokenEmbeddings, open_token_embeddings
 from uhd_edge.runtime.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -89,6 +90,10 @@ class LanguageModel:
         rope = api.llama_model_rope_type(self._model)
         self._mrope = rope in (api.LLAMA_ROPE_TYPE_MROPE, api.LLAMA_ROPE_TYPE_IMROPE)
         self._memory = api.llama_get_memory(self._context)
+        self.architecture = metadata(api, self._model, "general.architecture")
+        self._table: TokenEmbeddings | None = None
+        if self.architecture in PLAIN_ARCHITECTURES:
+            self._table = open_token_embeddings(self.path, vocabulary_size=self.vocabulary.size, width=self.width)
 
     def count(self, text: str) -> int:
         """How many tokens `text` has."""
@@ -116,6 +121,8 @@ class LanguageModel:
             raise ContextError(
                 f"the prompt has {self.position + total} tokens, the context {self.context}; raise --context"
             )
+        self._history += [token for piece in pieces if isinstance(piece, list) for token in piece]
+        pieces = self._in_one_piece(pieces)
         for number, piece in enumerate(pieces, start=1):
             self._read(piece, is_last=number == len(pieces))
 
@@ -139,6 +146,7 @@ class LanguageModel:
                 token = sampler.sample(self._context)
                 yield token
                 self._require_open()
+                self._history.append(token)
                 self._read([token], is_last=True)
 
     def logits(self) -> NDArray[np.float32]:
@@ -183,6 +191,13 @@ class LanguageModel:
             raise EngineError("the image's embeddings hold NaN or infinity; use --precision fp32")
         return rows
 
+    def _in_one_piece(self, pieces: list[list[int] | NDArray[np.float32]]) -> list[list[int] | NDArray[np.float32]]:
+        """Put token embeddings in place of token ids where images are among them, see `TokenEmbeddings`."""
+        if self._table is None or all(isinstance(piece, list) for piece in pieces):
+            return pieces
+        rows = [self._table.rows(piece) if isinstance(piece, list) else piece for piece in pieces]
+        return [np.concatenate(rows)]
+
     def _read(self, piece: list[int] | NDArray[np.float32], *, is_last: bool) -> None:
         """Decode token ids or embeddings in batches that llama.cpp accepts."""
         for start in range(0, len(piece), self._batch):
@@ -190,7 +205,6 @@ class LanguageModel:
             want_logits = is_last and start + self._batch >= len(piece)
             if isinstance(part, list):
                 batch = token_batch(self._api, part, self.position, want_logits=want_logits)
-                self._history += part
             else:
                 batch = embedding_batch(self._api, part, self.position, mrope=self._mrope, want_logits=want_logits)
             self._decode(batch)
