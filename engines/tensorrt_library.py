@@ -1,0 +1,52 @@
+"""TensorRT's and TensorRT-RTX's Python packages, which agree but for their name."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Literal, TypeAlias
+
+from uhd_edge.engines.errors import EngineUnavailableError, MissingExtraError
+
+Backend: TypeAlias = Literal["tensorrt", "tensorrt-rtx"]
+
+MODULES: dict[Backend, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+
+NAMES: dict[Backend, str] = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
+
+# JetPack brings its own TensorRT for its own Python; the wheels of PyPI are not for it.
+INSTALL: dict[Backend, str] = {
+    "tensorrt": 'pip install "uhd-edge[gpu]" (on a Jetson: apt install python3-libnvinfer, pip install pycuda)',
+    "tensorrt-rtx": 'pip install "uhd-edge[rtx]" pycuda',
+}
+
+
+def import_tensorrt(backend: Backend) -> Any:
+    """Import the package of `backend`.
+
+    Raises `MissingExtraError` with the line that installs it, and `EngineUnavailableError`
+    when it is there and cannot be imported, as without its libraries.
+    """
+    module = MODULES[backend]
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"{NAMES[backend]} is not installed; {INSTALL[backend]}") from error
+    except Exception as error:  # whatever a package does when its libraries do not load
+        reason = " ".join(str(error).split())
+        raise EngineUnavailableError(
+            f"{NAMES[backend]} is installed but cannot be imported ({reason}); {INSTALL[backend]}"
+        ) from error
+
+
+def gathering_logger(trt: Any, lines: list[str]) -> Any:
+    """Make a logger that appends TensorRT's errors to `lines` instead of printing them."""
+
+    class Gathering(trt.ILogger):  # type: ignore[misc]  # the class is known only once TensorRT is imported
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
+                lines.append(" ".join(message.split()))
+
+    return Gathering()
