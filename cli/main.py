@@ -13,6 +13,7 @@ from uhd_edge.cli.ask import ask
 from uhd_edge.cli.doctor import doctor
 from uhd_edge.cli.export import export
 from uhd_edge.cli.inspect import inspect
+from uhd_edge.cli.verify import verify
 from uhd_edge.engines.errors import UhdError
 
 ANSWERED = 0
@@ -36,7 +37,7 @@ def uhd(invocation: Invocation, *, debug: bool) -> None:
     invocation.debug = debug
 
 
-for command in (ask, export, inspect, doctor):
+for command in (ask, export, verify, inspect, doctor):
     uhd.add_command(command)
 
 

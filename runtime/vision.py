@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from uhd_edge.engines.engine import Engine
     from uhd_edge.runtime.bundle import Preprocessing
-    from uhd_edge.runtime.slicing import SlicePlan, View
+    from uhd_edge.runtime.slicing import SlicedImage, SlicePlan, View
 
 PrecisionChoice: TypeAlias = Precision | Literal["auto"]
 
@@ -75,7 +75,8 @@ class VisionEncoder:
     Without `bundle` the built-in uhd-tiny is used; without `mode` and `max_slices` the
     bundle's own. `precision` "auto" is fp32 when the bundle has it. `threads` are the CPU
     cores of one run, all the usable ones without it. Engines are opened when a mode is
-    first used and stay open; modes share a connector that is the same file.
+    first used and stay open; modes share a connector that is the same file. `notes` says,
+    a line each, why something better was not used.
 
     Raises `EngineUnavailableError` for an engine this machine, or a mode or precision the
     bundle does not have, and `ImageError` for `max_slices` below 1.
@@ -97,6 +98,7 @@ class VisionEncoder:
         self._engine_name = engine
         self._precision = precision
         self._threads = threads
+        self.notes: list[str] = []
         self._engines: dict[Path, Engine] = {}
         self._closed = False
         check_engine(engine, threads)
@@ -116,9 +118,8 @@ class VisionEncoder:
         with timed(timings, "decode"):
             rgb = load_image(image)
         with timed(timings, "slice"):
-            _refuse_extreme(plan_slices(*rgb.size, preprocessing, mode=mode, max_slices=max_slices), rgb, preprocessing)
-            sliced = slice_image(rgb, preprocessing, mode=mode, max_slices=max_slices)
-        embeddings = _encode_views(self._open(mode), sliced.views, timings)
+            sliced = cut_views(rgb, preprocessing, mode=mode, max_slices=max_slices)
+        embeddings = encode_views(self.towers(mode), sliced.views, timings)
         views = tuple(
             EncodedView(view.rows, view.columns, len(of_view))
             for view, of_view in zip(sliced.views, embeddings, strict=True)
@@ -143,7 +144,11 @@ class VisionEncoder:
     ) -> None:
         self.close()
 
-    def _open(self, mode: Mode) -> Towers:
+    def towers(self, mode: Mode) -> Towers:
+        """Open the engines of `mode`, or return those that are open; they are closed with the encoder.
+
+        Raises `EngineError` when they cannot be opened or the encoder is closed.
+        """
         if self._closed:
             raise EngineError("the vision encoder is closed; make a new one")
         precision = choose_precision(self.bundle, mode, self._precision)
@@ -170,10 +175,21 @@ def choose_precision(bundle: Bundle, mode: Mode, precision: PrecisionChoice) -> 
     return precision
 
 
+def cut_views(image: Image.Image, preprocessing: Preprocessing, *, mode: Mode, max_slices: int) -> SlicedImage:
+    """Cut an RGB image into its views, as `slice_image` does; raises `ImageError` for one that is too thin."""
+    _refuse_extreme(plan_slices(*image.size, preprocessing, mode=mode, max_slices=max_slices), image, preprocessing)
+    return slice_image(image, preprocessing, mode=mode, max_slices=max_slices)
+
+
+def largest_view(preprocessing: Preprocessing) -> int:
+    """Most patches that a view may have; an image that would have more is refused."""
+    ordinary = (preprocessing.scale_resolution // preprocessing.patch_size) ** 2
+    return max(LARGEST_VIEW, 4 * ordinary)
+
+
 def _refuse_extreme(plan: SlicePlan, image: Image.Image, preprocessing: Preprocessing) -> None:
     rows, columns = max(plan.views, key=lambda view: view[0] * view[1])
-    ordinary = (preprocessing.scale_resolution // preprocessing.patch_size) ** 2
-    limit = max(LARGEST_VIEW, 4 * ordinary)
+    limit = largest_view(preprocessing)
     if rows * columns > limit:
         raise ImageError(
             f"an image of {image.width} x {image.height} pixels is too thin: it would be a view of "
@@ -181,9 +197,17 @@ def _refuse_extreme(plan: SlicePlan, image: Image.Image, preprocessing: Preproce
         )
 
 
-def _encode_views(towers: Towers, views: tuple[View, ...], timings: dict[str, float]) -> list[NDArray[np.float32]]:
-    """Embeddings [tokens, d_llm] of each view, in the order of the views."""
-    names = ["the thumbnail", *(f"slice {number} of {len(views) - 1}" for number in range(1, len(views)))]
+def view_names(count: int) -> list[str]:
+    """What the views of an image are called in messages, in their order."""
+    return ["the thumbnail", *(f"slice {number} of {count - 1}" for number in range(1, count))]
+
+
+def encode_views(towers: Towers, views: tuple[View, ...], timings: dict[str, float]) -> list[NDArray[np.float32]]:
+    """Embeddings [tokens, d_llm] of each view, in the order of the views.
+
+    Adds the milliseconds of its stages to `timings`; raises `EngineError` as `encode_batch` does.
+    """
+    names = view_names(len(views))
     embeddings: dict[int, NDArray[np.float32]] = {}
     for batch in _batches(views):
         encoded = encode_batch(towers, [views[index] for index in batch], [names[index] for index in batch], timings)

@@ -38,7 +38,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert printed.strip() == "set()"
 
 
-@pytest.mark.parametrize("command", ["ask", "export", "inspect", "doctor"])
+@pytest.mark.parametrize("command", ["ask", "export", "verify", "inspect", "doctor"])
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.exit_code([command, "--help"]) == 0
     assert "Usage: uhd " + command in capsys.readouterr().out
