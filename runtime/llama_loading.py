@@ -33,7 +33,8 @@ def open_model(library: LlamaLibrary, path: Path, *, gpu_layers: int) -> Any:
     _check_file(path)
     if gpu_layers != 0 and not api.llama_supports_gpu_offload():
         raise ModelError(
-            f"--gpu-layers {'all' if gpu_layers < 0 else gpu_layers}: this llama-cpp-python was built without GPU support; use 0, or install it "
+            f"--gpu-layers {'all' if gpu_layers < 0 else gpu_layers}: this llama-cpp-python was built without GPU "
+            "support; use 0, or install it "
             'again with CMAKE_ARGS="-DGGML_CUDA=on" pip install --no-cache-dir --force-reinstall llama-cpp-python'
         )
     parameters = api.llama_model_default_params()

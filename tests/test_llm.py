@@ -207,7 +207,7 @@ def test_a_setting_without_sense_is_refused_by_name(path: Path, setting: dict[st
 def test_layers_on_a_gpu_need_a_build_that_has_one(path: Path) -> None:
     if llama_library().api.llama_supports_gpu_offload():
         pytest.skip("this build of llama.cpp has a GPU")
-    with pytest.raises(ModelError, match="^--gpu-layers all: .* built without GPU support"):
+    with pytest.raises(ModelError, match=r"^--gpu-layers all: .* built without GPU support"):
         LanguageModel(path, gpu_layers=-1)
 
 

@@ -6,12 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+
 from uhd_edge.engines.threads import usable_cores
 
 
 @pytest.fixture
 def sixteen_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(16)), raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: set(range(16)), raising=False)
 
 
 def kernel(folder: Path, cgroup: str, files: dict[str, str]) -> dict[str, Path]:
