@@ -137,7 +137,7 @@ def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise ImageError(
             f"{name}: {width} x {height} pixels are over the limit of {max_pixels} pixels; "
-            "scale it down, or raise max_pixels"
+            "scale it down, or give load_image a higher max_pixels"
         )
 
 
