@@ -1,0 +1,104 @@
+"""Which files a graph consists of, read from the ONNX file itself without the onnx package.
+
+An engine is valid for exactly the graph and the weights it was built from, and a device that
+runs engines has no onnx. Only the few fields that name external files are read; everything
+else, weights inside the file among it, is stepped over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from uhd_edge.engines.errors import EngineError
+
+# Field numbers in onnx.proto.
+_MODEL_GRAPH = 7
+_GRAPH_INITIALIZER = 5
+_TENSOR_EXTERNAL_DATA = 13
+_ENTRY_KEY, _ENTRY_VALUE = 1, 2
+
+# Wire types of protobuf.
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+def graph_files(graph: Path) -> tuple[Path, ...]:
+    """`graph` itself and the files that hold its weights, sorted by name.
+
+    Raises `EngineError` when the graph cannot be read, is not ONNX, or names a file outside its folder.
+    """
+    try:
+        content = memoryview(graph.read_bytes())
+        names = {_location(entries) for entries in _external_data(content)} - {""}
+    except OSError as error:
+        raise EngineError(f"{graph}: cannot be read ({error.strerror}); export the bundle again") from error
+    except (ValueError, IndexError) as error:
+        raise EngineError(f"{graph}: is not an ONNX graph; export the bundle again") from error
+    for name in names:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise EngineError(f"{graph}: keeps weights outside its folder ({name}); export the bundle again")
+    return (graph, *(graph.parent / name for name in sorted(names)))
+
+
+def sha256_of(file: Path) -> str:
+    """Hexadecimal SHA-256 of a file, read in pieces; raises `EngineError` when it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with file.open("rb") as stream:
+            while piece := stream.read(1 << 20):
+                digest.update(piece)
+    except OSError as error:
+        raise EngineError(f"{file}: cannot be read ({error.strerror})") from error
+    return digest.hexdigest()
+
+
+def _external_data(model: memoryview) -> Iterator[list[memoryview]]:
+    """The entries of each initializer that lies in another file."""
+    for graph in _messages(model, _MODEL_GRAPH):
+        for tensor in _messages(graph, _GRAPH_INITIALIZER):
+            yield list(_messages(tensor, _TENSOR_EXTERNAL_DATA))
+
+
+def _location(entries: list[memoryview]) -> str:
+    """The file's name out of a tensor's key-value pairs, empty where there is none."""
+    for entry in entries:
+        fields = {number: bytes(value).decode() for number, value in _fields(entry)}
+        if fields.get(_ENTRY_KEY) == "location":
+            return fields.get(_ENTRY_VALUE, "")
+    return ""
+
+
+def _messages(message: memoryview, wanted: int) -> Iterator[memoryview]:
+    return (value for number, value in _fields(message) if number == wanted)
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Number and content of each field that has a length; numbers are stepped over."""
+    position = 0
+    while position < len(message):
+        tag, position = _varint(message, position)
+        kind = tag & 7
+        if kind == _VARINT:
+            _, position = _varint(message, position)
+        elif kind == _BYTES:
+            length, position = _varint(message, position)
+            yield tag >> 3, message[position : position + length]
+            position += length
+        elif kind in (_FIXED32, _FIXED64):
+            position += 4 if kind == _FIXED32 else 8
+        else:
+            raise ValueError(f"wire type {kind}")
+    if position != len(message):
+        raise ValueError("a field is longer than its message")
+
+
+def _varint(message: memoryview, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return value, position

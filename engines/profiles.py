@@ -1,0 +1,152 @@
+"""Shape profiles: which shapes an engine must take, derived from how images are sliced.
+
+TensorRT compiles an engine for a box of shapes (smallest, usual, largest) and reserves memory
+for the largest. The shapes are batches of B views of N patches, and both follow from slicing:
+
+N. Every view, thumbnail or slice, is given an area of `scale` * `scale` pixels in its image's
+   shape, h = int(scale / sqrt(a)) by w = int(h * a) for an aspect ratio a, and each side is then
+   rounded to whole blocks, at least one. So h may be any whole number, and for a given h the
+   width lies between int(h * scale^2 / (h + 1)^2) and scale^2 / h. Going through the heights of
+   one row of blocks, of two, and so on gives every N there is. Views of more than `largest_view`
+   patches are refused before they are encoded.
+
+B. One image has one thumbnail and at most `max_slices` slices, which go through together where
+   their N agree, though never more than `batch_patches` patches at once.
+
+B and N are never large together, but a box would reserve memory as if they were. So a new box
+is begun where the last one would pass twice `batch_patches`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Shape: TypeAlias = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ShapeRange:
+    """Smallest, usual and largest shape of one input."""
+
+    smallest: Shape
+    usual: Shape
+    largest: Shape
+
+
+Profile: TypeAlias = dict[str, ShapeRange]
+
+
+@dataclass(frozen=True)
+class Slicing:
+    """What the shapes follow from.
+
+    `scale` is the side of a usual view in pixels, `patch` of a patch in pixels, `block` the
+    side in patches of what a view's sides are multiples of (4 in 16x, 2 in 4x).
+    `max_slices` counts slices (1: the thumbnail alone); `largest_view` and `batch_patches`
+    are the runtime's limits, in patches.
+    """
+
+    scale: int
+    patch: int
+    block: int
+    max_slices: int
+    largest_view: int
+    batch_patches: int
+
+    @property
+    def usual_count(self) -> int:
+        """Patches of a square view."""
+        return _blocks(self.scale, self) ** 2 * self.block**2
+
+    def largest_batch(self, count: int) -> int:
+        """Most views of `count` patches that go through the encoder at once."""
+        views = 1 if self.max_slices == 1 else self.max_slices + 1
+        return min(views, max(1, self.batch_patches // count))
+
+
+@dataclass(frozen=True)
+class Box:
+    """All batches of 1 to `batch` views of `fewest` to `most` patches; `usual` is (views, patches)."""
+
+    batch: int
+    fewest: int
+    most: int
+    usual: tuple[int, int]
+
+
+def patch_counts(slicing: Slicing) -> list[int]:
+    """Every number of patches that a view can have, ascending."""
+    per_block, side, area = slicing.block**2, slicing.block * slicing.patch, slicing.scale**2
+    most_blocks = slicing.largest_view // per_block
+    counts: set[int] = set()
+    for rows in range(1, most_blocks + 1):
+        # The heights that round to `rows`; a lower view is a wider one.
+        lowest = max(1, int((rows - 0.5) * side)) if rows > 1 else 1
+        highest = int((rows + 0.5) * side) + 1
+        # A pixel of slack on both sides: the runtime computes in floating point.
+        narrowest = _blocks(highest * area // (highest + 1) ** 2 - 1, slicing)
+        widest = min(_blocks(area // lowest + 1, slicing), most_blocks // rows)
+        counts.update(rows * columns * per_block for columns in range(narrowest, widest + 1))
+    return sorted(counts)
+
+
+def boxes(slicing: Slicing) -> list[Box]:
+    """Cover every batch that slicing can produce, the smaller views first."""
+    counts = patch_counts(slicing)
+    found: list[Box] = []
+    start = 0
+    while start < len(counts):
+        batch = slicing.largest_batch(counts[start])
+        limit = max(2 * slicing.batch_patches // batch, slicing.largest_view if batch == 1 else 0)
+        end = start
+        while end + 1 < len(counts) and counts[end + 1] <= limit:
+            end += 1
+        inside = counts[start : end + 1]
+        usual = min(inside, key=lambda count: abs(count - slicing.usual_count))
+        found.append(Box(batch, inside[0], inside[-1], (min(batch, slicing.largest_batch(usual)), usual)))
+        start = end + 1
+    # An image one pixel high can round down to nothing, which makes it a single block.
+    first = found[0]
+    return [Box(first.batch, slicing.block**2, first.most, first.usual), *found[1:]]
+
+
+def encoder_profiles(slicing: Slicing, *, patch_values: int) -> tuple[Profile, ...]:
+    """Profiles of an encoder: `patches` [B, N, patch_values] and `position_ids` [B, N]."""
+
+    def profile(box: Box) -> Profile:
+        corners = ((1, box.fewest), box.usual, (box.batch, box.most))
+        return {
+            "patches": ShapeRange(*((*corner, patch_values) for corner in corners)),
+            "position_ids": ShapeRange(*corners),
+        }
+
+    return tuple(profile(box) for box in boxes(slicing))
+
+
+def connector_profile(slicings: dict[Slicing, int], *, width: int) -> tuple[Profile, ...]:
+    """One profile of a connector that serves several encoders: `features` [B, M, width].
+
+    `slicings` tells how many patches each encoder makes one feature of (4 in 16x, 1 in 4x);
+    the first is the usual one. The connector is a small part of the work, so one box holds
+    everything.
+    """
+    found = [(box, patches) for slicing, patches in slicings.items() for box in boxes(slicing)]
+    views, patches_of_usual = next(
+        box.usual for box in boxes(next(iter(slicings))) if box.most >= next(iter(slicings)).usual_count
+    )
+    first = next(iter(slicings.values()))
+    return (
+        {
+            "features": ShapeRange(
+                (1, min(box.fewest // patches for box, patches in found), width),
+                (views, patches_of_usual // first, width),
+                (max(box.batch for box, _ in found), max(box.most // patches for box, patches in found), width),
+            )
+        },
+    )
+
+
+def _blocks(length: int, slicing: Slicing) -> int:
+    """Length in pixels -> blocks, rounded to the nearest as the slicing does, at least one."""
+    return max(round(length / (slicing.block * slicing.patch)), 1)

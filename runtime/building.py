@@ -1,0 +1,65 @@
+"""What to build for a bundle: which graphs become engines, and for which shapes.
+
+The shapes follow from the bundle's own preprocessing and from the limits that the encoder
+keeps to; how, stands in `uhd_edge.engines.profiles`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from uhd_edge.engines.build import BuiltPrecision, EngineOrder
+from uhd_edge.engines.profiles import Slicing, connector_profile, encoder_profiles
+from uhd_edge.runtime.errors import OptionError
+from uhd_edge.runtime.vision import BATCH_PATCHES, largest_view
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from uhd_edge.runtime.bundle import Bundle, GraphKind, Manifest, Mode
+
+# The graph that TensorRT takes for each precision.
+KINDS: dict[BuiltPrecision, GraphKind] = {"fp16": "fp16", "int8": "int8-tensorrt"}
+
+
+def engine_orders(
+    bundle: Bundle, *, modes: Sequence[Mode], precision: BuiltPrecision, max_slices: int | None = None
+) -> list[EngineOrder]:
+    """List the engines that `bundle` needs to run `modes` in `precision`, connectors that are one file once.
+
+    `max_slices` is the most slices an image will be cut into, the bundle's own number
+    without it. Raises `OptionError` when it is below 1, and `EngineUnavailableError` when
+    the bundle has no such graphs.
+    """
+    manifest = bundle.manifest
+    limit = manifest.preprocessing.max_slices if max_slices is None else max_slices
+    if limit < 1:
+        raise OptionError(f"max_slices is {limit}; it must be 1 (the thumbnail alone) or more")
+    kind = KINDS[precision]
+    slicings = {mode: _slicing(manifest, mode, limit) for mode in modes}
+    orders = []
+    connectors: dict[str, list[Mode]] = {}
+    for mode, slicing in slicings.items():
+        bundle.graphs(mode, kind)
+        graphs = manifest.graphs[mode][kind]
+        profiles = encoder_profiles(slicing, patch_values=3 * manifest.preprocessing.patch_size**2)
+        orders.append(EngineOrder(f"encoder-{mode}-{precision}", graphs.encoder, precision, profiles))
+        connectors.setdefault(graphs.connector, []).append(mode)
+    for graph, served in connectors.items():
+        name = f"connector-{precision}" if len(connectors) == 1 else f"connector-{served[0]}-{precision}"
+        patches_per_feature = {slicings[mode]: manifest.vision.window**2 if mode == "16x" else 1 for mode in served}
+        profile = connector_profile(patches_per_feature, width=manifest.vision.hidden_size)
+        orders.append(EngineOrder(name, graph, precision, profile))
+    return orders
+
+
+def _slicing(manifest: Manifest, mode: Mode, max_slices: int) -> Slicing:
+    preprocessing = manifest.preprocessing
+    return Slicing(
+        scale=preprocessing.scale_resolution,
+        patch=preprocessing.patch_size,
+        block=2 if mode == "4x" else 4,
+        max_slices=max_slices if preprocessing.slicing else 1,
+        largest_view=largest_view(preprocessing),
+        batch_patches=BATCH_PATCHES,
+    )
