@@ -112,6 +112,8 @@ def ask(
             click.echo(json.dumps(_as_object(assistant.ask(inputs, question, **request)), ensure_ascii=False))
         else:
             _print_pieces(assistant, inputs, question, request)
+        for note in assistant.notes:
+            click.echo(f"uhd: {note}", err=True)
 
 
 def _image_input(image: str) -> str | bytes:

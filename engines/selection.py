@@ -2,49 +2,104 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from uhd_edge.engines.errors import EngineError, EngineUnavailableError
+from uhd_edge.engines.errors import EngineError, EngineRefusedError, EngineUnavailableError
+from uhd_edge.engines.gpu import first_gpu
 from uhd_edge.engines.onnxruntime import CPU, CUDA, OnnxRuntimeEngine, offered_providers
+from uhd_edge.engines.tensorrt_library import NAMES, Backend, import_tensorrt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from uhd_edge.engines.engine import Engine
+    from uhd_edge.engines.engine_record import EngineRecord
 
 EngineName: TypeAlias = Literal["auto", "onnxruntime", "tensorrt", "tensorrt-rtx"]
 
-
-def open_engine(graph: Path, *, engine: EngineName, threads: int | None = None) -> Engine:
-    """Open `graph` on the asked-for engine.
-
-    `auto` takes the best engine that works here, which today is ONNX Runtime; that takes
-    an NVIDIA GPU where onnxruntime-gpu really reaches one, and the CPU otherwise.
-    `threads` are the CPU cores of one run, all the usable ones without it. Raises
-    `EngineUnavailableError` saying what there is, and `EngineError` for a damaged graph.
-    """
-    check_engine(engine, threads)
-    return _open_onnxruntime(graph, threads)
+NAMES_OF_ENGINES = ("auto", "onnxruntime", "tensorrt", "tensorrt-rtx")
 
 
 def check_engine(engine: EngineName, threads: int | None = None) -> None:
-    """Raise what `open_engine` would raise for any graph, before one is at hand."""
+    """Raise `EngineError` for an engine that does not exist or a senseless number of threads."""
     if threads is not None and threads < 1:
         raise EngineError(f"threads is {threads}; it must be 1 or more")
-    if engine in ("tensorrt", "tensorrt-rtx"):
-        here = ", ".join(name.removesuffix("ExecutionProvider") for name in offered_providers())
-        raise EngineUnavailableError(
-            f"{engine} is not part of this version, which runs graphs with onnxruntime (here: {here}); "
-            "use auto or onnxruntime"
-        )
-    if engine not in ("auto", "onnxruntime"):
-        raise EngineUnavailableError(f"there is no engine {engine!r}; use auto or onnxruntime")
+    if engine not in NAMES_OF_ENGINES:
+        raise EngineUnavailableError(f"there is no engine {engine!r}; use {', '.join(NAMES_OF_ENGINES)}")
 
 
-def _open_onnxruntime(graph: Path, threads: int | None) -> Engine:
+def open_onnxruntime(
+    graph: Path, *, threads: int | None = None, tell: Callable[[str], None] = lambda _: None
+) -> Engine:
+    """Open `graph` with ONNX Runtime: on an NVIDIA GPU where it really reaches one, on the CPU otherwise.
+
+    `threads` are the CPU cores of one run, all the usable ones without it. `tell` is told
+    why a GPU that onnxruntime-gpu offers is not used. Raises `EngineError` for a damaged graph.
+    """
     if CUDA in offered_providers():
         try:
             return OnnxRuntimeEngine(graph, threads=threads, providers=(CUDA, CPU))
-        except EngineUnavailableError:
-            pass  # the package has the provider, the machine has no GPU for it
+        except EngineUnavailableError as error:
+            tell(str(error))  # the package has the provider, the machine has no GPU for it
     return OnnxRuntimeEngine(graph, threads=threads, providers=(CPU,))
+
+
+def open_tensorrt(
+    graph: Path,
+    *,
+    backend: Backend,
+    records: Sequence[EngineRecord],
+    known_sha256: Mapping[Path, str] = MappingProxyType({}),
+) -> Engine:
+    """Open the engine out of `records`, engines built from `graph`, that fits this machine.
+
+    `known_sha256` are digests that need not be computed again (see `check_fits`). Raises
+    `MissingExtraError` when TensorRT or pycuda is not installed, `EngineUnavailableError`
+    without an engine or a GPU, `EngineRefusedError` with the reason and the command that
+    rebuilds, and `EngineError` for an engine that TensorRT does not take.
+    """
+    if not records:
+        raise EngineUnavailableError(
+            f"{graph}: no {NAMES[backend]} engine was built from it; build one with `uhd build` and its --target"
+        )
+    version = str(import_tensorrt(backend).__version__)
+    capability = _compute_capability(backend)
+    # A bundle may carry engines for several GPUs; the others' are no news where one is for this.
+    fitting = [record for record in records if record.compute_capability == capability]
+    refusals: list[EngineError] = []
+    for record in fitting or records:
+        try:
+            return _open_record(record, graph, version, capability, known_sha256)
+        except EngineError as error:
+            refusals.append(error)
+    if len(refusals) == 1:
+        raise refusals[0]
+    raise EngineRefusedError("; ".join(map(str, refusals))) from refusals[0]
+
+
+def _compute_capability(backend: Backend) -> str:
+    try:
+        return first_gpu().compute_capability
+    except EngineUnavailableError as error:
+        raise EngineUnavailableError(
+            f"{NAMES[backend]} engines run on an NVIDIA GPU, and none can be used here; use auto or onnxruntime"
+        ) from error
+
+
+def _open_record(
+    record: EngineRecord, graph: Path, version: str, compute_capability: str, known_sha256: Mapping[Path, str]
+) -> Engine:
+    # Late, as everything of TensorRT's: who runs on a CPU need not wait for it.
+    from uhd_edge.engines.engine_record import check_fits
+    from uhd_edge.engines.tensorrt import TensorRtEngine
+
+    check_fits(
+        record,
+        graph=graph,
+        backend_version=version,
+        compute_capability=compute_capability,
+        known_sha256=known_sha256,
+    )
+    return TensorRtEngine(record.path, backend=record.backend)

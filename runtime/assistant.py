@@ -136,6 +136,11 @@ class Assistant:
         )
         return self._pieces(self._answering(request))
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why a better engine was not used, a line each; complete once a mode has been used."""
+        return tuple(self._encoder.notes)
+
     def close(self) -> None:
         """Free engines and language model; again is harmless."""
         with self._lock:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from uhd_edge.engines.selection import EngineName
     from uhd_edge.runtime.bundle import Bundle, Mode, Precision
+    from uhd_edge.runtime.engine_choice import PrecisionChoice
     from uhd_edge.runtime.manifest import Threshold
-    from uhd_edge.runtime.vision import PrecisionChoice
 
 QUESTION = "Describe the image."
 ANSWER_TOKENS = 48

@@ -4,33 +4,29 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from uhd_edge.engines.selection import EngineName, check_engine, open_engine
-from uhd_edge.runtime.bundle import Bundle, Mode, Precision
-from uhd_edge.runtime.errors import EngineError, EngineUnavailableError, ImageError
+from uhd_edge.engines.selection import EngineName, check_engine
+from uhd_edge.runtime.bundle import Bundle, Mode
+from uhd_edge.runtime.engine_choice import PrecisionChoice
+from uhd_edge.runtime.errors import ImageError
 from uhd_edge.runtime.image import ImageInput, load_image
 from uhd_edge.runtime.slicing import plan_slices, slice_image
 from uhd_edge.runtime.stages import timed
+from uhd_edge.runtime.tower_opening import TowerOpener
 from uhd_edge.runtime.towers import Towers, encode_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
     from types import TracebackType
 
     from numpy.typing import NDArray
     from PIL import Image
 
-    from uhd_edge.engines.engine import Engine
     from uhd_edge.runtime.bundle import Preprocessing
     from uhd_edge.runtime.slicing import SlicedImage, SlicePlan, View
-
-PrecisionChoice: TypeAlias = Precision | Literal["auto"]
-
-_FROM_EXACT: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 
 STAGES = ("decode", "slice", "patches", "encoder", "connector")
 
@@ -95,14 +91,10 @@ class VisionEncoder:
         self.bundle = Bundle.open() if bundle is None else bundle
         self.mode: Mode = self.bundle.manifest.default_mode if mode is None else mode
         self.max_slices = self.bundle.manifest.preprocessing.max_slices if max_slices is None else max_slices
-        self._engine_name = engine
-        self._precision = precision
-        self._threads = threads
         self.notes: list[str] = []
-        self._engines: dict[Path, Engine] = {}
-        self._closed = False
         check_engine(engine, threads)
-        choose_precision(self.bundle, self.mode, precision)
+        self._opener = TowerOpener(self.bundle, engine=engine, precision=precision, threads=threads, notes=self.notes)
+        self._opener.check(self.mode)
         plan_slices(1, 1, self.bundle.manifest.preprocessing, mode=self.mode, max_slices=self.max_slices)
 
     def encode(self, image: ImageInput, *, mode: Mode | None = None, max_slices: int | None = None) -> Encoded:
@@ -128,10 +120,7 @@ class VisionEncoder:
 
     def close(self) -> None:
         """Close every engine; the encoder cannot be used again."""
-        for engine in self._engines.values():
-            engine.close()
-        self._engines.clear()
-        self._closed = True
+        self._opener.close()
 
     def __enter__(self) -> VisionEncoder:
         return self
@@ -149,30 +138,7 @@ class VisionEncoder:
 
         Raises `EngineError` when they cannot be opened or the encoder is closed.
         """
-        if self._closed:
-            raise EngineError("the vision encoder is closed; make a new one")
-        precision = choose_precision(self.bundle, mode, self._precision)
-        encoder, connector = (self._engine(graph) for graph in self.bundle.graphs(mode, precision))
-        return Towers(encoder, connector, self.bundle.manifest, mode, precision)
-
-    def _engine(self, graph: Path) -> Engine:
-        if graph not in self._engines:
-            self._engines[graph] = open_engine(graph, engine=self._engine_name, threads=self._threads)
-        return self._engines[graph]
-
-
-def choose_precision(bundle: Bundle, mode: Mode, precision: PrecisionChoice) -> Precision:
-    """Resolve "auto" to the most exact precision the bundle has for `mode`.
-
-    Raises `EngineUnavailableError` naming what the bundle does have.
-    """
-    available = bundle.manifest.graphs.get(mode)
-    if not available:
-        raise EngineUnavailableError(f"{bundle.path}: no {mode} graphs; the bundle has {bundle.describe_graphs()}")
-    if precision == "auto":
-        return next(exact for exact in _FROM_EXACT if exact in available)
-    bundle.graphs(mode, precision)
-    return precision
+        return self._opener.towers(mode)
 
 
 def cut_views(image: Image.Image, preprocessing: Preprocessing, *, mode: Mode, max_slices: int) -> SlicedImage:

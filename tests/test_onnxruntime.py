@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from uhd_edge.engines import onnxruntime as ours
 from uhd_edge.engines.errors import EngineError, EngineUnavailableError
 from uhd_edge.engines.onnxruntime import CPU, CUDA, OnnxRuntimeEngine, offered_providers
-from uhd_edge.engines.selection import open_engine
+from uhd_edge.engines.selection import check_engine, open_onnxruntime
 
 WEIGHT = np.arange(12, dtype=np.float32).reshape(4, 3)
 
@@ -168,27 +168,25 @@ def test_a_provider_that_is_listed_but_not_used_is_unavailable(product: Path, cl
         OnnxRuntimeEngine(product, providers=(CUDA, CPU))
 
 
-def test_auto_falls_back_to_the_cpu_when_the_gpu_is_not_there(product: Path, claims_cuda: None) -> None:
-    with open_engine(product, engine="auto", threads=1) as engine:
+def test_the_cpu_is_used_when_the_gpu_is_not_there_and_it_is_said(product: Path, claims_cuda: None) -> None:
+    told: list[str] = []
+    with open_onnxruntime(product, threads=1, tell=told.append) as engine:
         assert engine.provider == CPU
+    (note,) = told
+    assert f"lists {CUDA} but runs product.onnx on {CPU}" in note
 
 
-@pytest.mark.parametrize("name", ["auto", "onnxruntime"])
-def test_auto_is_onnxruntime_on_the_best_provider(product: Path, name: Any) -> None:
-    with open_engine(product, engine=name, threads=None) as engine:
+def test_the_best_provider_runs_and_nothing_need_be_said(product: Path) -> None:
+    told: list[str] = []
+    with open_onnxruntime(product, tell=told.append) as engine:
         assert engine.run(inputs())["y"].shape == (2, 5, 3)
+    assert told == []
 
 
-@pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx"])
-def test_an_engine_this_version_lacks_is_unavailable_and_says_what_there_is(product: Path, name: Any) -> None:
-    with pytest.raises(EngineUnavailableError, match=rf"{name} is not part of this version.*onnxruntime \(here: .*CPU"):
-        open_engine(product, engine=name, threads=None)
-
-
-def test_an_engine_that_does_not_exist_is_refused_with_those_that_do(product: Path) -> None:
+def test_an_engine_that_does_not_exist_is_refused_with_those_that_do() -> None:
     unknown: Any = "coreml"
-    with pytest.raises(EngineUnavailableError, match="no engine 'coreml'; use auto or onnxruntime"):
-        open_engine(product, engine=unknown, threads=None)
+    with pytest.raises(EngineUnavailableError, match="no engine 'coreml'; use auto, onnxruntime, tensorrt, tensorrt-"):
+        check_engine(unknown)
 
 
 def test_threads_default_to_the_usable_cores_and_must_be_at_least_one(
@@ -201,9 +199,9 @@ def test_threads_default_to_the_usable_cores_and_must_be_at_least_one(
     )
     monkeypatch.setattr(ours, "usable_cores", lambda: 3)
     for threads in (None, 2):
-        open_engine(product, engine="auto", threads=threads).close()
+        open_onnxruntime(product, threads=threads).close()
     assert asked == [3, 2]
-    assert "threads is 0" in error_of(open_engine, product, engine="auto", threads=0)
+    assert "threads is 0" in error_of(check_engine, "auto", 0)
 
 
 def test_nothing_is_printed_even_when_opening_or_running_fails(tmp_path: Path) -> None:
@@ -214,11 +212,11 @@ def test_nothing_is_printed_even_when_opening_or_running_fails(tmp_path: Path) -
 import numpy as np
 from pathlib import Path
 from uhd_edge.engines.errors import EngineError
-from uhd_edge.engines.selection import open_engine
+from uhd_edge.engines.selection import open_onnxruntime
 failures = 0
 for name in ({str(broken)!r}, {str(lookup)!r}):
     try:
-        open_engine(Path(name), engine="auto", threads=1).run({{"index": np.array([9])}})
+        open_onnxruntime(Path(name), threads=1).run({{"index": np.array([9])}})
     except EngineError:
         failures += 1
 assert failures == 2

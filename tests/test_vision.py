@@ -17,12 +17,12 @@ from preprocessing_reference import MODES, theirs
 from telling_bundle import brittle_above, connector, encoder, telling_bundle
 from transformers.vision_utils import get_vision_nearest_position_ids
 
-from uhd_edge.engines.selection import open_engine
-from uhd_edge.runtime import stages
-from uhd_edge.runtime import vision as vision_module
+from uhd_edge.engines.selection import open_onnxruntime
+from uhd_edge.runtime import stages, tower_opening
 from uhd_edge.runtime.bundle import Bundle, Mode
+from uhd_edge.runtime.engine_choice import choose_precision
 from uhd_edge.runtime.errors import EngineError, EngineUnavailableError, ImageError
-from uhd_edge.runtime.vision import BATCH_PATCHES, Encoded, VisionEncoder, choose_precision
+from uhd_edge.runtime.vision import BATCH_PATCHES, Encoded, VisionEncoder
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[int, ...]]]:
 
     def noting_open(graph: Path, **options: Any) -> Any:
         assert graph.name not in runs, "an engine that is open must not be opened again"
-        engine = open_engine(graph, **options)
+        engine = open_onnxruntime(graph, **options)
         shapes = runs.setdefault(graph.name, [])
         run = engine.run
 
@@ -48,7 +48,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[int, ...]]]:
         engine.run = noting_run  # type: ignore[method-assign]
         return engine
 
-    monkeypatch.setattr(vision_module, "open_engine", noting_open)
+    monkeypatch.setattr(tower_opening, "open_onnxruntime", noting_open)
     return runs
 
 
@@ -228,7 +228,7 @@ def test_modes_precisions_engines_and_slices_are_checked_when_the_encoder_is_mad
     for wrong, told in (
         ({"mode": "8x"}, r"no 8x graphs; the bundle has 16x \(fp32\), 4x \(fp32\)"),
         ({"precision": "int8"}, r"no 16x graphs in int8; the bundle has 16x \(fp32\)"),
-        ({"engine": "tensorrt"}, "tensorrt is not part of this version"),
+        ({"engine": "tensorrt"}, "the bundle has no TensorRT engines for 16x; build them with `uhd build"),
     ):
         with pytest.raises(EngineUnavailableError, match=told):
             VisionEncoder(bundle, **wrong)

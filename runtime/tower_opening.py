@@ -1,0 +1,130 @@
+"""Opening the engines of a bundle's modes: what was asked for, or the best that works."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from uhd_edge.engines.engine_record import find_engines
+from uhd_edge.engines.selection import open_onnxruntime, open_tensorrt
+from uhd_edge.runtime.engine_choice import Choice, PrecisionChoice, choices, records_of
+from uhd_edge.runtime.errors import EngineError, EngineRefusedError, MissingExtraError
+from uhd_edge.runtime.towers import Towers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from uhd_edge.engines.engine import Engine
+    from uhd_edge.engines.engine_record import EngineRecord
+    from uhd_edge.engines.selection import EngineName
+    from uhd_edge.runtime.bundle import Bundle, Mode
+
+Key: TypeAlias = "tuple[str, Path]"
+
+
+class TowerOpener:
+    """Holds the engines of a bundle open, each graph's once; close it.
+
+    What `auto` would rather have used, and why it did not, goes into `notes`.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        engine: EngineName,
+        precision: PrecisionChoice,
+        threads: int | None,
+        notes: list[str],
+    ) -> None:
+        self._bundle = bundle
+        self._engine = engine
+        self._precision = precision
+        self._threads = threads
+        self._notes = notes
+        self._engines: dict[Key, Engine] = {}
+        self._towers: dict[Mode, Towers] = {}
+        self._closed = False
+        self._built = self._find_built()
+
+    def check(self, mode: Mode) -> None:
+        """Raise `EngineUnavailableError` when nothing could run `mode`, before anything is opened."""
+        self._choices(mode)
+
+    def towers(self, mode: Mode) -> Towers:
+        """Open the engines of `mode`, or return those that are open. Raises `EngineError`."""
+        if self._closed:
+            raise EngineError("the vision encoder is closed; make a new one")
+        if mode not in self._towers:
+            self._towers[mode] = self._open_best(mode)
+        return self._towers[mode]
+
+    def close(self) -> None:
+        """Close every engine; again is harmless."""
+        for engine in self._engines.values():
+            engine.close()
+        self._engines.clear()
+        self._towers.clear()
+        self._closed = True
+
+    def _find_built(self) -> list[EngineRecord]:
+        if self._engine == "onnxruntime":
+            return []
+        try:
+            return find_engines(self._bundle.path)
+        except EngineRefusedError as error:
+            if self._engine != "auto":
+                raise
+            self._note(str(error))
+            return []
+
+    def _choices(self, mode: Mode) -> list[Choice]:
+        return choices(self._bundle, mode, engine=self._engine, precision=self._precision, built=self._built)
+
+    def _open_best(self, mode: Mode) -> Towers:
+        *better, last = self._choices(mode)
+        for choice in better:
+            try:
+                return self._open(mode, choice)
+            except (EngineError, MissingExtraError) as error:
+                self._note(str(error))
+        towers = self._open(mode, last)
+        if better:
+            self._note(f"{mode} runs in {towers.precision} on {towers.encoder.provider} instead")
+        return towers
+
+    def _open(self, mode: Mode, choice: Choice) -> Towers:
+        already = set(self._engines)
+        try:
+            encoder, connector = (
+                self._open_graph(graph, choice, records)
+                for graph, records in zip(
+                    self._bundle.graphs(mode, choice.kind),
+                    records_of(self._bundle, mode, choice, self._built),
+                    strict=True,
+                )
+            )
+        except BaseException:
+            for key in set(self._engines) - already:
+                self._engines.pop(key).close()  # an encoder without its connector only takes memory
+            raise
+        return Towers(encoder, connector, self._bundle.manifest, mode, choice.precision)
+
+    def _open_graph(self, graph: Path, choice: Choice, records: list[EngineRecord]) -> Engine:
+        key = (choice.engine, graph)
+        if key not in self._engines:
+            if choice.engine == "onnxruntime":
+                self._engines[key] = open_onnxruntime(graph, threads=self._threads, tell=self._note)
+            else:
+                self._engines[key] = open_tensorrt(
+                    graph, backend=choice.engine, records=records, known_sha256=self._known_weights()
+                )
+        return self._engines[key]
+
+    def _known_weights(self) -> dict[Path, str]:
+        """Digests of the weight files, gigabytes in the real model; a graph is small and read again."""
+        files = self._bundle.manifest.files.items()
+        return {self._bundle.path / name: record.sha256 for name, record in files if not name.endswith(".onnx")}
+
+    def _note(self, note: str) -> None:
+        if note not in self._notes:
+            self._notes.append(note)
