@@ -1,7 +1,9 @@
 # `make ask` sets up what asking needs (no torch) and asks the built-in model about a picture.
 # `make test` sets up the rest and runs every check. Neither installs anything twice.
+# `make test-gpu` runs what needs an NVIDIA GPU, on a machine that has one.
 
 PYTHON ?= python3
+VENV_OPTIONS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -17,7 +19,7 @@ PACKAGES := calibration cli engines export runtime tiny
 PICTURE := examples/bench.png
 QUESTION := What is the code on the red circle?
 
-.PHONY: ask test lint types clean
+.PHONY: ask test test-gpu lint types clean
 
 ask: $(VENV)/.ask
 	@echo '$$ uhd ask $(PICTURE) "$(QUESTION)"'
@@ -25,6 +27,13 @@ ask: $(VENV)/.ask
 
 test: lint types
 	$(BIN)/pytest
+
+# On a PC: `.venv/bin/pip install -e ".[rtx]" pycuda`, or ".[gpu]", comes first.
+# On a Jetson: `make test-gpu VENV_OPTIONS=--system-site-packages`, so that JetPack's own TensorRT
+# is found, and `.venv/bin/pip install pycuda`. UHD_BUNDLE=DIR tests another bundle than uhd-tiny.
+test-gpu: $(VENV)/.ask
+	$(PIP) $(PINNED) pytest
+	$(BIN)/python -m pytest tests/hardware -v -rs
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -37,7 +46,7 @@ types: $(VENV)/.test
 	MYPYPATH=$(VENV)/source $(BIN)/mypy $(addprefix -p uhd_edge.,$(PACKAGES))
 
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV_OPTIONS) $(VENV)
 
 $(VENV)/.ask: pyproject.toml | $(BIN)/python
 	@echo "Installing into $(VENV). Building llama.cpp takes 4 to 10 minutes the first time; pip keeps the result."

@@ -1,0 +1,77 @@
+"""What the hardware tests need: a GPU, TensorRT and pycuda. Where one is missing they are skipped, and say why.
+
+Run them with `make test-gpu`. They use the built-in uhd-tiny, or the bundle that the
+environment variable UHD_BUNDLE names, which is copied and not changed. A bundle that has
+been calibrated is tested in INT8 too.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from uhd_edge.cli.main import exit_code
+from uhd_edge.engines.cuda import CudaDevice
+from uhd_edge.engines.errors import UhdError
+from uhd_edge.engines.gpu import Gpu, first_gpu
+from uhd_edge.engines.targets import target_of_gpu
+from uhd_edge.engines.tensorrt_library import INSTALL, import_tensorrt
+from uhd_edge.runtime.bundle import Bundle
+
+if TYPE_CHECKING:
+    from uhd_edge.engines.tensorrt_library import Backend
+    from uhd_edge.runtime.bundle import Precision
+
+
+@dataclass(frozen=True)
+class Built:
+    """A copy of the bundle with engines of one backend in one precision for this GPU."""
+
+    bundle: Bundle
+    backend: Backend
+    precision: Precision
+
+
+@pytest.fixture(scope="session")
+def gpu() -> Gpu:
+    return first_gpu()
+
+
+@pytest.fixture(scope="session", params=["tensorrt", "tensorrt-rtx"])
+def backend(request: pytest.FixtureRequest, gpu: Gpu) -> Backend:
+    chosen: Backend = request.param
+    try:
+        import_tensorrt(chosen)
+        CudaDevice(INSTALL[chosen])
+    except UhdError as error:
+        pytest.skip(f"needs {chosen}: {error}")
+    return chosen
+
+
+@pytest.fixture(scope="session", params=["fp16", "int8"])
+def built(
+    request: pytest.FixtureRequest, backend: Backend, gpu: Gpu, tmp_path_factory: pytest.TempPathFactory
+) -> Built:
+    named = os.environ.get("UHD_BUNDLE")
+    source = Bundle.open(named)
+    kind = {"fp16": "fp16", "int8": "int8-tensorrt"}[request.param]
+    if any(kind not in graphs for graphs in source.manifest.graphs.values()):
+        pytest.skip(f"{source.path} has no {kind} graphs: name a bundle that has them in UHD_BUNDLE")
+    copy = tmp_path_factory.mktemp("bundles") / f"{backend}-{request.param}"
+    shutil.copytree(source.path, copy, ignore=shutil.ignore_patterns("engines"))
+    target = "here" if backend == "tensorrt" else target_of_gpu(backend, gpu.compute_capability)
+    if backend == "tensorrt-rtx" and target == "here":
+        pytest.skip(f"TensorRT-RTX does not build for compute capability {gpu.compute_capability}")
+    assert exit_code(["build", str(copy), "--target", target, "--precision", request.param]) == 0
+    return Built(Bundle.open(copy), backend, request.param)
+
+
+@pytest.fixture
+def pictures() -> list[Path]:
+    """The repository's own example pictures; without any the tests draw some."""
+    return sorted((Path(__file__).parents[2] / "examples").glob("*.png"))
