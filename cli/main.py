@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import click
 
 from uhd_edge.cli.ask import ask
+from uhd_edge.cli.build import build
 from uhd_edge.cli.doctor import doctor
 from uhd_edge.cli.export import export
 from uhd_edge.cli.inspect import inspect
@@ -37,7 +38,7 @@ def uhd(invocation: Invocation, *, debug: bool) -> None:
     invocation.debug = debug
 
 
-for command in (ask, export, verify, inspect, doctor):
+for command in (ask, export, build, verify, inspect, doctor):
     uhd.add_command(command)
 
 

@@ -45,13 +45,19 @@ def build_arguments(
     graph: PathText, engine: PathText, profiles: Sequence[Profile], *, timing_cache: PathText
 ) -> list[str]:
     """The arguments that compile `graph` into the file `engine`."""
-    arguments = [
+    return [
         f"--onnx={graph}",
         f"--saveEngine={engine}",
         "--stronglyTyped",
         "--skipInference",
         f"--timingCacheFile={timing_cache}",
+        *shape_arguments(profiles),
     ]
+
+
+def shape_arguments(profiles: Sequence[Profile]) -> list[str]:
+    """The arguments that tell trtexec the profiles to build for."""
+    arguments = []
     for number, profile in enumerate(profiles):
         if len(profiles) > 1:
             arguments.append(f"--profile={number}")
@@ -61,10 +67,9 @@ def build_arguments(
     return arguments
 
 
-def run_arguments(engine: PathText, profile: Profile) -> list[str]:
-    """The arguments that load `engine` and run it once in its usual shape."""
-    shapes = ",".join(f"{name}:{'x'.join(map(str, shapes.usual))}" for name, shapes in profile.items())
-    return [f"--loadEngine={engine}", f"--shapes={shapes}", "--iterations=1", "--warmUp=0", "--duration=0"]
+def run_arguments(profile: Profile) -> str:
+    """The argument that makes trtexec run an engine in its usual shape."""
+    return "--shapes=" + ",".join(f"{name}:{'x'.join(map(str, shapes.usual))}" for name, shapes in profile.items())
 
 
 def run_trtexec(program: str, arguments: Sequence[str], log: Path, graph: Path) -> TrtexecReport:
@@ -99,8 +104,11 @@ def read_report(log: str) -> TrtexecReport:
 
 
 def unpacked_version(packed: str) -> str:
-    """The version that trtexec writes as 100300 -> "10.3.0": two digits each for minor and patch."""
-    return f"{int(packed[:-4])}.{int(packed[-4:-2])}.{int(packed[-2:])}"
+    """The version that trtexec writes as 100300 -> "10.3.0", and as 8502 -> "8.5.2" before version 10."""
+    number = int(packed)
+    if number < 10_00_00:
+        return f"{number // 1000}.{number // 100 % 10}.{number % 100}"
+    return f"{number // 10000}.{number // 100 % 100}.{number % 100}"
 
 
 def _problem(code: int, log: str) -> str | None:

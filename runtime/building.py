@@ -9,14 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from uhd_edge.engines.build import BuiltPrecision, EngineOrder
+from uhd_edge.engines.graph_files import graph_files
+from uhd_edge.engines.kit import KitContents
 from uhd_edge.engines.profiles import Slicing, connector_profile, encoder_profiles
-from uhd_edge.runtime.errors import OptionError
+from uhd_edge.runtime.errors import EngineUnavailableError, OptionError
 from uhd_edge.runtime.vision import BATCH_PATCHES, largest_view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from uhd_edge.runtime.bundle import Bundle, GraphKind, Manifest, Mode
+    from uhd_edge.runtime.bundle import Bundle, GraphKind, Graphs, Manifest, Mode
 
 # The graph that TensorRT takes for each precision.
 KINDS: dict[BuiltPrecision, GraphKind] = {"fp16": "fp16", "int8": "int8-tensorrt"}
@@ -40,8 +42,7 @@ def engine_orders(
     orders = []
     connectors: dict[str, list[Mode]] = {}
     for mode, slicing in slicings.items():
-        bundle.graphs(mode, kind)
-        graphs = manifest.graphs[mode][kind]
+        graphs = _graphs(bundle, mode, kind)
         profiles = encoder_profiles(slicing, patch_values=3 * manifest.preprocessing.patch_size**2)
         orders.append(EngineOrder(f"encoder-{mode}-{precision}", graphs.encoder, precision, profiles))
         connectors.setdefault(graphs.connector, []).append(mode)
@@ -51,6 +52,16 @@ def engine_orders(
         profile = connector_profile(patches_per_feature, width=manifest.vision.hidden_size)
         orders.append(EngineOrder(name, graph, precision, profile))
     return orders
+
+
+def _graphs(bundle: Bundle, mode: Mode, kind: GraphKind) -> Graphs:
+    graphs = bundle.manifest.graphs.get(mode, {}).get(kind)
+    if graphs is None:
+        remedy = "export the bundle with them" if kind == "fp16" else f"make them: uhd calibrate {bundle.path} PICTURES"
+        raise EngineUnavailableError(
+            f"{bundle.path}: no {mode} graphs in {kind}; the bundle has {bundle.describe_graphs()}; {remedy}"
+        )
+    return graphs
 
 
 def _slicing(manifest: Manifest, mode: Mode, max_slices: int) -> Slicing:
@@ -63,3 +74,33 @@ def _slicing(manifest: Manifest, mode: Mode, max_slices: int) -> Slicing:
         largest_view=largest_view(preprocessing),
         batch_patches=BATCH_PATCHES,
     )
+
+
+def kit_contents(bundle: Bundle, *, modes: Sequence[Mode], precision: BuiltPrecision) -> KitContents:
+    """Choose the part of `bundle` that a device needs to build and verify `modes` in `precision`.
+
+    FP32 graphs go along where there are any: the engines are compared with them. Raises
+    `EngineError` when a graph cannot be read.
+    """
+    manifest = bundle.manifest
+    kinds: set[GraphKind] = {"fp32", KINDS[precision]}
+    graphs = {
+        mode: {kind: pair for kind, pair in manifest.graphs[mode].items() if kind in kinds}
+        for mode in manifest.graphs
+        if mode in modes
+    }
+    named = {
+        name for by_kind in graphs.values() for pair in by_kind.values() for name in (pair.encoder, pair.connector)
+    }
+    files = {manifest.llm.file}
+    for name in named:
+        files |= {file.relative_to(bundle.path).as_posix() for file in graph_files(bundle.path / name)}
+    part = manifest.model_copy(
+        update={
+            "graphs": graphs,
+            "default_mode": manifest.default_mode if manifest.default_mode in graphs else next(iter(graphs)),
+            "calibration": None,
+            "files": {name: record for name, record in manifest.files.items() if name in files},
+        }
+    )
+    return KitContents(bundle.path, part.model_dump_json(indent=2) + "\n", tuple(sorted(files)), ",".join(graphs))

@@ -1,0 +1,177 @@
+#!/bin/sh
+# Builds the engines of this kit on a @DEVICE@ with JetPack @JETPACK@ (TensorRT @TENSORRT@), then verifies them.
+#
+#     ./build.sh            build what is not built yet, then verify
+#     ./build.sh verify     verify what is built
+#
+# trtexec is looked for on the PATH and in JetPack's package; TRTEXEC=FILE names another one.
+# Where there is none, TensorRT's Python package does the work, through uhd. Verifying how exact
+# the engines are needs uhd (pip install uhd-edge) as well.
+# Exit code 0: built and verified. 1: not.
+set -eu
+cd -- "$(dirname -- "$0")"
+
+JETPACK='@JETPACK@'
+TENSORRT='@TENSORRT@'
+CAPABILITY='@CAPABILITY@'
+PRECISION='@PRECISION@'
+MODES='@MODES@'
+ENGINES='bundle/engines/@TARGET@'
+
+say() {
+    printf '%s\n' "$*"
+}
+
+fail() {
+    printf 'build.sh: %s\n' "$*" >&2
+    exit 1
+}
+
+find_trtexec() {
+    if [ -n "${TRTEXEC:-}" ]; then
+        printf '%s\n' "$TRTEXEC"
+    elif ! command -v trtexec; then
+        dpkg -L libnvinfer-bin 2>/dev/null | grep '/trtexec$' | head -n 1
+    fi
+}
+
+# Prints the version of trtexec: it calls itself v100300 where others say 10.3.0.
+read_version() {
+    packed=$("$trtexec" --help 2>&1 | sed -n 's/.*TensorRT\.trtexec \[TensorRT v\([0-9]*\)\].*/\1/p' | head -n 1)
+    [ -n "$packed" ] || fail "$trtexec does not tell its version; is it TensorRT's?"
+    if [ "$packed" -lt 100000 ]; then # before version 10: v8502 for 8.5.2
+        printf '%s\n' "$((packed / 1000)).$((packed / 100 % 10)).$((packed % 100))"
+    else
+        printf '%s\n' "$((packed / 10000)).$((packed / 100 % 100)).$((packed % 100))"
+    fi
+}
+
+# What a log says went wrong, in one line.
+first_error() {
+    error=$(sed -n 's/.*\[E\] *//p' "$1" | grep -v '^$' | head -n 1)
+    printf '%s\n' "${error:-it does not say why} (the log is $1)"
+}
+
+# run_trtexec LOG ARGUMENT..: succeeds when trtexec exits with 0 and its log says PASSED.
+run_trtexec() {
+    log=$1
+    shift
+    "$trtexec" "$@" >"$log" 2>&1 || return 1
+    grep -q '^&&&& PASSED TensorRT\.trtexec' "$log"
+}
+
+is_built() {
+    [ -f "$ENGINES/$1.engine" ] && grep -q "\"backend_version\": \"$version\"" "$ENGINES/$1.engine.json" 2>/dev/null
+}
+
+# build_engine NAME GRAPH SHAPES..
+build_engine() {
+    name=$1
+    graph=$2
+    shift 2
+    if is_built "$name"; then
+        say "$name: built already"
+        return
+    fi
+    say "$name: building, which can take minutes"
+    engine=$ENGINES/$name.engine
+    rm -f "$engine.json" "$engine.partial"
+    run_trtexec "$ENGINES/$name.log" "--onnx=bundle/$graph" "--saveEngine=$engine.partial" --stronglyTyped \
+        --skipInference "--timingCacheFile=$ENGINES/timing.cache" "$@" ||
+        give_up "$name" "trtexec could not build it: $(first_error "$ENGINES/$name.log")"
+    if grep -q 'UINT8 zero_point' "$ENGINES/$name.log"; then
+        give_up "$name" "its graph is quantized to uint8, which TensorRT reads as int8"
+    fi
+    [ -s "$engine.partial" ] || give_up "$name" "trtexec passed but wrote no engine; check the free space"
+    mv "$engine.partial" "$engine"
+    write_record "$name" "$ENGINES/$name.log"
+    rm -f "$ENGINES/$name.log"
+}
+
+give_up() {
+    rm -f "$ENGINES/$1.engine.partial"
+    fail "$1: $2"
+}
+
+# write_record NAME LOG: what the engine belongs to, from the kit's template and the log.
+write_record() {
+    gpu=$(sed -n 's/.*\[I\] Selected Device: *//p' "$2" | head -n 1 | tr -cd 'A-Za-z0-9 ._()-')
+    capability=$(sed -n 's/.*\[I\] Compute Capability: *//p' "$2" | head -n 1 | tr -cd '0-9.')
+    [ "$capability" = "$CAPABILITY" ] ||
+        fail "this kit is for compute capability $CAPABILITY, this device has ${capability:-none that trtexec tells}"
+    engine=$ENGINES/$1.engine
+    digest=$(sha256sum "$engine")
+    size=$(wc -c <"$engine")
+    sed -e "s/@VERSION@/$version/" -e "s/@GPU@/$gpu/" -e "s/\"@BYTES@\"/$((size))/" -e "s/@SHA256@/${digest%% *}/" \
+        "records/$1.json" >"$engine.json.partial"
+    mv "$engine.json.partial" "$engine.json"
+}
+
+# run_engine NAME SHAPES: the engine is loaded and run once.
+run_engine() {
+    is_built "$1" || fail "$1: is not built for TensorRT $version; run ./build.sh"
+    if run_trtexec "$ENGINES/$1.log" "--loadEngine=$ENGINES/$1.engine" "$2" --iterations=1 --warmUp=0 --duration=0; then
+        rm -f "$ENGINES/$1.log"
+        say "$1: loads and runs"
+    else
+        why=$(first_error "$ENGINES/$1.log")
+        set_aside "$1"
+        fail "$1: does not run: $why; it is kept in $ENGINES/failed and not used"
+    fi
+}
+
+set_aside() {
+    mkdir -p "$ENGINES/failed"
+    mv -f "$ENGINES/$1.engine.json" "$ENGINES/failed/"
+    mv -f "$ENGINES/$1.engine" "$ENGINES/failed/"
+}
+
+# Compares with FP32 on onnxruntime. A table on stdout means that it was compared, good or bad.
+compare() {
+    command -v uhd >/dev/null 2>&1 ||
+        fail "built, but not verified: uhd is missing; pip install uhd-edge, then run ./build.sh verify"
+    if uhd verify bundle --engine tensorrt --precision "$PRECISION" >"$ENGINES/verify.txt"; then
+        cat "$ENGINES/verify.txt"
+        return
+    fi
+    cat "$ENGINES/verify.txt"
+    [ -s "$ENGINES/verify.txt" ] || fail "built, but could not be verified; see above, then run ./build.sh verify"
+    for record in "$ENGINES"/*.engine.json; do
+        set_aside "$(basename "$record" .engine.json)"
+    done
+    fail "the engines are not exact enough; they are kept in $ENGINES/failed and not used"
+}
+
+build_all() {
+    :
+    #BUILD#
+}
+
+run_all() {
+    :
+    #RUN#
+}
+
+case ${1:-build} in
+    build | verify) ;;
+    *) fail "there is no '$1'; use ./build.sh or ./build.sh verify" ;;
+esac
+
+trtexec=$(find_trtexec)
+if [ -z "$trtexec" ]; then
+    python3 -c 'import tensorrt' 2>/dev/null ||
+        fail "neither trtexec nor TensorRT's Python package is here; on JetPack: apt install tensorrt"
+    command -v uhd >/dev/null 2>&1 || fail "trtexec is missing; with TensorRT's Python package, uhd builds: pip install uhd-edge"
+    exec uhd build bundle --target here --precision "$PRECISION" --modes "$MODES"
+fi
+
+version=$(read_version)
+[ "${version%.*}" = "$TENSORRT" ] || fail "this kit is for JetPack $JETPACK with TensorRT $TENSORRT; this device has" \
+    "TensorRT $version: make the kit again with the --jetpack of this device"
+mkdir -p "$ENGINES"
+if [ "${1:-build}" = build ]; then
+    build_all
+fi
+run_all
+compare
+say "built and verified: $ENGINES"

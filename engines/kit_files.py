@@ -1,0 +1,102 @@
+"""Where a kit's files go: into a folder or into a .tar.gz, whole under its name or not there at all."""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+import shutil
+import tarfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from uhd_edge.engines.errors import EngineBuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ARCHIVE_SUFFIX = ".tar.gz"
+
+# Weights hardly shrink; a higher level costs minutes for nothing.
+_GZIP_LEVEL = 1
+
+
+class KitFiles(Protocol):
+    """What a kit is written to; names are relative, with forward slashes."""
+
+    def add_file(self, name: str, source: Path) -> None:
+        """Copy the file `source`."""
+        ...
+
+    def add_text(self, name: str, text: str, *, executable: bool = False) -> None:
+        """Write `text`."""
+        ...
+
+
+@contextmanager
+def writing_kit(target: Path) -> Iterator[KitFiles]:
+    """Open `target` for a kit: an archive when its name ends in .tar.gz, else a folder.
+
+    It appears under its name when the block has ended well. Raises `EngineBuildError` when
+    it exists already or cannot be written.
+    """
+    if target.exists() or target.is_symlink():
+        raise EngineBuildError(f"{target}: exists already; choose another name with --output, or remove it")
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.name.endswith(ARCHIVE_SUFFIX):
+            with tarfile.open(partial, "w:gz", compresslevel=_GZIP_LEVEL) as archive:
+                yield _Archive(archive, target.name.removesuffix(ARCHIVE_SUFFIX))
+        else:
+            partial.mkdir()
+            yield _Folder(partial)
+        os.sync()
+        partial.rename(target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise EngineBuildError(f"{target}: cannot be written ({reason}); free some space or choose another") from error
+    finally:
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
+
+
+class _Folder:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def add_file(self, name: str, source: Path) -> None:
+        shutil.copyfile(source, self._place(name))
+
+    def add_text(self, name: str, text: str, *, executable: bool = False) -> None:
+        place = self._place(name)
+        place.write_text(text, encoding="utf-8")
+        place.chmod(0o755 if executable else 0o644)
+
+    def _place(self, name: str) -> Path:
+        place = self._folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return place
+
+
+class _Archive:
+    """Everything lies in one folder called `top`; names of users and times of this machine stay here."""
+
+    def __init__(self, archive: tarfile.TarFile, top: str) -> None:
+        self._archive, self._top = archive, top
+
+    def add_file(self, name: str, source: Path) -> None:
+        with source.open("rb") as stream:
+            self._archive.addfile(self._entry(name, source.stat().st_size, 0o644), stream)
+
+    def add_text(self, name: str, text: str, *, executable: bool = False) -> None:
+        content = text.encode()
+        self._archive.addfile(self._entry(name, len(content), 0o755 if executable else 0o644), io.BytesIO(content))
+
+    def _entry(self, name: str, size: int, mode: int) -> tarfile.TarInfo:
+        entry = tarfile.TarInfo(f"{self._top}/{name}")
+        entry.size, entry.mode = size, mode
+        return entry

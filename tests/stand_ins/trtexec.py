@@ -1,0 +1,135 @@
+"""Stands in for the trtexec of TensorRT 10.3 on a Jetson Orin: checks how it is called, and prints what it prints.
+
+Flags are compared with the documented list beside this file, files and shapes with each
+other. The lines are those of real logs. TRTEXEC_DOES names what else it is to do:
+
+    fail-build, fail-run   report an error and exit with 1
+    lie                    report an error and exit with 0
+    crash                  be killed
+    empty                  pass without writing an engine
+    uint8                  warn as the parser does about uint8 Q/DQ
+    other-gpu, other-version, no-version
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+FLAGS = Path(__file__).with_name("trtexec_10_3_flags.txt")
+MARK = b"an engine of the stand-in\n"
+STAMP = "[11/22/2026-10:00:00]"
+
+
+class TrtexecError(Exception):
+    """What trtexec would report as an error."""
+
+
+def main(arguments: list[str], does: str) -> int:
+    """Behave as trtexec called with `arguments` would; returns its exit code."""
+    version = {"other-version": "v101302] [b6", "no-version": "v"}.get(does, "v100300")
+    call = f"TensorRT.trtexec [TensorRT {version}] # trtexec {' '.join(arguments)}"
+    print(f"&&&& RUNNING {call}")
+    if "--help" in arguments:
+        print("=== Model Options ===")
+        return 0
+    if does == "crash":
+        os.kill(os.getpid(), signal.SIGKILL)
+    try:
+        options = read_options(arguments)
+        say("I", "=== Device Information ===")
+        say("I", "Selected Device: " + ("NVIDIA GeForce RTX 4090" if does == "other-gpu" else "Orin"))
+        say("I", "Compute Capability: " + ("8.9" if does == "other-gpu" else "8.7"))
+        say("I", "TensorRT version: 10.3.0")
+        if does == "uint8":
+            say("W", "[TRT] onnxOpImporters.cpp:1980: TensorRT supports QuantizeLinear/DequantizeLinear with UINT8 "
+                "zero_point only on DLA (version >= 3.16). Defaulting to INT8 instead.")  # fmt: skip
+        if "--loadEngine" in options:
+            run(options, does)
+        else:
+            build(options, does)
+    except TrtexecError as error:
+        say("E", str(error))
+        print(f"&&&& FAILED {call}")
+        return 0 if does == "lie" else 1
+    print(f"&&&& PASSED {call}")
+    return 0
+
+
+def read_options(arguments: list[str]) -> dict[str, list[str]]:
+    """Flags and their values; raises on a flag that version 10.3 does not have."""
+    known = [line for line in FLAGS.read_text().splitlines() if line and not line.startswith("#")]
+    options: dict[str, list[str]] = {}
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        if flag + equals not in known:
+            raise TrtexecError(f"Unknown option: {flag} {value}")
+        options.setdefault(flag, []).append(value)
+    return options
+
+
+def build(options: dict[str, list[str]], does: str) -> None:
+    """Write what passes for an engine."""
+    graph = Path(options["--onnx"][0])
+    if not graph.is_file():
+        raise TrtexecError(f"[TRT] ModelImporter.cpp:732: Failed to open file: {graph}")
+    for weights in (b"encoder-fp16.weights", b"connector-fp16.weights"):
+        if weights in graph.read_bytes() and not (graph.parent / weights.decode()).is_file():
+            raise TrtexecError(f"[TRT] Failed to open file: {weights.decode()}")
+    if "--stronglyTyped" not in options or {"--fp16", "--int8", "--best"} & set(options):
+        raise TrtexecError("Strongly typed and precision flags do not go together")
+    if "--skipInference" not in options:
+        raise TrtexecError("This would measure for minutes")
+    profiles = read_profiles(options)
+    say("I", f"{len(profiles)} profiles for {', '.join(profiles[0])}")
+    if does in ("fail-build", "lie"):
+        raise TrtexecError("Engine could not be created from network")
+    if does != "empty":
+        Path(options["--saveEngine"][0]).write_bytes(MARK + graph.name.encode())
+    Path(options["--timingCacheFile"][0]).write_bytes(b"timings")
+
+
+def read_profiles(options: dict[str, list[str]]) -> list[list[str]]:
+    """The inputs that each profile names; raises where they contradict each other."""
+    bounds = [[read_shapes(text) for text in options[f"--{flag}Shapes"]] for flag in ("min", "opt", "max")]
+    if len({len(shapes) for shapes in bounds}) != 1:
+        raise TrtexecError("Must specify all of --minShapes, --optShapes, --maxShapes")
+    numbers = options.get("--profile", ["0"])
+    if numbers != [str(number) for number in range(len(bounds[0]))]:
+        raise TrtexecError("Profiles must have contiguous indices")
+    for least, usual, most in zip(*bounds, strict=True):
+        if not least.keys() == usual.keys() == most.keys():
+            raise TrtexecError("Profiles name different inputs")
+        for name in least:
+            if not all(a <= b <= c for a, b, c in zip(least[name], usual[name], most[name], strict=True)):
+                raise TrtexecError(f"[TRT] Bad profile for {name}")
+    return [list(shapes) for shapes in bounds[0]]
+
+
+def read_shapes(text: str) -> dict[str, list[int]]:
+    """`a:1x2,b:3` -> sizes by name."""
+    return {
+        name: [int(size) for size in sizes.split("x")] for name, _, sizes in (s.partition(":") for s in text.split(","))
+    }
+
+
+def run(options: dict[str, list[str]], does: str) -> None:
+    """Load an engine that `build` wrote."""
+    engine = Path(options["--loadEngine"][0])
+    read_shapes(options["--shapes"][0])
+    if not engine.is_file() or not engine.read_bytes().startswith(MARK):
+        raise TrtexecError("Engine deserialization failed")
+    if does == "fail-run":
+        raise TrtexecError("Error occurred during inference")
+    say("I", "Throughput: 312.4 qps")
+
+
+def say(level: str, line: str) -> None:
+    """Print a line as trtexec logs it."""
+    print(f"{STAMP} [{level}] {line}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ.get("TRTEXEC_DOES", "")))
