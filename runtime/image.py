@@ -154,11 +154,9 @@ def _pillow_errors(name: str, max_pixels: int) -> Iterator[None]:
         raise ImageError(f"{name}: not an image, or of a kind that Pillow cannot read; try PNG or JPEG") from error
     except Image.DecompressionBombError as error:
         own = 2 * Image.MAX_IMAGE_PIXELS if Image.MAX_IMAGE_PIXELS else max_pixels
-        knob = "max_pixels" if max_pixels <= own else "PIL.Image.MAX_IMAGE_PIXELS"
+        remedy = "give load_image a higher max_pixels" if max_pixels <= own else "raise PIL.Image.MAX_IMAGE_PIXELS"
         limit = min(own, max_pixels)
-        raise ImageError(
-            f"{name}: more pixels than the limit of {limit} pixels; scale it down, or raise {knob}"
-        ) from error
+        raise ImageError(f"{name}: more pixels than the limit of {limit} pixels; scale it down, or {remedy}") from error
     except Exception as error:  # its many parsers raise whatever they trip over
         raise ImageError(f"{name}: truncated, damaged or not readable ({_reason(error)})") from error
 
