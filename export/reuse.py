@@ -16,12 +16,10 @@ def reuse_initialisation(layer: dict[str, Tensor], window: int) -> dict[str, Ten
     divided by `window`, and neither bias is scaled. The norm before it is the layer's second
     norm, repeated. The result shares no memory with `layer`.
     """
-    state = {
-        name: tensor.clone() for name, tensor in layer.items() if name.startswith(("layer_norm1.", "self_attn."))
-    }
+    state = {name: tensor.clone() for name, tensor in layer.items() if name.startswith(("layer_norm1.", "self_attn."))}
     state["pre_norm.weight"] = layer["layer_norm2.weight"].repeat(window)
     state["pre_norm.bias"] = layer["layer_norm2.bias"].repeat(window)
-    state["linear_1.weight"] = torch.block_diag(*[layer["mlp.fc1.weight"]] * window)
+    state["linear_1.weight"] = torch.block_diag(*[layer["mlp.fc1.weight"]] * window)  # type: ignore[no-untyped-call]
     state["linear_1.bias"] = layer["mlp.fc1.bias"].repeat(window)
     state["linear_2.weight"] = layer["mlp.fc2.weight"].repeat(1, window) / window
     state["linear_2.bias"] = layer["mlp.fc2.bias"].clone()

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from transformers import (
     GenerationConfig,
@@ -114,3 +115,19 @@ def save_checkpoint(
     )
     model.to(dtype).save_pretrained(folder)
     save_processor(folder, tokenizer)
+
+
+def load_checkpoint(folder: Path) -> tuple[VisionTower, Connector, dict[str, Tensor]]:
+    """Tower, connector and the language model's tensors of a saved checkpoint, in float32."""
+    tensors = {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}
+
+    def below(prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+    tower, connector = VisionTower(CONFIG), Connector(CONFIG)
+    vision = below("model.vision_tower.")
+    weight = vision.pop("embeddings.patch_embedding.weight")
+    vision["embeddings.patch_embedding.weight"] = weight.flatten(1)
+    tower.load_state_dict(vision)
+    connector.load_state_dict(below("model.merger."))
+    return tower, connector, below("model.language_model.")

@@ -12,6 +12,7 @@ from uhd_edge.tiny.questions import Question
 from uhd_edge.tiny.views import View
 
 IGNORED = -100
+CODE_LEAD = "What is labelled "
 IMAGE_TOKEN, LINE_BREAK = "<|image_pad|>", "\n"
 
 
@@ -58,8 +59,19 @@ def question_ids(tokenizer: Encodes, question: str) -> list[int]:
     return tokenizer.encode(question + "<|im_end|>\n<|im_start|>assistant\n")
 
 
-def pack(tokenizer: Encodes, prefixes: list[list[int]], questions: list[list[Question]], multiple: int = 32) -> Packed:
-    """Lay every image's questions behind its prefix."""
+def pack(
+    tokenizer: Encodes,
+    prefixes: list[list[int]],
+    questions: list[list[Question]],
+    *,
+    multiple: int = 32,
+    spell: bool = False,
+) -> Packed:
+    """Lay every image's questions behind its prefix.
+
+    With `spell`, the code that a question asks about is a label too, from its second character
+    on: whoever can tell what follows K7 has found the object in the image.
+    """
     parts = [
         [(question_ids(tokenizer, q.text), tokenizer.encode(q.answer + "<|im_end|>")) for q in asked]
         for asked in questions
@@ -79,15 +91,23 @@ def pack(tokenizer: Encodes, prefixes: list[list[int]], questions: list[list[Que
         ids[row, :start] = torch.tensor(prefix)
         positions[row, :start] = torch.arange(start)
         blocks[row, :start] = -1
-        for number, (before, after) in enumerate(asked):
+        for number, ((before, after), question) in enumerate(zip(asked, questions[row], strict=True)):
             end = start + len(before) + len(after)
             ids[row, start:end] = torch.tensor(before + after)
             positions[row, start:end] = torch.arange(len(prefix), len(prefix) + end - start)
             labels[row, start + len(before) - 1 : end - 1] = torch.tensor(after)
             kinds[row, start + len(before) - 1 : end - 1] = number
             blocks[row, start:end] = number
+            if spell and question.kind == "labelled":
+                _spell(labels[row], ids[row], start + len(tokenizer.encode(CODE_LEAD)), len(question.text))
             start = end
     return Packed(ids, positions, labels, _mask(blocks), kinds)
+
+
+def _spell(labels: Tensor, ids: Tensor, first: int, length: int) -> None:
+    """Label the characters of a question's code, whose first one is at `first`."""
+    characters = length - len(CODE_LEAD) - 1  # one token each; a question mark follows
+    labels[first : first + characters - 1] = ids[first + 1 : first + characters]
 
 
 def _mask(blocks: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a view shows, as labels: per patch (dense) and per image token (slots)."""
+"""What a view shows, as labels: per patch (dense) and per image token."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ POSITIONS = 5  # characters of the longest code
 CAP_HEIGHT = 0.73  # of DejaVu's capitals, in font sizes
 SEEN_SHAPE = 0.3  # a shape counts as seen when this share of its box is in the view
 SEEN_GLYPH = 0.5
+READABLE = 13.0  # the smallest font whose glyphs a view shows, in view pixels
 
 
 @dataclass(frozen=True)
-class Slot:
+class Seen:
     """What a view shows of one object.
 
-    `x`, `y` in view pixels: the middle of its visible part. `code`: the visible characters.
-    `colour` and `shape` are None when too little of the shape is visible.
+    `anchor`: the middle of the visible part of the shape in view pixels, None when too little
+    of it is visible; then `colour` and `shape` are None too. `place`: the anchor, 0..1.
+    `glyphs`: the visible characters with their centres in view pixels, in order.
     """
 
-    x: float
-    y: float
+    anchor: tuple[float, float] | None
+    place: tuple[float, float]
     colour: int | None
     shape: int | None
-    code: str
+    glyphs: tuple[tuple[str, float, float], ...]
     cut_left: bool
     cut_right: bool
 
@@ -43,48 +45,71 @@ def glyph_centres(drawn: Object, view: View) -> list[tuple[float, float]]:
     return centres
 
 
-def slot_of(drawn: Object, view: View) -> Slot | None:
-    """What the view shows of an object; None when that is neither its shape nor a glyph."""
+def see(drawn: Object, view: View) -> Seen | None:
+    """What the view shows of an object; None when that is neither its shape nor a glyph.
+
+    Codes that are too small to be read in this view count as not visible.
+    """
+    glyphs, cut_left, cut_right = _visible_glyphs(drawn, view)
     width, height = view.columns * PATCH, view.rows * PATCH
-    half_cap = view.place(0, view.top + CAP_HEIGHT / 2 * drawn.size)[1]
-    visible = [
-        0 <= x < width and min(y + half_cap, height) - max(y - half_cap, 0) > SEEN_GLYPH * 2 * half_cap
-        for x, y in glyph_centres(drawn, view)
-    ]
     left, top = view.place(drawn.x - drawn.radius, drawn.y - drawn.radius)
     right, bottom = view.place(drawn.x + drawn.radius, drawn.y + drawn.radius)
-    seen_width = max(0.0, min(right, width) - max(left, 0))
-    seen = seen_width * max(0.0, min(bottom, height) - max(top, 0)) / ((right - left) * (bottom - top))
-    if seen < SEEN_SHAPE and not any(visible):
+    middle_x = (min(right, width) + max(left, 0)) / 2
+    middle_y = (min(bottom, height) + max(top, 0)) / 2
+    seen = max(0.0, min(right, width) - max(left, 0)) * max(0.0, min(bottom, height) - max(top, 0))
+    shown = drawn.shape != NO_SHAPE and seen >= SEEN_SHAPE * (right - left) * (bottom - top)
+    if not shown and not glyphs:
         return None
-    box_left, box_top = view.place(*drawn.box[:2])
-    box_right, box_bottom = view.place(*drawn.box[2:])
-    return Slot(
-        x=min((max(box_left, 0) + min(box_right, width)) / 2, width - 0.01),
-        y=min((max(box_top, 0) + min(box_bottom, height)) / 2, height - 0.01),
-        colour=COLOUR_NAMES.index(drawn.colour) if seen >= SEEN_SHAPE else None,
-        shape=SHAPES.index(drawn.shape) if seen >= SEEN_SHAPE else None,
-        code="".join(character for character, shown in zip(drawn.code, visible, strict=True) if shown),
-        cut_left=any(visible) and not visible[0],
-        cut_right=any(visible) and not visible[-1],
+    return Seen(
+        anchor=(middle_x, middle_y) if shown else None,
+        place=(middle_x / width, middle_y / height) if shown else (0.5, 0.5),
+        colour=COLOUR_NAMES.index(drawn.colour) if shown else None,
+        shape=SHAPES.index(drawn.shape) if shown else None,
+        glyphs=glyphs,
+        cut_left=cut_left,
+        cut_right=cut_right,
     )
 
 
-def slots_of(scene: Scene, view: View) -> list[Slot]:
+def _visible_glyphs(drawn: Object, view: View) -> tuple[tuple[tuple[str, float, float], ...], bool, bool]:
+    """The visible characters with their centres, and whether the code is cut on the left and the right."""
+    if not readable(drawn, view):
+        return (), False, False
+    width, height = view.columns * PATCH, view.rows * PATCH
+    half_cap = view.place(0, view.top + CAP_HEIGHT / 2 * drawn.size)[1]
+    glyphs = tuple((c, x, y) for c, (x, y) in zip(drawn.code, glyph_centres(drawn, view), strict=True))
+    y = glyphs[0][2]
+    if not 0 <= y < height or min(y + half_cap, height) - max(y - half_cap, 0) < SEEN_GLYPH * 2 * half_cap:
+        return (), False, False
+    visible = [0 <= x < width for _, x, _ in glyphs]
+    kept = tuple(glyph for glyph, shown in zip(glyphs, visible, strict=True) if shown)
+    return kept, bool(kept) and not visible[0], bool(kept) and not visible[-1]
+
+
+def see_all(scene: Scene, view: View) -> list[Seen]:
     """What the view shows of every object."""
-    return [slot for drawn in scene.objects if (slot := slot_of(drawn, view)) is not None]
+    return [seen for drawn in scene.objects if (seen := see(drawn, view)) is not None]
+
+
+def readable(drawn: Object, view: View) -> bool:
+    """Whether the view shows the object's code large enough to be read."""
+    return drawn.size * view.rows * PATCH / view.height >= READABLE
 
 
 def dense_labels(scene: Scene, view: View) -> np.ndarray:
-    """int64 [rows, columns, 3]: character (1 + its index), colour and shape at a patch; 0 is none."""
-    labels = np.zeros((view.rows, view.columns, 3), np.int64)
+    """int64 [rows, columns, 4]: what is at a patch; 0 is none.
+
+    The character whose centre is here (1 + its index), the colour and the shape that cover the
+    patch's middle, and the character's position in its code (1 to 5).
+    """
+    labels = np.zeros((view.rows, view.columns, 4), np.int64)
     for drawn in scene.objects:
         if drawn.shape != NO_SHAPE:
             _label_shape(labels, drawn, view)
-        for character, (x, y) in zip(drawn.code, glyph_centres(drawn, view), strict=True):
+        for position, (character, x, y) in enumerate(_visible_glyphs(drawn, view)[0]):
             row, column = int(y // PATCH), int(x // PATCH)
-            if 0 <= row < view.rows and 0 <= column < view.columns:
-                labels[row, column, 0] = 1 + ALPHABET.index(character)
+            labels[row, column, 0] = 1 + ALPHABET.index(character)
+            labels[row, column, 3] = 1 + position
     return labels
 
 
@@ -100,32 +125,50 @@ def _label_shape(labels: np.ndarray, drawn: Object, view: View) -> None:
     labels[inside, 2] = 1 + SHAPES.index(drawn.shape)
 
 
-SLOT_FIELDS = 3 + POSITIONS + 2  # presence, colour, shape, characters, cut left, cut right
 CROWDED = -100
+TOKEN_FIELDS = 6 + POSITIONS + 2
 
 
-def slot_labels(scene: Scene, view: View, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Slots laid on tokens of `side` x `side` patches.
+def token_labels(scene: Scene, view: View, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """What image tokens of `side` x `side` patches say.
 
-    Returns int64 [tokens, 10] (presence; colour, shape and five characters with 0 for none;
-    the two cut flags) and float32 [tokens, 2] (x and y in the view, 0..1). A token with two
-    objects has presence `CROWDED`.
+    Returns int64 [tokens, 13], row by row: whether an object's anchor is here, its colour and
+    shape; whether glyphs are here, the colour and shape of their owner, the characters by
+    their position in the code, whether the code is cut on the left and on the right; 0 is
+    none. And float32 [tokens, 2], the anchor's place. What two objects claim is `CROWDED`.
     """
     rows, columns = view.rows // side, view.columns // side
-    fields = np.zeros((rows * columns, SLOT_FIELDS), np.int64)
-    if any(drawn.shape == NO_SHAPE for drawn in scene.objects):
-        fields[:, 0] = CROWDED
-        return fields, np.zeros((rows * columns, 2), np.float32)
+    fields = np.zeros((rows * columns, TOKEN_FIELDS), np.int64)
     places = np.zeros((rows * columns, 2), np.float32)
-    for slot in slots_of(scene, view):
-        token = int(slot.y // (side * PATCH)) * columns + int(slot.x // (side * PATCH))
-        taken = fields[token, 0] != 0
-        fields[token, 0] = CROWDED if taken else 1
-        fields[token, 1] = 0 if slot.colour is None else 1 + slot.colour
-        fields[token, 2] = 0 if slot.shape is None else 1 + slot.shape
-        fields[token, 3 : 3 + POSITIONS] = 0
-        for position, character in enumerate(slot.code):
-            fields[token, 3 + position] = 1 + ALPHABET.index(character)
-        fields[token, 8:] = slot.cut_left, slot.cut_right
-        places[token] = slot.x / (view.columns * PATCH), slot.y / (view.rows * PATCH)
+    for seen in see_all(scene, view):
+        kind = class_of(seen.colour), class_of(seen.shape)
+        if seen.anchor is not None:
+            token = token_at(*seen.anchor, view, side)
+            fields[token, 0] = CROWDED if fields[token, 0] else 1
+            fields[token, 1:3] = kind
+            places[token] = seen.place
+        for token, code in spelled(seen, view, side).items():
+            fields[token, 3] = CROWDED if fields[token, 3] else 1
+            fields[token, 4:6] = kind
+            fields[token, 6 : 6 + POSITIONS] = code
+            fields[token, 6 + POSITIONS :] = seen.cut_left, seen.cut_right
     return fields, places
+
+
+def class_of(index: int | None) -> int:
+    """0 for none, else 1 + the index."""
+    return 0 if index is None else 1 + index
+
+
+def token_at(x: float, y: float, view: View, side: int) -> int:
+    """The token, counted row by row, at view pixels."""
+    return int(y // (side * PATCH)) * (view.columns // side) + int(x // (side * PATCH))
+
+
+def spelled(seen: Seen, view: View, side: int) -> dict[int, list[int]]:
+    """Token -> the five characters' classes, 0 where the character is not in this token."""
+    codes: dict[int, list[int]] = {}
+    for position, (character, x, y) in enumerate(seen.glyphs):
+        code = codes.setdefault(token_at(x, y, view, side), [0] * POSITIONS)
+        code[position] = 1 + ALPHABET.index(character)
+    return codes

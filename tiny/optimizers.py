@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+INNER = ("layers.", "vit_merger.", "connector.")
+
 
 class Pair:
     """Muon for the matrices of the layers, AdamW for everything else, stepped as one."""
@@ -26,7 +28,7 @@ class Pair:
         parameters = [p for o in (self.muon, self.adam) for g in o.param_groups for p in g["params"]]
         nn.utils.clip_grad_norm_([p for p in parameters if p.grad is not None], 2.0)
         for optimizer in (self.muon, self.adam):
-            optimizer.step()
+            optimizer.step()  # type: ignore[no-untyped-call]
             optimizer.zero_grad()
 
     def state(self) -> dict[str, object]:
@@ -40,10 +42,11 @@ class Pair:
 
 
 def pair_for(model: nn.Module, rate: float) -> Pair:
-    """Matrices inside layers go to Muon; embeddings, heads, norms and biases to AdamW."""
-    matrices, others = [], []
+    """Matrices inside layers, compressor and connector go to Muon; the rest to AdamW."""
+    matrices: list[Tensor] = []
+    others: list[Tensor] = []
     for name, parameter in model.named_parameters():
-        inner = parameter.ndim == 2 and "layers." in name
+        inner = parameter.ndim == 2 and any(part in name for part in INNER)
         (matrices if inner else others).append(parameter)
     return Pair(matrices, others, rate)
 

@@ -27,7 +27,7 @@ class Question:
 
 
 def code_question(scene: Scene, dice: random.Random) -> Question:
-    """What is the code on the red circle?"""
+    """Ask what is the code on the red circle."""
     if dice.random() < ABSENT:
         colour, shape = _absent(scene, dice)
         return Question("code", f"What is the code on the {colour} {shape}?", "there is none")
@@ -36,27 +36,27 @@ def code_question(scene: Scene, dice: random.Random) -> Question:
 
 
 def labelled_question(scene: Scene, dice: random.Random) -> Question:
-    """What is labelled K7Q2?"""
+    """Ask what is labelled K7Q."""
     drawn = dice.choice(scene.objects)
     return Question("labelled", f"What is labelled {drawn.code}?", f"a {drawn.colour} {drawn.shape}")
 
 
 def shape_count_question(scene: Scene, dice: random.Random) -> Question:
-    """How many circles are there?"""
+    """Ask how many circles are there."""
     shape = dice.choice([*SHAPES, *(drawn.shape for drawn in scene.objects)])
     count = sum(drawn.shape == shape for drawn in scene.objects)
     return Question("count shapes", f"How many {shape}s are there?", str(count))
 
 
 def colour_count_question(scene: Scene, dice: random.Random) -> Question:
-    """How many red objects are there?"""
+    """Ask how many red objects are there."""
     colour = dice.choice([dice.choice(COLOUR_NAMES), dice.choice(scene.objects).colour])
     count = sum(drawn.colour == colour for drawn in scene.objects)
     return Question("count colours", f"How many {colour} objects are there?", str(count))
 
 
 def presence_question(scene: Scene, dice: random.Random) -> Question:
-    """Is there a red circle? Half of the answers are yes; half of the others are nearly."""
+    """Ask whether there is a red circle; half of the answers are yes, half of the others nearly."""
     if dice.random() < 0.5:
         drawn = dice.choice(scene.objects)
         return Question("presence", f"Is there a {drawn.colour} {drawn.shape}?", "yes")
@@ -65,14 +65,14 @@ def presence_question(scene: Scene, dice: random.Random) -> Question:
 
 
 def extreme_question(scene: Scene, dice: random.Random) -> Question:
-    """Which object is the leftmost? By the centres of the shapes."""
+    """Ask which object is the leftmost, by the centres of the shapes."""
     direction = dice.choice(list(DIRECTIONS))
     drawn = min(scene.objects, key=DIRECTIONS[direction])
     return Question("extreme", f"Which object is the {direction}?", f"the {drawn.colour} {drawn.shape}")
 
 
-def describe_question(scene: Scene, dice: random.Random) -> Question:
-    """Describe the scene. Objects from left to right."""
+def describe_question(scene: Scene, _dice: random.Random) -> Question:
+    """Ask to describe the scene, objects from left to right."""
     ordered = sorted(scene.objects, key=lambda drawn: drawn.x)
     listed = ", ".join(f"a {drawn.colour} {drawn.shape} labelled {drawn.code}" for drawn in ordered)
     noun = "object" if len(ordered) == 1 else "objects"

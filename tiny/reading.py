@@ -12,24 +12,22 @@ from transformers import PreTrainedTokenizerFast, Qwen3Model
 
 from uhd_edge.tiny.checkpoint import text_config
 from uhd_edge.tiny.conversations import IGNORED, Encodes, Packed, pack, prefix_ids
-from uhd_edge.tiny.labels import Slot, slots_of
+from uhd_edge.tiny.labels import Seen, see_all
 from uhd_edge.tiny.questions import Question, ask
-from uhd_edge.tiny.scenes import ALPHABET, CODE_LENGTHS, Scene, World, draw_scene
-from uhd_edge.tiny.symbols import SPREAD, SlotBatch, Symbols, slot_batch
-from uhd_edge.tiny.views import PATCH, View, views_of
+from uhd_edge.tiny.scenes import ALPHABET, World, draw_scene
+from uhd_edge.tiny.symbols import SPREAD, Said, Symbols, said
+from uhd_edge.tiny.views import View, views_of
 
-ASKED = ("code", "code", "labelled", "labelled", "count shapes", "count colours", "presence", "extreme", "describe")
-READABLE = 13.0  # the smallest font whose glyphs a view shows, in view pixels
 MISREAD = 0.02  # share of the symbolic characters that are wrong
 BLUR = 0.15  # noise on a token, relative to its root mean square
 
 
 @dataclass(frozen=True)
 class ReadBatch:
-    """Images as slots, with packed questions; `image_mask` [B, T] is true at image tokens."""
+    """Images as symbols, with packed questions; `image_mask` [B, T] is true at image tokens."""
 
     packed: Packed
-    slots: SlotBatch
+    words: Said
     image_tokens: int
     image_mask: Tensor
     questions: list[list[Question]]
@@ -65,36 +63,37 @@ class Reader(nn.Module):
 
 
 def read_batch(
-    tokenizer: Encodes, seed: str, count: int, world: World, *, compress: bool, asked: tuple[str, ...] = ASKED
+    tokenizer: Encodes,
+    seed: str,
+    count: int,
+    world: World,
+    *,
+    compress: bool,
+    asked: tuple[str, ...],
+    max_slices: int = 9,
 ) -> ReadBatch:
     """Scenes by seed as symbolic tokens, with questions."""
     scenes = [draw_scene(f"{seed}/{index}", world) for index in range(count)]
     dice = random.Random(seed)
     side = 4 if compress else 2
-    shown: list[tuple[list[Slot], View]] = []
+    shown: list[tuple[list[Seen], View]] = []
     prefixes = []
     for scene in scenes:
-        views, grid = views_of(scene.width, scene.height, compress=compress)
-        shown += [([_misread(slot, dice) for slot in readable_slots(scene, view)], view) for view in views]
+        views, grid = views_of(scene.width, scene.height, compress=compress, max_slices=max_slices)
+        shown += [([_misread(seen, dice) for seen in see_all(scene, view)], view) for view in views]
         prefixes.append(prefix_ids(tokenizer, views, grid, side))
-    questions = [[ask(scene, kind, f"{seed}/{n}/{i}") for n, kind in enumerate(asked)] for i, scene in enumerate(scenes)]
-    packed = pack(tokenizer, prefixes, questions)
+    questions = [
+        [ask(scene, kind, f"{seed}/{number}/{index}") for number, kind in enumerate(asked)]
+        for index, scene in enumerate(scenes)
+    ]
+    packed = pack(tokenizer, prefixes, questions, spell=True)
     image_mask = packed.ids == tokenizer.encode("<|image_pad|>")[0]
-    return ReadBatch(packed, slot_batch(shown, side), int(image_mask.sum()), image_mask, questions)
+    return ReadBatch(packed, said(shown, side), int(image_mask.sum()), image_mask, questions)
 
 
-def readable_slots(scene: Scene, view: View) -> list[Slot]:
-    """The slots of a view, without the codes that are too small to be read in it."""
-    scale = view.rows * PATCH / view.height
-    small = {drawn.code for drawn in scene.objects if drawn.size * scale < READABLE}
-    if len(small) == len(scene.objects):
-        return [replace(slot, code="", cut_left=False, cut_right=False) for slot in slots_of(scene, view)]
-    return slots_of(scene, view)
-
-
-def _misread(slot: Slot, dice: random.Random) -> Slot:
-    code = "".join(dice.choice(ALPHABET) if dice.random() < MISREAD else character for character in slot.code)
-    return replace(slot, code=code[: CODE_LENGTHS[1]])
+def _misread(seen: Seen, dice: random.Random) -> Seen:
+    glyphs = tuple((dice.choice(ALPHABET) if dice.random() < MISREAD else c, x, y) for c, x, y in seen.glyphs)
+    return replace(seen, glyphs=glyphs)
 
 
 def blurred(tokens: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ SHAPES = ("circle", "square", "triangle", "star")
 NO_SHAPE = "none"  # a code on its own, only in what the tower learns to see from
 ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ0123456789"  # no I, no O
 FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono", "DejaVuSerif")
-CODE_LENGTHS = (3, 5)
+CODE_LENGTHS = (3, 3)
 COLOUR_SHIFT = 12  # each channel of an object's colour moves by up to this much
 RADIUS = (0.9, 1.6)  # in font sizes
 BACKGROUND = (90, 210)  # each channel
@@ -98,8 +98,8 @@ class World:
     overhang: float = 0.0
 
 
-SINGLE = World(sides=(224, 224), objects=(1, 2), fonts=(24, 40))
-SLICED = World(sides=(480, 800), objects=(3, 6), fonts=(20, 32))
+SINGLE = World(sides=(224, 224), objects=(1, 2), fonts=(26, 36))
+SLICED = World(sides=(480, 800), objects=(3, 6), fonts=(26, 36))
 
 
 def font_file(name: str) -> Path:
@@ -173,9 +173,7 @@ def _draw_objects(dice: random.Random, world: World, width: int, height: int) ->
     return tuple(placed)
 
 
-def _draw_object(
-    dice: random.Random, world: World, kind: tuple[str, str], width: int, height: int
-) -> Object | None:
+def _draw_object(dice: random.Random, world: World, kind: tuple[str, str], width: int, height: int) -> Object | None:
     colour, shape = kind
     size = dice.randint(*world.fonts)
     radius = dice.uniform(*RADIUS) * size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,10 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from uhd_edge.tiny.drawing import draw_picture
-from uhd_edge.tiny.labels import POSITIONS, dense_labels, slot_labels
+from uhd_edge.tiny.labels import POSITIONS, dense_labels, token_labels
 from uhd_edge.tiny.scenes import (
     ALPHABET,
     BASELINE,
+    CODE_LENGTHS,
     COLOUR_NAMES,
     FONTS,
     NO_SHAPE,
@@ -26,14 +28,17 @@ from uhd_edge.tiny.scenes import (
     draw_scene,
 )
 from uhd_edge.tiny.tower_start import CONFIG, new_connector, new_tower
-from uhd_edge.tiny.views import PATCH, View, block_order, patches_of, position_ids_of
+from uhd_edge.tiny.views import PATCH, View, block_order, cut_views, patches_of, position_ids_of
 
 CHARACTERS = 1 + len(ALPHABET)
 COLOUR_CLASSES = 1 + len(COLOUR_NAMES)
 SHAPE_CLASSES = 1 + len(SHAPES)
-DENSE = (CHARACTERS, COLOUR_CLASSES, SHAPE_CLASSES)
-SLOT = (COLOUR_CLASSES, SHAPE_CLASSES, *[CHARACTERS] * POSITIONS, 2, 2)
-TEXT_SIZES = (16, 17, 18, 20, 22, 24, 26, 28, 32, 36, 40)
+DENSE = (CHARACTERS, COLOUR_CLASSES, SHAPE_CLASSES, 1 + POSITIONS)
+# anchor, its colour and shape; glyphs, their owner's colour and shape, characters, cuts; the anchor's place
+TOKEN = (1, COLOUR_CLASSES, SHAPE_CLASSES, 1, COLOUR_CLASSES, SHAPE_CLASSES, *[CHARACTERS] * POSITIONS, 2, 2)
+TEXT_SIZES = (22, 24, 26, 28, 30, 32, 34, 36, 38)
+STRETCH = (0.9, 1.25)  # a crowded picture's sides, in sides of its view
+TOKEN_GAIN = 8.0  # the embeddings are as small as the language model's
 NONE_WEIGHT = 0.2  # of a patch that shows nothing, in the dense losses
 
 
@@ -41,15 +46,29 @@ NONE_WEIGHT = 0.2  # of a patch that shows nothing, in the dense losses
 class SeenBatch:
     """Views of one grid with their labels, in block order.
 
-    `patches` [B, N, 588]; `position_ids` [N]; `dense` int64 [B, N, 3]; `slots` int64 [B, T, 10];
+    `patches` [B, N, 588]; `position_ids` [N]; `dense` int64 [B, N, 4]; `tokens` int64 [B, T, 13];
     `places` float [B, T, 2], where T = N / 16 with compression, N / 4 without.
     """
 
     patches: Tensor
     position_ids: Tensor
     dense: Tensor
-    slots: Tensor
+    tokens: Tensor
     places: Tensor
+
+
+class Sight(NamedTuple):
+    """What the heads make of a batch of views.
+
+    `dense` [B, N, 55] logits by patch; `spelling` [B, N/4, 5, 35] logits of the characters in
+    each 2x2 cell by position in their code; `tokens` [B, T, 211] logits by image token;
+    `embeddings` [B, T, 256] the connector's output.
+    """
+
+    dense: Tensor
+    spelling: Tensor
+    tokens: Tensor
+    embeddings: Tensor
 
 
 class Seer(nn.Module):
@@ -61,23 +80,27 @@ class Seer(nn.Module):
         self.connector = new_connector(seed)
         self.patch_head = nn.Linear(CONFIG.hidden, sum(DENSE))
         self.cell_head = nn.Linear(CONFIG.hidden, CONFIG.window * sum(DENSE))
-        self.slot_head = nn.Linear(CONFIG.llm_hidden, 1 + sum(SLOT) + 2)
+        self.spell_head = nn.Linear(CONFIG.hidden, POSITIONS * CHARACTERS)
+        self.token_head = nn.Linear(CONFIG.llm_hidden, sum(TOKEN) + 2)
 
-    def forward(self, patches: Tensor, position_ids: Tensor, compress: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Dense logits [B, N, 49], slot logits [B, T, 192], embeddings [B, T, 256]."""
+    def forward(self, patches: Tensor, position_ids: Tensor, compress: bool) -> Sight:
+        """[B, N, 588] and [N] -> what is seen."""
         features = self.tower.encode(patches, position_ids.expand(patches.shape[0], -1), compress=compress)
         head = self.cell_head if compress else self.patch_head
         dense = head(features).reshape(patches.shape[0], patches.shape[1], -1)
+        cells = features
+        if not compress:
+            cells = features.reshape(features.shape[0], -1, CONFIG.window, CONFIG.hidden).mean(dim=2)
+        spelling = self.spell_head(cells).reshape(*cells.shape[:2], POSITIONS, CHARACTERS)
         embeddings = self.connector(features)
-        return dense, self.slot_head(embeddings), embeddings
+        return Sight(dense, spelling, self.token_head(TOKEN_GAIN * embeddings), embeddings)
 
 
-def crowded_world(rows: int, columns: int, dice: np.random.Generator) -> World:
+def crowded_world(dice: random.Random) -> World:
     """Pictures of one view, full of objects, some of them cut off by the border."""
-    largest = int(dice.choice([22, 30, 40]))
-    smallest = max(16, largest - 12)
+    largest = dice.choice([28, 32, 38])
     few = 224 * 224 // (largest * largest * 14)
-    return World((0, 0), (1, 4 + 2 * few), (smallest, largest), float(dice.choice([0.0, 0.5])))
+    return World((0, 0), (1, 4 + 2 * few), (largest - 6, largest), dice.choice([0.0, 0.5]))
 
 
 def text_scene(seed: str, size: tuple[int, int]) -> Scene:
@@ -91,90 +114,114 @@ def text_scene(seed: str, size: tuple[int, int]) -> Scene:
         down += letters * dice.uniform(0.85, 1.3)
         across = dice.uniform(-30, 20)
         while across < size[0]:
-            code = "".join(dice.choice(ALPHABET) for _ in range(dice.randint(1, 6)))
+            code = "".join(dice.choice(ALPHABET) for _ in range(dice.randint(*CODE_LENGTHS)))
             width = code_width(code, font, letters)
             baseline = down - BASELINE * letters
             middle = across + width / 2
             written.append(Object("black", NO_SHAPE, (0, 0, 0), middle, baseline, 0.0, code, font, letters))
-            across += width + dice.uniform(0.2, 2.0) * letters
+            across += width + dice.uniform(0.6, 2.0) * letters
     return replace(scene, objects=tuple(written))
 
 
-def seen_batch(
-    seed: str, count: int, rows: int, columns: int, *, compress: bool, text_share: float = 0.5
-) -> SeenBatch:
-    """A batch of crowded views by seed."""
-    view = View(rows, columns, 0, 0, columns * PATCH, rows * PATCH)
-    dice = np.random.default_rng(list(seed.encode()))
-    scenes = []
-    size = (columns * PATCH, rows * PATCH)
+def seen_batch(seed: str, count: int, rows: int, columns: int, *, compress: bool, text_share: float = 0.5) -> SeenBatch:
+    """A batch of crowded views by seed, three in four of them resized as slices are."""
+    dice = random.Random(seed)
+    pixels, shown = [], []
     for index in range(count):
+        down, across = (dice.uniform(*STRETCH), dice.uniform(*STRETCH)) if dice.random() < 0.75 else (1.0, 1.0)
+        size = round(columns * PATCH * across), round(rows * PATCH * down)
         if dice.random() < text_share:
-            scenes.append(text_scene(f"{seed}/{index}", size))
-            continue
-        world = crowded_world(rows, columns, dice)
-        scenes.append(draw_scene(f"{seed}/{index}", world, size))
-    pixels = np.stack([np.asarray(draw_picture(scene)) for scene in scenes])
-    return label_views(pixels, [(scene, view) for scene in scenes], compress)
+            scene = text_scene(f"{seed}/{index}", size)
+        else:
+            scene = draw_scene(f"{seed}/{index}", crowded_world(dice), size)
+        view = View(rows, columns, 0, 0, *size)
+        pixels += cut_views(draw_picture(scene), [view], (0, 0))
+        shown.append((scene, view))
+    return label_views(np.stack(pixels), shown, compress)
 
 
 def label_views(pixels: np.ndarray, shown: list[tuple[Scene, View]], compress: bool) -> SeenBatch:
     """uint8 [B, H, W, 3] views of one grid and what they show -> a batch."""
     rows, columns = shown[0][1].rows, shown[0][1].columns
     dense = torch.from_numpy(np.stack([dense_labels(scene, view) for scene, view in shown]))
-    slots = [slot_labels(scene, view, 4 if compress else 2) for scene, view in shown]
-    fields = torch.from_numpy(np.stack([field for field, _ in slots]))
-    places = torch.from_numpy(np.stack([place for _, place in slots]))
+    labels = [token_labels(scene, view, 4 if compress else 2) for scene, view in shown]
+    fields = torch.from_numpy(np.stack([field for field, _ in labels]))
+    places = torch.from_numpy(np.stack([place for _, place in labels]))
     block = 4 if compress else 2
     return SeenBatch(
         patches=patches_of(pixels, block),
         position_ids=position_ids_of(rows, columns, block),
         dense=block_order(dense, block),
-        slots=fields,
+        tokens=fields,
         places=places,
     )
 
 
-def seeing_loss(dense: Tensor, slots: Tensor, batch: SeenBatch) -> Tensor:
-    """Cross-entropy of the dense heads and the slot head, plus the place's squared error."""
-    loss = torch.zeros(())
-    for part, logits in enumerate(dense.float().split(DENSE, dim=-1)):
-        weight = torch.ones(logits.shape[-1])
-        weight[0] = NONE_WEIGHT
-        loss = loss + functional.cross_entropy(logits.flatten(0, 1), batch.dense[..., part].flatten(), weight)
-    return loss + slot_loss(slots, batch)
+def seeing_loss(sight: Sight, batch: SeenBatch) -> Tensor:
+    """Cross-entropy of the heads, plus the place's squared error."""
+    loss = torch.zeros((), device=sight.dense.device)
+    for part, logits in enumerate(torch.split(sight.dense.float(), list(DENSE), dim=-1)):
+        share = 0.5 if part in (1, 2) else 2.0
+        loss = loss + share * _mostly_none(logits.flatten(0, 1), batch.dense[..., part].flatten())
+    cells = batch.dense.reshape(batch.dense.shape[0], -1, CONFIG.window, len(DENSE))  # [B, N/4, 4, 4]
+    for position in range(POSITIONS):
+        written = (cells[..., 0] * (cells[..., 3] == 1 + position)).amax(dim=2)
+        loss = loss + 0.6 * _mostly_none(sight.spelling[:, :, position].float().flatten(0, 1), written.flatten())
+    return loss + token_loss(sight.tokens, batch)
 
 
-def slot_loss(slots: Tensor, batch: SeenBatch) -> Tensor:
-    """The loss of the slot head [B, T, 192]."""
-    presence, *fields, place = slots.float().split((1, *SLOT, 2), dim=-1)
-    known = batch.slots[..., 0] >= 0
-    loss = functional.binary_cross_entropy_with_logits(presence[..., 0][known], batch.slots[..., 0][known].float())
-    there = batch.slots[..., 0] == 1
+def _mostly_none(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy in which class 0, none, weighs little: [L, C] and [L]."""
+    weight = torch.ones(logits.shape[-1], device=logits.device)
+    weight[0] = NONE_WEIGHT
+    return functional.cross_entropy(logits, labels, weight)
+
+
+def token_loss(tokens: Tensor, batch: SeenBatch) -> Tensor:
+    """The loss of the token head [B, T, 211]."""
+    *fields, place = torch.split(tokens.float(), [*TOKEN, 2], dim=-1)
+    labels = batch.tokens
+    loss = torch.zeros((), device=tokens.device)
+    for flag in (0, 3):
+        known = labels[..., flag] >= 0
+        if known.any():
+            guesses = fields[flag][..., 0][known]
+            loss = loss + functional.binary_cross_entropy_with_logits(guesses, labels[..., flag][known].float())
+    anchors, glyphs = labels[..., 0] == 1, labels[..., 3] == 1
     for index, logits in enumerate(fields):
-        share = 0.5 if 2 <= index < 2 + POSITIONS else 0.3
-        loss = loss + share * functional.cross_entropy(logits[there], batch.slots[..., 1 + index][there])
-    return loss + 10 * functional.mse_loss(place[there], batch.places[there])
+        there = anchors if index < 3 else glyphs
+        if index in (0, 3) or not there.any():
+            continue
+        if 6 <= index < 6 + POSITIONS:
+            loss = loss + 0.6 * _mostly_none(logits[there], labels[..., index][there])
+        else:
+            loss = loss + 0.3 * functional.cross_entropy(logits[there], labels[..., index][there])
+    if anchors.any():
+        loss = loss + 10 * functional.mse_loss(place[anchors], batch.places[anchors])
+    return loss
 
 
 @torch.no_grad()
-def seeing_scores(dense: Tensor, slots: Tensor, batch: SeenBatch) -> dict[str, float]:
-    """Shares right: glyphs, presence, colours, shapes, code characters, whole codes."""
+def seeing_scores(sight: Sight, batch: SeenBatch) -> dict[str, float]:
+    """Shares right: glyphs, their order; anchors, colours, shapes; spelled tokens, owners, characters, all of it."""
     glyph = batch.dense[..., 0] > 0
+    dense = sight.dense
     glyphs = dense[..., :CHARACTERS].argmax(-1)[glyph] == batch.dense[..., 0][glyph]
-    presence, *fields, _ = slots.float().split((1, *SLOT, 2), dim=-1)
-    there = batch.slots[..., 0] == 1
-    guesses = torch.stack([logits[there].argmax(-1) for logits in fields], dim=-1)
-    truth = batch.slots[there][:, 1:]
-    right = guesses == truth
-    codes = truth[:, 2] > 0
-    known = batch.slots[..., 0] >= 0
-    found = (presence[..., 0] > 0)[known] == (batch.slots[..., 0] > 0)[known]
+    order = dense[..., -1 - POSITIONS :].argmax(-1)[glyph] == batch.dense[..., 3][glyph]
+    *fields, _ = torch.split(sight.tokens.float(), [*TOKEN, 2], dim=-1)
+    guesses = torch.stack([f.argmax(-1) if f.shape[-1] > 1 else (f[..., 0] > 0).long() for f in fields], dim=-1)
+    right = guesses == batch.tokens
+    known, anchors, spells = batch.tokens[..., 0] >= 0, batch.tokens[..., 0] == 1, batch.tokens[..., 3] == 1
+    characters = slice(6, 6 + POSITIONS)
+    written = batch.tokens[spells][:, characters] > 0
     return {
         "glyph": glyphs.float().mean().item(),
-        "presence": found.float().mean().item(),
-        "colour": right[:, 0].float().mean().item(),
-        "shape": right[:, 1].float().mean().item(),
-        "character": right[:, 2:7][truth[:, 2:7] > 0].float().mean().item(),
-        "code": right[codes][:, 2:7].all(-1).float().mean().item(),
+        "order": order.float().mean().item(),
+        "anchor": right[known][:, 0].float().mean().item(),
+        "colour": right[anchors][:, 1].float().mean().item(),
+        "shape": right[anchors][:, 2].float().mean().item(),
+        "spelled": right[known][:, 3].float().mean().item(),
+        "owner": right[spells][:, 4:6].all(-1).float().mean().item(),
+        "character": right[spells][:, characters][written].float().mean().item(),
+        "spelling": right[spells][:, characters].all(-1).float().mean().item(),
     }

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from uhd_edge.export.tower import Connector, TowerConfig, VisionTower
+from uhd_edge.export.tower import Attention, Connector, EncoderLayer, TowerConfig, VisionTower
 from uhd_edge.tiny.views import PATCH, TABLE_SIDE
 
 CONFIG = TowerConfig(
@@ -49,12 +49,13 @@ def new_tower(seed: int) -> VisionTower:
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=module.in_features**-0.5)
             nn.init.zeros_(module.bias)
-    for layer in tower.encoder.layers:
-        for projection in (layer.self_attn.out_proj, layer.mlp.fc2):  # type: ignore[union-attr]
+    layers = [layer for layer in tower.encoder.layers if isinstance(layer, EncoderLayer)]
+    for layer in layers:
+        for projection in (layer.self_attn.out_proj, layer.mlp.fc2):
             nn.init.normal_(projection.weight, std=0.4 * projection.in_features**-0.5)
     _start_positions(tower)
-    for layer, neighbours in zip(tower.encoder.layers, NEIGHBOURS, strict=False):
-        _start_attention(layer.self_attn, neighbours)  # type: ignore[arg-type]
+    for layer, neighbours in zip(layers, NEIGHBOURS, strict=False):
+        _start_attention(layer.self_attn, neighbours)
     return tower
 
 
@@ -81,17 +82,17 @@ def _start_positions(tower: VisionTower) -> None:
         tower.embeddings.patch_embedding.weight[: 4 * FREQUENCIES] = 0
 
 
-def _start_attention(attention: nn.Module, neighbours: tuple[tuple[int, int], ...]) -> None:
+def _start_attention(attention: Attention, neighbours: tuple[tuple[int, int], ...]) -> None:
     width = 4 * FREQUENCIES
     scale = math.sqrt(SHARPNESS * math.sqrt(width)) / 1.4
     for head, offset in enumerate(neighbours):
         rows = slice(head * width, (head + 1) * width)
-        rotation = torch.block_diag(*(_rotation(f * STEP * step) for step in offset for f in _frequencies()))
+        rotation = torch.block_diag(*(_rotation(f * STEP * step) for step in offset for f in _frequencies()))  # type: ignore[no-untyped-call]
         with torch.no_grad():
-            attention.q_proj.weight[rows] *= 0.3  # type: ignore[union-attr, operator, index]
-            attention.k_proj.weight[rows] *= 0.3  # type: ignore[union-attr, operator, index]
-            attention.q_proj.weight[rows, :width] = scale * rotation  # type: ignore[union-attr, operator, index]
-            attention.k_proj.weight[rows, :width] = scale * torch.eye(width)  # type: ignore[union-attr, operator, index]
+            attention.q_proj.weight[rows] *= 0.3
+            attention.k_proj.weight[rows] *= 0.3
+            attention.q_proj.weight[rows, :width] = scale * rotation
+            attention.k_proj.weight[rows, :width] = scale * torch.eye(width)
 
 
 def _rotation(angle: Tensor) -> Tensor:
