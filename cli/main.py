@@ -11,6 +11,7 @@ import click
 
 from uhd_edge.cli.ask import ask
 from uhd_edge.cli.build import build
+from uhd_edge.cli.calibrate import calibrate
 from uhd_edge.cli.doctor import doctor
 from uhd_edge.cli.export import export
 from uhd_edge.cli.inspect import inspect
@@ -38,7 +39,7 @@ def uhd(invocation: Invocation, *, debug: bool) -> None:
     invocation.debug = debug
 
 
-for command in (ask, export, build, verify, inspect, doctor):
+for command in (ask, export, calibrate, build, verify, inspect, doctor):
     uhd.add_command(command)
 
 

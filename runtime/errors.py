@@ -44,12 +44,17 @@ class ExportError(UhdError):
     """An export that could not be finished; nothing is left behind."""
 
 
+class CalibrationError(UhdError):
+    """A calibration without pictures, or of a bundle that cannot be calibrated; the bundle stays as it was."""
+
+
 class OutputError(UhdError):
     """A folder that cannot be written to: read-only, full, or already in use."""
 
 
 __all__ = [
     "BundleError",
+    "CalibrationError",
     "CheckpointError",
     "ContextError",
     "EngineBuildError",

@@ -1,0 +1,164 @@
+"""The steps towards one kind of INT8 graph, each measured end to end and taken only when it helps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from uhd_edge.calibration.fallback import put_back
+from uhd_edge.calibration.graph_files import int8_names, write_int8
+from uhd_edge.calibration.layer_error import layer_errors, multiplied
+from uhd_edge.calibration.measure import compare
+from uhd_edge.calibration.plan import Plan
+from uhd_edge.calibration.ranges import choose_range, full_range
+from uhd_edge.calibration.smoothing import Smoothing
+from uhd_edge.runtime.bundle import Threshold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from uhd_edge.calibration.activations import Activations, Recorded
+    from uhd_edge.calibration.graph_files import FullWeights
+    from uhd_edge.calibration.linears import Site
+    from uhd_edge.calibration.measure import Agreement, Measurement
+    from uhd_edge.calibration.plan import Flavour
+    from uhd_edge.calibration.rounding import Range
+    from uhd_edge.runtime.bundle import Bundle
+
+# The threshold must hold on pictures that nobody has seen yet: so much of what it allows is left unused here.
+RESERVE = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What both kinds of INT8 graph are made from; `folder` is scratch, `exact` the FP32 embeddings."""
+
+    bundle: Bundle
+    folder: Path
+    sites: Sequence[Site]
+    weights: FullWeights
+    seen: Recorded
+    unseen: Recorded
+    smoothing: Mapping[str, Smoothing]
+    measurement: Measurement
+    exact: Mapping[str, NDArray[np.float32]]
+
+    @property
+    def goal(self) -> Threshold:
+        """What INT8 must measure here."""
+        asked = self.bundle.manifest.thresholds.int8
+        return Threshold(cosine=_stricter(asked.cosine), token_cosine=_stricter(asked.token_cosine))
+
+    def activations(self, site: Site, smoothing: Smoothing) -> Activations:
+        """What flows through `site` once it is smoothed."""
+        seen = self.seen.sites[site.name]
+        return seen if smoothing.factors is None else seen.divided(smoothing.factors)
+
+    def rows(self, site: Site, smoothing: Smoothing) -> NDArray[np.float32]:
+        """Rows [S, in] of unseen pictures at `site` once it is smoothed."""
+        sample = self.unseen.sites[site.name].sample
+        return sample if smoothing.factors is None else sample / smoothing.factors
+
+    def smoothed_weights(self, site: Site, smoothing: Smoothing) -> dict[str, NDArray[np.float32]]:
+        """Weights [in, out] of the linears of `site` once it is smoothed."""
+        weights = self.weights.of(site)
+        return weights if smoothing.factors is None else multiplied(weights, smoothing.factors)
+
+    def errors(self, plan: Plan, *, symmetric: bool) -> dict[str, float]:
+        """The error of every linear under `plan` on unseen rows, as if none were kept."""
+        errors: dict[str, float] = {}
+        for site in self.sites:
+            smoothing = plan.smoothing[site.name]
+            rows, weights = self.rows(site, smoothing), self.smoothed_weights(site, smoothing)
+            errors.update(layer_errors(rows, weights, plan.ranges[site.name], symmetric=symmetric))
+        return errors
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step, what the graphs measure after it, and whether it was taken."""
+
+    name: str
+    agreement: Agreement
+    taken: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """The plan that came out, the naive one it began with, and the steps between them."""
+
+    plan: Plan
+    naive: Plan
+    steps: tuple[Step, ...]
+
+    @property
+    def agreement(self) -> Agreement:
+        """What the graphs measure in the end."""
+        return [step.agreement for step in self.steps if step.taken][-1]
+
+
+def settle(prepared: Prepared, flavour: Flavour, progress: Callable[[str], None]) -> Outcome:
+    """Go from naive INT8 to graphs that reach the goal."""
+
+    def measure(plan: Plan) -> Agreement:
+        return _measure(prepared, plan, flavour)
+
+    progress(f"{flavour.kind}: naive")
+    naive = _naive(prepared)
+    plan, steps = naive, [Step("naive", measure(naive), taken=True)]
+    for name, improve in (("smoothing", _smoothed), ("ranges", _ranged)):
+        progress(f"{flavour.kind}: {name}")
+        candidate = improve(prepared, plan, symmetric=flavour.symmetric)
+        agreement = measure(candidate)
+        best = [step.agreement.lowest_cosine for step in steps if step.taken][-1]
+        steps.append(Step(name, agreement, taken=agreement.lowest_cosine >= best))
+        plan = candidate if steps[-1].taken else plan
+    progress(f"{flavour.kind}: layers put back")
+    reached = [step.agreement for step in steps if step.taken][-1]
+    errors = prepared.errors(plan, symmetric=flavour.symmetric)
+    settled = put_back(plan, reached, errors, prepared.goal, measure)
+    steps.append(Step("layers put back", settled.agreement, taken=True))
+    return Outcome(settled.plan, naive, tuple(steps))
+
+
+def _measure(prepared: Prepared, plan: Plan, flavour: Flavour) -> Agreement:
+    trial = prepared.folder / "trial"
+    trial.mkdir(exist_ok=True)
+    names = {name: name for name in int8_names(prepared.bundle, flavour)}
+    graphs = write_int8(prepared.bundle, plan, flavour, trial, names)
+    agreement = compare(prepared.exact, prepared.measurement.embed(graphs))
+    for file in trial.iterdir():
+        file.unlink()
+    return agreement
+
+
+def _naive(prepared: Prepared) -> Plan:
+    ranges = {site.name: full_range(prepared.seen.sites[site.name]) for site in prepared.sites}
+    return Plan({site.name: Smoothing(0.0, None) for site in prepared.sites}, ranges)
+
+
+def _smoothed(prepared: Prepared, _plan: Plan, *, symmetric: bool) -> Plan:  # noqa: ARG001  # the same for both kinds
+    smoothing = prepared.smoothing
+    ranges = {site.name: full_range(prepared.activations(site, smoothing[site.name])) for site in prepared.sites}
+    return Plan(smoothing, ranges)
+
+
+def _ranged(prepared: Prepared, plan: Plan, *, symmetric: bool) -> Plan:
+    def choose(site: Site) -> Range:
+        smoothing = plan.smoothing[site.name]
+        return choose_range(
+            prepared.activations(site, smoothing),
+            prepared.smoothed_weights(site, smoothing),
+            prepared.rows(site, smoothing),
+            symmetric=symmetric,
+        )
+
+    return Plan(plan.smoothing, {site.name: choose(site) for site in prepared.sites})
+
+
+def _stricter(share: float) -> float:
+    return 1 - (1 - share) * (1 - RESERVE)

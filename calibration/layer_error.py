@@ -1,0 +1,50 @@
+"""What INT8 does to one linear, on the rows sampled at its site."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from uhd_edge.calibration.rounding import round_activation, round_weight
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+    from uhd_edge.calibration.rounding import Range
+
+    Weights = Mapping[str, NDArray[np.float32]]
+
+
+def layer_errors(rows: NDArray[np.float32], weights: Weights, span: Range, *, symmetric: bool) -> dict[str, float]:
+    """The error of each linear: the size of what INT8 changes, as a share of the product's own size.
+
+    `rows` [S, in] are what flows in, of the range `span`; `weights` [in, out] are those of
+    the linears by name.
+    """
+    # What rounding takes from the rows is small: its product has its own sum, and keeps its digits.
+    lost = round_activation(rows, span, symmetric=symmetric) - rows
+    errors: dict[str, float] = {}
+    for name, weight in weights.items():
+        rounded = round_weight(weight)
+        errors[name] = _share(lost @ rounded + rows @ (rounded - weight), rows @ weight)
+    return errors
+
+
+def overall(errors: Iterable[float]) -> float:
+    """Several linears' errors as one number."""
+    return float(np.sqrt(np.mean(np.square(list(errors)))))
+
+
+def multiplied(weights: Weights, factors: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """Each weight [in, out] with its rows multiplied by `factors` [in]."""
+    return {name: weight * factors[:, None] for name, weight in weights.items()}
+
+
+def _share(change: NDArray[np.floating[Any]], whole: NDArray[np.floating[Any]]) -> float:
+    """Take the fourth power of each row's change: a range that ruins a few tokens is worse than one that blurs all."""
+    size = float(np.mean(np.square(whole, dtype=np.float64)))
+    rows = np.mean(np.square(change, dtype=np.float64), axis=1)
+    return float(np.sqrt(np.sqrt(np.mean(np.square(rows))) / size)) if size else 0.0

@@ -1,0 +1,80 @@
+"""Which products of a graph are quantized, found by structure.
+
+A *linear* is a MatMul with a weight. Attention's own MatMuls have none, and the patch
+embedding, which reads the graph's input, is left out: pixels are worth their full precision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import onnx_ir as ir
+
+PRODUCT = "/MatMul"  # what the name of a linear's node ends in
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A product with a weight [in, out], named after its module; `site` is the value that it multiplies."""
+
+    name: str
+    site: str
+
+    @property
+    def weight(self) -> str:
+        """The name of its weight in the graph."""
+        return f"{self.name}.weight"
+
+    @property
+    def node(self) -> str:
+        """The name of its node in the graph."""
+        return f"{self.name}{PRODUCT}"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A value that one or more linears multiply, and so the place of one Q/DQ pair.
+
+    `norm` is the module name of the LayerNorm that the value comes from, when nothing but
+    the linears reads it: then scales can move from the one to the others.
+    """
+
+    name: str
+    linears: tuple[Linear, ...]
+    norm: str | None
+
+
+def find_sites(graph: ir.Graph) -> list[Site]:
+    """List the sites of an FP32 graph in the order in which they are computed."""
+    groups: dict[str, list[ir.Node]] = {}
+    for node in graph:
+        if is_linear(node) and not _reads_input(node):
+            groups.setdefault(str(_left(node).name), []).append(node)
+    return [_site(name, nodes) for name, nodes in groups.items()]
+
+
+def is_linear(node: ir.Node) -> bool:
+    """Whether `node` is a MatMul whose right side is a weight."""
+    right = node.inputs[1] if node.op_type == "MatMul" else None
+    return right is not None and right.is_initializer()
+
+
+def _reads_input(node: ir.Node) -> bool:
+    return _left(node).is_graph_input()
+
+
+def _left(node: ir.Node) -> ir.Value:
+    return cast("ir.Value", node.inputs[0])
+
+
+def _site(name: str, nodes: Sequence[ir.Node]) -> Site:
+    linears = tuple(Linear(str(node.name).removesuffix(PRODUCT), name) for node in nodes)
+    value = _left(nodes[0])
+    source = value.producer()
+    if source is None or source.op_type != "LayerNormalization" or set(value.consumers()) != set(nodes):
+        return Site(name, linears, None)
+    return Site(name, linears, str(cast("ir.Value", source.inputs[1]).name).removesuffix(".weight"))

@@ -1,0 +1,86 @@
+"""How close quantized graphs come to FP32: the embeddings of real views, compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from uhd_edge.calibration.pictures import Pictures
+    from uhd_edge.runtime.bundle import Manifest, Mode, Threshold
+
+    Embeddings = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far embeddings agree with those of FP32, over all views of the pictures measured on.
+
+    Cosines are of whole views, and of single tokens; `largest_error` is the largest
+    difference of two numbers.
+    """
+
+    lowest_cosine: float
+    mean_cosine: float
+    lowest_token_cosine: float
+    largest_error: float
+    worst_view: str
+
+    def reaches(self, threshold: Threshold) -> bool:
+        """Whether both cosines are at least those asked for."""
+        return self.lowest_cosine >= threshold.cosine and self.lowest_token_cosine >= threshold.token_cosine
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The pictures to measure on, and the cores to do it with."""
+
+    manifest: Manifest
+    pictures: Pictures
+    threads: int | None
+
+    def embed(self, graphs: Mapping[Mode, tuple[Path, Path]]) -> dict[str, NDArray[np.float32]]:
+        """Run the graphs of each mode -> embeddings [tokens, d_llm] by the view's name."""
+        embeddings: dict[str, NDArray[np.float32]] = {}
+        for mode, (encoder_file, connector_file) in graphs.items():
+            with (
+                OnnxRuntimeEngine(encoder_file, threads=self.threads) as encoder,
+                OnnxRuntimeEngine(connector_file, threads=self.threads) as connector,
+            ):
+                for view in self.pictures.views(self.manifest, mode):
+                    features = encoder.run({"patches": view.patches, "position_ids": view.position_ids})
+                    embeddings[view.name] = connector.run(features)["embeddings"][0]
+        return embeddings
+
+
+def compare(exact: Embeddings, tested: Embeddings) -> Agreement:
+    """Compare the embeddings of the same views; one that is not finite agrees with nothing."""
+    views = {name: _cosine(exact[name].reshape(1, -1), tested[name].reshape(1, -1)).item() for name in exact}
+    tokens = [float(_cosine(exact[name], tested[name]).min()) for name in exact]
+    errors = [float(np.abs(exact[name] - tested[name]).max()) for name in exact]
+    worst = min(views, key=lambda name: views[name])
+    return Agreement(
+        lowest_cosine=views[worst],
+        mean_cosine=float(np.mean(list(views.values()))),
+        lowest_token_cosine=min(tokens),
+        largest_error=max(errors),
+        worst_view=worst,
+    )
+
+
+def _cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Cosine of each row, [rows, values] -> [rows]."""
+    first, second = one.astype(np.float64), other.astype(np.float64)
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    products = (first * second).sum(axis=1)
+    cosines = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+    return np.where(np.isfinite(second).all(axis=1), cosines, -1.0)

@@ -1,0 +1,91 @@
+"""The pictures that a calibration looks at, and their views as the runtime would cut them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from uhd_edge.runtime.errors import CalibrationError
+from uhd_edge.runtime.image import load_image
+from uhd_edge.runtime.patches import patches_of, position_ids
+from uhd_edge.runtime.vision import cut_views
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from uhd_edge.runtime.bundle import Manifest, Mode
+
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+HELD_OUT_SHARE = 4  # one picture in so many is kept to measure on
+MOST_HELD_OUT = 16
+
+
+@dataclass(frozen=True, eq=False)
+class ViewInput:
+    """What the encoder is given for one view: `patches` [1, N, 3*p*p] and `position_ids` [1, N]."""
+
+    name: str
+    patches: NDArray[np.float32]
+    position_ids: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Picture files, cut into at most `max_slices` slices each, the bundle's own number without it."""
+
+    files: tuple[Path, ...]
+    max_slices: int | None
+
+    def views(self, manifest: Manifest, mode: Mode) -> Iterator[ViewInput]:
+        """Cut each picture into thumbnail and slices as the runtime does; one view after the other.
+
+        Raises `ImageError` for a picture that cannot be read or is too thin.
+        """
+        limit = manifest.preprocessing.max_slices if self.max_slices is None else self.max_slices
+        for file in self.files:
+            sliced = cut_views(load_image(file), manifest.preprocessing, mode=mode, max_slices=limit)
+            for index, view in enumerate(sliced.views):
+                patches = patches_of(view, manifest.preprocessing, manifest.vision, mode=mode)
+                positions = position_ids(view.rows, view.columns, manifest.vision, mode=mode)
+                yield ViewInput(f"{file}, view {index}, {mode}", patches[None], positions[None])
+
+
+def find_pictures(sources: Sequence[str | Path]) -> list[Path]:
+    """List the picture files, and those below the folders, of `sources`; each once, folders in order of name.
+
+    Raises `CalibrationError` when a source does not exist or there is no picture at all.
+    """
+    found: list[Path] = []
+    for source in map(Path, sources):
+        path = source.expanduser()
+        if not path.exists():
+            raise CalibrationError(f"{source}: no such picture or folder")
+        found += _below(path) if path.is_dir() else [path]
+    if not found:
+        named = ", ".join(map(str, sources)) or "nothing"
+        raise CalibrationError(
+            f"no pictures in {named}: INT8 ranges are measured on pictures like those the device will see; "
+            f"give files or folders of them ({', '.join(sorted(SUFFIXES))})"
+        )
+    return list(dict.fromkeys(found))
+
+
+def split_pictures(pictures: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Divide into pictures to calibrate with and pictures to measure on; a single one has to do for both."""
+    if len(pictures) == 1:
+        return list(pictures), list(pictures)
+    count = min(max(1, len(pictures) // HELD_OUT_SHARE), MOST_HELD_OUT)
+    # Spread over the whole list: neighbours in a folder tend to be alike.
+    places = {round((index + 0.5) * len(pictures) / count - 0.5) for index in range(count)}
+    held_out = [picture for index, picture in enumerate(pictures) if index in places]
+    return [picture for index, picture in enumerate(pictures) if index not in places], held_out
+
+
+def _below(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())

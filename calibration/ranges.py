@@ -1,0 +1,58 @@
+"""The range of each site: everything that was seen, a percentile, or what loses least; whichever measures best."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from uhd_edge.calibration.layer_error import layer_errors, overall
+from uhd_edge.calibration.rounding import Range, round_activation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from uhd_edge.calibration.activations import Activations
+
+PERCENTILES = (99.999, 99.99, 99.9)
+ROOM = 1.15  # for pictures that go beyond those seen
+SHRUNK = tuple(np.linspace(0.4, 0.95, 12).tolist())  # shares of the full range that `mse` tries
+
+
+def full_range(seen: Activations) -> Range:
+    """Everything that was seen on any picture."""
+    return Range(float(seen.lows.min()), float(seen.highs.max()), "max")
+
+
+def choose_range(
+    seen: Activations, weights: Mapping[str, NDArray[np.float32]], unseen: NDArray[np.float32], *, symmetric: bool
+) -> Range:
+    """Try every method; the one whose linears have the least error on rows of `unseen` pictures [S, K] wins.
+
+    On the rows that a range was made of, a narrow one always looks better than it is.
+    """
+    best, least = full_range(seen), np.inf
+    for span in _candidates(seen, symmetric=symmetric):
+        error = overall(layer_errors(unseen, weights, span, symmetric=symmetric).values())
+        if error < least:
+            best, least = span, error
+    return best
+
+
+def _candidates(seen: Activations, *, symmetric: bool) -> Iterator[Range]:
+    full = full_range(seen)
+    yield full
+    yield Range(full.low * ROOM, full.high * ROOM, "max and room")
+    for percentile in PERCENTILES:
+        low, high = np.percentile(seen.sample, [100 - percentile, percentile])
+        yield Range(float(low), float(high), f"percentile {percentile}")
+    yield _least_squares(seen.sample, full, symmetric=symmetric)
+
+
+def _least_squares(sample: NDArray[np.float32], full: Range, *, symmetric: bool) -> Range:
+    """Shrink the full range for as long as the rows themselves lose least by it."""
+    shrunk = [Range(full.low * share, full.high * share, "mse") for share in SHRUNK]
+    losses = [np.mean(np.square(round_activation(sample, span, symmetric=symmetric) - sample)) for span in shrunk]
+    return shrunk[int(np.argmin(losses))]

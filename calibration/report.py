@@ -1,0 +1,171 @@
+"""What a calibration did, for people and for programs: `calibration.json`, and tables for a terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from uhd_edge.calibration.flavours import Outcome, Prepared, Step
+    from uhd_edge.calibration.plan import Flavour
+    from uhd_edge.runtime.bundle import GraphKind, Threshold
+
+FORMAT = 1
+LARGEST_HALF = 65504.0
+NEAR_OVERFLOW = 0.5  # of the largest FP16 number
+TOOLS = {
+    "onnxruntime": "ran every graph, FP32 and INT8",
+    "onnx-ir": "read and wrote the graphs",
+    "numpy": "smoothing, ranges and errors, by uhd-edge's own code: onnxruntime.quantization does not smooth, "
+    "and writes neither onto an FP16 graph nor one weight file for two graphs",
+}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One linear: its errors on unseen pictures, and how it was quantized.
+
+    `error_before` is that of naive INT8, `error_after` what is left, 0 where it was `put_back`.
+    `low` and `high` are the range of what it is given, divided by the smoothing's factors.
+    """
+
+    name: str
+    error_before: float
+    error_after: float
+    put_back: bool
+    smoothing: float
+    range: str
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class FlavourReport:
+    """One kind of INT8 graph: what each step gained, and every layer."""
+
+    steps: tuple[Step, ...]
+    layers: tuple[Layer, ...]
+
+    @property
+    def put_back(self) -> list[str]:
+        """The layers that are not quantized."""
+        return [layer.name for layer in self.layers if layer.put_back]
+
+    def as_dict(self) -> dict[str, Any]:
+        """What stands in `calibration.json`."""
+        return dataclasses.asdict(self) | {"put_back": self.put_back}
+
+
+@dataclass(frozen=True)
+class Report:
+    """The whole calibration. `largest` is the largest magnitude of every layer's output, FP16's being 65504."""
+
+    format: int
+    tools: Mapping[str, str]
+    calibrated_with: tuple[str, ...]
+    measured_on: tuple[str, ...]
+    views: int
+    threshold: Threshold
+    goal: Threshold
+    flavours: Mapping[GraphKind, FlavourReport]
+    largest: Mapping[str, float]
+
+    @property
+    def near_overflow(self) -> list[str]:
+        """The layers whose output comes near the largest FP16 number."""
+        return [name for name, peak in self.largest.items() if peak > NEAR_OVERFLOW * LARGEST_HALF]
+
+    def to_json(self) -> str:
+        """The contents of `calibration.json`."""
+        content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        content |= {"threshold": self.threshold.model_dump(), "goal": self.goal.model_dump()}
+        content["flavours"] = {kind: flavour.as_dict() for kind, flavour in self.flavours.items()}
+        return json.dumps(content | {"near_overflow": self.near_overflow}, indent=2) + "\n"
+
+
+def layer_reports(prepared: Prepared, flavour: Flavour, outcome: Outcome) -> tuple[Layer, ...]:
+    """Describe every linear, in the order in which they are computed."""
+    before = prepared.errors(outcome.naive, symmetric=flavour.symmetric)
+    after = prepared.errors(outcome.plan, symmetric=flavour.symmetric)
+    layers = []
+    for site in prepared.sites:
+        span, smoothing = outcome.plan.ranges[site.name], outcome.plan.smoothing[site.name]
+        for linear in site.linears:
+            kept = linear.name in outcome.plan.kept
+            layers.append(
+                Layer(
+                    name=linear.name,
+                    error_before=before[linear.name],
+                    error_after=0.0 if kept else after[linear.name],
+                    put_back=kept,
+                    smoothing=smoothing.strength,
+                    range=span.method,
+                    low=span.low,
+                    high=span.high,
+                )
+            )
+    return tuple(layers)
+
+
+def make_report(
+    prepared: Prepared,
+    outcomes: Mapping[Flavour, Outcome],
+    layers: Mapping[GraphKind, tuple[Layer, ...]],
+    calibrated_with: Sequence[Path],
+    measured_on: Sequence[Path],
+) -> Report:
+    """Gather everything; pictures are named without their folders."""
+    return Report(
+        format=FORMAT,
+        tools={f"{name} {version(name)}": what for name, what in TOOLS.items()},
+        calibrated_with=tuple(picture.name for picture in calibrated_with),
+        measured_on=tuple(picture.name for picture in measured_on),
+        views=prepared.seen.views,
+        threshold=prepared.bundle.manifest.thresholds.int8,
+        goal=prepared.goal,
+        flavours={
+            flavour.kind: FlavourReport(outcome.steps, layers[flavour.kind]) for flavour, outcome in outcomes.items()
+        },
+        largest=dict(prepared.seen.outputs),
+    )
+
+
+def table(report: Report) -> str:
+    """What each step gained, and the worst layers, as lines for a terminal."""
+    lines = [
+        f"{len(report.calibrated_with)} pictures, {report.views} views; measured on {len(report.measured_on)} others"
+        if report.calibrated_with != report.measured_on
+        else f"one picture, {report.views} views, which had to do for measuring as well; give more",
+        f"goal: cosine {report.goal.cosine:.5f} of every view, {report.goal.token_cosine:.3f} of every token",
+    ]
+    for kind, flavour in report.flavours.items():
+        lines += ["", f"{kind:<18}{'lowest cosine':>15}{'mean cosine':>15}{'worst token':>15}"]
+        lines += [_step_line(step) for step in flavour.steps]
+        lines += [f"  put back: {', '.join(flavour.put_back) or 'none'}", "", *_worst_lines(flavour.layers)]
+    if report.near_overflow:
+        lines += ["", f"near the largest FP16 number (65504): {', '.join(report.near_overflow)}"]
+    return "\n".join(lines)
+
+
+def _step_line(step: Step) -> str:
+    seen = step.agreement
+    note = "" if step.taken else "  not taken"
+    cosines = f"{seen.lowest_cosine:>15.6f}{seen.mean_cosine:>15.6f}{seen.lowest_token_cosine:>15.6f}"
+    return f"  {step.name:<16}{cosines}{note}"
+
+
+def _worst_lines(layers: Sequence[Layer], count: int = 5) -> list[str]:
+    worst = sorted(layers, key=lambda layer: layer.error_before, reverse=True)[:count]
+    width = max(len(layer.name) for layer in worst)
+    lines = [f"  {'worst layers':<{width}}  error before   after"]
+    return lines + [
+        f"  {layer.name:<{width}}  {layer.error_before:>12.4f}  "
+        + ("put back" if layer.put_back else f"{layer.error_after:.4f}")
+        for layer in worst
+    ]

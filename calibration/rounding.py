@@ -1,0 +1,81 @@
+"""INT8 numbers: ranges, scales, and what a value is after a trip through them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LARGEST = 127  # symmetric: -127..127, so that a weight and its negative round alike
+STEPS = 255  # asymmetric: 0..255
+HALF_NORMAL = -14  # 2**-14 is the smallest FP16 number with all its digits
+
+
+@dataclass(frozen=True)
+class Range:
+    """What an activation's INT8 numbers span, and the `method` that chose it."""
+
+    low: float
+    high: float
+    method: str
+
+    def symmetric_scale(self) -> np.float32:
+        """The scale of int8 with zero point 0, as TensorRT wants it."""
+        return _not_zero(max(abs(self.low), abs(self.high)) / LARGEST)
+
+    def asymmetric(self) -> tuple[np.float32, np.uint8]:
+        """Scale and zero point of uint8; zero itself is always among the numbers."""
+        low, high = min(self.low, 0.0), max(self.high, 0.0)
+        scale = _not_zero((high - low) / STEPS)
+        return scale, np.uint8(np.clip(round(-low / float(scale)), 0, STEPS))
+
+
+def round_activation(values: NDArray[np.float32], span: Range, *, symmetric: bool) -> NDArray[np.float32]:
+    """Quantize and dequantize `values` as a Q/DQ pair does."""
+    scale, zero = (span.symmetric_scale(), 0) if symmetric else span.asymmetric()
+    least, most = (-LARGEST - 1 - int(zero), LARGEST) if symmetric else (-int(zero), STEPS - int(zero))
+    rounded: NDArray[np.float32] = np.clip(np.rint(values / scale), least, most).astype(np.float32) * scale
+    return rounded
+
+
+def weight_scales(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """One scale [out] for each output channel of `weight` [in, out], symmetric; 1 for a channel of zeros."""
+    scales = np.abs(weight).max(axis=0) / np.float32(LARGEST)
+    return np.where(scales < np.finfo(np.float32).tiny, 1, scales).astype(np.float32)
+
+
+def half_scales(scales: NDArray[np.float32]) -> NDArray[np.float16]:
+    """The nearest FP16 scales that are not smaller, so that no weight is clipped."""
+    half = scales.astype(np.float16)
+    return np.where(half.astype(np.float32) < scales, np.nextafter(half, np.float16(np.inf)), half)
+
+
+def balancing_exponents(scales: NDArray[np.float32]) -> NDArray[np.int32]:
+    """The exponents [out] of the powers of two that bring `scales` between 2**-14 and 2**-13.
+
+    A product with weights so small stays within FP16 where the true one might not; it is
+    multiplied back in FP32. Smaller scales would lose digits.
+    """
+    _, exponents = np.frexp(scales)
+    return (exponents - 1 - HALF_NORMAL).astype(np.int32)
+
+
+def quantize_weight(weight: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.int8]:
+    """`weight` [in, out] as multiples of `scales` [out]."""
+    numbers: NDArray[np.int8] = np.clip(np.rint(weight / scales), -LARGEST, LARGEST).astype(np.int8)
+    return numbers
+
+
+def round_weight(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Quantize and dequantize `weight` [in, out]."""
+    scales = weight_scales(weight)
+    return quantize_weight(weight, scales).astype(np.float32) * scales
+
+
+def _not_zero(scale: float) -> np.float32:
+    """A tensor that was all zeros on every picture still needs a scale."""
+    return np.float32(scale) if scale > np.finfo(np.float32).tiny else np.float32(1 / LARGEST)
