@@ -12,6 +12,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CONSTRAINTS ?=
 PINNED := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
+# Where to get torch: PyPI's build for Linux brings gigabytes of CUDA, which nothing here needs.
+# `make test TORCH_INDEX=https://download.pytorch.org/whl/cpu` gets the small one.
+TORCH_INDEX ?=
+TORCH_SOURCE := $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+
 # Image handling is ours, so llama.cpp is built without its own.
 export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF
 
@@ -53,10 +58,10 @@ $(VENV)/.ask: pyproject.toml | $(BIN)/python
 	$(PIP) $(PINNED) --editable .
 	@touch $@
 
-# torch first and by version: its CPU build is enough, and the newest brings gigabytes of CUDA.
+# torch first, so that no other package chooses one.
 $(VENV)/.test: pyproject.toml $(CONSTRAINTS) | $(VENV)/.ask
-	@echo "Installing torch, onnx and the checkers into $(VENV), about 1.5 GB."
-	$(PIP) $(PINNED) torch==2.13.0
+	@echo "Installing torch, onnx, transformers and the checkers into $(VENV): about 1.5 GB with the CPU build of torch."
+	$(PIP) $(PINNED) $(TORCH_SOURCE) torch==2.13.0
 	$(PIP) $(PINNED) --editable ".[dev]"
 	$(BIN)/python -m uhd_edge.export.converter
 	@touch $@

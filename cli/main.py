@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import click
@@ -56,6 +58,7 @@ def exit_code(arguments: list[str]) -> int:
     invocation = Invocation()
     try:
         code = uhd.main(arguments, prog_name="uhd", standalone_mode=False, obj=invocation)
+        sys.stdout.flush()  # so that a full disk is noticed here and not at exit
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -63,13 +66,14 @@ def exit_code(arguments: list[str]) -> int:
         click.echo("uhd: interrupted", err=True)
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader (`| head`) has gone; stdout must not be flushed again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence_stdout()  # the reader (`| head`) has gone
         return OUR_ERROR
     except Exception as error:
         if invocation.debug:
             raise
         click.echo(f"uhd: {one_line(error)}", err=True)
+        if isinstance(error, OSError):
+            _silence_stdout()
         return OUR_ERROR
     return code if isinstance(code, int) else ANSWERED
 
@@ -79,4 +83,12 @@ def one_line(error: Exception) -> str:
     message = " ".join(str(error).split())
     if isinstance(error, UhdError):
         return message
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'standard output'}: {error.strerror}"
     return f"unexpected {type(error).__name__}: {message}; run `uhd --debug ...` to see where"
+
+
+def _silence_stdout() -> None:
+    """What could not be written is not tried again when Python flushes at exit."""
+    with suppress(io.UnsupportedOperation):  # a stdout that is no file has nothing to flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -61,7 +61,7 @@ def _tried(part: str, look: Callable[[], str], remedy: str) -> Finding:
     except ImportError as error:
         return Finding(part, "absent", f"{error}; {remedy}", needed=True)
     except (UhdError, OSError, RuntimeError) as error:
-        return Finding(part, "broken", f"{error}; {remedy}", needed=True)
+        return Finding(part, "broken", str(error), needed=True)
 
 
 def _processor() -> str:
@@ -74,7 +74,8 @@ def _processor() -> str:
 
 
 def _memory() -> str:
-    pages = {name: os.sysconf(name) for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES") if name in os.sysconf_names}
+    known = getattr(os, "sysconf_names", {})  # not on Windows
+    pages = {name: os.sysconf(name) for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES") if name in known}
     if len(pages) < 2:
         return "unknown"
     page = os.sysconf("SC_PAGE_SIZE")
@@ -85,6 +86,11 @@ def _onnxruntime() -> str:
     import onnxruntime
 
     providers = ", ".join(name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers())
+    if _version("onnxruntime") and _version("onnxruntime-gpu"):
+        providers += (
+            "; onnxruntime and onnxruntime-gpu share one folder and the last installed wins, "
+            "for the GPU: pip uninstall onnxruntime, then pip install --force-reinstall onnxruntime-gpu"
+        )
     return f"{onnxruntime.__version__}, built with {providers}"
 
 
@@ -112,15 +118,18 @@ def _gpu() -> Finding:
 
 
 def _extra(extra: str, distributions: tuple[str, ...]) -> Finding:
-    versions, missing = [], []
-    for name in distributions:
-        try:
-            versions.append(f"{name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            missing.append(name)
+    versions = {name: _version(name) for name in distributions}
+    missing = [name for name, version in versions.items() if version is None]
     if missing:
         return Finding(f"extra {extra}", "absent", f'without {", ".join(missing)}; pip install "uhd-edge[{extra}]"')
-    return Finding(f"extra {extra}", "ok", ", ".join(versions))
+    return Finding(f"extra {extra}", "ok", ", ".join(f"{name} {version}" for name, version in versions.items()))
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _trtexec() -> Finding:

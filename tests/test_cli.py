@@ -121,3 +121,16 @@ def test_a_bundle_that_is_not_there_is_one_line(
     error = capsys.readouterr().err
     assert error.startswith(f"uhd: {absent}: no such bundle folder")
     assert error.count("\n") == 1
+
+
+def test_a_full_disk_behind_stdout_is_one_line_and_1() -> None:
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.run(
+            [sys.executable, "-m", "uhd_edge.cli", "doctor"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert process.returncode == 1
+    assert process.stderr == "uhd: standard output: No space left on device\n"
