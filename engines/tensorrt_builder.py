@@ -6,6 +6,7 @@ INT8 as explicit Q/DQ, and no precision flags, which version 11 does not have an
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,9 +123,9 @@ class _Compilation:
 
 
 def last_words(lines: Sequence[str]) -> str:
-    """The first error among what a builder said, without its own source lines."""
+    """The first error among what a builder said, without the place in its own source."""
     errors = [line for line in lines if "rror" in line]
-    return (errors or [*lines, "it does not say why"])[0].split(" In compileGraph at ")[0]
+    return re.sub(r" In \w+ at /_src/[^)]*", "", (errors or [*lines, "it does not say why"])[0])
 
 
 def _listening_logger(trt: Any, said: list[str]) -> Any:

@@ -45,3 +45,16 @@ def hybrid_bundle(hybrid_checkpoint: Path, tmp_path_factory: pytest.TempPathFact
     from uhd_edge.export.export import export_bundle
 
     return export_bundle(hybrid_checkpoint, tmp_path_factory.mktemp("bundles") / "qwen3_5", llm_type="f32")
+
+
+@pytest.fixture
+def trtexec(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A PATH with nothing but the stand-in of TensorRT 10.3's trtexec, and no Python package of TensorRT."""
+    stand_in = Path(__file__).parent / "stand_ins" / "trtexec.py"
+    program = tmp_path / "programs" / "trtexec"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{stand_in}" "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent))
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    return program

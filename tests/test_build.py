@@ -1,0 +1,186 @@
+"""Building engines ahead of time, really, with TensorRT-RTX: it needs no GPU."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from checkpoints import TinyCheckpoint, save_checkpoint
+from linear_graph import build, order, save_linear, what_is_in
+
+from uhd_edge.engines.build import EngineOrder
+from uhd_edge.engines.engine_record import check_fits, find_engines
+from uhd_edge.engines.errors import EngineBuildError, EngineError
+from uhd_edge.engines.profiles import ShapeRange
+from uhd_edge.engines.targets import find_target
+from uhd_edge.engines.tensorrt_builder import check_graph
+from uhd_edge.export.checkpoint import open_checkpoint
+from uhd_edge.export.export import export_bundle
+from uhd_edge.export.graphs import write_graphs
+from uhd_edge.runtime.building import engine_orders
+from uhd_edge.tiny.tower_start import CONFIG as TINY
+from uhd_edge.tiny.views import PATCH, TABLE_SIDE, VIEW_SIDE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import DTypeLike
+
+    from uhd_edge.runtime.bundle import Bundle
+
+tensorrt_rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx has wheels for x86-64 alone")
+
+UHD_TINY = TinyCheckpoint(
+    vision_hidden=TINY.hidden,
+    vision_intermediate=TINY.intermediate,
+    vision_layers=TINY.layers,
+    vision_heads=TINY.heads,
+    insert_layer=TINY.insert_layer,
+    table_side=TABLE_SIDE,
+    patch=PATCH,
+    scale_resolution=VIEW_SIDE,
+)
+MID_SIZE = TinyCheckpoint(
+    vision_hidden=432, vision_intermediate=1614, vision_layers=9, vision_heads=6, insert_layer=3, text_layers=1
+)
+RTX = ("rtx-30", "rtx-40", "rtx-50")
+
+
+@pytest.fixture(scope="module")
+def uhd_tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle with uhd-tiny's tower and random weights."""
+    folder = tmp_path_factory.mktemp("tiny")
+    return export_bundle(
+        save_checkpoint(folder / "checkpoint", UHD_TINY),
+        folder / "bundle",
+        llm_type="f32",
+        modes=["16x"],
+        precisions=["fp16"],
+    )
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A folder with a graph that is built in a second."""
+    save_linear(tmp_path / "graphs" / "linear.onnx")
+    return tmp_path
+
+
+@pytest.mark.parametrize("target", RTX)
+def test_fp16_engines_of_uhd_tiny_are_built_for_rtx_cards_without_one(uhd_tiny: Bundle, target: str) -> None:
+    orders = engine_orders(uhd_tiny, modes=["16x"], precision="fp16", max_slices=4)
+    records = build(uhd_tiny.path, target, orders)
+    assert [record.path.name for record in records] == ["encoder-16x-fp16.engine", "connector-fp16.engine"]
+    assert [record for record in find_engines(uhd_tiny.path) if record.target == target] == sorted(
+        records, key=lambda record: record.path
+    )
+    for record in records:
+        assert (record.gpu, record.compute_capability) == (None, find_target(target).compute_capability)
+        assert record.engine.bytes > 100_000
+        check_fits(
+            record,
+            graph=uhd_tiny.path / record.graph,
+            backend_version=tensorrt_rtx.__version__,
+            compute_capability=record.compute_capability,
+        )
+
+
+@pytest.mark.parametrize("shape", [UHD_TINY, MID_SIZE], ids=["uhd-tiny", "mid-size"])
+def test_fp16_graphs_pass_tensorrts_parser(shape: TinyCheckpoint, tmp_path: Path) -> None:
+    with open_checkpoint(save_checkpoint(tmp_path / "checkpoint", shape)) as checkpoint:
+        write_graphs(checkpoint, tmp_path, modes=["16x", "4x"], precisions=["fp16"], progress=lambda _: None)
+    for graph in (tmp_path / "graphs").glob("*.onnx"):
+        check_graph(graph, "tensorrt-rtx")
+
+
+def test_symmetric_int8_passes_the_parser(tmp_path: Path) -> None:
+    check_graph(save_linear(tmp_path / "graph.onnx"), "tensorrt-rtx")
+
+
+@pytest.mark.parametrize(
+    ("quantized", "zero_point", "reason"),
+    [
+        (np.uint8, 128, "Non-zero zero point is not supported"),
+        (np.int8, 5, "Non-zero zero point is not supported"),
+        (np.uint8, 0, "it is quantized to uint8, and only int8 with zero point 0"),
+    ],
+    ids=["uint8", "asymmetric", "uint8 with zero point 0"],
+)
+def test_uint8_and_asymmetric_graphs_are_refused(
+    tmp_path: Path, quantized: DTypeLike, zero_point: int, reason: str
+) -> None:
+    graph = save_linear(tmp_path / "graph.onnx", quantized=quantized, zero_point=zero_point)
+    with pytest.raises(EngineBuildError, match=f"graph.onnx: TensorRT-RTX refuses the graph: .*{reason}"):
+        check_graph(graph, "tensorrt-rtx")
+
+
+def test_int8_on_an_fp32_base_is_refused_for_turing_alone_with_the_reason(small: Path) -> None:
+    save_linear(small / "graphs" / "linear.onnx", base=np.float32)
+    build(small, "rtx-30")
+    with pytest.raises(EngineBuildError, match=r"multiplies in FP32.* compute capability 7\.5"):
+        build(small, "rtx-20")
+    assert what_is_in(small, "rtx-20") == set()
+
+
+def test_an_engine_is_the_same_bytes_every_time_and_others_for_another_card(small: Path) -> None:
+    (first,) = build(small)
+    content = first.path.read_bytes()
+    (again,) = build(small)
+    (other,) = build(small, "rtx-50")
+    assert again.path.read_bytes() == content
+    assert again == first
+    assert other.path.read_bytes() != content
+
+
+def test_a_graph_that_is_none_is_refused(small: Path) -> None:
+    (small / "graphs" / "linear.onnx").write_bytes(b"\x0a\x04none")
+    with pytest.raises(EngineBuildError, match=r"cannot build it.*at least one output\.\)$"):
+        build(small)
+    (small / "graphs" / "linear.onnx").unlink()
+    with pytest.raises(EngineError, match="cannot be read"):
+        build(small)
+
+
+def test_a_shape_that_the_graph_does_not_have_is_refused(small: Path) -> None:
+    wrong = EngineOrder(
+        "linear", "graphs/linear.onnx", "int8", ({"x": ShapeRange((1, 4, 65), (1, 4, 65), (1, 4, 65))},)
+    )
+    with pytest.raises(EngineBuildError, match=r"linear\.onnx: TensorRT-RTX "):
+        build(small, orders=[wrong])
+    assert what_is_in(small, "rtx-40") == set()
+
+
+def test_a_failed_build_keeps_the_engines_finished_before(small: Path) -> None:
+    bad = EngineOrder("bad", "graphs/linear.onnx", "int8", ({"y": ShapeRange((1,), (1,), (1,))},))
+    with pytest.raises(EngineBuildError):
+        build(small, orders=[order(), bad])
+    assert what_is_in(small, "rtx-40") == {"linear.engine", "linear.engine.json"}
+
+
+def test_what_a_killed_build_left_is_removed(small: Path) -> None:
+    folder = small / "engines" / "rtx-40"
+    folder.mkdir(parents=True)
+    (folder / ".linear.engine.0123456789ab").write_bytes(b"half")
+    build(small)
+    assert what_is_in(small, "rtx-40") == {"linear.engine", "linear.engine.json"}
+
+
+def test_two_builds_do_not_write_into_one_folder(small: Path) -> None:
+    folder = small / "engines" / "rtx-40"
+    folder.mkdir(parents=True)
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(EngineBuildError, match="another build is writing there"):
+            build(small)
+    finally:
+        os.close(held)
+
+
+def test_a_folder_that_cannot_be_written_is_named(small: Path) -> None:
+    (small / "engines").write_text("a file")
+    with pytest.raises(EngineBuildError, match=r"engines.*cannot be written"):
+        build(small)
