@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from uhd_edge.engines.errors import EngineError, EngineUnavailableError
+from uhd_edge.engines.interrupts import raise_interrupt_behind
 from uhd_edge.engines.signature import TensorSpec, check_inputs
 from uhd_edge.engines.threads import usable_cores
 
@@ -95,6 +96,7 @@ def _import_onnxruntime() -> Any:
     try:
         return importlib.import_module("onnxruntime")
     except ImportError as error:
+        raise_interrupt_behind(error)
         raise EngineUnavailableError(
             f"onnxruntime cannot be imported ({_one_line(error)}); pip install onnxruntime"
         ) from error

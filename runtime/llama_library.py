@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from uhd_edge.engines.interrupts import held_interrupts, raise_interrupt_behind
 from uhd_edge.runtime.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # ggml_log_level of llama.cpp: 3 is a warning, 4 an error, 5 goes on with the line before.
 LOG_ERROR = 4
@@ -36,7 +37,24 @@ class LlamaLibrary:
         self._lines: deque[tuple[int, str]] = deque(maxlen=100)
         self._callback = api.llama_log_callback(self._note)
         api.llama_log_set(self._callback, ctypes.c_void_p(0))
-        api.llama_backend_init()
+        with held_interrupts():
+            api.llama_backend_init()
+
+    def call(self, function: Callable[..., Any], *arguments: Any, undo: Callable[[Any], object] | None = None) -> Any:
+        """Call a function of llama.cpp that may log, which means to call back into Python.
+
+        A signal that arrives meanwhile takes effect afterwards. When it ends the program,
+        `undo` frees what the function returned.
+        """
+        result = None
+        try:
+            with held_interrupts():
+                result = function(*arguments)
+        except BaseException:
+            if undo is not None and result:
+                undo(result)
+            raise
+        return result
 
     def forget_log(self) -> None:
         """Drop what was logged so far; call it before something whose failure is to be explained."""
@@ -65,6 +83,7 @@ def llama_library() -> LlamaLibrary:
         with _threads_that_sleep():
             from llama_cpp import llama_cpp
     except (ImportError, OSError, RuntimeError) as error:
+        raise_interrupt_behind(error)
         raise ModelError(
             f"llama.cpp cannot be loaded ({error}); install it again with `pip install llama-cpp-python`"
         ) from error

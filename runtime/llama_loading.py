@@ -41,7 +41,7 @@ def open_model(library: LlamaLibrary, path: Path, *, gpu_layers: int) -> Any:
     parameters.n_gpu_layers = gpu_layers
     parameters.use_extra_bufts = weights_may_be_repacked()
     library.forget_log()
-    model = api.llama_model_load_from_file(os.fsencode(path), parameters)
+    model = library.call(api.llama_model_load_from_file, os.fsencode(path), parameters, undo=api.llama_model_free)
     if not model:
         raise ModelError(f"{path}: llama.cpp cannot load this language model: {library.reason()}")
     return model
@@ -60,7 +60,7 @@ def open_context(library: LlamaLibrary, path: Path, model: Any, options: LlamaOp
         parameters.type_k = parameters.type_v = api.GGML_TYPE_F32
         parameters.flash_attn_type = api.LLAMA_FLASH_ATTN_TYPE_DISABLED
     library.forget_log()
-    context = api.llama_init_from_model(model, parameters)
+    context = library.call(api.llama_init_from_model, model, parameters, undo=api.llama_free)
     if not context:
         raise ModelError(
             f"{path}: llama.cpp cannot make room for a context of {options.context} tokens: {library.reason()}; "

@@ -162,11 +162,14 @@ class LanguageModel:
 
     def close(self) -> None:
         """Free the model; again is harmless."""
-        if self._context is not None:
-            self._api.llama_free(self._context)
-        if self._model is not None:
-            self._api.llama_model_free(self._model)
+        context, model = self._context, self._model
         self._context = self._model = None
+        try:
+            if context is not None:
+                self._library.call(self._api.llama_free, context)
+        finally:
+            if model is not None:
+                self._library.call(self._api.llama_model_free, model)
 
     def __enter__(self) -> LanguageModel:
         return self
@@ -211,7 +214,7 @@ class LanguageModel:
 
     def _decode(self, batch: Batch) -> None:
         self._library.forget_log()
-        status = self._api.llama_decode(self._context, batch.struct)
+        status = self._library.call(self._api.llama_decode, self._context, batch.struct)
         if status != 0:
             reason = self._library.reason()
             self.clear()
