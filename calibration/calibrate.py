@@ -24,7 +24,7 @@ from uhd_edge.calibration.measure import Measurement
 from uhd_edge.calibration.pictures import Pictures, find_pictures, split_pictures
 from uhd_edge.calibration.plan import FLAVOURS
 from uhd_edge.calibration.plot import write_plot
-from uhd_edge.calibration.report import Report, layer_reports, make_report
+from uhd_edge.calibration.report import Report, make_report
 from uhd_edge.calibration.smoothing import Smoothing, choose_smoothing
 from uhd_edge.runtime.bundle import Bundle, Graphs, Manifest
 from uhd_edge.runtime.bundle_update import add_files, free_names, staging_folder
@@ -84,8 +84,7 @@ def calibrate_bundle(
         prepared = _prepare(bundle, folder, measurement, seen, unseen)
         outcomes = {flavour: settle(prepared, flavour, progress) for flavour in flavours}
         progress("report")
-        layers = {flavour.kind: layer_reports(prepared, flavour, outcome) for flavour, outcome in outcomes.items()}
-        report = make_report(prepared, outcomes, layers, calibrated_with, measured_on)
+        report = make_report(prepared, outcomes, calibrated_with, measured_on)
         return Calibrated(_add(bundle, folder, outcomes, report), report)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import onnx_ir as ir
 
-from uhd_edge.calibration.rounding import balancing_exponents, half_scales, quantize_weight, weight_scales
+from uhd_edge.calibration.rounded_weight import RoundedWeight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
     ReadWeight = Callable[[str], Array]
-
-SCALE_TYPES = {"fp32": ir.DataType.FLOAT, "fp16": ir.DataType.FLOAT16}
 
 
 def quantize(model: ir.Model, sites: Sequence[Site], plan: Plan, flavour: Flavour, read: ReadWeight) -> None:
@@ -45,25 +43,20 @@ class _Rewriter:
     def __init__(self, graph: ir.Graph, plan: Plan, flavour: Flavour, read: ReadWeight) -> None:
         self.graph, self.plan, self.flavour, self.read = graph, plan, flavour, read
         self.nodes: Mapping[str, ir.Node] = {str(node.name): node for node in graph}
-        self.half = flavour.base == "fp16"
-        self.scale_type = SCALE_TYPES[flavour.base]
-        self.scale_dtype = np.float16 if self.half else np.float32
+        self.pairs: dict[ir.Value, ir.Value] = {}
 
     def rewrite(self, site: Site) -> None:
         """Smooth one site and quantize those of its linears that are not kept."""
         factors = self.plan.smoothing[site.name].factors
         if factors is not None:
             self._divide_norm(cast("str", site.norm), factors)
-        pair: ir.Value | None = None
         for linear in site.linears:
             node = self.nodes[linear.node]
             if linear.name in self.plan.kept:
                 if factors is not None:
                     self._multiply_kept(linear, factors)
                 continue
-            if pair is None:
-                pair = self._round_activation(node, site)
-            node.replace_input_with(0, pair)
+            node.replace_input_with(0, self._round_activation(node, site))
             self._round_weight(node, linear, factors)
 
     def _divide_norm(self, norm: str, factors: Array) -> None:
@@ -78,23 +71,30 @@ class _Rewriter:
     def _multiply_kept(self, linear: Linear, factors: Array) -> None:
         """Keep the base's type, and the powers of two that FP16 may have taken out of the weight."""
         value = self.graph.initializers[linear.weight]
+        dtype = cast("ir.DataType", value.dtype)
         restored = self.graph.initializers.get(f"{linear.weight}.scales")
         powers = None if restored is None else cast("ir.TensorProtocol", restored.const_value)
 
         def smoothed() -> NDArray[np.generic]:
-            weight = self.read(linear.weight) * factors[:, None]
-            return (weight if powers is None else weight / powers.numpy()).astype(self.scale_dtype)
+            weight = self._smoothed(linear, factors)
+            return (weight if powers is None else weight / powers.numpy()).astype(dtype.numpy())
 
-        value.const_value = _lazy(linear.weight, self.scale_type, _shape(value), smoothed)
+        value.const_value = _lazy(linear.weight, dtype, _shape(value), smoothed)
 
     def _round_activation(self, node: ir.Node, site: Site) -> ir.Value:
-        """Put one Q/DQ pair behind the value that the linears of `site` multiply."""
+        """Put a Q/DQ pair behind what `node` multiplies, one for all that read the same value.
+
+        An FP16 graph may hold it twice, where a linear was kept in FP32 beside others that were not.
+        """
         value = cast("ir.Value", node.inputs[0])
-        scale, zero = self._scale(self.plan.ranges[site.name])
-        scale_value = self._constant(f"{site.name}/scale", scale.astype(self.scale_dtype))
-        zero_value = self._constant(f"{site.name}/zero", zero)
-        quantized = self._insert("QuantizeLinear", site.name, [value, scale_value, zero_value], node)
-        return self._insert("DequantizeLinear", site.name, [quantized, scale_value, zero_value], node)
+        if value not in self.pairs:
+            scope = f"{site.name}_{'half' if _is_half(node) else 'full'}"
+            scale, zero = self._scale(self.plan.ranges[site.name])
+            stored = scale.astype(np.float16 if _is_half(node) else np.float32)
+            constants = [self._constant(f"{scope}/scale", stored), self._constant(f"{scope}/zero", zero)]
+            quantized = self._insert("QuantizeLinear", scope, [value, *constants], node)
+            self.pairs[value] = self._insert("DequantizeLinear", scope, [quantized, *constants], node)
+        return self.pairs[value]
 
     def _scale(self, span: Range) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
         if self.flavour.symmetric:
@@ -103,39 +103,27 @@ class _Rewriter:
         return np.array(scale), np.array(zero)
 
     def _round_weight(self, node: ir.Node, linear: Linear, factors: Array | None) -> None:
-        """Replace the weight by its INT8 numbers and scales; balanced ones get new powers of two."""
-        restored = self.graph.initializers.get(f"{linear.weight}.scales")
+        """Replace the weight by its INT8 numbers and scales; a balanced one gets new powers of two."""
         old = cast("ir.Value", node.inputs[1])
-        width = cast("int", _shape(old)[1])
-        powers = self.half and restored is not None
-
-        def weight() -> Array:
-            array = self.read(linear.weight)
-            return array if factors is None else array * factors[:, None]
-
-        def scales() -> NDArray[np.generic]:
-            return _stored_scales(weight(), half=self.half, balanced=powers)
-
-        def numbers() -> NDArray[np.int8]:
-            array = weight()
-            if powers:
-                array = np.ldexp(array, -balancing_exponents(weight_scales(array)))
-            return quantize_weight(array, scales().astype(np.float32))
-
+        restored = self.graph.initializers.get(f"{linear.weight}.scales")
+        rounded = RoundedWeight(
+            partial(self._smoothed, linear, factors), half=_is_half(node), balanced=restored is not None
+        )
         inputs = [
-            self._weight(f"{linear.weight}_quantized", ir.DataType.INT8, _shape(old), numbers),
-            self._weight(f"{linear.weight}_scales", self.scale_type, ir.Shape((width,)), scales),
+            self._weight(f"{linear.weight}_quantized", ir.DataType.INT8, _shape(old), rounded.numbers),
+            self._weight(
+                f"{linear.weight}_scales", cast("ir.DataType", old.dtype), ir.Shape(_shape(old)[1:]), rounded.scales
+            ),
         ]
         node.replace_input_with(1, self._insert("DequantizeLinear", linear.name, inputs, node, {"axis": 1}))
-        if restored is not None and powers:
-            restored.const_value = _lazy(
-                str(restored.name),
-                ir.DataType.FLOAT,
-                _shape(restored),
-                lambda: np.ldexp(np.float32(1), balancing_exponents(weight_scales(weight()))),
-            )
+        if restored is not None:
+            restored.const_value = _lazy(str(restored.name), ir.DataType.FLOAT, _shape(restored), rounded.powers_of_two)
         if not old.uses():
             del self.graph.initializers[str(old.name)]
+
+    def _smoothed(self, linear: Linear, factors: Array | None) -> Array:
+        weight = self.read(linear.weight)
+        return weight if factors is None else weight * factors[:, None]
 
     def _insert(
         self,
@@ -166,12 +154,8 @@ class _Rewriter:
         return value
 
 
-def _stored_scales(weight: Array, *, half: bool, balanced: bool) -> NDArray[np.generic]:
-    """The scales [out] of `weight` in the type that the graph holds them in."""
-    scales = weight_scales(weight)
-    if balanced:
-        scales = np.ldexp(scales, -balancing_exponents(scales))
-    return half_scales(scales) if half else scales
+def _is_half(linear: ir.Node) -> bool:
+    return cast("ir.Value", linear.inputs[1]).dtype == ir.DataType.FLOAT16
 
 
 def _shape(value: ir.Value) -> ir.Shape:

@@ -89,7 +89,7 @@ class Report:
         return json.dumps(content | {"near_overflow": self.near_overflow}, indent=2) + "\n"
 
 
-def layer_reports(prepared: Prepared, flavour: Flavour, outcome: Outcome) -> tuple[Layer, ...]:
+def _layers(prepared: Prepared, flavour: Flavour, outcome: Outcome) -> tuple[Layer, ...]:
     """Describe every linear, in the order in which they are computed."""
     before = prepared.errors(outcome.naive, symmetric=flavour.symmetric)
     after = prepared.errors(outcome.plan, symmetric=flavour.symmetric)
@@ -116,7 +116,6 @@ def layer_reports(prepared: Prepared, flavour: Flavour, outcome: Outcome) -> tup
 def make_report(
     prepared: Prepared,
     outcomes: Mapping[Flavour, Outcome],
-    layers: Mapping[GraphKind, tuple[Layer, ...]],
     calibrated_with: Sequence[Path],
     measured_on: Sequence[Path],
 ) -> Report:
@@ -130,7 +129,8 @@ def make_report(
         threshold=prepared.bundle.manifest.thresholds.int8,
         goal=prepared.goal,
         flavours={
-            flavour.kind: FlavourReport(outcome.steps, layers[flavour.kind]) for flavour, outcome in outcomes.items()
+            flavour.kind: FlavourReport(outcome.steps, _layers(prepared, flavour, outcome))
+            for flavour, outcome in outcomes.items()
         },
         largest=dict(prepared.seen.outputs),
     )

@@ -287,6 +287,28 @@ def test_planted_outliers_break_naive_int8_and_not_ours(
         assert min(cosines(calibrated.bundle, draw_pictures(tmp_path, 4, seed=3), mode)) >= 0.999
 
 
+def test_a_layer_that_the_fp16_graph_keeps_in_fp32_gets_fp32_scales(
+    qwen3_checkpoint: Path, qwen3_bundle: Bundle, pictures: Path, tmp_path: Path
+) -> None:
+    checkpoint = Path(shutil.copytree(qwen3_checkpoint, tmp_path / "checkpoint"))
+    tensors = load_file(checkpoint / "model.safetensors")
+    scope = "model.vision_tower.encoder.layers.1.self_attn"
+    tensors[f"{scope}.q_proj.weight"] *= 1e4
+    tensors[f"{scope}.q_proj.bias"] *= 1e4
+    tensors[f"{scope}.k_proj.weight"] /= 1e4
+    tensors[f"{scope}.k_proj.bias"] /= 1e4
+    save_file(tensors, checkpoint / "model.safetensors", metadata={"format": "pt"})
+    bundle = export_bundle(checkpoint, tmp_path / "bundle", llm=qwen3_bundle.llm_path)
+    calibrated = calibrate_bundle(bundle, [pictures / "0.png", pictures / "1.png"], max_slices=1, threads=1)
+    encoder, _ = load(calibrated.bundle, "16x", "int8-tensorrt")
+    onnx.checker.check_model(encoder, full_check=True)
+    scales = {name: array.dtype for name, array in weights_of(encoder).items() if name.endswith(".weight_scales")}
+    full = {name for name, dtype in scales.items() if dtype == np.float32}
+    assert "vision_tower.encoder.layers.1.self_attn.q_proj.weight_scales" in full
+    assert "vision_tower.encoder.layers.1.self_attn.v_proj.weight_scales" in scales.keys() - full
+    assert calibrated.report.flavours["int8-tensorrt"].steps[0].agreement.lowest_cosine > 0.99
+
+
 def test_an_unreachable_goal_puts_every_layer_back(
     qwen3_bundle: Bundle, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,129 @@
+"""INT8 beside FP32 at MiniCPM-V 4.6's size on this CPU: calibrated, measured and timed in one run.
+
+    python benchmarks/real_size_int8.py [--runs 7] [--threads N] [--folder FOLDER]
+
+Random weights, 16x, one view of 448 x 448. Needs about 8 GB of disk, 8 GB of memory and no
+network; nothing is left behind. The two precisions take turns, so that whatever else the
+machine does hits both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+from real_size_export import TEXT, VISION, make_checkpoint, measured
+
+if TYPE_CHECKING:
+    from uhd_edge.runtime.bundle import Bundle
+
+SIDE = 448
+PICTURES = 4
+
+
+def export(checkpoint: Path, target: Path) -> None:
+    """Write the FP32 graphs of 16x, and a manifest with a language model that is never opened."""
+    from uhd_edge.export.checkpoint import open_checkpoint
+    from uhd_edge.export.graphs import write_graphs
+    from uhd_edge.runtime.bundle import FORMAT_VERSION, FileRecord, LanguageModelFile, Manifest, Vision, sha256_of
+
+    with open_checkpoint(checkpoint) as opened:
+        graphs = write_graphs(opened, target, modes=["16x"], precisions=["fp32"], progress=lambda _: None)
+        preprocessing, prompt = opened.processor.preprocessing, opened.processor.prompt
+    (target / "llm.gguf").touch()
+    files = {path.relative_to(target).as_posix(): path for path in target.rglob("*") if path.is_file()}
+    manifest = Manifest(
+        format=FORMAT_VERSION,
+        architecture="minicpmv4_6",
+        name="random weights of the real size",
+        default_mode="16x",
+        vision=Vision(
+            hidden_size=VISION["hidden_size"],
+            layers=VISION["num_hidden_layers"],
+            insert_layer=6,
+            table_side=70,
+            window=2,
+            merge=2,
+            merge_rounds=1,
+        ),
+        preprocessing=preprocessing,
+        prompt=prompt,
+        graphs=graphs,
+        llm=LanguageModelFile(
+            file="llm.gguf", architecture="none", type="none", hidden_size=TEXT["hidden_size"], vocabulary_size=512
+        ),
+        files={name: FileRecord(bytes=path.stat().st_size, sha256=sha256_of(path)) for name, path in files.items()},
+    )
+    (target / "bundle.json").write_text(manifest.model_dump_json())
+
+
+def draw(folder: Path) -> None:
+    """Draw pictures of coloured clouds."""
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for index in range(PICTURES):
+        coarse = Image.fromarray(random.integers(0, 256, (12, 12, 3), dtype=np.uint8))
+        coarse.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(folder / f"{index}.png")
+
+
+def calibrate(target: Path, pictures: Path, threads: int | None) -> None:
+    """Add the INT8 graphs and print what each step gained."""
+    from uhd_edge.calibration.calibrate import calibrate_bundle
+    from uhd_edge.calibration.report import table
+    from uhd_edge.runtime.bundle import Bundle
+
+    calibrated = calibrate_bundle(
+        Bundle.open(target), [pictures], threads=threads, progress=lambda stage: print(" ", stage)
+    )
+    print(table(calibrated.report))
+
+
+def compare(target: Path, picture: Path, runs: int, threads: int | None) -> None:
+    """Encode the same picture in both precisions, in turns."""
+    from uhd_edge.runtime.bundle import Bundle
+    from uhd_edge.runtime.vision import VisionEncoder
+
+    bundle: Bundle = Bundle.open(target)
+    seconds: dict[str, list[float]] = {"fp32": [], "int8": []}
+    with (
+        VisionEncoder(bundle, precision="fp32", threads=threads) as exact,
+        VisionEncoder(bundle, precision="int8", threads=threads) as rounded,
+    ):
+        encoders = {"fp32": exact, "int8": rounded}
+        for encoder in encoders.values():
+            encoder.encode(picture)
+        for _ in range(runs):
+            for precision, encoder in encoders.items():
+                started = time.perf_counter()
+                encoder.encode(picture)
+                seconds[precision].append(time.perf_counter() - started)
+    for precision, taken in seconds.items():
+        print(f"  {precision}: {min(taken):.3f} s at best, {statistics.median(taken):.3f} s in the middle")
+    ratios = [full / short for full, short in zip(seconds["fp32"], seconds["int8"], strict=True)]
+    print(f"  int8 is {statistics.median(ratios):.2f} times as fast ({min(ratios):.2f} to {max(ratios):.2f})")
+
+
+def main() -> None:
+    """Make, export, calibrate and time."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--threads", type=int, help="CPU cores; all of them without it")
+    parser.add_argument("--folder", help="where to put the temporary files")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        checkpoint, target, pictures = (Path(name) / part for part in ("checkpoint", "bundle", "pictures"))
+        draw(pictures)
+        measured("random checkpoint", make_checkpoint, checkpoint)
+        measured("export", export, checkpoint, target)
+        measured("calibrate", calibrate, target, pictures, options.threads)
+        measured("encode", compare, target, pictures / "0.png", options.runs, options.threads)
+
+
+if __name__ == "__main__":
+    main()
