@@ -11,6 +11,9 @@ channels. What flows into it comes from products whose sums may be as large, so 
 are *balanced*: each output channel is divided by a power of two that brings its root mean
 square to about 2**-10, and multiplied back in FP32. A power of two loses no digits, the sum
 stays small, and 2**-10 is large enough that FP16's smallest numbers do not coarsen it.
+
+Products that could pass FP16's range elsewhere, which `uhd_edge.export.half_range` finds,
+stay in FP32, and so does what reads their results up to the next LayerNorm, softmax or sum.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import onnx_ir as ir
+
+from uhd_edge.export.half_range import products_near_overflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,9 +38,12 @@ _FOLLOWING = frozenset({"Gelu", "Mul", "Reshape", "Transpose"})
 
 def to_half_precision(model: ir.Model) -> None:
     """Rewrite `model`, one of `uhd_edge.export.onnx_tower`, in place."""
+    wide = products_near_overflow(model.graph, 2.0**BALANCED_EXPONENT)
     types = _Types(model.graph)
     for node in list(model.graph):
-        if node.op_type == "MatMul" and _is_weight(node.inputs[1]):
+        if node.name in wide or types.must_stay_full(node):
+            types.keep_full(node)
+        elif node.op_type == "MatMul" and _is_weight(node.inputs[1]):
             _halve_linear(node, types)
         elif node.op_type == "MatMul":
             types.give(node, [0, 1], ir.DataType.FLOAT16)
@@ -47,16 +55,38 @@ def to_half_precision(model: ir.Model) -> None:
 
 
 class _Types:
-    """Which values are FP16 by now, and the Casts made so far."""
+    """Which values are FP16 by now, which must not become it, and the Casts made so far."""
 
     def __init__(self, graph: ir.Graph) -> None:
         self.graph = graph
         self.half: set[ir.Value] = set()
+        self.wide: set[ir.Value] = set()
+        # A number such as the attention's scale is one initializer for all layers.
+        self._numbers = {
+            value: value.const_value
+            for value in graph.initializers.values()
+            if value.dtype == ir.DataType.FLOAT and not _is_weight(value)
+        }
         self._casts: dict[ir.Value, ir.Value] = {}
+        self._names: dict[str, int] = {}
 
     def is_half_bias(self, node: ir.Node) -> bool:
         """Whether `node` adds a bias that was converted with its product."""
         return node.op_type == "Add" and node.outputs[0] in self.half
+
+    def must_stay_full(self, node: ir.Node) -> bool:
+        """Whether `node` passes on, much as it is, what FP16 might not hold."""
+        adds_bias = node.op_type == "Add" and any(_is_weight(value) for value in node.inputs)
+        passes_on = adds_bias or node.op_type == "MatMul" or node.op_type in _FOLLOWING
+        return passes_on and not self.wide.isdisjoint(value for value in node.inputs if value is not None)
+
+    def keep_full(self, node: ir.Node) -> None:
+        """Let `node` compute in FP32, and what passes its result on after it."""
+        self.give(node, range(len(node.inputs)), ir.DataType.FLOAT)
+        for index, value in enumerate(node.inputs):
+            if value in self._numbers:
+                node.replace_input_with(index, self._full_number(value))
+        self.wide.update(node.outputs)
 
     def give(self, node: ir.Node, inputs: range | list[int], wanted: ir.DataType) -> None:
         """Let `node` read `inputs` as `wanted`, through a Cast where they are of the other type."""
@@ -67,9 +97,20 @@ class _Types:
             if (value in self.half) != (wanted == ir.DataType.FLOAT16):
                 node.replace_input_with(index, self._cast(value, wanted, node))
 
+    def _full_number(self, value: ir.Value) -> ir.Value:
+        name = f"{value.name}_full"
+        if name not in self.graph.initializers:
+            number = ir.tensor(cast("ir.TensorProtocol", self._numbers[value]).numpy(), name=name)
+            self.graph.register_initializer(
+                ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=value.shape, const_value=number)
+            )
+        return self.graph.initializers[name]
+
     def _cast(self, value: ir.Value, wanted: ir.DataType, before: ir.Node) -> ir.Value:
         if value not in self._casts:
             name = f"{before.name}/Cast"
+            count = self._names[name] = self._names.get(name, -1) + 1
+            name = f"{name}_{count}" if count else name
             node = ir.node("Cast", [value], attributes={"to": wanted.value}, name=name)
             node.outputs[0].name = f"{value.name}_{'half' if wanted == ir.DataType.FLOAT16 else 'full'}"
             self.graph.insert_before(before, node)
