@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from uhd_edge.engines.errors import MissingExtraError
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from uhd_edge.calibration.fp16_range import LayerRange
+    from uhd_edge.runtime.bundle import Bundle
     from uhd_edge.runtime.verify import VerificationReport
 
 DRAWN = "No pictures were given, so a few were drawn; your own tell more."
@@ -36,6 +42,7 @@ DRAWN = "No pictures were given, so a few were drawn; your own tell more."
 @click.option("--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices an image is cut into.")
 @click.option("--question", metavar="TEXT", help="What to ask about every picture.  [default: Describe the image.]")
 @click.option("--no-answers", is_flag=True, help="Compare embeddings alone, without the language model.")
+@click.option("--ranges", is_flag=True, help="Show the largest number of every layer in FP16 too; needs onnx.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads; the usable cores without it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_context
@@ -50,6 +57,7 @@ def verify(
     max_slices: int | None,
     question: str | None,
     no_answers: bool,
+    ranges: bool,
     threads: int | None,
     as_json: bool,
 ) -> None:
@@ -60,8 +68,9 @@ def verify(
     from uhd_edge.runtime.bundle import Bundle
     from uhd_edge.runtime.verify import QUESTION, verify_bundle
 
+    opened = Bundle.open(bundle)
     report = verify_bundle(
-        Bundle.open(bundle),
+        opened,
         engine=engine,  # type: ignore[arg-type]  # click has checked the choices
         precision=precision,  # type: ignore[arg-type]
         images=images,
@@ -73,19 +82,61 @@ def verify(
     )
     for note in report.notes:
         click.echo(f"uhd: {note}", err=True)
-    click.echo(json.dumps(_as_object(report), ensure_ascii=False) if as_json else _text(report))
+    layers = _layer_ranges(opened, report, images, max_slices, threads) if ranges else []
+    click.echo(
+        json.dumps(_as_object(report, layers), ensure_ascii=False) if as_json else "\n".join(_text(report, layers))
+    )
     if not report.passed:
         ctx.exit(1)
 
 
-def _as_object(report: VerificationReport) -> dict[str, Any]:
-    """JSON knows no infinity and no NaN; neither comes out of a comparison, whose inputs were finite."""
+def _layer_ranges(
+    bundle: Bundle, report: VerificationReport, images: tuple[str, ...], max_slices: int | None, threads: int | None
+) -> list[LayerRange]:
+    try:
+        from uhd_edge.calibration.fp16_range import layer_ranges
+    except ImportError as error:
+        raise MissingExtraError(f"--ranges needs {error.name}: pip install 'uhd-edge[export]'") from error
+    from uhd_edge.runtime.verify import named_pictures
+
+    pictures = [picture.image for picture in named_pictures(bundle, images)]
+    return [
+        layer
+        for verified in report.verified
+        for layer in layer_ranges(bundle, pictures, mode=verified.mode, max_slices=max_slices, threads=threads)
+    ]
+
+
+def _as_object(report: VerificationReport, layers: Sequence[LayerRange]) -> dict[str, Any]:
     summary = {"passed": report.passed, "agreement": report.agreement}
-    return summary | asdict(report)
+    ranges = [asdict(layer) | {"half": _finite(layer.half), "full": _finite(layer.full)} for layer in layers]
+    return summary | asdict(report) | ({"ranges": ranges} if ranges else {})
 
 
-def _text(report: VerificationReport) -> str:
-    return "\n".join([*_intro(report), "", *_table(report), "", *_answers(report), *_verdict(report)])
+def _finite(number: float) -> float | None:
+    """JSON has no infinity."""
+    return number if math.isfinite(number) else None
+
+
+def _text(report: VerificationReport, layers: Sequence[LayerRange]) -> list[str]:
+    ranges = [*_ranges(layers), ""] if layers else []
+    return [*_intro(report), "", *_table(report), "", *ranges, *_answers(report), *_verdict(report)]
+
+
+def _ranges(layers: Sequence[LayerRange]) -> list[str]:
+    rows = [("mode", "layer", "largest in FP16", "where", "of 65504", "largest in FP32")]
+    rows += [
+        (
+            layer.mode,
+            layer.layer,
+            f"{layer.half:.4g}" if layer.operator else "none",
+            layer.operator,
+            f"{100 / layer.headroom:.2g} %" if layer.headroom >= 1 else "OVERFLOW",
+            f"{layer.full:.4g}",
+        )
+        for layer in layers
+    ]
+    return _aligned(rows)
 
 
 def _intro(report: VerificationReport) -> list[str]:
@@ -111,6 +162,10 @@ def _table(report: VerificationReport) -> list[str]:
         )
         for view in report.views
     ]
+    return _aligned(rows)
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 

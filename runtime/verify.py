@@ -88,7 +88,7 @@ def verify_bundle(
     cannot be had at all or the bundle has no FP32 graphs, and `ImageError`, `ModelError`
     or `ContextError` as asking does.
     """
-    pictures = _pictures(bundle, images)
+    pictures = named_pictures(bundle, images)
     chosen = list(bundle.manifest.graphs) if modes is None else list(modes)
     with VisionEncoder(
         bundle, mode=chosen[0], max_slices=max_slices, engine=engine, precision=precision, threads=threads
@@ -113,7 +113,9 @@ def verify_bundle(
 
 
 @dataclass(frozen=True)
-class _Picture:
+class Picture:
+    """An RGB image and what it is called in a report."""
+
     name: str
     image: Image.Image
 
@@ -128,10 +130,11 @@ class _ComparedMode:
     errors: tuple[str, ...]
 
 
-def _pictures(bundle: Bundle, images: Sequence[ImageInput]) -> list[_Picture]:
+def named_pictures(bundle: Bundle, images: Sequence[ImageInput]) -> list[Picture]:
+    """Load `images`, or draw a few for the bundle when there are none; raises `ImageError`."""
     if not images:
-        return [_Picture(*drawn) for drawn in synthetic_pictures(bundle.manifest.preprocessing.scale_resolution)]
-    return [_Picture(_name(image, number), load_image(image)) for number, image in enumerate(images, start=1)]
+        return [Picture(*drawn) for drawn in synthetic_pictures(bundle.manifest.preprocessing.scale_resolution)]
+    return [Picture(_name(image, number), load_image(image)) for number, image in enumerate(images, start=1)]
 
 
 def _name(image: ImageInput, number: int) -> str:
@@ -141,7 +144,7 @@ def _name(image: ImageInput, number: int) -> str:
 def _compare_mode(
     encoder: VisionEncoder,
     mode: Mode,
-    pictures: Sequence[_Picture],
+    pictures: Sequence[Picture],
     threads: int | None,
     progress: Callable[[str], None],
 ) -> _ComparedMode:

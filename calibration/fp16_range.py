@@ -1,0 +1,162 @@
+"""How much of FP16's range a tower uses: the largest number of every layer on real pictures.
+
+FP16 ends at 65504. The FP16 graphs keep in FP32 what could grow beyond it; this is the look
+at what really happens, with the FP16 graphs themselves, computed by ONNX Runtime's CPU
+provider. That computes FP16 products in FP32, so a number that FP16 could not hold shows as
+what it would be, or as infinity.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import secrets
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import onnx
+from onnx import TensorProto, helper
+
+from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
+from uhd_edge.runtime.errors import OutputError
+from uhd_edge.runtime.patches import patches_of, position_ids
+from uhd_edge.runtime.vision import cut_views
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from PIL import Image
+
+    from uhd_edge.engines.engine import Array
+    from uhd_edge.runtime.bundle import Bundle, Mode
+
+LARGEST = 65504.0  # of FP16
+
+# These only move numbers, which have been looked at where they were made.
+_MOVING = frozenset({"Reshape", "Transpose", "Gather"})
+
+_LAYER = re.compile(r"(.*\.layers\.\d+|[^.]+\.mlp\.\d+|[^./]+\.[^./]+)")
+
+
+@dataclass(frozen=True)
+class LayerRange:
+    """The largest magnitudes of one layer: among its FP16 numbers, made by `operator`, and among its FP32 ones."""
+
+    mode: Mode
+    layer: str
+    half: float
+    operator: str
+    full: float
+
+    @property
+    def headroom(self) -> float:
+        """How many times larger the FP16 numbers could be; below 1 they overflow."""
+        return LARGEST / self.half if self.half else float("inf")
+
+
+def layer_ranges(
+    bundle: Bundle, pictures: Sequence[Image.Image], *, mode: Mode, max_slices: int | None, threads: int | None = None
+) -> list[LayerRange]:
+    """Run the FP16 graphs of `mode` over the views of `pictures` (RGB) and look into every layer.
+
+    Raises `EngineUnavailableError` when the bundle has no FP16 graphs and `OutputError` when
+    its folder cannot be written to: the graphs with more outputs lie there meanwhile.
+    """
+    manifest = bundle.manifest
+    limit = manifest.preprocessing.max_slices if max_slices is None else max_slices
+    peaks: dict[_Told, float] = {}
+    with ExitStack() as stack:
+        telling = [stack.enter_context(_telling(file)) for file in bundle.graphs(mode, "fp16")]
+        encoder, connector = (stack.enter_context(OnnxRuntimeEngine(graph.file, threads=threads)) for graph in telling)
+        for picture in pictures:
+            for view in cut_views(picture, manifest.preprocessing, mode=mode, max_slices=limit).views:
+                patches = patches_of(view, manifest.preprocessing, manifest.vision, mode=mode)
+                positions = position_ids(view.rows, view.columns, manifest.vision, mode=mode)
+                told = encoder.run({"patches": patches[None], "position_ids": positions[None]})
+                _note_peaks(peaks, telling[0], told)
+                _note_peaks(peaks, telling[1], connector.run({"features": told["features"]}))
+    return _by_layer(mode, peaks)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """One operator of a graph, the name of what it computes, and whether that is FP16."""
+
+    node: str
+    value: str
+    half: bool
+
+    @property
+    def peak(self) -> str:
+        return f"{self.value}|peak"
+
+
+@dataclass(frozen=True)
+class _Telling:
+    """A graph on disk that has the peaks of `values` among its outputs."""
+
+    file: Path
+    values: Sequence[_Told]
+
+
+@contextmanager
+def _telling(file: Path) -> Iterator[_Telling]:
+    """Write the graph once more beside itself, as its weights are found from there."""
+    model = onnx.load(file, load_external_data=False)
+    values = _told_values(model)
+    for told in values:
+        nodes = [
+            helper.make_node("Cast", [told.value], [f"{told.value}|exact"], to=TensorProto.FLOAT),
+            helper.make_node("Abs", [f"{told.value}|exact"], [f"{told.value}|size"]),
+            helper.make_node("ReduceMax", [f"{told.value}|size"], [told.peak], keepdims=0),
+        ]
+        model.graph.node.extend(nodes)
+        model.graph.output.append(helper.make_tensor_value_info(told.peak, TensorProto.FLOAT, []))
+    copy = file.with_name(f".telling-{secrets.token_hex(6)}.onnx")
+    try:
+        onnx.save(model, copy)
+        yield _Telling(copy, values)
+    except OSError as error:
+        raise OutputError(f"{file.parent}: cannot be written ({error.strerror or error}); copy the bundle") from error
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def _told_values(model: onnx.ModelProto) -> list[_Told]:
+    """Find everything that some operator computes in FP16 or FP32."""
+    typed = onnx.shape_inference.infer_shapes(model).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in (*typed.value_info, *typed.output)}
+    floats = {TensorProto.FLOAT16: True, TensorProto.FLOAT: False}
+    return [
+        _Told(node.name, node.output[0], floats[types[node.output[0]]])
+        for node in model.graph.node
+        if node.op_type not in _MOVING and types.get(node.output[0]) in floats
+    ]
+
+
+def _note_peaks(peaks: dict[_Told, float], graph: _Telling, outputs: Mapping[str, Array]) -> None:
+    for told in graph.values:
+        peak = float(outputs[told.peak])
+        # NaN comes of infinities, and must not be lost in a comparison.
+        peaks[told] = max(peaks.get(told, 0.0), float("inf") if math.isnan(peak) else peak)
+
+
+def _by_layer(mode: Mode, peaks: Mapping[_Told, float]) -> list[LayerRange]:
+    layers: dict[str, list[_Told]] = {}
+    for told in peaks:
+        found = _LAYER.match(told.node)
+        layers.setdefault(found.group(1) if found else told.node, []).append(told)
+    return [_layer_range(mode, layer, values, peaks) for layer, values in layers.items()]
+
+
+def _layer_range(mode: Mode, layer: str, values: Sequence[_Told], peaks: Mapping[_Told, float]) -> LayerRange:
+    worst = max((told for told in values if told.half), key=lambda told: peaks[told], default=None)
+    return LayerRange(
+        mode=mode,
+        layer=layer,
+        half=0.0 if worst is None else peaks[worst],
+        operator="" if worst is None else worst.node.removeprefix(layer).lstrip("./"),
+        full=max((peaks[told] for told in values if not told.half), default=0.0),
+    )
