@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from uhd_edge.engines.interrupts import raise_interrupt_behind
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -74,8 +76,17 @@ def open_token_embeddings(path: Path, *, vocabulary_size: int, width: int) -> To
     """Map the table of a GGUF file that llama.cpp has loaded; None when this cannot be done for it.
 
     That is so when the table lies in another part of a split file or has a type that is not
-    in `TO_FLOAT`; text then goes in as token ids.
+    in `TO_FLOAT`, and with a llama-cpp-python whose library for it has moved; text then goes
+    in as token ids, which is only slower.
     """
+    try:
+        return _open(path, vocabulary_size, width)
+    except (ImportError, AttributeError, OSError, RuntimeError) as error:
+        raise_interrupt_behind(error)
+        return None
+
+
+def _open(path: Path, vocabulary_size: int, width: int) -> TokenEmbeddings | None:
     from llama_cpp._ggml import libggml
 
     place = _place(libggml, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import gguf
@@ -80,6 +81,23 @@ def test_a_quantized_model_gives_the_logits_of_the_ids(file_type: str, tmp_path:
         model.clear()
         model.prefill([ImageSegment(table.rows(ids))])
         assert np.array_equal(model.logits(), expected)
+
+
+@pytest.mark.parametrize("gone", ["module", "function"])
+def test_without_llama_cpp_pythons_private_library_text_goes_in_as_ids(
+    gone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_gguf(tmp_path / "model.gguf")
+    prompt = [TextSegment("<image>"), ImageSegment(embedding_table()[:16]), TextSegment("</image>a")]
+    with LanguageModel(path, threads=1, exact=True) as model:
+        model.prefill(prompt)
+        expected = model.logits()
+    library = type("Library", (), {"libggml": object()}) if gone == "function" else None
+    monkeypatch.setitem(sys.modules, "llama_cpp._ggml", library)
+    with LanguageModel(path, threads=1, exact=True) as model:
+        assert model._table is None
+        model.prefill(prompt)
+        np.testing.assert_allclose(model.logits(), expected, atol=1e-4)
 
 
 def test_text_between_images_does_not_cost_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
