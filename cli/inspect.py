@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 def inspect(bundle: str | None, *, as_json: bool) -> None:
     """Show what BUNDLE holds (without it: the built-in uhd-tiny) and check every file's SHA-256."""
     from uhd_edge.runtime.bundle import Bundle
+    from uhd_edge.runtime.llama_loading import check_file
 
     opened = Bundle.open(bundle)
     opened.verify()
+    check_file(opened.llm_path)
     click.echo(opened.manifest.model_dump_json(indent=2) if as_json else _table(opened))
 
 

@@ -18,14 +18,33 @@ if TYPE_CHECKING:
 def open_language_model(
     bundle: Bundle, *, context: int = 4096, threads: int | None = None, gpu_layers: int = 0
 ) -> LanguageModel:
-    """Open the bundle's GGUF; see `LanguageModel`. Raises `ModelError` when it is not the manifest's."""
-    model = LanguageModel(bundle.llm_path, context=context, threads=threads, gpu_layers=gpu_layers)
+    """Open the bundle's GGUF; see `LanguageModel`. Raises `ModelError` when it is not the manifest's.
+
+    Of a file as long as the manifest says it is taken for granted that llama.cpp can load
+    it, as it could when the bundle was exported. A copy damaged in place is found by
+    `uhd inspect`, which takes longer than a start should.
+    """
+    model = LanguageModel(
+        bundle.llm_path,
+        context=context,
+        threads=threads,
+        gpu_layers=gpu_layers,
+        vocabulary_is_sound=_is_as_exported(bundle),
+    )
     try:
         _require_match(model, bundle.manifest)
     except BaseException:
         model.close()
         raise
     return model
+
+
+def _is_as_exported(bundle: Bundle) -> bool:
+    record = bundle.manifest.files.get(bundle.manifest.llm.file)
+    try:
+        return record is not None and bundle.llm_path.stat().st_size == record.bytes
+    except OSError:
+        return False  # opening it says what is wrong
 
 
 def _require_match(model: LanguageModel, manifest: Manifest) -> None:

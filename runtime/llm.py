@@ -42,7 +42,8 @@ class LanguageModel:
     trained for. `gpu_layers` counts the layers on a GPU, -1 all. `threads` defaults to the
     usable cores. llama.cpp's own choices, an F16 attention cache and flash attention, save
     time and memory and move logits by less than 1e-3; `exact` does without both, for
-    comparisons with a reference.
+    comparisons with a reference. `vocabulary_is_sound` says that no token is in the file
+    twice, on which llama.cpp aborts; without it that is looked up first.
 
     What was prefilled and generated stays in memory (`position` tokens) until `clear`, so
     that a conversation can go on. Not safe to use from two threads at once.
@@ -59,6 +60,7 @@ class LanguageModel:
         threads: int | None = None,
         gpu_layers: int = 0,
         exact: bool = False,
+        vocabulary_is_sound: bool = False,
     ) -> None:
         require_whole("context", context, 2, HIGHEST_COUNT)
         require_whole("gpu_layers", gpu_layers, -1, HIGHEST_COUNT)
@@ -68,7 +70,9 @@ class LanguageModel:
         self._library = llama_library()
         self._api = self._library.api
         self._context: Any = None
-        self._model: Any = open_model(self._library, path, gpu_layers=gpu_layers)
+        self._model: Any = open_model(
+            self._library, path, gpu_layers=gpu_layers, vocabulary_is_sound=vocabulary_is_sound
+        )
         try:
             trained = int(self._api.llama_model_n_ctx_train(self._model))
             self.trained_context = trained or context

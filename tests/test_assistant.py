@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from checkpoint_tokenizer import CHAT_TEMPLATE, NAMED_TOKENS
+from answering_bundle import bundle_of
 from PIL import Image
-from telling_bundle import telling_bundle
-from tiny_gguf import HIDDEN, token_id, tokens, write_gguf
+from tiny_gguf import HIDDEN, tokens
 
 from uhd_edge.runtime import Assistant, Bundle
 from uhd_edge.runtime.errors import ContextError, ImageError, ModelError, OptionError, PromptError
-from uhd_edge.runtime.manifest import SpecialTokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,21 +23,6 @@ if TYPE_CHECKING:
 QUESTION = "What is it?"
 STAGES = ["decode", "slice", "patches", "encoder", "connector"]
 STAGES += ["prompt", "prefill", "first_token", "generate", "total"]
-
-
-def bundle_of(folder: Path, **model: Any) -> Bundle:
-    """A bundle whose embeddings are as wide as the random language model beside it."""
-    bundle = telling_bundle(folder, width=HIDDEN)
-    write_gguf(folder / "llm.gguf", **model)
-    manifest = bundle.manifest
-    special = {name: NAMED_TOKENS[f"{name}_token"] for name in SpecialTokens.model_fields}
-    prompt = {"chat_template": CHAT_TEMPLATE, "tokens": SpecialTokens(**special), "stop_ids": (token_id("!"),)}
-    llm = {"vocabulary_size": len(tokens())}
-    changes = {
-        "prompt": manifest.prompt.model_copy(update=prompt),
-        "llm": manifest.llm.model_copy(update=llm),
-    }
-    return Bundle(folder, manifest.model_copy(update=changes))
 
 
 @pytest.fixture(scope="module")
