@@ -1,4 +1,4 @@
-"""Training resumes exactly; the compressor starts as the mean of its layer."""
+"""Training resumes exactly."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.nn import functional
 
-from uhd_edge.export.reuse import reuse_initialisation
-from uhd_edge.export.tower import Compressor, EncoderLayer
 from uhd_edge.tiny.recipe import KINDS, Stage
 from uhd_edge.tiny.tokenizer import train_tokenizer
-from uhd_edge.tiny.tower_start import CONFIG
 from uhd_edge.tiny.train import one_step, run_stage
 from uhd_edge.tiny.training_state import load_state, new_state, save_state
 
@@ -41,14 +37,3 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path: Path, monkeyp
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, ours[name]), name
     assert len((tmp_path / "training.jsonl").read_text().splitlines()) == 2
-
-
-def test_the_reused_mlp_is_the_mean_of_the_layers_mlp_over_the_window() -> None:
-    torch.manual_seed(0)
-    layer, compressor = EncoderLayer(CONFIG), Compressor(CONFIG)
-    compressor.load_state_dict(reuse_initialisation(layer.state_dict(), CONFIG.window))
-    tokens = torch.randn(5, CONFIG.window, CONFIG.hidden)
-    hidden = functional.gelu(compressor.linear_1(tokens.flatten(1)), approximate="tanh")
-    assert torch.allclose(compressor.linear_2(hidden), layer.mlp(tokens).mean(dim=1), atol=1e-5)
-    assert torch.equal(compressor.self_attn.q_proj.weight, layer.self_attn.q_proj.weight)
-    assert torch.equal(compressor.layer_norm1.bias, layer.layer_norm1.bias)
