@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, TypeAlias
 
 from uhd_edge.engines.engine_record import find_engines
@@ -22,7 +23,7 @@ Key: TypeAlias = "tuple[str, Path]"
 
 
 class TowerOpener:
-    """Holds the engines of a bundle open, each graph's once; close it.
+    """Holds the engines of a bundle open, each graph's once, for whichever threads want them; close it.
 
     What `auto` would rather have used, and why it did not, goes into `notes`.
     """
@@ -44,6 +45,7 @@ class TowerOpener:
         self._engines: dict[Key, Engine] = {}
         self._towers: dict[Mode, Towers] = {}
         self._closed = False
+        self._lock = threading.Lock()
         self._built = self._find_built()
 
     def check(self, mode: Mode) -> None:
@@ -52,19 +54,42 @@ class TowerOpener:
 
     def towers(self, mode: Mode) -> Towers:
         """Open the engines of `mode`, or return those that are open. Raises `EngineError`."""
-        if self._closed:
-            raise EngineError("the vision encoder is closed; make a new one")
-        if mode not in self._towers:
-            self._towers[mode] = self._open_best(mode)
-        return self._towers[mode]
+        with self._lock:
+            if self._closed:
+                raise EngineError("the vision encoder is closed; make a new one")
+            if mode not in self._towers:
+                self._towers[mode] = self._open_best(mode)
+            return self._towers[mode]
+
+    def is_open(self, mode: Mode) -> bool:
+        """Whether `towers` has nothing to open and nothing to wait for."""
+        return mode in self._towers
+
+    def instead_of(self, failed: Towers, error: EngineError) -> Towers:
+        """Open what runs where `failed` cannot, as with a view larger than an engine was built for.
+
+        Only `auto` has something else to offer; raises `error` otherwise.
+        """
+        mode = failed.mode
+        last = self._choices(mode)[-1]
+        if self._engine != "auto" or last.engine != "onnxruntime":
+            raise error
+        with self._lock:
+            towers = self._open(mode, last)
+        if towers.encoder is failed.encoder:
+            raise error
+        self._note(str(error))
+        self._note(f"{mode} runs in {towers.precision} on {towers.encoder.provider} where that happens")
+        return towers
 
     def close(self) -> None:
         """Close every engine; again is harmless."""
-        for engine in self._engines.values():
-            engine.close()
-        self._engines.clear()
-        self._towers.clear()
-        self._closed = True
+        with self._lock:
+            self._closed = True
+            self._towers.clear()
+            for engine in self._engines.values():
+                engine.close()
+            self._engines.clear()
 
     def _find_built(self) -> list[EngineRecord]:
         if self._engine == "onnxruntime":

@@ -11,32 +11,30 @@ import numpy as np
 from uhd_edge.engines.selection import EngineName, check_engine
 from uhd_edge.runtime.bundle import Bundle, Mode
 from uhd_edge.runtime.engine_choice import PrecisionChoice
-from uhd_edge.runtime.errors import ImageError
+from uhd_edge.runtime.errors import EngineError
 from uhd_edge.runtime.image import ImageInput, load_image
-from uhd_edge.runtime.slicing import plan_slices, slice_image
+from uhd_edge.runtime.settings import MOST_THREADS, require_whole
+from uhd_edge.runtime.slicing import plan_slices, plan_views, slice_image
 from uhd_edge.runtime.stages import timed
 from uhd_edge.runtime.tower_opening import TowerOpener
 from uhd_edge.runtime.towers import Towers, encode_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
     from types import TracebackType
 
     from numpy.typing import NDArray
     from PIL import Image
 
     from uhd_edge.runtime.bundle import Preprocessing
-    from uhd_edge.runtime.slicing import SlicedImage, SlicePlan, View
+    from uhd_edge.runtime.slicing import SlicedImage, View
 
-STAGES = ("decode", "slice", "patches", "encoder", "connector")
+STAGES = ("decode", "slice", "open", "patches", "encoder", "connector")
 
 # Patches that go through the encoder at once. A real-size tower needs about 0.17 GB for every
 # 1024 of them, and on a CPU two 448 x 448 views at a time are as fast as nine.
 BATCH_PATCHES = 2560
-
-# A view has about (scale_resolution / patch_size)**2 patches, a thread-thin one many more, and
-# attention grows with their square. 4096 is an aspect ratio of about 1000 in the real model.
-LARGEST_VIEW = 4096
 
 
 @dataclass(frozen=True)
@@ -54,8 +52,8 @@ class Encoded:
 
     `embeddings` is float32 [n, d_llm], C-contiguous: the thumbnail's, then each slice's,
     slices row by row. `grid` is (rows, columns) of slices, (0, 0) when unsliced. `timings`
-    are milliseconds per stage: decode, slice, patches, encoder, connector; opening an
-    engine, which happens once, is not among them.
+    are milliseconds per stage: decode, slice, open (0 when the mode's engines were open
+    already), patches, encoder, connector.
     """
 
     embeddings: NDArray[np.float32]
@@ -68,19 +66,24 @@ class Encoded:
 class VisionEncoder:
     """Holds the engines of a bundle's vision graphs open; close it, or use it with `with`.
 
-    Without `bundle` the built-in uhd-tiny is used; without `mode` and `max_slices` the
+    `bundle` is an open bundle or its folder, without it the built-in uhd-tiny; without `mode` and `max_slices` the
     bundle's own. `precision` "auto" is fp32 when the bundle has it. `threads` are the CPU
     cores of one run, all the usable ones without it. Engines are opened when a mode is
     first used and stay open; modes share a connector that is the same file. `notes` says,
     a line each, why something better was not used.
 
-    Raises `EngineUnavailableError` for an engine this machine, or a mode or precision the
-    bundle does not have, and `ImageError` for `max_slices` below 1.
+    Several threads may encode with it at once: engines are opened once, and while one
+    thread opens them the others wait. ONNX Runtime then runs side by side for all of them,
+    TensorRT for one after the other.
+
+    Raises `BundleError` for a bundle that cannot be opened, `EngineUnavailableError` for an
+    engine this machine, or a mode or precision the bundle does not have, `ImageError` for
+    `max_slices` below 1 and `OptionError` for senseless `threads`.
     """
 
     def __init__(
         self,
-        bundle: Bundle | None = None,
+        bundle: Bundle | str | Path | None = None,
         *,
         mode: Mode | None = None,
         max_slices: int | None = None,
@@ -88,11 +91,12 @@ class VisionEncoder:
         precision: PrecisionChoice = "auto",
         threads: int | None = None,
     ) -> None:
-        self.bundle = Bundle.open() if bundle is None else bundle
+        self.bundle = Bundle.of(bundle)
         self.mode: Mode = self.bundle.manifest.default_mode if mode is None else mode
         self.max_slices = self.bundle.manifest.preprocessing.max_slices if max_slices is None else max_slices
         self.notes: list[str] = []
-        check_engine(engine, threads)
+        check_engine(engine)
+        threads = None if threads is None else require_whole("threads", threads, 1, MOST_THREADS)
         self._opener = TowerOpener(self.bundle, engine=engine, precision=precision, threads=threads, notes=self.notes)
         self._opener.check(self.mode)
         plan_slices(1, 1, self.bundle.manifest.preprocessing, mode=self.mode, max_slices=self.max_slices)
@@ -101,7 +105,7 @@ class VisionEncoder:
         """Encode one image; `mode` and `max_slices` count for this image alone.
 
         Raises `ImageError` for an image that cannot be read or is too thin, and
-        `EngineError` when an engine fails or returns NaN or Inf.
+        `EngineError` when an engine cannot be opened, fails or returns NaN or Inf.
         """
         mode = self.mode if mode is None else mode
         max_slices = self.max_slices if max_slices is None else max_slices
@@ -111,7 +115,13 @@ class VisionEncoder:
             rgb = load_image(image)
         with timed(timings, "slice"):
             sliced = cut_views(rgb, preprocessing, mode=mode, max_slices=max_slices)
-        embeddings = encode_views(self.towers(mode), sliced.views, timings)
+        towers = self._towers_in_time(mode, timings)
+        try:
+            embeddings = encode_views(towers, sliced.views, timings)
+        except EngineError as error:
+            with timed(timings, "open"):
+                towers = self._opener.instead_of(towers, error)
+            embeddings = encode_views(towers, sliced.views, timings)
         views = tuple(
             EncodedView(view.rows, view.columns, len(of_view))
             for view, of_view in zip(sliced.views, embeddings, strict=True)
@@ -140,27 +150,17 @@ class VisionEncoder:
         """
         return self._opener.towers(mode)
 
+    def _towers_in_time(self, mode: Mode, timings: dict[str, float]) -> Towers:
+        if self._opener.is_open(mode):
+            return self.towers(mode)
+        with timed(timings, "open"):
+            return self.towers(mode)
+
 
 def cut_views(image: Image.Image, preprocessing: Preprocessing, *, mode: Mode, max_slices: int) -> SlicedImage:
     """Cut an RGB image into its views, as `slice_image` does; raises `ImageError` for one that is too thin."""
-    _refuse_extreme(plan_slices(*image.size, preprocessing, mode=mode, max_slices=max_slices), image, preprocessing)
+    plan_views(*image.size, preprocessing, mode=mode, max_slices=max_slices)
     return slice_image(image, preprocessing, mode=mode, max_slices=max_slices)
-
-
-def largest_view(preprocessing: Preprocessing) -> int:
-    """Most patches that a view may have; an image that would have more is refused."""
-    ordinary = (preprocessing.scale_resolution // preprocessing.patch_size) ** 2
-    return max(LARGEST_VIEW, 4 * ordinary)
-
-
-def _refuse_extreme(plan: SlicePlan, image: Image.Image, preprocessing: Preprocessing) -> None:
-    rows, columns = max(plan.views, key=lambda view: view[0] * view[1])
-    limit = largest_view(preprocessing)
-    if rows * columns > limit:
-        raise ImageError(
-            f"an image of {image.width} x {image.height} pixels is too thin: it would be a view of "
-            f"{rows} x {columns} patches, over the limit of {limit}; crop it or pad it"
-        )
 
 
 def view_names(count: int) -> list[str]:

@@ -22,7 +22,7 @@ from uhd_edge.cli.main import exit_code
 from uhd_edge.engines import selection
 from uhd_edge.engines import tensorrt as tensorrt_module
 from uhd_edge.engines.engine_record import EngineRecord, digest_of, digests_of, write_record
-from uhd_edge.engines.errors import EngineRefusedError, EngineUnavailableError
+from uhd_edge.engines.errors import EngineError, EngineRefusedError, EngineUnavailableError
 from uhd_edge.engines.gpu import Gpu
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
 from uhd_edge.engines.profiles import ShapeRange
@@ -164,6 +164,31 @@ def test_an_engine_that_does_not_fit_is_refused_with_its_reason_and_auto_answers
         encoder.encode(PICTURE)
         assert len(encoder.notes) == 2
     assert machine.opened == []
+
+
+def test_a_picture_that_an_engine_cannot_run_is_run_by_auto_on_the_cpu(
+    bundle: Bundle, machine: type[Told], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with more slices than it was built for."""
+    build(bundle)
+    with VisionEncoder(bundle, engine="onnxruntime", threads=1) as plain:
+        expected = plain.encode(PICTURE).embeddings
+
+    def too_small(inputs: Any) -> Any:
+        raise EngineError("encoder-fp16.engine: built for less; build it again with a larger --max-slices")
+
+    for name in ("auto", "tensorrt-rtx"):
+        chosen: Any = name
+        with VisionEncoder(bundle, engine=chosen, threads=1) as encoder:
+            monkeypatch.setattr(encoder.towers("16x").encoder, "run", too_small)
+            if name == "tensorrt-rtx":
+                assert "built for less" in message(EngineError, encoder.encode, PICTURE)
+                continue
+            for _ in range(2):
+                np.testing.assert_array_equal(encoder.encode(PICTURE).embeddings, expected)
+            assert len(encoder.notes) == 2
+            assert "larger --max-slices" in encoder.notes[0]
+            assert "16x runs in fp32 on CPUExecutionProvider where that happens" in encoder.notes[1]
 
 
 def test_half_a_tower_is_not_used(bundle: Bundle, machine: type[Told]) -> None:
