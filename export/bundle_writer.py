@@ -1,8 +1,10 @@
 """Writing a bundle: under a temporary name beside the target, renamed when it is whole.
 
 A process that is killed leaves the temporary folder behind, never a folder under the
-target's name; the next export to the same target removes it. Everything else that ends an
-export early removes it at once.
+target's name; the next export to the same target removes it. One that is killed in the
+moment between the two renames that replace a bundle leaves the old one under a temporary
+name; the next export first gives it the target's name back. Everything else that ends an
+export early leaves nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 PIECE_BYTES = 1 << 20
+REPLACED = "-replaced"  # ends the name of an old bundle that makes room for the new one
 REASONS = {
     errno.ENOSPC: "no space left on the disk; free some and export again",
     errno.EDQUOT: "the disk quota is used up; free some space and export again",
@@ -53,6 +56,7 @@ class BundleWriter:
 
     def __enter__(self) -> BundleWriter:
         try:
+            _put_back(self.target)
             _refuse_target(self.target, overwrite=self.overwrite)
             self._made = [parent for parent in self.target.parents if not parent.exists()]
             self.target.parent.mkdir(parents=True, exist_ok=True)
@@ -116,14 +120,14 @@ class BundleWriter:
     def _take_the_name(self) -> None:
         """Rename the folder; an old bundle makes room first and is put back if that fails."""
         _to_disk(self._lock)
-        replaced = self.folder.with_name(f"{self.folder.name}-replaced")
+        replaced = self.folder.with_name(self.folder.name + REPLACED)
         existed = self.overwrite and self.target.exists()
-        if existed:
-            self.target.rename(replaced)
         try:
-            self.folder.rename(self.target)
-        except OSError:
             if existed:
+                self.target.rename(replaced)
+            self.folder.rename(self.target)
+        except BaseException:
+            if existed and not self.target.exists():
                 replaced.rename(self.target)
             raise
         _folder_to_disk(self.target.parent)
@@ -156,17 +160,34 @@ def _locked(folder: Path, *, wait: bool = True) -> int:
     return descriptor
 
 
+def _leftovers(target: Path) -> list[Path]:
+    """Temporary folders of exports to `target` that were killed; a running one holds a lock on its folder."""
+    if not target.parent.is_dir():
+        return []
+    names = (folder for folder in target.parent.iterdir() if folder.name.startswith(_temporary_prefix(target)))
+    return [folder for folder in names if not _is_running(folder.with_name(folder.name.removesuffix(REPLACED)))]
+
+
+def _is_running(folder: Path) -> bool:
+    try:
+        os.close(_locked(folder, wait=False))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _put_back(target: Path) -> None:
+    """Name an old bundle `target` again when an export was killed before the new one had the name."""
+    for folder in _leftovers(target):
+        if folder.name.endswith(REPLACED) and not target.exists():
+            folder.rename(target)
+
+
 def _remove_leftovers(target: Path) -> None:
-    """Remove what killed exports to `target` left; a running one holds a lock on its folder."""
-    for folder in target.parent.iterdir():
-        if not folder.name.startswith(_temporary_prefix(target)):
-            continue
-        try:
-            lock = _locked(folder, wait=False)
-        except OSError:
-            continue
+    for folder in _leftovers(target):
         shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
 
 
 def _record(file: Path) -> FileRecord:

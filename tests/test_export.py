@@ -237,6 +237,76 @@ def test_an_export_that_still_runs_is_not_cleaned_up(tmp_path: Path) -> None:
         assert first.folder.exists()
 
 
+KILLED_BETWEEN = """
+import os, signal, sys
+from pathlib import Path
+from uhd_edge.export.bundle_writer import BundleWriter
+from uhd_edge.runtime.bundle import Bundle
+
+rename = Path.rename
+def rename_until_the_target(path, name):
+    if Path(name) == target:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rename(path, name)
+
+target = Path(sys.argv[1])
+Path.rename = rename_until_the_target
+old = Bundle.open(target)
+with BundleWriter(target, overwrite=True) as writer:
+    for name in old.manifest.files:
+        (writer.folder / name).parent.mkdir(exist_ok=True)
+        writer.copy(target / name, name)
+    writer.finish(old.manifest)
+"""
+
+
+def test_an_old_bundle_survives_a_kill_between_the_two_renames_of_its_replacement(tmp_path: Path, quick: Any) -> None:
+    target = tmp_path / "bundle"
+    quick(target, name="old")
+    done = run_python(KILLED_BETWEEN, target)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not target.exists()
+    assert len(list(tmp_path.iterdir())) == 2
+    with pytest.raises(OutputError, match="exists already"):
+        quick(target, name="new")
+    assert Bundle.open(target).manifest.name == "old"
+    Bundle.open(target).verify()
+    quick(target, name="new", overwrite=True)
+    assert Bundle.open(target).manifest.name == "new"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_the_old_bundle_of_an_export_that_still_runs_is_left_to_it(tmp_path: Path, quick: Any) -> None:
+    target = tmp_path / "bundle"
+    with BundleWriter(target) as running:
+        old = running.folder.with_name(running.folder.name + bundle_writer.REPLACED)
+        old.mkdir()
+        with BundleWriter(target):
+            assert old.exists()
+            assert not target.exists()
+    quick(target, overwrite=True).verify()
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_an_interrupt_between_the_two_renames_puts_the_old_bundle_back(
+    tmp_path: Path, quick: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "bundle"
+    quick(target, name="old")
+    rename = Path.rename
+
+    def interrupt_the_second(path: Path, name: Path) -> Path:
+        if name == target and not path.name.endswith(bundle_writer.REPLACED):
+            raise KeyboardInterrupt
+        return rename(path, name)
+
+    monkeypatch.setattr(Path, "rename", interrupt_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        quick(target, name="new", overwrite=True)
+    assert Bundle.open(target).manifest.name == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
 LIMITED = """
 import resource, sys
 from pathlib import Path
