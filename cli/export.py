@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import click
 
-from uhd_edge.engines.errors import MissingExtraError
+from uhd_edge.engines.extras import extra_needed
 
 BAR_STEPS = 1000
 
@@ -63,12 +63,9 @@ def export(
     force: bool,
 ) -> None:
     """Export CHECKPOINT, a folder or a Hugging Face name, into the folder BUNDLE."""
-    try:
+    with extra_needed("export", "an export"), _shown_progress() as progress:
         from uhd_edge.export.export import export_bundle
-    except ImportError as error:
-        raise MissingExtraError(f"an export needs {error.name}: pip install 'uhd-edge[export]'") from error
 
-    with _shown_progress() as progress:
         written = export_bundle(
             checkpoint,
             bundle,

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from uhd_edge.runtime.errors import CheckpointError, MissingExtraError
+from uhd_edge.engines.extras import extra_needed
+from uhd_edge.runtime.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,7 @@ def download(name: str) -> Path:
 
     Raises `CheckpointError` when neither the cache nor the network has it.
     """
-    try:
+    with extra_needed("export", "downloading"):
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import (
             GatedRepoError,
@@ -36,8 +37,6 @@ def download(name: str) -> Path:
             LocalEntryNotFoundError,
             RepositoryNotFoundError,
         )
-    except ImportError as error:
-        raise MissingExtraError("downloading needs huggingface-hub; pip install 'uhd-edge[export]'") from error
     try:
         with _bars_on_a_terminal():
             return Path(snapshot_download(name, allow_patterns=list(PATTERNS)))

@@ -11,15 +11,15 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from uhd_edge.runtime.errors import CheckpointError, ExportError, MissingExtraError, ModelError
+from uhd_edge.engines.extras import extra_needed
+from uhd_edge.export.processor import TOKENIZER
+from uhd_edge.runtime.errors import CheckpointError, ExportError, ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from tokenizers import Tokenizer
-
-TOKENIZER = "tokenizer.json"
 
 # Text that pre-tokenizers are known to disagree on, composed (NFC), because llama.cpp does not normalize.
 PROBES = (
@@ -66,10 +66,8 @@ class Probe:
 
 def load_tokenizer(checkpoint: Path) -> Tokenizer:
     """Open the checkpoint's `tokenizer.json`; raises `CheckpointError` when it is missing or unreadable."""
-    try:
+    with extra_needed("export", "an export"):
         from tokenizers import Tokenizer
-    except ImportError as error:
-        raise MissingExtraError("an export needs the package tokenizers; pip install 'uhd-edge[export]'") from error
     file = checkpoint / TOKENIZER
     if not file.is_file():
         raise CheckpointError(f"{checkpoint}: {TOKENIZER} is missing; save the tokenizer with transformers' fast class")
