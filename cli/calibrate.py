@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from uhd_edge.engines.errors import MissingExtraError
+from uhd_edge.engines.extras import extra_needed
 
 
 @click.command()
@@ -24,11 +24,9 @@ def calibrate(
     as_json: bool,
 ) -> None:
     """Add INT8 graphs to BUNDLE, calibrated on pictures like those the device will see."""
-    try:
+    with extra_needed("calibration", "a calibration"):
         from uhd_edge.calibration.calibrate import calibrate_bundle
         from uhd_edge.calibration.report import table
-    except ImportError as error:
-        raise MissingExtraError(f"a calibration needs {error.name}: pip install 'uhd-edge[calibration]'") from error
     from uhd_edge.runtime.bundle import Bundle
 
     calibrated = calibrate_bundle(

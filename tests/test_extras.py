@@ -17,12 +17,12 @@ WITHOUT = """
 import sys
 sys.modules[sys.argv[1]] = None  # importing it raises what importing an absent package does
 from uhd_edge.cli.main import run
-run(["export", "owner/checkpoint", sys.argv[2]])
+run(sys.argv[2:])
 """
 
 
-def export_without(package: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", WITHOUT, package, str(folder / "bundle")]
+def run_without(package: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", WITHOUT, package, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -32,13 +32,19 @@ def export_without(package: str, folder: Path) -> subprocess.CompletedProcess[st
 def test_an_export_without_a_package_of_its_extra_says_how_to_install_it(
     package: str, said: str, tmp_path: Path
 ) -> None:
-    done = export_without(package, tmp_path)
+    done = run_without(package, "export", "owner/checkpoint", str(tmp_path / "bundle"))
     assert (done.returncode, done.stderr) == (1, f"uhd: {said}: pip install 'uhd-edge[export]'\n")
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_calibration_without_a_package_of_its_extra_says_how_to_install_it(tmp_path: Path) -> None:
+    done = run_without("onnx_ir", "calibrate", str(tmp_path / "bundle"))
+    said = "uhd: a calibration needs onnx-ir: pip install 'uhd-edge[calibration]'\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
 def test_a_module_that_no_extra_brings_is_not_called_a_missing_extra(tmp_path: Path) -> None:
-    done = export_without("fcntl", tmp_path)
+    done = run_without("fcntl", "export", "owner/checkpoint", str(tmp_path / "bundle"))
     assert done.returncode == 1
     assert done.stderr.startswith("uhd: unexpected ModuleNotFoundError: import of fcntl halted")
 
