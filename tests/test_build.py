@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from checkpoints import TinyCheckpoint, save_checkpoint
+from int8_graphs import with_int8, write_graphs_of
 from linear_graph import build, order, save_linear, what_is_in
 
+from uhd_edge.calibration.plan import FOR_CPU
 from uhd_edge.engines.build import EngineOrder
 from uhd_edge.engines.engine_record import check_fits, find_engines
 from uhd_edge.engines.errors import EngineBuildError, EngineError
 from uhd_edge.engines.profiles import ShapeRange
 from uhd_edge.engines.targets import find_target
 from uhd_edge.engines.tensorrt_builder import check_graph
-from uhd_edge.export.checkpoint import open_checkpoint
 from uhd_edge.export.export import export_bundle
-from uhd_edge.export.graphs import write_graphs
 from uhd_edge.runtime.building import engine_orders
 from uhd_edge.tiny.tower_start import CONFIG as TINY
 from uhd_edge.tiny.views import PATCH, TABLE_SIDE, VIEW_SIDE
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike
 
-    from uhd_edge.runtime.bundle import Bundle
+    from uhd_edge.engines.build import BuiltPrecision
+    from uhd_edge.runtime.bundle import Bundle, GraphKind
 
 tensorrt_rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx has wheels for x86-64 alone")
 
@@ -51,15 +52,19 @@ RTX = ("rtx-30", "rtx-40", "rtx-50")
 
 @pytest.fixture(scope="module")
 def uhd_tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A bundle with uhd-tiny's tower and random weights."""
-    folder = tmp_path_factory.mktemp("tiny")
-    return export_bundle(
-        save_checkpoint(folder / "checkpoint", UHD_TINY),
-        folder / "bundle",
-        llm_type="f32",
-        modes=["16x"],
-        precisions=["fp16"],
-    )
+    """A bundle with uhd-tiny's tower and random weights, in FP16 and INT8."""
+    return export_tower(tmp_path_factory.mktemp("tiny"), UHD_TINY)
+
+
+@pytest.fixture(scope="module")
+def mid_size(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle with a tower between uhd-tiny's and the real one, in FP16 and INT8."""
+    return export_tower(tmp_path_factory.mktemp("mid-size"), MID_SIZE)
+
+
+def export_tower(folder: Path, tiny: TinyCheckpoint) -> Bundle:
+    checkpoint = save_checkpoint(folder / "checkpoint", tiny)
+    return with_int8(export_bundle(checkpoint, folder / "bundle", llm_type="f32", modes=["16x"]))
 
 
 @pytest.fixture
@@ -69,14 +74,18 @@ def small(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
 @pytest.mark.parametrize("target", RTX)
-def test_fp16_engines_of_uhd_tiny_are_built_for_rtx_cards_without_one(uhd_tiny: Bundle, target: str) -> None:
-    orders = engine_orders(uhd_tiny, modes=["16x"], precision="fp16", max_slices=4)
+def test_engines_of_uhd_tiny_are_built_for_rtx_cards_without_one(
+    uhd_tiny: Bundle, target: str, precision: BuiltPrecision
+) -> None:
+    orders = engine_orders(uhd_tiny, modes=["16x"], precision=precision, max_slices=4)
     records = build(uhd_tiny.path, target, orders)
-    assert [record.path.name for record in records] == ["encoder-16x-fp16.engine", "connector-fp16.engine"]
-    assert [record for record in find_engines(uhd_tiny.path) if record.target == target] == sorted(
-        records, key=lambda record: record.path
-    )
+    assert [record.path.name for record in records] == [
+        f"{part}-{precision}.engine" for part in ("encoder-16x", "connector")
+    ]
+    found = find_engines(uhd_tiny.path)
+    assert all(record in found for record in records)
     for record in records:
         assert (record.gpu, record.compute_capability) == (None, find_target(target).compute_capability)
         assert record.engine.bytes > 100_000
@@ -88,12 +97,19 @@ def test_fp16_engines_of_uhd_tiny_are_built_for_rtx_cards_without_one(uhd_tiny: 
         )
 
 
-@pytest.mark.parametrize("shape", [UHD_TINY, MID_SIZE], ids=["uhd-tiny", "mid-size"])
-def test_fp16_graphs_pass_tensorrts_parser(shape: TinyCheckpoint, tmp_path: Path) -> None:
-    with open_checkpoint(save_checkpoint(tmp_path / "checkpoint", shape)) as checkpoint:
-        write_graphs(checkpoint, tmp_path, modes=["16x", "4x"], precisions=["fp16"], progress=lambda _: None)
-    for graph in (tmp_path / "graphs").glob("*.onnx"):
+@pytest.mark.parametrize("tower", ["uhd_tiny", "mid_size"])
+@pytest.mark.parametrize("kind", ["fp16", "int8-tensorrt"])
+def test_fp16_and_int8_graphs_pass_tensorrts_parser(
+    request: pytest.FixtureRequest, tower: str, kind: GraphKind
+) -> None:
+    for graph in request.getfixturevalue(tower).graphs("16x", kind):
         check_graph(graph, "tensorrt-rtx")
+
+
+def test_int8_graphs_for_onnxruntime_are_refused(uhd_tiny: Bundle, tmp_path: Path) -> None:
+    for graph in write_graphs_of(uhd_tiny, FOR_CPU, tmp_path)["16x"]:
+        with pytest.raises(EngineBuildError, match="TensorRT-RTX refuses the graph"):
+            check_graph(graph, "tensorrt-rtx")
 
 
 def test_symmetric_int8_passes_the_parser(tmp_path: Path) -> None:
