@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     "--modes", type=names_out_of("16x", "4x"), metavar="16x,4x", help="Modes; without it all of the bundle's."
 )
 @click.option("--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices; the bundle's without it.")
+@click.option("--picture", "pictures", multiple=True, metavar="IMAGE", help="here: compare on it; may be repeated.")
 @click.option("--jetpack", metavar="V", help="orin, thor: the device's JetPack, such as 6.2.")
 @click.option("--output", type=click.Path(path_type=Path), help="orin, thor: the kit, a folder or a .tar.gz.")
 @click.pass_context
@@ -38,6 +39,7 @@ def build(
     precision: str,
     modes: list[Mode] | None,
     max_slices: int | None,
+    pictures: tuple[str, ...],
     jetpack: str | None,
     output: Path | None,
 ) -> None:
@@ -67,7 +69,7 @@ def build(
         return
     records = build_engines(opened.path, orders, target=wanted, progress=_say)
     if wanted.backend == "tensorrt":
-        _verify(ctx, opened, records, modes)
+        _verify(ctx, opened, records, modes, pictures)
     for record in records:
         click.echo(str(record.path))
 
@@ -93,13 +95,22 @@ def _make_kit(
     click.echo(str(place))
 
 
-def _verify(ctx: click.Context, bundle: Bundle, records: list[EngineRecord], modes: list[Mode]) -> None:
+def _verify(
+    ctx: click.Context, bundle: Bundle, records: list[EngineRecord], modes: list[Mode], pictures: tuple[str, ...]
+) -> None:
     """Keep engines aside that do not reach the bundle's thresholds."""
     from uhd_edge.engines.engine_record import set_aside
 
     for mode in modes:
         try:
-            ctx.invoke(verify, bundle=str(bundle.path), engine="tensorrt", precision=records[0].precision, mode=mode)
+            ctx.invoke(
+                verify,
+                bundle=str(bundle.path),
+                images=pictures,
+                engine="tensorrt",
+                precision=records[0].precision,
+                mode=mode,
+            )
         except click.exceptions.Exit as error:
             for record in records:
                 folder = set_aside(record).parent

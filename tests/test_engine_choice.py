@@ -13,15 +13,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 from PIL import Image
 from telling_bundle import telling_bundle
 
+from uhd_edge.cli.build import _verify as verify_built
+from uhd_edge.cli.build import build as build_command
 from uhd_edge.cli.main import exit_code
 from uhd_edge.engines import selection
 from uhd_edge.engines import tensorrt as tensorrt_module
-from uhd_edge.engines.engine_record import EngineRecord, digest_of, digests_of, write_record
+from uhd_edge.engines.engine_record import EngineRecord, digest_of, digests_of, find_engines, write_record
 from uhd_edge.engines.errors import EngineError, EngineRefusedError, EngineUnavailableError
 from uhd_edge.engines.gpu import Gpu
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
@@ -53,7 +56,14 @@ def with_fp16(bundle: Bundle) -> Bundle:
     return Bundle(bundle.path, Manifest.model_validate(manifest))
 
 
-def build(bundle: Bundle, *, capability: str = "8.9", version: str = "1.7.1", target: str = "rtx-40") -> list[Path]:
+def build(
+    bundle: Bundle,
+    *,
+    capability: str = "8.9",
+    version: str = "1.7.1",
+    target: str = "rtx-40",
+    backend: Any = "tensorrt-rtx",
+) -> list[Path]:
     """Put records of engines for the 16x graphs in FP16 into the bundle, beside files that stand for engines."""
     folder = bundle.path / "engines" / target
     folder.mkdir(parents=True)
@@ -63,7 +73,7 @@ def build(bundle: Bundle, *, capability: str = "8.9", version: str = "1.7.1", ta
         engine.write_bytes(b"engine")
         shapes = ShapeRange((1, 4), (1, 4), (1, 4))
         record = EngineRecord(
-            backend="tensorrt-rtx",
+            backend=backend,
             backend_version=version,
             target=target,
             compute_capability=capability,
@@ -262,6 +272,35 @@ def test_a_record_that_cannot_be_read_is_told_and_does_not_keep_auto_from_answer
         encoder.encode(PICTURE)
         assert "is not JSON" in encoder.notes[0]
     assert "is not JSON" in message(EngineRefusedError, VisionEncoder, bundle, engine="tensorrt-rtx")
+
+
+@pytest.mark.parametrize("exact", [True, False], ids=["exact", "off"])
+def test_an_engine_built_here_that_is_not_exact_enough_is_kept_aside_and_not_used(
+    qwen3_bundle: Bundle, machine: type[Told], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exact: bool
+) -> None:
+    copy = Bundle.open(shutil.copytree(qwen3_bundle.path, tmp_path / "copy"))
+    build(copy, backend="tensorrt", target="here")
+    PICTURE.save(tmp_path / "picture.png")
+    run = OnnxRuntimeEngine.run
+
+    def off(engine: Any, inputs: Any) -> Any:
+        outputs = run(engine, inputs)
+        if engine.provider == "pretended":
+            outputs = {name: np.flip(value, axis=1) for name, value in outputs.items()}
+        return outputs
+
+    if not exact:
+        monkeypatch.setattr(OnnxRuntimeEngine, "run", off)
+    context, records, picture = click.Context(build_command), find_engines(copy.path), str(tmp_path / "picture.png")
+    if exact:
+        verify_built(context, copy, records, ["16x"], (picture,))
+    else:
+        told = message(EngineError, verify_built, context, copy, records, ["16x"], (picture,))
+        assert f"kept in {copy.path / 'engines/here/failed'} and not used" in told
+    with VisionEncoder(copy, threads=1) as encoder:
+        provider = encoder.towers("16x").encoder.provider
+    assert provider == ("pretended" if exact else "CPUExecutionProvider")
+    assert len(list((copy.path / "engines/here/failed").glob("*.engine"))) == (0 if exact else 2)
 
 
 def test_the_command_line_prints_the_notes_beside_the_answer(

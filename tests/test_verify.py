@@ -194,6 +194,21 @@ def test_without_pictures_some_are_drawn_and_it_is_said(
         assert name in printed
 
 
+def test_int8_that_fails_on_drawn_pictures_is_told_to_be_tried_on_real_ones(
+    qwen3_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    off = with_encoder_moved_by(qwen3_bundle, tmp_path / "off", 3.0)
+    manifest = json.loads((off.path / "bundle.json").read_text())
+    for graphs in manifest["graphs"].values():
+        graphs["int8"] = graphs["fp16"]
+    (off.path / "bundle.json").write_text(json.dumps(manifest))
+    command = ["verify", str(off.path), "--mode", "16x", "--no-answers", "--threads", "1"]
+    assert exit_code([*command, "--precision", "int8"]) == 1
+    assert "INT8 is calibrated on pictures like yours" in capsys.readouterr().out
+    assert exit_code([*command, "--precision", "fp16"]) == 1
+    assert "INT8" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("scale", [56, 112, 448])
 def test_drawn_pictures_are_the_same_every_time_and_cut_in_several_ways(scale: int, qwen3_bundle: Bundle) -> None:
     first, second = (synthetic_pictures(scale) for _ in range(2))
