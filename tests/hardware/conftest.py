@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from uhd_edge.engines.tensorrt_library import Backend
     from uhd_edge.runtime.bundle import Precision
 
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.png"))
+
 
 @dataclass(frozen=True)
 class Built:
@@ -67,11 +69,12 @@ def built(
     target = "here" if backend == "tensorrt" else target_of_gpu(backend, gpu.compute_capability)
     if backend == "tensorrt-rtx" and target == "here":
         pytest.skip(f"TensorRT-RTX does not build for compute capability {gpu.compute_capability}")
-    assert exit_code(["build", str(copy), "--target", target, "--precision", request.param]) == 0
+    named_pictures = [word for picture in EXAMPLES for word in ("--picture", str(picture))]
+    assert exit_code(["build", str(copy), "--target", target, "--precision", request.param, *named_pictures]) == 0
     return Built(Bundle.open(copy), backend, request.param)
 
 
 @pytest.fixture
 def pictures() -> list[Path]:
     """The repository's own example pictures; without any the tests draw some."""
-    return sorted((Path(__file__).parents[2] / "examples").glob("*.png"))
+    return EXAMPLES
