@@ -67,9 +67,8 @@ def vision(**changes: Any) -> Vision:
     return Vision(**(values | changes))
 
 
-def theirs(image: Image.Image, values: Preprocessing, mode: Mode, max_slices: int) -> Prepared:
-    """Run `MiniCPMV4_6ImageProcessorPil` and take its packed strip of patches apart."""
-    processor = MiniCPMV4_6ImageProcessorPil(
+def their_processor(values: Preprocessing) -> MiniCPMV4_6ImageProcessorPil:
+    return MiniCPMV4_6ImageProcessorPil(
         image_mean=list(values.mean),
         image_std=list(values.std),
         rescale_factor=values.rescale_factor,
@@ -78,7 +77,17 @@ def theirs(image: Image.Image, values: Preprocessing, mode: Mode, max_slices: in
         patch_size=values.patch_size,
         slice_mode=values.slicing,
     )
-    output = processor(image, downsample_mode=mode, max_slice_nums=max_slices)
+
+
+def their_grid(image: Image.Image, values: Preprocessing, max_slices: int) -> tuple[int, ...]:
+    """All that the most slices decide in `MiniCPMV4_6ImageProcessorPil._preprocess`."""
+    grid = their_processor(values).get_sliced_grid((image.height, image.width), max_slices, values.scale_resolution)
+    return tuple(grid or (0, 0))
+
+
+def theirs(image: Image.Image, values: Preprocessing, mode: Mode, max_slices: int) -> Prepared:
+    """Run `MiniCPMV4_6ImageProcessorPil` and take its packed strip of patches apart."""
+    output = their_processor(values)(image, downsample_mode=mode, max_slice_nums=max_slices)
     sizes = [tuple(int(side) for side in size) for size in output["target_sizes"]]
     side = values.patch_size
     strip = np.asarray(output["pixel_values"][0])  # [3, p, N * p]: patch beside patch

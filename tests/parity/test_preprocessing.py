@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import numpy as np
 import pytest
 from PIL import Image
-from preprocessing_reference import MODES, ours, preprocessing, theirs
+from preprocessing_reference import MODES, Prepared, ours, preprocessing, their_grid, theirs
 
-from uhd_edge.runtime.bundle import Mode
+from uhd_edge.runtime.bundle import Mode, Preprocessing
 from uhd_edge.runtime.slicing import plan_slices
 
 # width x height; transformers fails on none of them, and on none of the drawn ones
@@ -24,7 +25,17 @@ def drawn_sizes(count: int) -> list[tuple[int, int]]:
     return [(width, height) for width, height in sizes if width * height <= 2_000_000]
 
 
+def drawn_for_slices(count: int, scale: int) -> list[tuple[int, int]]:
+    """Areas of 1 to 60 views of scale * scale pixels, shapes up to 12 times as long as wide."""
+    draw = random.Random(36)
+    shapes = [(scale * math.sqrt(60 ** draw.random()), math.sqrt(12 ** draw.uniform(-1, 1))) for _ in range(count)]
+    return [(math.ceil(side * shape), math.ceil(side / shape)) for side, shape in shapes]
+
+
 SIZES = [*NAMED, *drawn_sizes(330), (4000, 2500), (1211, 4000)]
+# Small views cost little, so that many sizes can be cut into as many as 36.
+SMALL_SCALE = 112
+SLICED_SIZES = drawn_for_slices(120, SMALL_SCALE)
 
 
 def photo(width: int, height: int) -> Image.Image:
@@ -34,20 +45,47 @@ def photo(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.where(np.arange(width)[:, None] % 64 < 32, noise, slope))
 
 
-def test_at_least_three_hundred_sizes_are_drawn_and_thin_ones_are_among_them() -> None:
+def slices(size: tuple[int, int], scale: int, max_slices: int) -> int:
+    values = preprocessing(scale_resolution=scale)
+    return math.prod(plan_slices(*size, values, mode="16x", max_slices=max_slices).grid)
+
+
+def compare_under_every_limit(image: Image.Image, values: Preprocessing, mode: Mode) -> None:
+    """Run ours under each limit, the reference once for each grid that the limits lead to."""
+    known: dict[tuple[int, ...], Prepared] = {}
+    for max_slices in MAX_SLICES:
+        grid = their_grid(image, values, max_slices)
+        if grid not in known:
+            known[grid] = theirs(image, values, mode, max_slices)
+        assert ours(image, values, mode, max_slices) == known[grid], (image.size, max_slices)
+
+
+def test_at_least_three_hundred_sizes_are_drawn_and_thin_and_sliced_ones_are_among_them() -> None:
     assert len(set(SIZES)) >= 300
     assert sum(max(size) > 20 * min(size) for size in SIZES) >= 50
-    assert sum(plan_slices(*size, preprocessing(), mode="16x").grid != (0, 0) for size in SIZES) >= 35
+    assert sum(slices(size, 448, 9) > 1 for size in SIZES) >= 35
+    assert all(slices(size, SMALL_SCALE, 36) > 1 for size in SLICED_SIZES)
+    assert sum(slices(size, SMALL_SCALE, 36) > 9 for size in SLICED_SIZES) >= 50
+    assert sum(slices(size, SMALL_SCALE, 36) >= 35 for size in SLICED_SIZES) >= 10
 
 
 @pytest.mark.parametrize("part", range(7))
 def test_every_view_of_every_size_equals_the_reference(part: int) -> None:
     values = preprocessing(mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711))
-    for number, (width, height) in list(enumerate(SIZES))[part::7]:
+    for width, height in SIZES[part::7]:
         image = photo(width, height)
-        max_slices = MAX_SLICES[number % 4]
         for mode in MODES:
-            assert ours(image, values, mode, max_slices) == theirs(image, values, mode, max_slices), (width, height)
+            if width * height > values.scale_resolution**2:
+                compare_under_every_limit(image, values, mode)
+            else:
+                assert ours(image, values, mode, 9) == theirs(image, values, mode, 9), (width, height)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_view_of_sizes_with_up_to_36_slices_equals_the_reference(mode: Mode) -> None:
+    values = preprocessing(scale_resolution=SMALL_SCALE)
+    for width, height in SLICED_SIZES:
+        compare_under_every_limit(photo(width, height), values, mode)
 
 
 @pytest.mark.parametrize("mode", MODES)
