@@ -3,24 +3,32 @@
     python benchmarks/real_size_export.py [--precisions fp32,fp16] [--folder FOLDER]
 
 Needs about 8 GB of disk for both precisions and no network; nothing is left behind. Each
-step runs in a process of its own, so that its peak memory is its own.
+step runs in a process of its own, so that its peak memory is its own. Ends with 1 when the
+export takes more than 10 GB or 5 minutes, when onnx.checker refuses a graph, when the two
+encoders of a precision do not share one weight file, or when an output is not finite.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
 import resource
+import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from multiprocessing.connection import Connection
 
     import torch
+
+    from uhd_edge.runtime.bundle import Precision
 
 VISION = {
     "hidden_size": 1152,
@@ -45,6 +53,8 @@ TEXT = {
 CONFIG = {"model_type": "minicpmv4_6", "insert_layer_id": 6, "vision_config": VISION, "text_config": TEXT}
 TOKENS = ("image", "image_start", "image_end", "slice_start", "slice_end", "image_id_start", "image_id_end")
 VIEW_SIDE = 32  # patches, a view of 448 x 448
+MOST_GIGABYTES = 10.0
+MOST_SECONDS = 300.0
 
 
 def make_checkpoint(folder: Path) -> None:
@@ -76,11 +86,11 @@ def random_weight(name: str, shape: torch.Size) -> torch.Tensor:
     import torch
 
     if len(shape) > 1:
-        return (torch.randn(shape) * shape[1:].numel() ** -0.5).bfloat16()
+        return (torch.randn(shape) / math.sqrt(math.prod(shape[1:]))).bfloat16()
     return (torch.randn(shape) * 0.02 + float("norm" in name and name.endswith("weight"))).bfloat16()
 
 
-def export(checkpoint: Path, target: Path, precisions: list[str]) -> None:
+def export(checkpoint: Path, target: Path, precisions: list[Precision]) -> None:
     """Open the checkpoint and write the graphs of both modes."""
     from uhd_edge.export.checkpoint import open_checkpoint
     from uhd_edge.export.graphs import write_graphs
@@ -89,24 +99,28 @@ def export(checkpoint: Path, target: Path, precisions: list[str]) -> None:
         write_graphs(opened, target, modes=["16x", "4x"], precisions=precisions, progress=lambda step: print(" ", step))
 
 
-def check(graphs: Path) -> None:
+def check(graphs: Path, precisions: list[Precision]) -> None:
     """Run onnx.checker on every graph, by path, and look at the weight files they name."""
     import onnx
 
-    for file in sorted(graphs.glob("*.onnx")):
-        onnx.checker.check_model(str(file), full_check=True)
-        model = onnx.load(file, load_external_data=False)
-        named = {
-            entry.value
-            for tensor in model.graph.initializer
-            for entry in tensor.external_data
-            if entry.key == "location"
-        }
-        print(
-            f"  {file.name}: {file.stat().st_size} bytes, {len(model.graph.node)} nodes, weights in {', '.join(named)}"
-        )
+    weights = {file.name: weight_files(file) for file in sorted(graphs.glob("*.onnx"))}
+    for name, named in weights.items():
+        onnx.checker.check_model(str(graphs / name), full_check=True)
+        print(f"  {name}: {(graphs / name).stat().st_size} bytes, weights in {', '.join(sorted(named))}")
     for file in sorted(graphs.glob("*.weights")):
         print(f"  {file.name}: {file.stat().st_size / 1e9:.3f} GB")
+    for precision in precisions:
+        sixteen, four = (weights[f"encoder-{mode}-{precision}.onnx"] for mode in ("16x", "4x"))
+        if sixteen != four or len(sixteen) != 1:
+            sys.exit(f"the {precision} encoders do not share one weight file: {sorted(sixteen)} and {sorted(four)}")
+
+
+def weight_files(graph: Path) -> set[str]:
+    """Names of the files that a graph keeps its weights in."""
+    import onnx
+
+    tensors = onnx.load(graph, load_external_data=False).graph.initializer
+    return {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"}
 
 
 def encode(graphs: Path, mode: str, precision: str) -> None:
@@ -124,8 +138,9 @@ def encode(graphs: Path, mode: str, precision: str) -> None:
     (features,) = encoder.run(None, {"patches": patches, "position_ids": np.arange(count)[None]})
     (embeddings,) = connector.run(None, {"features": features})
     seconds = time.perf_counter() - started
-    finite = np.isfinite(embeddings).all()
-    print(f"  {mode} {precision}: {embeddings.shape}, finite {finite}, {seconds:.1f} s on one thread")
+    print(f"  {mode} {precision}: {embeddings.shape}, {seconds:.1f} s on one thread")
+    if not np.isfinite(embeddings).all():
+        sys.exit(f"{mode} {precision}: {np.isfinite(embeddings).mean():.1%} of the embeddings are finite")
     reference = graphs / f"{mode}.npy"
     if precision == "fp32":
         np.save(reference, embeddings)
@@ -134,35 +149,66 @@ def encode(graphs: Path, mode: str, precision: str) -> None:
         print(f"  cosine to fp32: {ours @ theirs / np.linalg.norm(ours) / np.linalg.norm(theirs):.8f}")
 
 
-def measured(title: str, step: Callable[..., None], *arguments: object) -> None:
-    """Run `step` in a fresh process and print what it took."""
-    print(title)
-    process = multiprocessing.get_context("spawn").Process(target=_measured, args=(step, arguments))
+@dataclass(frozen=True)
+class Cost:
+    """What a step took: `seconds` by the clock, `gigabytes` (1e9 bytes) of memory at most."""
+
+    seconds: float
+    gigabytes: float
+
+
+def measured(title: str, step: Callable[..., None], *arguments: object) -> Cost:
+    """Run `step` in a fresh process and print what it took; ends the program with 1 when it fails."""
+    print(title, flush=True)
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_measured, args=(sender, step, arguments))
     process.start()
+    sender.close()
     process.join()
     if process.exitcode:
-        raise SystemExit(f"{title} failed")
+        sys.exit(f"{title} failed")
+    cost = Cost(*receiver.recv())
+    print(f"  {cost.seconds:.1f} s, peak memory {cost.gigabytes:.2f} GB")
+    return cost
 
 
-def _measured(step: Callable[..., None], arguments: tuple[object, ...]) -> None:
+def _measured(sender: Connection, step: Callable[..., None], arguments: tuple[object, ...]) -> None:
     started = time.perf_counter()
     step(*arguments)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"  {time.perf_counter() - started:.1f} s, peak memory {peak:.2f} GB")
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sender.send((time.perf_counter() - started, kilobytes * 1024 / 1e9))
+
+
+def check_cost(cost: Cost) -> None:
+    """End with 1 past the limits that an export keeps at this size."""
+    if cost.gigabytes > MOST_GIGABYTES:
+        sys.exit(f"the export took {cost.gigabytes:.2f} GB of memory, more than {MOST_GIGABYTES:.0f}")
+    if cost.seconds > MOST_SECONDS:
+        sys.exit(f"the export took {cost.seconds:.0f} s, more than {MOST_SECONDS:.0f}")
+
+
+def precisions_of(text: str) -> list[Precision]:
+    """Read `fp32`, `fp16` or both with a comma."""
+    valid: dict[str, Precision] = {"fp32": "fp32", "fp16": "fp16"}
+    unknown = set(text.split(",")) - set(valid)
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: only fp32 and fp16 are exported")
+    return [valid[name] for name in text.split(",")]
 
 
 def main() -> None:
     """Make, export, check and encode."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--precisions", default="fp32", help="fp32, fp16 or both with a comma")
+    parser.add_argument("--precisions", type=precisions_of, default="fp32", help="fp32, fp16 or both with a comma")
     parser.add_argument("--folder", help="where to put the temporary files")
     options = parser.parse_args()
-    precisions = options.precisions.split(",")
+    precisions: list[Precision] = options.precisions
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         checkpoint, target = Path(name) / "checkpoint", Path(name) / "bundle"
         measured("random checkpoint", make_checkpoint, checkpoint)
-        measured("export", export, checkpoint, target, precisions)
-        measured("onnx.checker", check, target / "graphs")
+        check_cost(measured("export", export, checkpoint, target, precisions))
+        measured("onnx.checker", check, target / "graphs", precisions)
         for precision in precisions:
             for mode in ("16x", "4x"):
                 measured(f"encode {mode} {precision}", encode, target / "graphs", mode, precision)
