@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from uhd_edge.engines.threads import usable_cores
 from uhd_edge.export.llama_process import run_worker
 from uhd_edge.runtime.errors import ExportError, UhdError
 
@@ -77,7 +77,7 @@ def quantize(source: Path, target: Path, llm_type: str, *, watch: Callable[[], N
         str(source.resolve()),
         str(target.resolve()),
         str(number),
-        str(len(os.sched_getaffinity(0))),
+        str(usable_cores()),
         error=not_quantized,
         folder=target.parent,
         watch=watch,

@@ -142,6 +142,14 @@ def test_quantizing_keeps_the_answer(tmp_path: Path, qwen3_bundle: Bundle) -> No
     assert 0.99 < cosine < 0.999999
 
 
+def test_quantizing_takes_the_cores_that_this_process_may_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[str] = []
+    monkeypatch.setattr("uhd_edge.export.quantize.usable_cores", lambda: 3)
+    monkeypatch.setattr("uhd_edge.export.quantize.run_worker", lambda *arguments, **_: given.extend(arguments))
+    quantize(tmp_path / "from.gguf", tmp_path / "to.gguf", "q8_0")
+    assert given[-1] == "3"
+
+
 def test_an_unknown_type_is_answered_with_the_known_ones() -> None:
     with pytest.raises(ExportError, match=r"no language model type 'q9_9'; valid are f32, f16, bf16, q8_0, .*q4_k_m"):
         file_type("q9_9")
