@@ -28,7 +28,6 @@ TEXT_MODELS = ("qwen3_5_text", "qwen3")
 # Bounds far above any model, so that a broken file cannot ask for years of work.
 Count = Annotated[int, Field(ge=1, le=1 << 20, strict=True)]
 Layers = Annotated[int, Field(ge=1, le=1024, strict=True)]
-Rounds = Annotated[int, Field(ge=1, le=8, strict=True)]
 Index = Annotated[int, Field(strict=True)]
 Square = tuple[Count, Count]
 SQUARE_SIDE = 2  # transformers' own code halves the grid and quadruples the width wherever it merges
@@ -56,7 +55,7 @@ class _Config(_Fields):
     drop_vision_last_layer: bool = False
     downsample_mode: Mode = "16x"
     merge_kernel_size: Square = (2, 2)
-    merger_times: Rounds = 1
+    merger_times: Count = 1
     tie_word_embeddings: bool = False
     vision_config: _Vision
     text_config: dict[str, Any]
@@ -185,6 +184,8 @@ def _vision_problems(config: _Config, vision: _Vision) -> Iterator[str]:
     ):
         if square != (SQUARE_SIDE, SQUARE_SIDE):
             yield f"{name}: {list(square)} is not supported, only [2, 2] is"
+    if config.merger_times != 1:
+        yield f"merger_times: {config.merger_times} is not supported, only 1 is: slicing fits one round"
     if vision.hidden_size % vision.num_attention_heads:
         yield f"vision_config: {vision.num_attention_heads} heads do not divide hidden_size {vision.hidden_size}"
     if not 0 <= config.insert_layer_id < vision.num_hidden_layers:

@@ -100,7 +100,6 @@ def test_expected_shapes_are_those_of_the_model_in_transformers(
         changes = {"intermediate_size": 40}  # the others are Qwen3.5's
     tokenizer = AutoTokenizer.from_pretrained(qwen3_checkpoint)
     config = model_config(TinyCheckpoint(text_type, tied=tied), tokenizer)
-    config.merger_times = 2
     for name, value in changes.items():
         setattr(config.text_config, name, value)
     config.save_pretrained(tmp_path)
@@ -285,6 +284,8 @@ def test_another_text_model_is_refused_by_name(folder: Path) -> None:
         ({"drop_vision_last_layer": True}, "drop_vision_last_layer: true is not supported"),
         ({"vision_config__window_kernel_size": [2, 4]}, r"window_kernel_size: [2, 4] is not supported"),
         ({"merge_kernel_size": [4, 4]}, r"merge_kernel_size: [4, 4] is not supported"),
+        ({"merger_times": 2}, "merger_times: 2 is not supported, only 1 is"),
+        ({"merger_times": 0}, "merger_times: Input should be greater than or equal to 1, found 0"),
         ({"vision_config__num_attention_heads": 5}, "5 heads do not divide hidden_size 48"),
         ({"insert_layer_id": 3}, "insert_layer_id: 3 is none of the 3 vision layers"),
         ({"insert_layer_id": -1}, "insert_layer_id: -1 is none of the 3 vision layers"),

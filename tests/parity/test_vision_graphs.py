@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 import torch
 from checkpoints import TinyCheckpoint, load_model, save_checkpoint, spread_weights
+from safetensors.torch import load_file
 from transformers import AutoConfig, MiniCPMV4_6ForConditionalGeneration, MiniCPMV4_6ImageProcessorPil
 
 from uhd_edge.export.checkpoint import Checkpoint, open_checkpoint
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from uhd_edge.export.config import ModelConfig
+    from uhd_edge.export.processor import ProcessorConfig
 
 MODES: tuple[Mode, ...] = ("16x", "4x")
 
@@ -70,10 +74,22 @@ CASES = {
 
 
 @dataclass(frozen=True)
+class InMemory:
+    """The weights of a model that no checkpoint may hold, because bundles of it would not work, but graphs would."""
+
+    config: ModelConfig
+    processor: ProcessorConfig
+    weights: dict[str, torch.Tensor]
+
+    def tensor(self, name: str) -> torch.Tensor:
+        return self.weights[name]
+
+
+@dataclass(frozen=True)
 class Exported:
     """A checkpoint, the model that transformers makes of it, and where its graphs lie."""
 
-    checkpoint: Checkpoint
+    checkpoint: Checkpoint | InMemory
     model: MiniCPMV4_6ForConditionalGeneration
     graphs: Path
     vision: Vision
@@ -82,18 +98,30 @@ class Exported:
         return int(2**self.vision.merge_rounds * (2 if mode == "16x" else 1))
 
 
+def saved_with_more_rounds(folder: Path, case: Case) -> Path:
+    config = AutoConfig.from_pretrained(folder)
+    config.merger_times = case.merge_rounds
+    model = MiniCPMV4_6ForConditionalGeneration(config)
+    spread_weights(model, case.tiny.seed)
+    model.save_pretrained(folder / "more rounds")
+    return folder / "more rounds"
+
+
+def with_more_rounds(checkpoint: Checkpoint, folder: Path, case: Case) -> InMemory:
+    config = replace(checkpoint.config, tower=replace(checkpoint.config.tower, merge_rounds=case.merge_rounds))
+    return InMemory(config, checkpoint.processor, load_file(folder / "model.safetensors"))
+
+
 @pytest.fixture(scope="module", params=CASES.values(), ids=CASES.keys())
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     case: Case = request.param
     folder = save_checkpoint(tmp_path_factory.mktemp("checkpoint"), case.tiny)
-    if case.merge_rounds > 1:
-        config = AutoConfig.from_pretrained(folder)
-        config.merger_times = case.merge_rounds
-        model = MiniCPMV4_6ForConditionalGeneration(config)
-        spread_weights(model, case.tiny.seed)
-        model.save_pretrained(folder)
     target = tmp_path_factory.mktemp("graphs")
-    checkpoint = open_checkpoint(folder)
+    opened = open_checkpoint(folder)
+    checkpoint: Checkpoint | InMemory = opened
+    if case.merge_rounds > 1:
+        folder = saved_with_more_rounds(folder, case)
+        checkpoint = with_more_rounds(opened, folder, case)
     write_graphs(checkpoint, target, modes=MODES, precisions=["fp32", "fp16"], progress=lambda _: None)
     tower = checkpoint.config.tower
     vision = Vision(
