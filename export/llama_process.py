@@ -55,7 +55,7 @@ def inspect_gguf(file: Path, texts: Sequence[str], *, name: str) -> GgufFacts:
     found = json.loads(answer)
     return GgufFacts(
         architecture=found["architecture"] or "unknown",
-        file_type=None if found["file_type"] is None else int(found["file_type"]),
+        file_type=int(found["file_type"]) if found["file_type"] else None,
         hidden_size=found["hidden_size"],
         vocabulary_size=found["vocabulary_size"],
         parts=int(found["parts"] or 1),

@@ -14,9 +14,11 @@ import os
 import runpy
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.llama_library import llama_library
+from uhd_edge.runtime.llama_loading import metadata
+from uhd_edge.runtime.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,30 +63,16 @@ def inspect(file: str) -> None:
     model = api.llama_model_load_from_file(os.fsencode(file), parameters)
     if not model:
         sys.exit(library.reason())
-    vocabulary = api.llama_model_get_vocab(model)
+    vocabulary = Vocabulary(api, model)
     found = {
-        "architecture": _metadata(api, model, "general.architecture"),
-        "file_type": _metadata(api, model, "general.file_type"),
-        "parts": _metadata(api, model, "split.count"),
+        "architecture": metadata(api, model, "general.architecture"),
+        "file_type": metadata(api, model, "general.file_type"),
+        "parts": metadata(api, model, "split.count"),
         "hidden_size": api.llama_model_n_embd_inp(model),
-        "vocabulary_size": api.llama_vocab_n_tokens(vocabulary),
-        "tokens": [_tokenize(api, vocabulary, text) for text in texts],
+        "vocabulary_size": vocabulary.size,
+        "tokens": [vocabulary.tokenize(text) for text in texts],
     }
     json.dump(found, sys.stdout)
-
-
-def _metadata(api: Any, model: Any, key: str) -> str | None:
-    buffer = ctypes.create_string_buffer(256)
-    length = api.llama_model_meta_val_str(model, key.encode(), buffer, len(buffer))
-    return buffer.value.decode("utf-8", "replace") if length >= 0 else None
-
-
-def _tokenize(api: Any, vocabulary: Any, text: str) -> list[int]:
-    data = text.encode()
-    room = len(data) + 8  # a token is at least a byte, and none is added
-    ids = (api.llama_token * room)()
-    count = api.llama_tokenize(vocabulary, data, len(data), ids, room, False, True)
-    return list(ids[: max(count, 0)])
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"convert": convert, "quantize": quantize, "inspect": inspect}

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from uhd_edge.export.converter import converter_folder
 from uhd_edge.export.llama_process import GgufFacts, inspect_gguf, run_worker
 from uhd_edge.export.quantize import UNQUANTIZED, file_type, name_of_type, quantize
-from uhd_edge.export.text_checkpoint import LANGUAGE_MODEL, write_text_checkpoint
+from uhd_edge.export.tensors import TEXT
+from uhd_edge.export.text_checkpoint import write_text_checkpoint
 from uhd_edge.export.tokenizer_check import compare, load_tokenizer, pre_tokenizer_name, probes
 from uhd_edge.runtime.bundle import LanguageModelFile
 from uhd_edge.runtime.errors import ExportError, MissingExtraError, ModelError, UhdError
@@ -104,7 +105,7 @@ def _convert(source: Path, target: Path, *, outtype: str, pre: str | None, watch
 
 def _plain_type(checkpoint: Checkpoint) -> str:
     """Choose what to quantize from: the checkpoint's own precision, so that nothing is rounded twice."""
-    name = str(checkpoint.tensor(f"{LANGUAGE_MODEL}embed_tokens.weight").dtype)
+    name = str(checkpoint.tensor(f"{TEXT}embed_tokens.weight").dtype)
     return {"torch.float16": "f16", "torch.bfloat16": "bf16"}.get(name, "f32")
 
 

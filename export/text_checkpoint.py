@@ -11,6 +11,7 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any, Protocol
 
+from uhd_edge.export.tensors import HEAD, TEXT
 from uhd_edge.runtime.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 # Text model types and the class whose checkpoints llama.cpp's converter knows them by.
 ARCHITECTURES = {"qwen3": "Qwen3ForCausalLM", "qwen3_5_text": "Qwen3_5ForCausalLM"}
-LANGUAGE_MODEL = "model.language_model."
-HEAD = "lm_head.weight"
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -74,8 +73,8 @@ def write_text_checkpoint(
 
 def _text_tensors(tensors: Tensors) -> Iterator[tuple[str, Tensor]]:
     for name in tensors.names:
-        if name.startswith(LANGUAGE_MODEL):
-            yield f"model.{name.removeprefix(LANGUAGE_MODEL)}", tensors.tensor(name)
+        if name.startswith(TEXT):
+            yield f"model.{name.removeprefix(TEXT)}", tensors.tensor(name)
         elif name == HEAD:
             yield name, tensors.tensor(name)
 
