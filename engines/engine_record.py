@@ -17,7 +17,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from uhd_edge.engines.errors import EngineError, EngineRefusedError
+from uhd_edge.engines.errors import EngineError, EngineRefusedError, first_wrong_field
 from uhd_edge.engines.graph_files import graph_files, sha256_of
 from uhd_edge.engines.profiles import Profile
 from uhd_edge.engines.targets import target_of_gpu
@@ -112,9 +112,7 @@ def read_record(file: Path) -> EngineRecord:
     except OSError as error:
         raise EngineRefusedError(f"{file}: cannot be read ({error.strerror}); {advice}") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise EngineRefusedError(f"{file}: {where}: {' '.join(first['msg'].split())}; {advice}") from error
+        raise EngineRefusedError(f"{file}: {first_wrong_field(error)}; {advice}") from error
     except ValueError as error:
         raise EngineRefusedError(f"{file}: is not JSON; {advice}") from error
 

@@ -6,6 +6,11 @@ gathers the whole family for callers.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 
 class UhdError(Exception):
     """Base of every error raised on purpose.
@@ -33,3 +38,10 @@ class EngineRefusedError(EngineError):
 
 class MissingExtraError(UhdError):
     """An optional dependency is not installed; the message holds the `pip install` line."""
+
+
+def first_wrong_field(error: ValidationError) -> str:
+    """Name the first field that a file has wrong and say what is wrong with it, in one line."""
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"]) or "the file"
+    return " ".join(f"{field}: {first['msg']}".split())  # a key may hold a line break

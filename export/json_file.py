@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from uhd_edge.engines.errors import first_wrong_field
 from uhd_edge.runtime.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -42,9 +43,8 @@ def validated(kind: type[Record], content: object, where: str) -> Record:
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise CheckpointError(f"{where}: {field}: {first['msg']}, found {_shortened(first['input'])}") from error
+        found = _shortened(error.errors(include_url=False)[0]["input"])
+        raise CheckpointError(f"{where}: {first_wrong_field(error)}, found {found}") from error
 
 
 def _shortened(found: object) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 
+from uhd_edge.engines.errors import first_wrong_field
 from uhd_edge.runtime.errors import BundleError, EngineUnavailableError
 from uhd_edge.runtime.manifest import (
     FORMAT_VERSION,
@@ -153,10 +154,7 @@ def read_manifest(folder: Path) -> Manifest:
         _refuse_other_versions(folder, text)
         return Manifest.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        what = " ".join(f"{where}: {first['msg']}".split())  # a key may hold a line break
-        raise BundleError(f"{folder / MANIFEST}: {what}; export the bundle again") from error
+        raise BundleError(f"{folder / MANIFEST}: {first_wrong_field(error)}; export the bundle again") from error
 
 
 @contextmanager
