@@ -61,11 +61,12 @@ class OnnxRuntimeEngine:
         Raises `EngineError` naming what the graph expects when a name, dtype or shape is
         wrong, when the engine has been closed, and when the run itself fails.
         """
-        if self._session is None:
+        session = self._session  # another thread may close the engine meanwhile
+        if session is None:
             raise EngineError(f"{self._graph}: the engine is closed; open it again")
         check_inputs(inputs, self._inputs, str(self._graph))
         try:
-            values = self._session.run(self._outputs, dict(inputs))
+            values = session.run(self._outputs, dict(inputs))
         except Exception as error:
             raise EngineError(f"{self._graph}: the run failed ({_one_line(error)})") from error
         return dict(zip(self._outputs, values, strict=True))

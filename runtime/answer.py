@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, get_args
 
 from uhd_edge.runtime.bundle import Mode
 from uhd_edge.runtime.errors import OptionError, PromptError
-from uhd_edge.runtime.sampling import HIGHEST_COUNT, require_whole
+from uhd_edge.runtime.settings import HIGHEST_COUNT, require_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,11 +36,11 @@ class Request:
     def __post_init__(self) -> None:
         if not isinstance(self.question, str):
             raise PromptError(f"the question is {type(self.question).__name__}; it must be a string")
-        require_whole("max_tokens", self.max_tokens, 1, HIGHEST_COUNT)
+        object.__setattr__(self, "max_tokens", require_whole("max_tokens", self.max_tokens, 1, HIGHEST_COUNT))
         if self.mode not in get_args(Mode):
             raise OptionError(f"mode is {self.mode!r}; it must be {' or '.join(get_args(Mode))}")
         if self.max_slices is not None:
-            require_whole("max_slices", self.max_slices, 1, HIGHEST_COUNT)
+            object.__setattr__(self, "max_slices", require_whole("max_slices", self.max_slices, 1, HIGHEST_COUNT))
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,10 @@ class Answer:
     `max_tokens` or the context did. `views` are those of all images in order, each
     image's thumbnail first.
 
-    `timings` are milliseconds: decode, slice, patches, encoder, connector (summed over all
-    images), prompt (template and tokenizer), prefill, generate (from the first token to the
-    end), and, counted from the question, first_token and total.
+    `timings` are milliseconds: decode, slice, open (engines of a mode that was used for the
+    first time, else 0), patches, encoder, connector (summed over all images), prompt
+    (template and tokenizer), prefill, generate (from the first token to the end), and,
+    counted from the question, first_token and total. All but first_token make up total.
     """
 
     text: str

@@ -6,6 +6,7 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from uhd_edge.runtime import vision
 from uhd_edge.runtime.answer import Answer, Usage
 from uhd_edge.runtime.budget import PromptPlan, PromptSize, prompt_size, require_room
 from uhd_edge.runtime.image import load_image
@@ -26,11 +27,8 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.vision import Encoded, VisionEncoder
 
 
-# In the order of an answer; the first five are those of `Encoded`.
-STAGES = (
-    *("decode", "slice", "patches", "encoder", "connector"),
-    *("prompt", "prefill", "first_token", "generate", "total"),
-)
+# In the order of an answer, those of `Encoded` first.
+STAGES = (*vision.STAGES, "prompt", "prefill", "first_token", "generate", "total")
 
 
 class Answering:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-import numpy as np
-from PIL import Image
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Literal, cast
 
 from uhd_edge.runtime.answer import Answer, Request
 from uhd_edge.runtime.answering import Answering
@@ -15,10 +12,12 @@ from uhd_edge.runtime.bundle import Bundle
 from uhd_edge.runtime.bundle_llm import open_language_model
 from uhd_edge.runtime.errors import ModelError, PromptError
 from uhd_edge.runtime.sampling import Sampling
+from uhd_edge.runtime.stages import timed
 from uhd_edge.runtime.vision import VisionEncoder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from uhd_edge.engines.selection import EngineName
     from uhd_edge.runtime.bundle import Mode, Precision
@@ -28,20 +27,25 @@ if TYPE_CHECKING:
 class Assistant:
     """A bundle held open and ready to answer; close it, or use it with `with`.
 
-    `mode` and `max_slices` are what a question gets that does not say its own; the bundle
-    has defaults for both. `context` is the most tokens of prompt and answer together.
-    `threads` defaults to the usable cores. `gpu_layers` counts the language model's layers
-    on a GPU, -1 all.
+    `bundle` is an open bundle or its folder, without it the built-in uhd-tiny. `mode` and
+    `max_slices` are what a question gets that does not say its own; the bundle has defaults
+    for both. `context` is the most tokens of prompt and answer together. `threads` defaults
+    to the usable cores. `gpu_layers` counts the language model's layers on a GPU, -1 all.
 
     Every question starts a new conversation. Questions from several threads are answered
     one after the other.
 
-    Raises `BundleError`, `EngineError` or `ModelError` when a part cannot be opened.
+    Language model and engines of `mode` are opened here, so that the first answer takes no
+    longer than the others; `opening` says in milliseconds how long each took. Engines of
+    another mode are opened by the first question that asks for it.
+
+    Raises `BundleError`, `EngineError` or `ModelError` when a part cannot be opened, and
+    `OptionError` or `ImageError` for a setting that makes no sense.
     """
 
     def __init__(
         self,
-        bundle: Bundle | None = None,
+        bundle: Bundle | str | Path | None = None,
         *,
         mode: Mode | None = None,
         max_slices: int | None = None,
@@ -51,7 +55,7 @@ class Assistant:
         threads: int | None = None,
         gpu_layers: int = 0,
     ) -> None:
-        self.bundle = bundle or Bundle.open()
+        self.bundle = Bundle.of(bundle)
         self._mode = mode or self.bundle.manifest.default_mode
         self._max_slices = max_slices
         self._lock = threading.RLock()
@@ -60,11 +64,16 @@ class Assistant:
         self._encoder = VisionEncoder(
             self.bundle, mode=mode, max_slices=max_slices, engine=engine, precision=precision, threads=threads
         )
-        try:
-            self._model = open_language_model(self.bundle, context=context, threads=threads, gpu_layers=gpu_layers)
-        except BaseException:
-            self._encoder.close()
-            raise
+        opening: dict[str, float] = {}
+        with ExitStack() as undo:
+            undo.callback(self._encoder.close)
+            with timed(opening, "language_model"):
+                self._model = open_language_model(self.bundle, context=context, threads=threads, gpu_layers=gpu_layers)
+            undo.callback(self._model.close)
+            with timed(opening, "engines"):
+                self._encoder.towers(self._mode)
+            undo.pop_all()
+        self.opening: Mapping[str, float] = opening
 
     def ask(
         self,
@@ -81,7 +90,7 @@ class Assistant:
         mode: Mode | None = None,
         max_slices: int | None = None,
     ) -> Answer:
-        """Answer a question about no, one or several images.
+        """Answer a question about no, one or several images, which are a list or a tuple.
 
         An image is a path, the bytes of a file, a PIL image or uint8 [H, W, 3] RGB. See
         `Sampling` for how tokens are chosen; the default always takes the likeliest.
@@ -90,17 +99,10 @@ class Assistant:
         long), `OptionError`, `EngineError` or `ModelError`.
         """
         sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed)
-        self._require_open()
-        request = Request(
-            _as_tuple(images),
-            question,
-            sampling,
-            max_tokens,
-            mode or self._mode,
-            self._max_slices if max_slices is None else max_slices,
-        )
         with self._lock:
-            answering = self._answering(request)
+            answering = self._answering(
+                images, question, sampling, max_tokens=max_tokens, mode=mode, max_slices=max_slices
+            )
             text = "".join(self._pieces(answering))
             return answering.answer(text)
 
@@ -125,16 +127,9 @@ class Assistant:
         not be read to its end; the next question ends it.
         """
         sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed)
-        self._require_open()
-        request = Request(
-            _as_tuple(images),
-            question,
-            sampling,
-            max_tokens,
-            mode or self._mode,
-            self._max_slices if max_slices is None else max_slices,
+        return self._pieces(
+            self._answering(images, question, sampling, max_tokens=max_tokens, mode=mode, max_slices=max_slices)
         )
-        return self._pieces(self._answering(request))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -154,7 +149,25 @@ class Assistant:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _answering(self, request: Request) -> Answering:
+    def _answering(
+        self,
+        images: ImageInput | Sequence[ImageInput] | None,
+        question: str,
+        sampling: Sampling,
+        *,
+        max_tokens: int,
+        mode: Mode | None,
+        max_slices: int | None,
+    ) -> Answering:
+        self._require_open()
+        request = Request(
+            _as_tuple(images),
+            question,
+            sampling,
+            max_tokens,
+            mode or self._mode,
+            self._max_slices if max_slices is None else max_slices,
+        )
         return Answering(request, self.bundle.manifest, self._encoder, self._model)
 
     def _pieces(self, answering: Answering) -> Iterator[str]:
@@ -180,6 +193,6 @@ class Assistant:
 def _as_tuple(images: ImageInput | Sequence[ImageInput] | None) -> tuple[ImageInput, ...]:
     if images is None:
         return ()
-    if isinstance(images, str | Path | bytes | Image.Image | np.ndarray):
-        return (images,)
-    return tuple(images)
+    if isinstance(images, list | tuple):
+        return tuple(images)
+    return (cast("ImageInput", images),)  # whatever else it is, loading it says so

@@ -13,7 +13,8 @@ from uhd_edge.engines.graph_files import graph_files
 from uhd_edge.engines.kit import KitContents
 from uhd_edge.engines.profiles import Slicing, connector_profile, encoder_profiles
 from uhd_edge.runtime.errors import EngineUnavailableError, OptionError
-from uhd_edge.runtime.vision import BATCH_PATCHES, largest_view
+from uhd_edge.runtime.slicing import largest_view
+from uhd_edge.runtime.vision import BATCH_PATCHES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

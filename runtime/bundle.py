@@ -7,6 +7,7 @@ request (`Bundle.verify`), because reading gigabytes at every start would be was
 from __future__ import annotations
 
 import hashlib
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -78,6 +79,8 @@ class Bundle:
         Raises `BundleError` when the folder is missing, half written, of another format
         version, or lacks one of its files.
         """
+        if path is not None and not isinstance(path, str | os.PathLike):
+            raise BundleError(f"a bundle is named by the path of its folder, not by {type(path).__name__}")
         folder = builtin_bundle() if path is None else Path(path).expanduser()
         with _readable(folder):
             if path is None and not folder.is_dir():
@@ -85,6 +88,11 @@ class Bundle:
             bundle = cls(folder, read_manifest(folder))
             bundle._check_files_exist()
         return bundle
+
+    @classmethod
+    def of(cls, bundle: Bundle | str | Path | None) -> Bundle:
+        """Return a bundle that is open already, or open the folder, as `open` does."""
+        return bundle if isinstance(bundle, Bundle) else cls.open(bundle)
 
     def graphs(self, mode: Mode, kind: GraphKind) -> tuple[Path, Path]:
         """Encoder and connector graph of `mode`, of one kind.

@@ -20,7 +20,7 @@ from uhd_edge.runtime.errors import ImageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ImageInput: TypeAlias = str | Path | bytes | Image.Image | NDArray[np.uint8]
+ImageInput: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[np.uint8]
 
 DEFAULT_MAX_PIXELS = 100_000_000  # width * height; 300 MB once decoded
 
@@ -41,7 +41,8 @@ _WARNING_FILTERS = threading.Lock()
 def load_image(image: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
     """Decode `image` completely and return it in mode RGB.
 
-    Accepts a path, the bytes of a file, a PIL image or a uint8 array [H, W, 3] in RGB.
+    Accepts a path, the bytes of a file (as bytes, bytearray or memoryview), a PIL image or
+    a uint8 array [H, W, 3] in RGB.
     Files and bytes are turned upright by their EXIF orientation; images and arrays that
     the caller made are taken as they are. Of several frames the first counts. Transparent
     parts become white, and other modes are converted as in transformers'
@@ -58,13 +59,15 @@ def load_image(image: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Im
             _load(image, "the PIL image", max_pixels)
             return _in_rgb(image)
     if isinstance(image, bytes | bytearray | memoryview):
-        if len(image) == 0:
+        data = bytes(image)  # a memoryview may have gaps
+        if not data:
             raise ImageError("the image has no bytes; give the contents of an image file")
-        return _from_file(io.BytesIO(image), "the image in bytes", max_pixels)
+        return _from_file(io.BytesIO(data), "the image in bytes", max_pixels)
     if isinstance(image, str | os.PathLike):
-        name = _printable(os.fspath(image))
-        _check_file(image, name)
-        return _from_file(image, name, max_pixels)
+        path = os.fsdecode(image)
+        name = _printable(path)
+        _check_file(path, name)
+        return _from_file(path, name, max_pixels)
     raise ImageError(
         f"an image is a path, bytes, a PIL image or a uint8 array [H, W, 3], not {type(image).__name__}; convert it"
     )

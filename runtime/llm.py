@@ -16,7 +16,8 @@ from uhd_edge.runtime.errors import ContextError, EngineError, ModelError
 from uhd_edge.runtime.llama_library import llama_library
 from uhd_edge.runtime.llama_loading import LlamaOptions, metadata, open_context, open_model
 from uhd_edge.runtime.prompt import TextSegment
-from uhd_edge.runtime.sampling import HIGHEST_COUNT, Sampler, Sampling, require_whole
+from uhd_edge.runtime.sampling import Sampler, Sampling
+from uhd_edge.runtime.settings import HIGHEST_COUNT, MOST_THREADS, require_whole
 from uhd_edge.runtime.token_embeddings import PLAIN_ARCHITECTURES, TokenEmbeddings, open_token_embeddings
 from uhd_edge.runtime.vocabulary import Vocabulary
 
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 
 # Tokens per call of llama.cpp: larger ones cost memory and gain nothing on a small device.
 BATCH = 512
-
-# llama.cpp's GGML_MAX_N_THREADS; more of them abort the process.
-MOST_THREADS = 512
 
 
 class LanguageModel:
@@ -62,10 +60,9 @@ class LanguageModel:
         exact: bool = False,
         vocabulary_is_sound: bool = False,
     ) -> None:
-        require_whole("context", context, 2, HIGHEST_COUNT)
-        require_whole("gpu_layers", gpu_layers, -1, HIGHEST_COUNT)
-        threads = usable_cores() if threads is None else threads
-        require_whole("threads", threads, 1, MOST_THREADS)
+        context = require_whole("context", context, 2, HIGHEST_COUNT)
+        gpu_layers = require_whole("gpu_layers", gpu_layers, -1, HIGHEST_COUNT)
+        threads = usable_cores() if threads is None else require_whole("threads", threads, 1, MOST_THREADS)
         self.path = path
         self._library = llama_library()
         self._api = self._library.api

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from uhd_edge.runtime.errors import OptionError
+from uhd_edge.runtime.settings import HIGHEST_COUNT, require_number, require_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 
 # llama.cpp takes its highest seed to mean "any".
 HIGHEST_SEED = 2**32 - 2
-HIGHEST_COUNT = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -39,14 +37,21 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        # A temperature just above 0 would overflow the logits, and 0 says what is meant.
-        if self.temperature != 0:
-            require_number("temperature", self.temperature, 0.01, 100.0, hint="0, or a number from 0.01 to 100")
-        require_whole("top_k", self.top_k, 0, HIGHEST_COUNT)
-        require_number("top_p", self.top_p, 1e-6, 1.0, hint="above 0 and at most 1")
-        require_number("min_p", self.min_p, 0.0, 1.0, hint="from 0 to 1")
-        require_number("repetition_penalty", self.repetition_penalty, 0.01, 100.0, hint="from 0.01 to 100, 1 is off")
-        require_whole("seed", self.seed, 0, HIGHEST_SEED)
+        self._number("temperature", 0.0, 100.0, "0, or from 0.01 to 100")
+        if self.temperature != 0:  # just above 0 it would overflow the logits, and 0 says what is meant
+            self._number("temperature", 0.01, 100.0, "0, or from 0.01 to 100")
+        self._whole("top_k", HIGHEST_COUNT)
+        self._number("top_p", 1e-6, 1.0, "above 0 and at most 1")
+        self._number("min_p", 0.0, 1.0, "from 0 to 1")
+        self._number("repetition_penalty", 0.01, 100.0, "from 0.01 to 100, 1 is off")
+        self._whole("seed", HIGHEST_SEED)
+
+    def _number(self, name: str, lowest: float, highest: float, hint: str) -> None:
+        """llama.cpp takes none but Python's own numbers, so NumPy's are converted here."""
+        object.__setattr__(self, name, require_number(name, getattr(self, name), lowest, highest, hint=hint))
+
+    def _whole(self, name: str, highest: int) -> None:
+        object.__setattr__(self, name, require_whole(name, getattr(self, name), 0, highest))
 
 
 class Sampler:
@@ -98,19 +103,3 @@ def _links(api: Any, sampling: Sampling, vocabulary_size: int, context: int) -> 
     if sampling.min_p > 0:
         links.append(api.llama_sampler_init_min_p(sampling.min_p, 1))
     return [*links, api.llama_sampler_init_dist(sampling.seed)]
-
-
-def require_number(name: str, value: object, lowest: float, highest: float, *, hint: str) -> None:
-    """Raise `OptionError` unless `value` is a finite number from `lowest` to `highest`."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise OptionError(f"{name} is {value!r}; it must be a number, {hint}")
-    if not lowest <= value <= highest:
-        raise OptionError(f"{name} is {value}; it must be {hint}")
-
-
-def require_whole(name: str, value: object, lowest: int, highest: int) -> None:
-    """Raise `OptionError` unless `value` is a whole number from `lowest` to `highest`."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise OptionError(f"{name} is {value!r}; it must be a whole number")
-    if not lowest <= value <= highest:
-        raise OptionError(f"{name} is {value}; it must be from {lowest} to {highest}")

@@ -8,8 +8,9 @@ larger or smaller changes every token that follows it.
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex
 
 import numpy as np
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from uhd_edge.runtime.bundle import Mode, Preprocessing
+
+# A view has about (scale_resolution / patch_size)**2 patches, a thread-thin one many more, and
+# attention grows with their square. 4096 is an aspect ratio of about 1000 in the real model.
+LARGEST_VIEW = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +84,10 @@ def plan_slices(
     """Sizes and grid for an image of `width` x `height` pixels, both at least 1.
 
     At most `max_slices` slices are cut (the bundle's own number without it, 1 means the
-    thumbnail alone). Raises `ImageError` when `max_slices` is below 1. Follows
+    thumbnail alone). Raises `ImageError` when `max_slices` is no whole number from 1 on. Follows
     `MiniCPMV4_6ImageProcessorPil._preprocess`.
     """
-    limit = preprocessing.max_slices if max_slices is None else max_slices
-    if limit < 1:
-        raise ImageError(f"max_slices is {limit}; it must be 1 (the thumbnail alone) or more")
+    limit = preprocessing.max_slices if max_slices is None else _most_slices(max_slices)
     block = preprocessing.patch_size * (2 if mode == "4x" else 4)
     scale = preprocessing.scale_resolution
     grid = _best_grid(width, height, scale, limit) if preprocessing.slicing else None
@@ -96,6 +99,27 @@ def plan_slices(
     slice_width = _nearest_multiple(width, columns) / columns
     slice_size = _view_size(slice_height, slice_width, scale, block, enlarge=True)
     return SlicePlan(preprocessing.patch_size, thumbnail, slice_size, grid)
+
+
+def plan_views(
+    width: int, height: int, preprocessing: Preprocessing, *, mode: Mode, max_slices: int | None = None
+) -> SlicePlan:
+    """Plan as `plan_slices` does; raises `ImageError` for an image so thin that a view would be over `largest_view`."""
+    plan = plan_slices(width, height, preprocessing, mode=mode, max_slices=max_slices)
+    rows, columns = max(plan.views, key=lambda view: view[0] * view[1])
+    limit = largest_view(preprocessing)
+    if rows * columns > limit:
+        raise ImageError(
+            f"an image of {width} x {height} pixels is too thin: it would be a view of "
+            f"{rows} x {columns} patches, over the limit of {limit}; crop it or pad it"
+        )
+    return plan
+
+
+def largest_view(preprocessing: Preprocessing) -> int:
+    """Most patches that a view may have; an image that would have more is refused."""
+    ordinary = (preprocessing.scale_resolution // preprocessing.patch_size) ** 2
+    return max(LARGEST_VIEW, 4 * ordinary)
 
 
 def slice_image(
@@ -119,6 +143,12 @@ def slice_image(
         for left in range(0, refined.shape[1], width)
     )
     return SlicedImage(thumbnail, slices, plan.grid)
+
+
+def _most_slices(max_slices: object) -> int:
+    if isinstance(max_slices, bool) or not isinstance(max_slices, SupportsIndex) or operator.index(max_slices) < 1:
+        raise ImageError(f"max_slices is {max_slices!r}; it must be 1 (the thumbnail alone) or a higher whole number")
+    return operator.index(max_slices)
 
 
 def _best_grid(width: int, height: int, scale: int, max_slices: int) -> tuple[int, int] | None:

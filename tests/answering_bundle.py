@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def bundle_of(folder: Path, **model: Any) -> Bundle:
+def bundle_of(folder: Path, *, scale_resolution: int = 112, **model: Any) -> Bundle:
     """A bundle whose embeddings are as wide as the random language model beside it."""
-    bundle = telling_bundle(folder, width=HIDDEN)
+    bundle = telling_bundle(folder, width=HIDDEN, scale_resolution=scale_resolution)
     write_gguf(folder / "llm.gguf", **model)
     manifest = bundle.manifest
     special = {name: NAMED_TOKENS[f"{name}_token"] for name in SpecialTokens.model_fields}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from uhd_edge.engines.selection import open_onnxruntime
 from uhd_edge.runtime import stages, tower_opening
 from uhd_edge.runtime.bundle import Bundle, Mode
 from uhd_edge.runtime.engine_choice import choose_precision
-from uhd_edge.runtime.errors import EngineError, EngineUnavailableError, ImageError
+from uhd_edge.runtime.errors import EngineError, EngineUnavailableError, ImageError, OptionError
 from uhd_edge.runtime.vision import BATCH_PATCHES, Encoded, VisionEncoder
 
 
@@ -173,7 +175,10 @@ def test_every_stage_is_timed_in_milliseconds(bundle: Bundle, monkeypatch: pytes
     monkeypatch.setattr(stages.time, "perf_counter", lambda: float(next(clock)))
     with VisionEncoder(bundle, threads=1) as encoder_:
         timings = encoder_.encode(photo(400, 150)).timings
-    assert timings == {"decode": 1000, "slice": 1000, "patches": 2000, "encoder": 2000, "connector": 2000}
+        again = encoder_.encode(photo(400, 150)).timings
+    stages_ = {"decode": 1000, "slice": 1000, "open": 1000, "patches": 2000, "encoder": 2000, "connector": 2000}
+    assert timings == stages_
+    assert again == stages_ | {"open": 0}
 
 
 def white_spot_in_the_third_slice() -> Image.Image:
@@ -234,8 +239,44 @@ def test_modes_precisions_engines_and_slices_are_checked_when_the_encoder_is_mad
             VisionEncoder(bundle, **wrong)
     with pytest.raises(ImageError, match="max_slices is 0"):
         VisionEncoder(bundle, max_slices=0)
-    with pytest.raises(EngineError, match="threads is 0"):
-        VisionEncoder(bundle, threads=0)
+    for wrong in ("3", 2.5, True, -1, [2]):
+        with pytest.raises(ImageError, match=r"max_slices is .*; it must be 1"):
+            VisionEncoder(bundle, max_slices=wrong)
+    for wrong in (0, "2", 1.5, 10**6):
+        with pytest.raises(OptionError, match="threads is "):
+            VisionEncoder(bundle, threads=wrong)
+
+
+def test_numpys_whole_numbers_are_whole_numbers(bundle: Bundle) -> None:
+    two: Any = np.int64(2)
+    with VisionEncoder(bundle, max_slices=two, threads=two) as encoder_:
+        assert len(encoder_.encode(photo(336, 336)).views) == 3
+        assert len(encoder_.encode(photo(336, 336), max_slices=two * 2).views) == 5
+
+
+def test_an_engine_is_opened_once_for_all_threads(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    together = threading.Barrier(4)
+
+    def slow_open(graph: Path, **options: Any) -> Any:
+        opened.append(graph.name)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            together.wait(timeout=0.2)  # whoever else opens it gets the time to come here too
+        return open_onnxruntime(graph, **options)
+
+    monkeypatch.setattr(tower_opening, "open_onnxruntime", slow_open)
+    found: list[np.ndarray] = []
+    with VisionEncoder(bundle, threads=1) as encoder_:
+        threads = [
+            threading.Thread(target=lambda: found.append(encoder_.encode(photo(50, 50)).embeddings)) for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert opened == ["encoder-16x.onnx", "connector.onnx"]
+    assert len(found) == 4
+    assert all(np.array_equal(embeddings, found[0]) for embeddings in found)
 
 
 def test_modes_and_slices_of_one_request_are_checked_too(bundle: Bundle) -> None:

@@ -1,0 +1,41 @@
+"""Numbers that a user sets: those of Python and of NumPy alike, whole ones and others, within limits."""
+
+from __future__ import annotations
+
+import math
+import operator
+from numbers import Real
+from typing import SupportsIndex
+
+from uhd_edge.runtime.errors import OptionError
+
+HIGHEST_COUNT = 2**31 - 1
+
+# llama.cpp's GGML_MAX_N_THREADS; more of them abort the process.
+MOST_THREADS = 512
+
+
+def require_number(name: str, value: object, lowest: float, highest: float, *, hint: str) -> float:
+    """Return `value` as a float; raises `OptionError` unless it is a number from `lowest` to `highest`."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise OptionError(f"{name} is {value!r}; it must be a number, {hint}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not lowest <= number <= highest:
+        raise OptionError(f"{name} is {number}; it must be {hint}")
+    return number
+
+
+def require_whole(name: str, value: object, lowest: int, highest: int) -> int:
+    """Return `value` as an int; raises `OptionError` unless it is a whole number from `lowest` to `highest`."""
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise OptionError(f"{name} is {value!r}; it must be a whole number")
+    try:
+        whole = operator.index(value)
+    except TypeError:  # an array has the method too
+        raise OptionError(f"{name} is {value!r}; it must be a whole number") from None
+    if not lowest <= whole <= highest:
+        raise OptionError(f"{name} is {whole}; it must be from {lowest} to {highest}")
+    return whole
