@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from uhd_edge.runtime.errors import ContextError
+from uhd_edge.runtime.errors import ContextError, ImageError
 from uhd_edge.runtime.patches import tokens_per_view
-from uhd_edge.runtime.prompt import ImageLayout, ImageSlot, lay_out
-from uhd_edge.runtime.slicing import plan_slices
+from uhd_edge.runtime.prompt import ImageLayout, ImageSlot, TextPart, lay_out
+from uhd_edge.runtime.slicing import plan_views
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,7 @@ class PromptPlan:
     mode: Mode
 
     def image_layouts(self, max_slices: int | None) -> list[ImageLayout]:
-        """Grid and token counts of every image when at most `max_slices` slices are cut."""
+        """Grid and token counts of every image in at most `max_slices` slices; `ImageError` for one too thin."""
         return [self._image_layout(width, height, max_slices) for width, height in self.sizes]
 
     def layout(self, max_slices: int | None) -> list[TextSegment | ImageSlot]:
@@ -49,7 +49,7 @@ class PromptPlan:
         return lay_out(self.messages, self.image_layouts(max_slices), self.manifest.prompt)
 
     def _image_layout(self, width: int, height: int, max_slices: int | None) -> ImageLayout:
-        plan = plan_slices(width, height, self.manifest.preprocessing, mode=self.mode, max_slices=max_slices)
+        plan = plan_views(width, height, self.manifest.preprocessing, mode=self.mode, max_slices=max_slices)
         vision = self.manifest.vision
         return ImageLayout(
             plan.grid, tuple(tokens_per_view(rows, columns, vision, mode=self.mode) for rows, columns in plan.views)
@@ -67,26 +67,52 @@ def require_room(size: PromptSize, plan: PromptPlan, max_slices: int | None, mod
     """Raise `ContextError`, with what would help, unless the prompt leaves room for a token of an answer."""
     if size.total < model.context:
         return
-    remedies = [*_fewer_slices(plan, max_slices, model), *_more_context(size, model)]
+    most = ", all that the model was trained for," if model.context == model.trained_context else ""
+    fitting = max(model.context - 1 - size.text, 0)
+    vision = f", of which {fitting} may be vision tokens" if plan.sizes else ""
     raise ContextError(
-        f"the prompt has {size.total} tokens ({size.vision} vision, {size.text} text), but the context of "
-        f"{model.context} holds {model.context - 1} beside an answer; {', or '.join(remedies)}"
+        f"the prompt needs {size.total} tokens ({size.vision} vision, {size.text} text), but the context of "
+        f"{model.context}{most} holds {model.context - 1} beside an answer{vision}; "
+        f"{', or '.join(_remedies(size, plan, max_slices, model))}"
     )
 
 
-def _fewer_slices(plan: PromptPlan, max_slices: int | None, model: LanguageModel) -> list[str]:
-    if not plan.sizes:
-        return ["shorten the question"]
-    most = max(len(layout.tokens) - 1 for layout in plan.image_layouts(max_slices))
-    for slices in range(most - 1, 0, -1):
-        # Vision tokens are counted first: it is quick, and mostly they alone are too many.
-        vision = sum(sum(layout.tokens) for layout in plan.image_layouts(slices))
-        if vision < model.context and prompt_size(plan.layout(slices), model).total < model.context:
-            return [f"use --max-slices {slices}"]
-    return ["use fewer images" if len(plan.sizes) > 1 else "no --max-slices is small enough"]
-
-
-def _more_context(size: PromptSize, model: LanguageModel) -> list[str]:
+def _remedies(size: PromptSize, plan: PromptPlan, max_slices: int | None, model: LanguageModel) -> list[str]:
+    """What would make the prompt fit, each by itself."""
+    remedies = []
+    slices = _fewer_slices(plan, max_slices, model)
+    if slices is not None:
+        remedies.append(f"use --max-slices {slices}")
+    elif len(plan.sizes) > 1:
+        remedies.append("use fewer images")
+    if plan.mode == "4x" and "16x" in plan.manifest.graphs and _fits(replace(plan, mode="16x"), max_slices, model):
+        remedies.append("use --mode 16x")
+    if not plan.sizes or _words(plan, model) >= model.context:
+        remedies = ["shorten the question"]
     if size.total < model.trained_context:
-        return [f"use --context {size.total + 1} or more"]
-    return [f"the model was trained for {model.trained_context} tokens and no more"]
+        remedies.append(f"use --context {size.total + 1} or more")
+    return remedies or ["shorten the question"]
+
+
+def _fewer_slices(plan: PromptPlan, max_slices: int | None, model: LanguageModel) -> int | None:
+    """Most slices per image with which the prompt fits; None when there is no such number."""
+    most = max((len(layout.tokens) - 1 for layout in plan.image_layouts(max_slices)), default=0)
+    return next((slices for slices in range(most - 1, 0, -1) if _fits(plan, slices, model)), None)
+
+
+def _words(plan: PromptPlan, model: LanguageModel) -> int:
+    """Tokens of what the user wrote, without those that come with images."""
+    return sum(
+        model.count(part.text) for message in plan.messages for part in message.parts if isinstance(part, TextPart)
+    )
+
+
+def _fits(plan: PromptPlan, max_slices: int | None, model: LanguageModel) -> bool:
+    try:
+        layouts = plan.image_layouts(max_slices)
+    except ImageError:
+        return False  # in so few slices an image may be too thin
+    # Vision tokens are counted first: it is quick, and mostly they alone are too many.
+    if sum(sum(layout.tokens) for layout in layouts) >= model.context:
+        return False
+    return prompt_size(plan.layout(max_slices), model).total < model.context

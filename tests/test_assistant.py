@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from answering_bundle import bundle_of
+from answering_bundle import bundle_of, save
 from PIL import Image
 from tiny_gguf import HIDDEN, tokens
 
-from uhd_edge.runtime import Assistant, Bundle
-from uhd_edge.runtime.errors import ContextError, ImageError, ModelError, OptionError, PromptError
+from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
+from uhd_edge.runtime import Assistant, Bundle, answering, stages, tower_opening, towers, vision
+from uhd_edge.runtime.budget import PromptPlan
+from uhd_edge.runtime.errors import (
+    BundleError,
+    ContextError,
+    EngineError,
+    ImageError,
+    ModelError,
+    OptionError,
+    PromptError,
+)
+from uhd_edge.runtime.llm import LanguageModel
+from uhd_edge.runtime.vision import VisionEncoder
+from uhd_edge.runtime.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 QUESTION = "What is it?"
-STAGES = ["decode", "slice", "patches", "encoder", "connector"]
+STAGES = ["decode", "slice", "open", "patches", "encoder", "connector"]
 STAGES += ["prompt", "prefill", "first_token", "generate", "total"]
 
 
@@ -55,9 +69,46 @@ def test_an_answer_tells_what_it_took(assistant: Assistant) -> None:
 
 def test_timings_add_up(assistant: Assistant) -> None:
     timings = assistant.ask([picture(0), picture(1)], QUESTION, max_tokens=5).timings
-    assert all(milliseconds > 0 for milliseconds in timings.values())
-    assert sum(timings[stage] for stage in STAGES[:7]) <= timings["first_token"]
+    assert all(milliseconds > 0 for stage, milliseconds in timings.items() if stage != "open")
+    assert sum(timings[stage] for stage in STAGES[:8]) <= timings["first_token"]
     assert timings["first_token"] + timings["generate"] == pytest.approx(timings["total"])
+
+
+def test_every_step_is_in_a_stage_and_the_stages_make_up_the_total(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a clock that stands still but for these steps, which take so many seconds every time."""
+    now = [0.0]
+    monkeypatch.setattr(stages.time, "perf_counter", lambda: now[0])
+    owners: list[tuple[Any, str, float]] = [
+        (answering, "load_image", 1),
+        (vision, "slice_image", 2),
+        (tower_opening, "open_onnxruntime", 300),
+        (towers, "patches_of", 5),
+        (OnnxRuntimeEngine, "run", 70),
+        (PromptPlan, "layout", 13),
+        (LanguageModel, "prefill", 170),
+        (Vocabulary, "piece", 19),
+    ]
+    for owner, name, seconds in owners:
+        monkeypatch.setattr(owner, name, taking(seconds, getattr(owner, name), now))
+    with Assistant(bundle, threads=1) as assistant:
+        assert assistant.opening["engines"] == 600_000  # encoder and connector
+        told = assistant.ask(picture(), QUESTION, max_tokens=2).timings
+        assert told["open"] == 0
+        other = assistant.ask(picture(), QUESTION, max_tokens=2, mode="4x").timings
+        assert other["open"] == 300_000  # the connector was open
+    for timings in (told, other):
+        assert all(milliseconds > 0 for stage, milliseconds in timings.items() if stage != "open")
+        assert timings["total"] == pytest.approx(sum(timings[stage] for stage in STAGES[:8]) + timings["generate"])
+
+
+def taking(seconds: float, step: Any, now: list[float]) -> Any:
+    def slow(*arguments: Any, **options: Any) -> Any:
+        now[0] += seconds
+        return step(*arguments, **options)
+
+    return slow
 
 
 def test_a_stream_is_the_answer_in_pieces(assistant: Assistant) -> None:
@@ -72,9 +123,55 @@ def test_an_image_may_come_in_any_form(assistant: Assistant, tmp_path: Path) -> 
     image.save(file)
     data = io.BytesIO()
     image.save(data, "PNG")
-    forms = [image, file, str(file), data.getvalue(), np.asarray(image), [file], (image,)]
+    content = data.getvalue()
+    forms: list[Any] = [image, file, str(file), content, np.asarray(image), [file], (image,)]
+    forms += [bytearray(content), memoryview(content), next(os.scandir(tmp_path)), memoryview(content * 2)[::1]]
     answers = {assistant.ask(form, QUESTION, max_tokens=8).text for form in forms}
     assert len(answers) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [5, 1.5, {}, {"a": 1}, iter(()), object(), [None], ["none.png"], b"", bytearray(b"no")]
+)
+def test_what_is_no_image_is_one_error(assistant: Assistant, wrong: Any) -> None:
+    with pytest.raises(ImageError):
+        assistant.ask(wrong, QUESTION)
+
+
+def test_a_bundle_may_be_named_by_its_folder(tmp_path: Path) -> None:
+    folder = save(bundle_of(tmp_path / "bundle")).path
+    for named in (folder, str(folder)):
+        with Assistant(named, threads=1) as assistant, VisionEncoder(named, threads=1) as encoder:
+            assert assistant.bundle.path == encoder.bundle.path == folder
+    wrong: Any
+    for wrong in (tmp_path / "none", 5, b"bundle"):
+        with pytest.raises(BundleError):
+            Assistant(wrong)
+
+
+def test_a_damaged_graph_is_told_when_the_assistant_is_made(tmp_path: Path) -> None:
+    damaged = bundle_of(tmp_path / "damaged")
+    (damaged.path / "graphs/connector.onnx").write_bytes(b"damaged")
+    with pytest.raises(EngineError, match=r"connector.onnx: cannot be opened"):
+        Assistant(damaged, threads=1)
+
+
+@pytest.mark.parametrize("setting", [{"max_slices": "3"}, {"max_slices": 2.5}, {"threads": "2"}, {"context": "9"}])
+def test_an_assistant_with_a_setting_without_sense_is_not_made(bundle: Bundle, setting: dict[str, Any]) -> None:
+    (name,) = setting
+    with pytest.raises((OptionError, ImageError), match=rf"^{name} is .*; it must be "):
+        Assistant(bundle, **setting)
+
+
+def test_numpys_numbers_are_numbers(bundle: Bundle) -> None:
+    settings: dict[str, Any] = {"temperature": np.float32(1.5), "top_p": np.float64(0.9), "min_p": np.float16(0)}
+    settings |= {"top_k": np.int32(20), "seed": np.uint8(3), "max_tokens": np.int64(5), "max_slices": np.int16(2)}
+    made: dict[str, Any] = {"threads": np.int64(1), "context": np.int32(512), "gpu_layers": np.int8(0)}
+    with Assistant(bundle, **made) as assistant:
+        plain = {name: value.item() for name, value in settings.items()}
+        answers = [assistant.ask(picture(), QUESTION, **values) for values in (settings, plain)]
+    assert answers[0].text == answers[1].text
+    assert answers[0].usage == answers[1].usage
 
 
 def test_no_image_and_several_images(assistant: Assistant) -> None:
@@ -149,11 +246,12 @@ def test_a_prompt_that_does_not_fit_names_the_slices_that_do(bundle: Bundle, mon
             with pytest.raises(ContextError) as caught:
                 assistant.ask(image, QUESTION)
         message = str(caught.value)
-        tokens_said = re.match(r"the prompt has (\d+) tokens \((\d+) vision, (\d+) text\)", message)
+        tokens_said = re.match(r"the prompt needs (\d+) tokens \((\d+) vision, (\d+) text\)", message)
         assert tokens_said is not None
         total, vision, text = map(int, tokens_said.groups())
         assert total == vision + text
-        assert "but the context of 84 holds 83 beside an answer" in message
+        told = f"but the context of 84 holds 83 beside an answer, of which {83 - text} may be vision tokens; "
+        assert told in message
         assert f"or use --context {total + 1} or more" in message
         (slices,) = map(int, re.findall(r"use --max-slices (\d+)", message))
         assert assistant.ask(image, QUESTION, max_slices=slices, max_tokens=1).usage.prompt_tokens == 83
@@ -164,14 +262,31 @@ def test_a_prompt_that_does_not_fit_names_the_slices_that_do(bundle: Bundle, mon
         assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (total, 1)
 
 
-def test_when_no_number_of_slices_helps_that_is_said(bundle: Bundle) -> None:
+def test_only_what_helps_is_advised(bundle: Bundle) -> None:
     with Assistant(bundle, threads=1, context=20) as assistant:
-        with pytest.raises(ContextError, match="no --max-slices is small enough"):
+        with pytest.raises(ContextError, match=r"may be vision tokens; use --context \d+ or more$"):
             assistant.ask(picture(), QUESTION)
-        with pytest.raises(ContextError, match="shorten the question, or use --context"):
+        with pytest.raises(
+            ContextError, match=r"may be vision tokens; shorten the question, or use --context \d+ or more$"
+        ):
+            assistant.ask([picture()] * 2, "What? " * 20)
+        with pytest.raises(
+            ContextError, match=r"beside an answer; shorten the question, or use --context \d+ or more$"
+        ):
             assistant.ask(None, "What? " * 20)
-        with pytest.raises(ContextError, match="trained for 1024 tokens and no more"):
+    with Assistant(bundle, threads=1) as assistant:
+        with pytest.raises(ContextError, match=r"all that the model was trained for, .*; shorten the question$"):
             assistant.ask(None, "What? " * 1000)
+        with pytest.raises(ContextError, match=r"; use fewer images$"):
+            assistant.ask([picture()] * 90, QUESTION, max_slices=1)
+        with pytest.raises(ContextError, match=r"; use --max-slices \d, or use --mode 16x$"):
+            assistant.ask([picture(0, (900, 700))] * 7, QUESTION, mode="4x")
+
+
+def test_a_thin_image_is_called_thin_and_not_too_long(tmp_path: Path) -> None:
+    wide = bundle_of(tmp_path / "wide", scale_resolution=448)
+    with Assistant(wide, threads=1, context=64) as assistant, pytest.raises(ImageError, match="is too thin"):
+        assistant.ask(picture(0, (300_000, 1)), QUESTION)
 
 
 @pytest.mark.parametrize(
