@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from uhd_edge.runtime.answer import Answer
     from uhd_edge.runtime.assistant import Assistant
 
@@ -109,7 +111,9 @@ def ask(
     ) as assistant:
         inputs = [_image_input(image) for image in images]
         if as_json:
-            click.echo(json.dumps(_as_object(assistant.ask(inputs, question, **request)), ensure_ascii=False))
+            answer = _as_object(assistant.ask(inputs, question, **request))
+            answer["opening_ms"] = _rounded(assistant.opening)
+            click.echo(json.dumps(answer, ensure_ascii=False))
         else:
             _print_pieces(assistant, inputs, question, request)
         for note in assistant.notes:
@@ -117,12 +121,23 @@ def ask(
 
 
 def _image_input(image: str) -> str | bytes:
-    return sys.stdin.buffer.read() if image == STANDARD_INPUT else image
+    """Raises `ImageError` for standard input that is closed."""
+    from uhd_edge.runtime.errors import ImageError
+
+    if image != STANDARD_INPUT:
+        return image
+    if sys.stdin is None or sys.stdin.closed:
+        raise ImageError("standard input is closed; pipe an image into it, or name a file instead of `-`")
+    return sys.stdin.buffer.read()
 
 
 def _print_pieces(assistant: Assistant, images: list[str | bytes], question: str, request: dict[str, Any]) -> None:
+    """Print as the text comes, but from its first word on, as in the whole answer."""
+    begun = False
     for piece in assistant.stream(images, question, **request):
-        click.echo(piece, nl=False)
+        shown = piece if begun else piece.lstrip()
+        begun = begun or bool(shown)
+        click.echo(shown, nl=False)
         sys.stdout.flush()
     click.echo()
 
@@ -133,5 +148,9 @@ def _as_object(answer: Answer) -> dict[str, Any]:
         "finish_reason": answer.finish_reason,
         "usage": asdict(answer.usage),
         "views": [asdict(view) for view in answer.views],
-        "timings_ms": {stage: round(milliseconds, 3) for stage, milliseconds in answer.timings.items()},
+        "timings_ms": _rounded(answer.timings),
     }
+
+
+def _rounded(timings: Mapping[str, float]) -> dict[str, float]:
+    return {stage: round(milliseconds, 3) for stage, milliseconds in timings.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -11,8 +12,9 @@ import click
 import pytest
 
 from uhd_edge.cli import main as cli
-from uhd_edge.cli.ask import gpu_layers_of
+from uhd_edge.cli.ask import _image_input, _print_pieces, gpu_layers_of
 from uhd_edge.engines.errors import UhdError
+from uhd_edge.runtime.errors import ImageError
 
 
 def raising(error: BaseException) -> click.Command:
@@ -134,3 +136,26 @@ def test_a_full_disk_behind_stdout_is_one_line_and_1() -> None:
         )
     assert process.returncode == 1
     assert process.stderr == "uhd: standard output: No space left on device\n"
+
+
+class Rambling:
+    """Answers as models do that begin with blank lines."""
+
+    def stream(self, *_: object, **__: object) -> list[str]:
+        return ["\n", " \n A", " table ", "\n\nwith legs. "]
+
+
+def test_a_streamed_answer_begins_with_its_first_word(capsys: pytest.CaptureFixture[str]) -> None:
+    _print_pieces(Rambling(), [], "What?", {})
+    assert capsys.readouterr().out == "A table \n\nwith legs. \n"
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_closed_standard_input_is_one_line(closed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(b"a picture"))
+    monkeypatch.setattr(sys, "stdin", stream)
+    assert _image_input("-") == b"a picture"
+    stream.close()
+    monkeypatch.setattr(sys, "stdin", stream if closed else None)
+    with pytest.raises(ImageError, match=r"^standard input is closed; "):
+        _image_input("-")
