@@ -70,7 +70,8 @@ def pack(
     """Lay every image's questions behind its prefix.
 
     With `spell`, the code that a question asks about is a label too, from its second character
-    on: whoever can tell what follows K7 has found the object in the image.
+    on: whoever can tell what follows K7 has found the object in the image. Colour and shape
+    are labels at once behind it, a step before the answer has to say them.
     """
     parts = [
         [(question_ids(tokenizer, q.text), tokenizer.encode(q.answer + "<|im_end|>")) for q in asked]
@@ -99,15 +100,16 @@ def pack(
             kinds[row, start + len(before) - 1 : end - 1] = number
             blocks[row, start:end] = number
             if spell and question.kind == "labelled":
-                _spell(labels[row], ids[row], start + len(tokenizer.encode(CODE_LEAD)), len(question.text))
+                _spell(labels[row], ids[row], start + len(tokenizer.encode(CODE_LEAD)), len(question.text), after)
             start = end
     return Packed(ids, positions, labels, _mask(blocks), kinds)
 
 
-def _spell(labels: Tensor, ids: Tensor, first: int, length: int) -> None:
-    """Label the characters of a question's code, whose first one is at `first`."""
+def _spell(labels: Tensor, ids: Tensor, first: int, length: int, answer: list[int]) -> None:
+    """Label the characters of a question's code, whose first one is at `first`, and what follows them."""
     characters = length - len(CODE_LEAD) - 1  # one token each; a question mark follows
     labels[first : first + characters - 1] = ids[first + 1 : first + characters]
+    labels[first + characters - 1 : first + characters + 1] = torch.tensor(answer[1:3])  # a {colour} {shape}
 
 
 def _mask(blocks: Tensor) -> Tensor:

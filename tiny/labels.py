@@ -13,7 +13,7 @@ POSITIONS = 5  # characters of the longest code
 CAP_HEIGHT = 0.73  # of DejaVu's capitals, in font sizes
 SEEN_SHAPE = 0.3  # a shape counts as seen when this share of its box is in the view
 SEEN_GLYPH = 0.5
-READABLE = 13.0  # the smallest font whose glyphs a view shows, in view pixels
+READABLE = 18.0  # the smallest font whose glyphs a view shows, in view pixels
 
 
 @dataclass(frozen=True)

@@ -99,8 +99,7 @@ def ask(scene: Scene, kind: str, seed: str) -> Question:
 def _absent(scene: Scene, dice: random.Random) -> tuple[str, str]:
     """A colour and shape that no object has; in half of the cases one object has the colour."""
     present = {(drawn.colour, drawn.shape) for drawn in scene.objects}
-    near = dice.random() < 0.5
-    colours = [drawn.colour for drawn in scene.objects] if near else list(COLOUR_NAMES)
-    while (pair := (dice.choice(colours), dice.choice(SHAPES))) in present:
-        pass
-    return pair
+    every = [(colour, shape) for colour in COLOUR_NAMES for shape in SHAPES if (colour, shape) not in present]
+    colours = {drawn.colour for drawn in scene.objects}
+    near = [pair for pair in every if pair[0] in colours]
+    return dice.choice(near if near and dice.random() < 0.5 else every)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uhd_edge.tiny.scenes import SINGLE, SLICED, World
 
 # One picture of many objects whose codes can all be read in a single view.
-MANY = World(sides=(448, 448), objects=(3, 6), fonts=(26, 36))
+MANY = World(sides=(448, 448), objects=(3, 6), fonts=(36, 40))
 MANY_ASKED = (*["labelled"] * 6, *["code"] * 3, *["extreme"] * 2, *["count shapes"] * 2)
 ASKED = ("code", "code", "labelled", "labelled", "count shapes", "count colours", "presence", "extreme", "describe")
 

@@ -99,7 +99,7 @@ class World:
 
 
 SINGLE = World(sides=(224, 224), objects=(1, 2), fonts=(26, 36))
-SLICED = World(sides=(480, 800), objects=(3, 6), fonts=(26, 36))
+SLICED = World(sides=(480, 640), objects=(3, 4), fonts=(26, 36))
 
 
 def font_file(name: str) -> Path:
