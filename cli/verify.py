@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from uhd_edge.engines.errors import MissingExtraError
+from uhd_edge.engines.extras import extra_needed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,10 +94,8 @@ def verify(
 def _layer_ranges(
     bundle: Bundle, report: VerificationReport, images: tuple[str, ...], max_slices: int | None, threads: int | None
 ) -> list[LayerRange]:
-    try:
+    with extra_needed("export", "--ranges"):
         from uhd_edge.calibration.fp16_range import layer_ranges
-    except ImportError as error:
-        raise MissingExtraError(f"--ranges needs {error.name}: pip install 'uhd-edge[export]'") from error
     from uhd_edge.runtime.verify import named_pictures
 
     pictures = [picture.image for picture in named_pictures(bundle, images)]
