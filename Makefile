@@ -22,7 +22,7 @@ export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF
 
 PACKAGES := calibration cli engines export runtime tiny
 PICTURE := examples/bench.png
-QUESTION := What is the code on the red circle?
+QUESTION := What is the code on the white star?
 
 .PHONY: ask test test-gpu lint types clean
 

@@ -37,9 +37,9 @@ class Example:
 
 
 EXAMPLES = (
-    Example("bench.png", "example/bench/0", SINGLE, (224, 224)),
+    Example("bench.png", "example/bench/1", SINGLE, (224, 224)),
     Example("sliced.jpg", "example/sliced/0", SLICED, (700, 560)),
-    Example("wide.png", "example/wide/0", SLICED, (800, 300)),
+    Example("wide.png", "example/wide/10", SLICED, (800, 300)),
 )
 
 
