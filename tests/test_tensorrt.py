@@ -238,6 +238,19 @@ def test_only_so_many_shapes_are_kept_captured(gpu: pretended_gpu.Gpu, file: Pat
         assert len(gpu.graphs) == executions.MOST_CAPTURED
 
 
+def test_the_shape_not_used_for_longest_makes_room(gpu: pretended_gpu.Gpu, file: Path) -> None:
+    with TensorRtEngine(file, backend="tensorrt") as engine:
+        for seed in range(2):
+            check(engine, 1, 2, seed)
+        (first,) = gpu.graphs
+        for length in range(3, 3 + 2 * executions.MOST_CAPTURED):
+            check(engine, 1, length)
+            check(engine, 1, length)
+            check(engine, 1, 2)
+        assert first in gpu.graphs
+        assert first.launches == 2 * executions.MOST_CAPTURED
+
+
 def test_an_engine_that_cannot_be_captured_runs_all_the_same(gpu: pretended_gpu.Gpu, file: Path) -> None:
     gpu.failing_capture = True
     with TensorRtEngine(file, backend="tensorrt") as engine:
