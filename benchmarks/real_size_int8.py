@@ -21,20 +21,20 @@ from PIL import Image
 from real_size_export import TEXT, VISION, make_checkpoint, measured
 
 if TYPE_CHECKING:
-    from uhd_edge.runtime.bundle import Bundle
+    from uhd_edge.runtime.bundle import Bundle, Precision
 
 SIDE = 448
 PICTURES = 4
 
 
-def export(checkpoint: Path, target: Path) -> None:
-    """Write the FP32 graphs of 16x, and a manifest with a language model that is never opened."""
+def export(checkpoint: Path, target: Path, precisions: tuple[Precision, ...] = ("fp32",)) -> None:
+    """Write the graphs of 16x, and a manifest with a language model that is never opened."""
     from uhd_edge.export.checkpoint import open_checkpoint
     from uhd_edge.export.graphs import write_graphs
     from uhd_edge.runtime.bundle import FORMAT_VERSION, FileRecord, LanguageModelFile, Manifest, Vision, sha256_of
 
     with open_checkpoint(checkpoint) as opened:
-        graphs = write_graphs(opened, target, modes=["16x"], precisions=["fp32"], progress=lambda _: None)
+        graphs = write_graphs(opened, target, modes=["16x"], precisions=precisions, progress=lambda _: None)
         preprocessing, prompt = opened.processor.preprocessing, opened.processor.prompt
     (target / "llm.gguf").touch()
     files = {path.relative_to(target).as_posix(): path for path in target.rglob("*") if path.is_file()}

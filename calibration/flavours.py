@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 # The threshold must hold on pictures that nobody has seen yet: so much of what it allows is left unused here.
 RESERVE = 0.2
 
+# A step may lose so many times as much on the few pictures measured on: room for more of them is not seen there.
+WORTH = 1.25
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
@@ -55,13 +58,11 @@ class Prepared:
 
     def activations(self, site: Site, smoothing: Smoothing) -> Activations:
         """What flows through `site` once it is smoothed."""
-        seen = self.seen.sites[site.name]
-        return seen if smoothing.factors is None else seen.divided(smoothing.factors)
+        return _divided(self.seen.sites[site.name], smoothing)
 
-    def rows(self, site: Site, smoothing: Smoothing) -> NDArray[np.float32]:
-        """Rows [S, in] of unseen pictures at `site` once it is smoothed."""
-        sample = self.unseen.sites[site.name].sample
-        return sample if smoothing.factors is None else sample / smoothing.factors
+    def others(self, site: Site, smoothing: Smoothing) -> Activations:
+        """The same on the pictures that are measured on."""
+        return _divided(self.unseen.sites[site.name], smoothing)
 
     def smoothed_weights(self, site: Site, smoothing: Smoothing) -> dict[str, NDArray[np.float32]]:
         """Weights [in, out] of the linears of `site` once it is smoothed."""
@@ -73,7 +74,7 @@ class Prepared:
         errors: dict[str, float] = {}
         for site in self.sites:
             smoothing = plan.smoothing[site.name]
-            rows, weights = self.rows(site, smoothing), self.smoothed_weights(site, smoothing)
+            rows, weights = self.others(site, smoothing).sample, self.smoothed_weights(site, smoothing)
             errors.update(layer_errors(rows, weights, plan.ranges[site.name], symmetric=symmetric))
         return errors
 
@@ -115,7 +116,7 @@ def settle(prepared: Prepared, flavour: Flavour, progress: Callable[[str], None]
         candidate = improve(prepared, plan, symmetric=flavour.symmetric)
         agreement = measure(candidate)
         best = [step.agreement.lowest_cosine for step in steps if step.taken][-1]
-        steps.append(Step(name, agreement, taken=agreement.lowest_cosine >= best))
+        steps.append(Step(name, agreement, taken=1 - agreement.lowest_cosine <= (1 - best) * WORTH))
         plan = candidate if steps[-1].taken else plan
     progress(f"{flavour.kind}: layers put back")
     reached = [step.agreement for step in steps if step.taken][-1]
@@ -153,11 +154,15 @@ def _ranged(prepared: Prepared, plan: Plan, *, symmetric: bool) -> Plan:
         return choose_range(
             prepared.activations(site, smoothing),
             prepared.smoothed_weights(site, smoothing),
-            prepared.rows(site, smoothing),
+            prepared.others(site, smoothing),
             symmetric=symmetric,
         )
 
     return Plan(plan.smoothing, {site.name: choose(site) for site in prepared.sites})
+
+
+def _divided(seen: Activations, smoothing: Smoothing) -> Activations:
+    return seen if smoothing.factors is None else seen.divided(smoothing.factors)
 
 
 def _stricter(share: float) -> float:

@@ -1,0 +1,105 @@
+"""INT8 beside FP32 on uhd-tiny: calibrated on drawn scenes, compared on others, asked both question sets.
+
+    python benchmarks/int8_on_uhd_tiny.py [--bundle BUNDLE] [--questions 600] [--threads N] [--folder FOLDER]
+
+Works on a copy; the bundle stays as it is. ONNX Runtime's CPU provider runs everything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from uhd_edge.calibration.calibrate import calibrate_bundle
+from uhd_edge.calibration.report import table
+from uhd_edge.runtime.assistant import Assistant
+from uhd_edge.runtime.bundle import Bundle
+from uhd_edge.runtime.vision import VisionEncoder
+from uhd_edge.tiny.drawing import draw_picture
+from uhd_edge.tiny.evaluate import measured_set
+from uhd_edge.tiny.scenes import SINGLE, SLICED, draw_scene
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from uhd_edge.runtime.bundle import Mode
+
+CALIBRATED_WITH = 32
+HELD_OUT = 40
+ANSWER_TOKENS = 24
+
+
+def pictures(purpose: str, count: int) -> list[Image.Image]:
+    """Draw scenes of both worlds by turns, with seeds of their own."""
+    worlds = (SINGLE, SLICED)
+    return [draw_picture(draw_scene(f"int8/{purpose}/{index}", worlds[index % 2])) for index in range(count)]
+
+
+def view_cosines(bundle: Bundle, mode: Mode, threads: int | None) -> list[float]:
+    """Cosine of INT8 and FP32 of every view of the held-out scenes."""
+    cosines = []
+    with (
+        VisionEncoder(bundle, mode=mode, precision="int8", threads=threads) as tested,
+        VisionEncoder(bundle, mode=mode, precision="fp32", threads=threads) as exact,
+    ):
+        for picture in pictures("held-out", HELD_OUT):
+            one, other = tested.encode(picture), exact.encode(picture)
+            ends = np.cumsum([view.tokens for view in one.views])[:-1]
+            for a, b in zip(np.split(one.embeddings, ends), np.split(other.embeddings, ends), strict=True):
+                cosines.append(float((a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b)))
+    return cosines
+
+
+def ask(bundle: Bundle, mode: Mode, name: str, count: int, threads: int | None) -> None:
+    """Ask the questions of one set in both precisions and print the shares of right and of equal answers."""
+    right = {"fp32": 0, "int8": 0}
+    same = 0
+    with (
+        Assistant(bundle, mode=mode, precision="fp32", threads=threads) as exact,
+        Assistant(bundle, mode=mode, precision="int8", threads=threads) as rounded,
+    ):
+        for entry in measured_set(name, count):
+            answers = {}
+            for precision, assistant in (("fp32", exact), ("int8", rounded)):
+                answer = assistant.ask(entry.picture, entry.question.text, max_tokens=ANSWER_TOKENS)
+                answers[precision] = answer.text.strip()
+                right[precision] += answers[precision] == entry.question.answer
+            same += answers["fp32"] == answers["int8"]
+    shares = ", ".join(f"{precision} {100 * number / count:.2f} %" for precision, number in right.items())
+    print(f"{mode} {name}: {shares} right of {count}; the same answer to {100 * same / count:.2f} %", flush=True)
+
+
+def main() -> None:
+    """Calibrate a copy, compare and ask."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bundle", help="the built-in one without it")
+    parser.add_argument("--questions", type=int, default=600, help="of each set")
+    parser.add_argument("--modes", default="16x,4x", help="to ask in")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--folder", help="where to put the temporary files")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        (folder / "pictures").mkdir()
+        for index, picture in enumerate(pictures("calibrate", CALIBRATED_WITH)):
+            picture.save(folder / "pictures" / f"{index:02}.png")
+        copied = Bundle.open(shutil.copytree(Bundle.open(options.bundle).path, folder / "bundle"))
+        calibrated = calibrate_bundle(copied, [folder / "pictures"], threads=options.threads)
+        print(table(calibrated.report), flush=True)
+        for mode in calibrated.bundle.manifest.graphs:
+            cosines = view_cosines(calibrated.bundle, mode, options.threads)
+            print(
+                f"{mode}: {len(cosines)} views held out, lowest cosine {min(cosines):.6f}, mean {np.mean(cosines):.6f}"
+            )
+        for mode in options.modes.split(","):
+            for questions in ("single", "sliced"):
+                ask(calibrated.bundle, mode, questions, options.questions, options.threads)
+
+
+if __name__ == "__main__":
+    main()
