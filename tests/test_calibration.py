@@ -14,13 +14,18 @@ from onnx import numpy_helper
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from uhd_edge.calibration import flavours
 from uhd_edge.calibration.calibrate import Calibrated, calibrate_bundle
+from uhd_edge.calibration.fallback import put_back
 from uhd_edge.calibration.flavours import Prepared
+from uhd_edge.calibration.measure import Agreement
+from uhd_edge.calibration.plan import Plan
 from uhd_edge.calibration.report import table
 from uhd_edge.cli.main import exit_code
 from uhd_edge.export.export import export_bundle
-from uhd_edge.runtime.bundle import Bundle, GraphKind
+from uhd_edge.runtime.bundle import Bundle, GraphKind, Threshold
 from uhd_edge.runtime.errors import CalibrationError, ImageError, OutputError
+from uhd_edge.runtime.verify import verify_bundle
 from uhd_edge.runtime.vision import VisionEncoder
 
 if TYPE_CHECKING:
@@ -277,14 +282,51 @@ def test_planted_outliers_break_naive_int8_and_not_ours(
     with VisionEncoder(outlier_bundle) as planted, VisionEncoder(qwen3_bundle) as plain:
         one, other = (encoder.encode(pictures / "0.png").embeddings for encoder in (planted, plain))
     np.testing.assert_allclose(one, other, atol=2e-4)  # the outliers change nothing in FP32
-    calibrated = calibrate_bundle(outlier_bundle, [pictures], threads=1)
+    calibrated = calibrate_bundle(copy_of(outlier_bundle, tmp_path / "bundle"), [pictures], threads=1)
     for kind in KINDS:
         naive, smoothed, *_, last = calibrated.report.flavours[kind].steps
         assert naive.agreement.lowest_cosine < 0.999
         assert smoothed.agreement.lowest_cosine > naive.agreement.lowest_cosine
         assert last.agreement.reaches(calibrated.report.threshold)
     for mode in MODES:
-        assert min(cosines(calibrated.bundle, draw_pictures(tmp_path, 4, seed=3), mode)) >= 0.999
+        assert min(cosines(calibrated.bundle, draw_pictures(tmp_path / "others", 4, seed=3), mode)) >= 0.999
+
+
+def test_verify_refuses_naive_int8_with_outliers_and_trusts_ours(
+    outlier_bundle: Bundle, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = [pictures / "0.png", pictures / "1.png"]
+    ours = calibrate_bundle(copy_of(outlier_bundle, tmp_path / "ours"), [pictures], threads=1).bundle
+
+    def unchanged(prepared: Prepared, plan: Plan, *, symmetric: bool) -> Plan:
+        return plan
+
+    monkeypatch.setattr(Prepared, "goal", Threshold(cosine=0, token_cosine=0))
+    for step in ("_smoothed", "_ranged"):
+        monkeypatch.setattr(flavours, step, unchanged)
+    naive = calibrate_bundle(copy_of(outlier_bundle, tmp_path / "naive"), [pictures], threads=1).bundle
+    for bundle, passed in ((ours, True), (naive, False)):
+        report = verify_bundle(bundle, engine="onnxruntime", precision="int8", images=shown, question=None, threads=1)
+        assert report.passed == passed, report.failures
+
+
+@pytest.mark.parametrize(("needed", "kept"), [(0, ()), (1, ("b",)), (2, ("b", "c")), (9, ("b", "c", "a"))])
+def test_layers_are_put_back_one_by_one_worst_first_until_the_threshold_holds(
+    needed: int, kept: tuple[str, ...]
+) -> None:
+    asked = []
+
+    def agreement(plan: Plan) -> Agreement:
+        return Agreement(1.0 if len(plan.kept) >= needed else 0.5, 1.0, 1.0, 0.0, "a view")
+
+    def measure(plan: Plan) -> Agreement:
+        asked.append(plan.kept)
+        return agreement(plan)
+
+    start = Plan({}, {})
+    settled = put_back(start, agreement(start), {"a": 0.1, "b": 0.3, "c": 0.2}, Threshold(cosine=0.999), measure)
+    assert settled.plan.kept == kept
+    assert asked == [kept[: count + 1] for count in range(len(kept))]
 
 
 def test_a_layer_that_the_fp16_graph_keeps_in_fp32_gets_fp32_scales(
