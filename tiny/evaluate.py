@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from uhd_edge.tiny.checkpoint import load_checkpoint
 from uhd_edge.tiny.conversations import Encodes
 from uhd_edge.tiny.drawing import draw_picture
 from uhd_edge.tiny.joining import Joined, picture_batch
 from uhd_edge.tiny.questions import MEASURED_KINDS, Question, ask
 from uhd_edge.tiny.reading import Reader, answer_scores
+from uhd_edge.tiny.saved_model import load_checkpoint
 from uhd_edge.tiny.scenes import SINGLE, SLICED, Scene, World, draw_scene
 from uhd_edge.tiny.seeing import Seer
 from uhd_edge.tiny.tokenizer import train_tokenizer

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedTokenizerFast, Qwen3Model
 
-from uhd_edge.tiny.checkpoint import text_config
 from uhd_edge.tiny.conversations import IGNORED, Encodes, Packed, pack, prefix_ids
 from uhd_edge.tiny.labels import Seen, see_all
 from uhd_edge.tiny.questions import Question, ask
+from uhd_edge.tiny.saved_model import text_config
 from uhd_edge.tiny.scenes import ALPHABET, World, draw_scene
 from uhd_edge.tiny.symbols import SPREAD, Said, Symbols, said
 from uhd_edge.tiny.views import View, views_of

@@ -15,10 +15,10 @@ from pathlib import Path
 import torch
 
 from uhd_edge.export.reuse import reuse_initialisation
-from uhd_edge.tiny.checkpoint import save_checkpoint
 from uhd_edge.tiny.conversations import Encodes
 from uhd_edge.tiny.optimizers import share_of_rate
 from uhd_edge.tiny.recipe import KINDS, RECIPE, Stage
+from uhd_edge.tiny.saved_model import save_checkpoint
 from uhd_edge.tiny.steps import Scores, step_loss
 from uhd_edge.tiny.tokenizer import train_tokenizer
 from uhd_edge.tiny.tower_start import CONFIG
