@@ -109,9 +109,7 @@ class _Compilation:
     def _parse(self) -> None:
         parser = self._trt.OnnxParser(self._network, self._logger)
         if not parser.parse_from_file(str(self._graph)):
-            error = parser.get_error(0)
-            where = f"node {error.node_name()} ({error.node_operator()}): " if error.node_operator() else ""
-            raise EngineBuildError(f"{self._graph}: {self._name} refuses the graph: {where}{error.desc()}")
+            raise EngineBuildError(f"{self._graph}: {self._name} refuses the graph: {_refusal(parser.get_error(0))}")
         if any(UINT8_READ_AS_INT8 in line for line in self._said):
             raise EngineBuildError(
                 f"{self._graph}: {self._name} refuses the graph: it is quantized to uint8, and only int8 with zero "
@@ -120,6 +118,15 @@ class _Compilation:
 
     def _failed(self, what: str) -> EngineBuildError:
         return EngineBuildError(f"{self._graph}: {self._name} {what}: {last_words(self._said)}")
+
+
+def _refusal(error: Any) -> str:
+    """What the parser says of a node."""
+    try:
+        where = f"node {error.node_name()} ({error.node_operator()}): " if error.node_operator() else ""
+        return " ".join(f"{where}{error.desc()}".split())
+    except UnicodeDecodeError:  # it quotes names out of the file, whatever they are
+        return "it is damaged"
 
 
 def last_words(lines: Sequence[str]) -> str:

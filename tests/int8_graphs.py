@@ -24,7 +24,9 @@ def write_graphs_of(bundle: Bundle, flavour: Flavour, folder: Path) -> dict[Mode
 
 
 def with_int8(bundle: Bundle) -> Bundle:
-    """Add such graphs for TensorRT to `bundle`."""
+    """Add such graphs for TensorRT to `bundle`, unless it has INT8 graphs of its own."""
+    if all("int8-tensorrt" in by_kind for by_kind in bundle.manifest.graphs.values()):
+        return bundle
     folder = bundle.path / "new"
     written = write_graphs_of(bundle, FOR_TENSORRT, folder)
 

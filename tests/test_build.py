@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,8 +22,7 @@ from uhd_edge.engines.targets import find_target
 from uhd_edge.engines.tensorrt_builder import check_graph
 from uhd_edge.export.export import export_bundle
 from uhd_edge.runtime.building import engine_orders
-from uhd_edge.tiny.tower_start import CONFIG as TINY
-from uhd_edge.tiny.views import PATCH, TABLE_SIDE, VIEW_SIDE
+from uhd_edge.runtime.bundle import Bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,20 +30,10 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
     from uhd_edge.engines.build import BuiltPrecision
-    from uhd_edge.runtime.bundle import Bundle, GraphKind
+    from uhd_edge.runtime.bundle import GraphKind
 
 tensorrt_rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx has wheels for x86-64 alone")
 
-UHD_TINY = TinyCheckpoint(
-    vision_hidden=TINY.hidden,
-    vision_intermediate=TINY.intermediate,
-    vision_layers=TINY.layers,
-    vision_heads=TINY.heads,
-    insert_layer=TINY.insert_layer,
-    table_side=TABLE_SIDE,
-    patch=PATCH,
-    scale_resolution=VIEW_SIDE,
-)
 MID_SIZE = TinyCheckpoint(
     vision_hidden=432, vision_intermediate=1614, vision_layers=9, vision_heads=6, insert_layer=3, text_layers=1
 )
@@ -52,18 +42,17 @@ RTX = ("rtx-30", "rtx-40", "rtx-50")
 
 @pytest.fixture(scope="module")
 def uhd_tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A bundle with uhd-tiny's tower and random weights, in FP16 and INT8."""
-    return export_tower(tmp_path_factory.mktemp("tiny"), UHD_TINY)
+    """A copy of the built-in bundle, in FP16 and INT8."""
+    folder = tmp_path_factory.mktemp("tiny") / "bundle"
+    shutil.copytree(Bundle.open().path, folder, ignore=shutil.ignore_patterns("engines"))
+    return with_int8(Bundle.open(folder))
 
 
 @pytest.fixture(scope="module")
 def mid_size(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A bundle with a tower between uhd-tiny's and the real one, in FP16 and INT8."""
-    return export_tower(tmp_path_factory.mktemp("mid-size"), MID_SIZE)
-
-
-def export_tower(folder: Path, tiny: TinyCheckpoint) -> Bundle:
-    checkpoint = save_checkpoint(folder / "checkpoint", tiny)
+    folder = tmp_path_factory.mktemp("mid-size")
+    checkpoint = save_checkpoint(folder / "checkpoint", MID_SIZE)
     return with_int8(export_bundle(checkpoint, folder / "bundle", llm_type="f32", modes=["16x"]))
 
 

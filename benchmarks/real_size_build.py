@@ -1,0 +1,92 @@
+"""Build engines of MiniCPM-V 4.6's size for an RTX card, on a machine without one: seconds, memory, size.
+
+    python benchmarks/real_size_build.py [--target rtx-40] [--precisions fp16,int8] [--max-slices 9] [--folder FOLDER]
+
+Random weights, 16x, with the shapes that slicing can produce. INT8 is built from graphs whose
+ranges are made up: they are as fast to build as calibrated ones. Needs tensorrt-rtx, about
+10 GB of disk and no network; nothing is left behind. Each step runs in a process of its own,
+so that its peak memory is its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from real_size_export import make_checkpoint, measured
+from real_size_int8 import export
+
+if TYPE_CHECKING:
+    from uhd_edge.engines.build import EngineOrder
+
+MADE_UP = (-8.0, 8.0)
+
+
+def write_int8(target: Path) -> None:
+    """Write INT8 graphs for TensorRT beside the others."""
+    from uhd_edge.calibration.graph_files import all_sites, int8_names, write_int8
+    from uhd_edge.calibration.plan import FOR_TENSORRT, Plan
+    from uhd_edge.calibration.rounding import Range
+    from uhd_edge.calibration.smoothing import Smoothing
+    from uhd_edge.runtime.bundle import Bundle
+
+    bundle = Bundle.open(target)
+    sites = [site.name for site in all_sites(bundle)]
+    plan = Plan(dict.fromkeys(sites, Smoothing(0.0, None)), dict.fromkeys(sites, Range(*MADE_UP, "made up")))
+    write_int8(bundle, plan, FOR_TENSORRT, target / "graphs", {name: name for name in int8_names(bundle, FOR_TENSORRT)})
+
+
+def build(target: Path, card: str, precision: str, max_slices: int, part: str) -> None:
+    """Build the engine of the encoder or the connector, and print its size."""
+    from uhd_edge.engines.build import build_engines
+    from uhd_edge.engines.targets import find_target
+    from uhd_edge.runtime.building import engine_orders
+    from uhd_edge.runtime.bundle import Bundle
+
+    orders = engine_orders(Bundle.open(target), modes=["16x"], precision="fp16", max_slices=max_slices)
+    (order,) = [order for order in orders if order.name.startswith(part)]
+    if precision == "int8":
+        order = as_int8(order)
+    (record,) = build_engines(target, [order], target=find_target(card), progress=lambda _: None)
+    graph = sum(digest.bytes for digest in record.graph_files.values())
+    print(f"  {len(record.profiles)} profiles, graph {graph / 1e9:.3f} GB, engine {record.engine.bytes / 1e9:.3f} GB")
+    print(f"  {time.process_time():.1f} s of processor time")
+
+
+def as_int8(order: EngineOrder) -> EngineOrder:
+    """The same engine from the INT8 graph."""
+    return replace(
+        order,
+        name=order.name.replace("fp16", "int8"),
+        graph=order.graph.replace("fp16", "int8-tensorrt"),
+        precision="int8",
+    )
+
+
+def main() -> None:
+    """Make, export and build."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--target", default="rtx-40")
+    parser.add_argument("--precisions", default="fp16,int8", help="fp16, int8 or both with a comma")
+    parser.add_argument("--max-slices", type=int, default=9)
+    parser.add_argument("--folder", help="where to put the temporary files")
+    options = parser.parse_args()
+    precisions = options.precisions.split(",")
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        checkpoint, target = Path(name) / "checkpoint", Path(name) / "bundle"
+        measured("random checkpoint", make_checkpoint, checkpoint)
+        measured("export", export, checkpoint, target, ("fp32", "fp16"))
+        if "int8" in precisions:
+            measured("INT8 graphs", write_int8, target)
+        for precision in precisions:
+            for part in ("encoder", "connector"):
+                title = f"build {part} {precision} for {options.target}"
+                measured(title, build, target, options.target, precision, options.max_slices, part)
+
+
+if __name__ == "__main__":
+    main()
