@@ -18,19 +18,21 @@ if TYPE_CHECKING:
     Weights = Mapping[str, NDArray[np.float32]]
 
 
-def layer_errors(rows: NDArray[np.float32], weights: Weights, span: Range, *, symmetric: bool) -> dict[str, float]:
+def products(rows: NDArray[np.float32], weights: Weights) -> dict[str, NDArray[np.float32]]:
+    """What each linear makes of `rows` [S, in] in FP32, [S, out]; neither smoothing nor a range changes it."""
+    return {name: rows @ weight for name, weight in weights.items()}
+
+
+def layer_errors(
+    rows: NDArray[np.float32], weights: Weights, exact: Weights, span: Range, *, symmetric: bool
+) -> dict[str, float]:
     """The error of each linear: the size of what INT8 changes, as a share of the product's own size.
 
     `rows` [S, in] are what flows in, of the range `span`; `weights` [in, out] are those of
-    the linears by name.
+    the linears by name, `exact` their `products`.
     """
-    # What rounding takes from the rows is small: its product has its own sum, and keeps its digits.
-    lost = round_activation(rows, span, symmetric=symmetric) - rows
-    errors: dict[str, float] = {}
-    for name, weight in weights.items():
-        rounded = round_weight(weight)
-        errors[name] = _share(lost @ rounded + rows @ (rounded - weight), rows @ weight)
-    return errors
+    rounded = round_activation(rows, span, symmetric=symmetric)
+    return {name: _share(rounded @ round_weight(weight) - exact[name], exact[name]) for name, weight in weights.items()}
 
 
 def overall(errors: Iterable[float]) -> float:

@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from uhd_edge.calibration.layer_error import layer_errors, multiplied, overall
+from uhd_edge.calibration.layer_error import layer_errors, multiplied, overall, products
 from uhd_edge.calibration.ranges import full_range
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from uhd_edge.calibration.activations import Activations
+    from uhd_edge.calibration.layer_error import Weights
 
 STRENGTHS = (0.2, 0.35, 0.5, 0.6, 0.7, 0.8, 0.9)
 MOST = 1e4  # a factor beyond this, or below its inverse, would be a channel that is all but unused
@@ -38,23 +39,22 @@ class Smoothing:
 
 def choose_smoothing(
     seen: Activations,
-    weights: Mapping[str, NDArray[np.float32]],
+    weights: Weights,
     unseen: NDArray[np.float32],
     strengths: Sequence[float] = STRENGTHS,
 ) -> Smoothing:
     """Try every strength, symmetric and at full range; the least error on rows of `unseen` pictures [S, K] wins."""
-    best, least = Smoothing(0.0, None), _error(seen, weights, unseen)
+    exact = products(unseen, weights)
+    best, least = Smoothing(0.0, None), _error(seen, weights, unseen, exact)
     for strength in strengths:
         factors = smoothing_factors(seen.peaks, weights, strength)
-        error = _error(seen.divided(factors), multiplied(weights, factors), unseen / factors)
+        error = _error(seen.divided(factors), multiplied(weights, factors), unseen / factors, exact)
         if error < least:
             best, least = Smoothing(strength, factors), error
     return best
 
 
-def smoothing_factors(
-    peaks: NDArray[np.float32], weights: Mapping[str, NDArray[np.float32]], strength: float
-) -> NDArray[np.float32]:
+def smoothing_factors(peaks: NDArray[np.float32], weights: Weights, strength: float) -> NDArray[np.float32]:
     """`peaks`**strength / (the weights' peaks)**(1 - strength), [K] (SmoothQuant, equation 4).
 
     Brought to a geometric mean of 1, so that neither side leaves the range of FP16 by it. A
@@ -69,5 +69,5 @@ def smoothing_factors(
     return np.exp(np.clip(logarithms, -np.log(MOST), np.log(MOST))).astype(np.float32)
 
 
-def _error(seen: Activations, weights: Mapping[str, NDArray[np.float32]], unseen: NDArray[np.float32]) -> float:
-    return overall(layer_errors(unseen, weights, full_range(seen), symmetric=True).values())
+def _error(seen: Activations, weights: Weights, unseen: NDArray[np.float32], exact: Weights) -> float:
+    return overall(layer_errors(unseen, weights, exact, full_range(seen), symmetric=True).values())
