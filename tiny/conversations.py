@@ -12,6 +12,7 @@ from uhd_edge.tiny.questions import Question
 from uhd_edge.tiny.views import View
 
 IGNORED = -100
+PADDING = (0, 0, IGNORED, -1, -2)  # id, position, label, kind, block
 CODE_LEAD = "What is labelled "
 IMAGE_TOKEN, LINE_BREAK = "<|image_pad|>", "\n"
 
@@ -73,36 +74,33 @@ def pack(
     on: whoever can tell what follows K7 has found the object in the image. Colour and shape
     are labels at once behind it, a step before the answer has to say them.
     """
-    parts = [
-        [(question_ids(tokenizer, q.text), tokenizer.encode(q.answer + "<|im_end|>")) for q in asked]
-        for asked in questions
-    ]
-    lengths = [
-        len(prefix) + sum(len(a) + len(b) for a, b in asked) for prefix, asked in zip(prefixes, parts, strict=True)
-    ]
-    longest = -(-max(lengths) // multiple) * multiple
-    batch = len(prefixes)
-    ids = torch.zeros(batch, longest, dtype=torch.int64)
-    positions = torch.zeros(batch, longest, dtype=torch.int64)
-    labels = torch.full((batch, longest), IGNORED)
-    kinds = torch.full((batch, longest), -1)
-    blocks = torch.full((batch, longest), -2)  # -1 the prefix, then the questions; -2 padding
-    for row, (prefix, asked) in enumerate(zip(prefixes, parts, strict=True)):
-        start = len(prefix)
-        ids[row, :start] = torch.tensor(prefix)
-        positions[row, :start] = torch.arange(start)
-        blocks[row, :start] = -1
-        for number, ((before, after), question) in enumerate(zip(asked, questions[row], strict=True)):
-            end = start + len(before) + len(after)
-            ids[row, start:end] = torch.tensor(before + after)
-            positions[row, start:end] = torch.arange(len(prefix), len(prefix) + end - start)
-            labels[row, start + len(before) - 1 : end - 1] = torch.tensor(after)
-            kinds[row, start + len(before) - 1 : end - 1] = number
-            blocks[row, start:end] = number
-            if spell and question.kind == "labelled":
-                _spell(labels[row], ids[row], start + len(tokenizer.encode(CODE_LEAD)), len(question.text), after)
-            start = end
+    rows = [_row(tokenizer, prefix, asked, spell=spell) for prefix, asked in zip(prefixes, questions, strict=True)]
+    longest = -(-max(row.shape[1] for row in rows) // multiple) * multiple
+    table = torch.tensor(PADDING)[:, None].repeat(len(rows), 1, longest)  # [B, 5, T]
+    for index, row in enumerate(rows):
+        table[index, :, : row.shape[1]] = row
+    ids, positions, labels, kinds, blocks = table.unbind(1)
     return Packed(ids, positions, labels, _mask(blocks), kinds)
+
+
+def _row(tokenizer: Encodes, prefix: list[int], asked: list[Question], *, spell: bool) -> Tensor:
+    """int64 [5, length]: ids, positions, labels, kinds and blocks (-1 the prefix, then the questions)."""
+    start = len(prefix)
+    nothing = [IGNORED] * start
+    parts = [torch.tensor([prefix, list(range(start)), nothing, [-1] * start, [-1] * start])]
+    for number, question in enumerate(asked):
+        before, after = question_ids(tokenizer, question.text), tokenizer.encode(question.answer + "<|im_end|>")
+        length = len(before) + len(after)
+        part = torch.tensor(PADDING)[:, None].repeat(1, length)
+        part[0] = torch.tensor(before + after)
+        part[1] = torch.arange(start, start + length)
+        part[2, len(before) - 1 : -1] = torch.tensor(after)
+        part[3, len(before) - 1 : -1] = number
+        part[4] = number
+        if spell and question.kind == "labelled":
+            _spell(part[2], part[0], len(tokenizer.encode(CODE_LEAD)), len(question.text), after)
+        parts.append(part)
+    return torch.cat(parts, dim=1)
 
 
 def _spell(labels: Tensor, ids: Tensor, first: int, length: int, answer: list[int]) -> None:
