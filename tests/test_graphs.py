@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, get_args
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -210,10 +211,19 @@ def test_a_weight_that_is_no_number_is_the_checkpoints_fault_in_fp16_too(
         write(changed, tmp_path, precisions=["fp16"])
 
 
-def test_a_weight_too_large_for_fp16_is_named(changed: Path, tmp_path: Path) -> None:
-    change_tensor(changed, "model.vision_tower.encoder.layers.1.mlp.fc1.weight", 7e4)
-    with pytest.raises(ExportError, match=r"layers\.1\.mlp\.fc1\.weight .* FP16 cannot; export .* fp32"):
-        write(changed, tmp_path, precisions=["fp16"])
+def test_a_weight_too_large_for_fp16_stays_in_fp32(changed: Path, tmp_path: Path) -> None:
+    name = "vision_tower.encoder.layers.1.mlp.fc1.weight"
+
+    def stored() -> np.ndarray:
+        write(changed, tmp_path, modes=["16x"], precisions=["fp16"])
+        model = onnx.load(tmp_path / "graphs" / "encoder-16x-fp16.onnx")
+        return next(onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer if tensor.name == name)
+
+    assert stored().dtype == np.float16
+    change_tensor(changed, f"model.{name}", 7e4)
+    shutil.rmtree(tmp_path / "graphs")
+    assert stored().dtype == np.float32
+    assert stored().max() == np.float32(7e4)
 
 
 def test_a_folder_that_cannot_be_written_is_an_output_error(qwen3_checkpoint: Path, tmp_path: Path) -> None:
