@@ -80,6 +80,7 @@ def main() -> None:
     parser.add_argument("--bundle", help="the built-in one without it")
     parser.add_argument("--questions", type=int, default=600, help="of each set")
     parser.add_argument("--modes", default="16x,4x", help="to ask in")
+    parser.add_argument("--cosine", type=float, default=0.9998, help="what every view must reach when calibrated")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--folder", help="where to put the temporary files")
     options = parser.parse_args()
@@ -89,7 +90,7 @@ def main() -> None:
         for index, picture in enumerate(pictures("calibrate", CALIBRATED_WITH)):
             picture.save(folder / "pictures" / f"{index:02}.png")
         copied = Bundle.open(shutil.copytree(Bundle.open(options.bundle).path, folder / "bundle"))
-        calibrated = calibrate_bundle(copied, [folder / "pictures"], threads=options.threads)
+        calibrated = calibrate_bundle(copied, [folder / "pictures"], cosine=options.cosine, threads=options.threads)
         print(table(calibrated.report), flush=True)
         for mode in calibrated.bundle.manifest.graphs:
             cosines = view_cosines(calibrated.bundle, mode, options.threads)

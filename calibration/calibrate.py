@@ -7,7 +7,7 @@ Every choice is made by an error measured on pictures that it was not made from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from uhd_edge.calibration.activations import record_activations
@@ -58,6 +58,7 @@ def calibrate_bundle(
     sources: Sequence[str | Path],
     *,
     max_slices: int | None = None,
+    cosine: float = 0.0,
     seed: int = 0,
     threads: int | None = None,
     progress: Progress = lambda _stage: None,
@@ -66,9 +67,12 @@ def calibrate_bundle(
 
     The graph for ONNX Runtime's CPU provider is made in any case, that for TensorRT when the
     bundle has FP16 graphs, which it stands on. INT8 graphs of an earlier calibration are
-    replaced. Raises `CalibrationError` without pictures or FP32 graphs, `ImageError` for a
-    picture that cannot be read and `OutputError` when the bundle cannot be written; the
-    bundle is then as it was.
+    replaced. `cosine` is what every view must reach where the bundle's threshold is not
+    enough: more layers stay as they are then.
+
+    Raises `CalibrationError` without pictures or FP32 graphs, `ImageError` for a picture that
+    cannot be read and `OutputError` when the bundle cannot be written; the bundle is then as
+    it was.
     """
     calibrated_with, measured_on = split_pictures(find_pictures(sources))
     if not has_graphs(bundle, "fp32"):
@@ -81,7 +85,7 @@ def calibrate_bundle(
         measurement = Measurement(bundle.manifest, Pictures(tuple(measured_on), max_slices), threads)
         unseen = record_activations(bundle, measurement.pictures, seed=seed, threads=threads)
         progress("smoothing")
-        prepared = _prepare(bundle, folder, measurement, seen, unseen)
+        prepared = replace(_prepare(bundle, folder, measurement, seen, unseen), cosine=cosine)
         outcomes = {flavour: settle(prepared, flavour, progress) for flavour in flavours}
         progress("report")
         report = make_report(prepared, outcomes, calibrated_with, measured_on)

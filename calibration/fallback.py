@@ -24,16 +24,16 @@ class Settled:
 def put_back(
     plan: Plan,
     agreement: Agreement,
-    errors: Mapping[str, float],
+    harm: Mapping[str, float],
     threshold: Threshold,
     measure: Callable[[Plan], Agreement],
 ) -> Settled:
-    """Leave linears as they are, the one with the largest of `errors` first, until `measure` reaches `threshold`.
+    """Leave linears as they are, the one with the most `harm` first, until `measure` reaches `threshold`.
 
     `agreement` is what `plan` measures. With every linear put back nothing is quantized any
     more; that is the end in any case.
     """
-    for linear in sorted(errors, key=lambda name: errors[name], reverse=True):
+    for linear in sorted(harm, key=lambda name: harm[name], reverse=True):
         if agreement.reaches(threshold):
             break
         plan = plan.keeping(linear)

@@ -11,6 +11,13 @@ from uhd_edge.engines.extras import extra_needed
 @click.argument("bundle")
 @click.argument("pictures", nargs=-1, metavar="IMAGE_OR_FOLDER...")
 @click.option("--max-slices", type=click.IntRange(min=1), metavar="N", help="Slices of a picture at most.")
+@click.option(
+    "--cosine",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    metavar="C",
+    help="What every view must reach beside FP32, where the bundle's threshold is not enough.",
+)
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU cores to use; all of them without it.")
 @click.option("--seed", default=0, show_default=True, help="Of the rows that errors are measured on.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -19,6 +26,7 @@ def calibrate(
     pictures: tuple[str, ...],
     *,
     max_slices: int | None,
+    cosine: float,
     threads: int | None,
     seed: int,
     as_json: bool,
@@ -33,6 +41,7 @@ def calibrate(
         Bundle.open(bundle),
         pictures,
         max_slices=max_slices,
+        cosine=cosine,
         seed=seed,
         threads=threads,
         progress=lambda stage: click.echo(stage, err=True),
