@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from uhd_edge.engines.extras import PACKAGES
 from uhd_edge.engines.threads import usable_cores
 from uhd_edge.runtime.bundle import Bundle
 from uhd_edge.runtime.errors import UhdError
@@ -19,7 +20,7 @@ State = Literal["ok", "absent", "broken"]
 
 # What `pip install "uhd-edge[...]"` brings, by the distributions that must be there.
 EXTRAS = {
-    "export": ("torch", "onnx", "safetensors", "gguf", "tokenizers", "transformers"),
+    **{extra: tuple(packages.values()) for extra, packages in PACKAGES.items()},
     "gpu": ("onnxruntime-gpu", "pycuda", "tensorrt"),
     "rtx": ("tensorrt-rtx",),
 }
