@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
-from uhd_edge.runtime.answer import Answer, Request
 from uhd_edge.runtime.answering import Answering
 from uhd_edge.runtime.bundle import Bundle
 from uhd_edge.runtime.bundle_llm import open_language_model
 from uhd_edge.runtime.errors import ModelError, PromptError
-from uhd_edge.runtime.sampling import Sampling
+from uhd_edge.runtime.options import request_of
 from uhd_edge.runtime.stages import timed
 from uhd_edge.runtime.vision import VisionEncoder
 
@@ -19,9 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from typing_extensions import Unpack
+
     from uhd_edge.engines.selection import EngineName
+    from uhd_edge.runtime.answer import Answer
     from uhd_edge.runtime.bundle import Mode, Precision
     from uhd_edge.runtime.image import ImageInput
+    from uhd_edge.runtime.options import AskOptions
 
 
 class Assistant:
@@ -79,30 +82,18 @@ class Assistant:
         self,
         images: ImageInput | Sequence[ImageInput] | None,
         question: str,
-        *,
-        max_tokens: int = 256,
-        temperature: float = 0.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        min_p: float = 0.0,
-        repetition_penalty: float = 1.0,
-        seed: int = 0,
-        mode: Mode | None = None,
-        max_slices: int | None = None,
+        **options: Unpack[AskOptions],
     ) -> Answer:
         """Answer a question about no, one or several images, which are a list or a tuple.
 
         An image is a path, the bytes of a file, a PIL image or uint8 [H, W, 3] RGB. See
-        `Sampling` for how tokens are chosen; the default always takes the likeliest.
+        `AskOptions` for what can be set; the default always takes the likeliest token.
 
         Raises `ImageError`, `PromptError` (`ContextError` when image and question are too
         long), `OptionError`, `EngineError` or `ModelError`.
         """
-        sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed)
         with self._lock:
-            answering = self._answering(
-                images, question, sampling, max_tokens=max_tokens, mode=mode, max_slices=max_slices
-            )
+            answering = self._answering(images, question, options)
             text = "".join(self._pieces(answering))
             return answering.answer(text)
 
@@ -110,26 +101,14 @@ class Assistant:
         self,
         images: ImageInput | Sequence[ImageInput] | None,
         question: str,
-        *,
-        max_tokens: int = 256,
-        temperature: float = 0.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        min_p: float = 0.0,
-        repetition_penalty: float = 1.0,
-        seed: int = 0,
-        mode: Mode | None = None,
-        max_slices: int | None = None,
+        **options: Unpack[AskOptions],
     ) -> Iterator[str]:
         """Answer as `ask` does, in pieces of text as they come; whole characters, and nothing stripped.
 
         Settings are checked at once, the rest happens as pieces are read. An answer need
         not be read to its end; the next question ends it.
         """
-        sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed)
-        return self._pieces(
-            self._answering(images, question, sampling, max_tokens=max_tokens, mode=mode, max_slices=max_slices)
-        )
+        return self._pieces(self._answering(images, question, options))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -150,24 +129,10 @@ class Assistant:
         self.close()
 
     def _answering(
-        self,
-        images: ImageInput | Sequence[ImageInput] | None,
-        question: str,
-        sampling: Sampling,
-        *,
-        max_tokens: int,
-        mode: Mode | None,
-        max_slices: int | None,
+        self, images: ImageInput | Sequence[ImageInput] | None, question: str, options: AskOptions
     ) -> Answering:
         self._require_open()
-        request = Request(
-            _as_tuple(images),
-            question,
-            sampling,
-            max_tokens,
-            mode or self._mode,
-            self._max_slices if max_slices is None else max_slices,
-        )
+        request = request_of(images, question, options, mode=self._mode, max_slices=self._max_slices)
         return Answering(request, self.bundle.manifest, self._encoder, self._model)
 
     def _pieces(self, answering: Answering) -> Iterator[str]:
@@ -188,11 +153,3 @@ class Assistant:
     def _require_open(self) -> None:
         if self._closed:
             raise ModelError("the assistant has been closed; open a new one")
-
-
-def _as_tuple(images: ImageInput | Sequence[ImageInput] | None) -> tuple[ImageInput, ...]:
-    if images is None:
-        return ()
-    if isinstance(images, list | tuple):
-        return tuple(images)
-    return (cast("ImageInput", images),)  # whatever else it is, loading it says so

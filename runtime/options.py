@@ -1,0 +1,77 @@
+"""What can be set for one question: named once, for every way of asking."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypedDict, cast
+
+from uhd_edge.runtime.answer import Request
+from uhd_edge.runtime.bundle import Mode
+from uhd_edge.runtime.sampling import Sampling
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from uhd_edge.runtime.image import ImageInput
+
+MAX_TOKENS = 256
+
+
+class AskOptions(TypedDict, total=False):
+    """Settings of one question; what is left out keeps the default that stands behind it.
+
+    `max_tokens` (256) is the most tokens of the answer. `temperature` (0, always the
+    likeliest token), `top_k` (0, off), `top_p` (1), `min_p` (0), `repetition_penalty` (1)
+    and `seed` (0) choose the tokens, see `Sampling`. `mode` ("16x" or "4x") and `max_slices`
+    are those of the assistant where they are None.
+    """
+
+    max_tokens: int
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repetition_penalty: float
+    seed: int
+    mode: Mode | None
+    max_slices: int | None
+
+
+def request_of(
+    images: ImageInput | Sequence[ImageInput] | None,
+    question: str,
+    options: AskOptions,
+    *,
+    mode: Mode,
+    max_slices: int | None,
+) -> Request:
+    """Check the settings of a question and put them together; `mode` and `max_slices` are those it gets without.
+
+    Raises `TypeError` for a setting that does not exist, as Python does for a keyword,
+    `OptionError` for a value that makes no sense, and `PromptError` for a question that is
+    no string.
+    """
+    given: dict[str, Any] = dict(options)
+    for name in given:
+        if name not in AskOptions.__annotations__:
+            raise TypeError(
+                f"got an unexpected keyword argument {name!r}; a question takes {', '.join(AskOptions.__annotations__)}"
+            )
+    chosen = options.get("max_slices")
+    return Request(
+        as_tuple(images),
+        question,
+        Sampling(**{field.name: given[field.name] for field in fields(Sampling) if field.name in given}),
+        options.get("max_tokens", MAX_TOKENS),
+        options.get("mode") or mode,
+        max_slices if chosen is None else chosen,
+    )
+
+
+def as_tuple(images: ImageInput | Sequence[ImageInput] | None) -> tuple[ImageInput, ...]:
+    """Return no, one or several images as a tuple; several are a list or a tuple."""
+    if images is None:
+        return ()
+    if isinstance(images, list | tuple):
+        return tuple(images)
+    return (cast("ImageInput", images),)  # whatever else it is, loading it says so
