@@ -37,11 +37,12 @@ uhd-edge: engines for {device}, JetPack {jetpack} (TensorRT {tensorrt}, CUDA {cu
 Copy this folder to the device, then:
 
     pip install uhd-edge
-    ./build.sh
+    ./build.sh photo.jpg
     uhd ask photo.jpg "What is on the table?" --bundle bundle
 
 build.sh builds {engines} with the device's own TensorRT and compares them with FP32
-before they are used. It can be started again: what is built stays.
+before they are used, on the pictures it is given or on drawn ones. It can be started again:
+what is built stays.
 """
 
 

@@ -1,14 +1,18 @@
 #!/bin/sh
 # Builds the engines of this kit on a @DEVICE@ with JetPack @JETPACK@ (TensorRT @TENSORRT@), then verifies them.
 #
-#     ./build.sh            build what is not built yet, then verify
-#     ./build.sh verify     verify what is built
+#     ./build.sh [PICTURE..]            build what is not built yet, then verify
+#     ./build.sh verify [PICTURE..]     verify what is built
+#
+# Engines are verified on the pictures; without any, on a few that are drawn. INT8 wants pictures
+# like those it was calibrated on.
 #
 # trtexec is looked for on the PATH and in JetPack's package; TRTEXEC=FILE names another one.
 # Where there is none, TensorRT's Python package does the work, through uhd. Verifying how exact
 # the engines are needs uhd (pip install uhd-edge) as well.
 # Exit code 0: built and verified. 1: not.
 set -eu
+started_in=$PWD
 cd -- "$(dirname -- "$0")"
 
 JETPACK='@JETPACK@'
@@ -126,11 +130,11 @@ set_aside() {
     mv -f "$ENGINES/$1.engine" "$ENGINES/failed/"
 }
 
-# Compares with FP32 on onnxruntime. A table on stdout means that it was compared, good or bad.
+# compare PICTURE..: with FP32 on onnxruntime. A table on stdout means that it was compared, good or bad.
 compare() {
     command -v uhd >/dev/null 2>&1 ||
         fail "built, but not verified: uhd is missing; pip install uhd-edge, then run ./build.sh verify"
-    if uhd verify bundle --engine tensorrt --precision "$PRECISION" >"$ENGINES/verify.txt"; then
+    if uhd verify bundle "$@" --engine tensorrt --precision "$PRECISION" >"$ENGINES/verify.txt"; then
         cat "$ENGINES/verify.txt"
         return
     fi
@@ -152,26 +156,40 @@ run_all() {
     #RUN#
 }
 
-case ${1:-build} in
-    build | verify) ;;
-    *) fail "there is no '$1'; use ./build.sh or ./build.sh verify" ;;
-esac
+order=build
+if [ "${1:-}" = verify ]; then
+    order=verify
+    shift
+fi
+for picture; do # each goes to the end with a path that holds here too, so that the order stays
+    shift
+    case $picture in
+        /*) ;;
+        *) picture=${started_in%/}/$picture ;;
+    esac
+    [ -f "$picture" ] || fail "there is no picture $picture; use ./build.sh [verify] [PICTURE..]"
+    set -- "$@" "$picture"
+done
 
 trtexec=$(find_trtexec)
 if [ -z "$trtexec" ]; then
     python3 -c 'import tensorrt' 2>/dev/null ||
         fail "neither trtexec nor TensorRT's Python package is here; on JetPack: apt install tensorrt"
     command -v uhd >/dev/null 2>&1 || fail "trtexec is missing; with TensorRT's Python package, uhd builds: pip install uhd-edge"
-    exec uhd build bundle --target here --precision "$PRECISION" --modes "$MODES"
+    for picture; do
+        shift
+        set -- "$@" --picture "$picture"
+    done
+    exec uhd build bundle --target here --precision "$PRECISION" --modes "$MODES" "$@"
 fi
 
 version=$(read_version)
 [ "${version%.*}" = "$TENSORRT" ] || fail "this kit is for JetPack $JETPACK with TensorRT $TENSORRT; this device has" \
     "TensorRT $version: make the kit again with the --jetpack of this device"
 mkdir -p "$ENGINES"
-if [ "${1:-build}" = build ]; then
+if [ "$order" = build ]; then
     build_all
 fi
 run_all
-compare
+compare "$@"
 say "built and verified: $ENGINES"

