@@ -15,7 +15,7 @@ from uhd_edge.runtime.stages import timed
 from uhd_edge.runtime.streaming import TextStream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from PIL import Image
 
@@ -32,10 +32,7 @@ STAGES = (*vision.STAGES, "prompt", "prefill", "first_token", "generate", "total
 
 
 class Answering:
-    """One request being worked off with an encoder and a language model that stay open.
-
-    `pieces` gives the text and can be read once; after its end `answer` gives the rest.
-    """
+    """One request being worked off, once, with an encoder and a language model that stay open."""
 
     def __init__(self, request: Request, manifest: Manifest, encoder: VisionEncoder, model: LanguageModel) -> None:
         self._request = request
@@ -49,28 +46,38 @@ class Answering:
         self._finish_reason: FinishReason = "length"
         self._completion_tokens = 0
 
-    def pieces(self) -> Iterator[str]:
-        """Yield the answer's text as it is generated."""
+    def steps(self) -> Generator[str, None, Answer]:
+        """Yield after every step that takes a while: a piece of the answer's text, empty where there is none yet.
+
+        Closing the generator between two steps ends the answer there and does no harm. It
+        returns the whole answer.
+        """
         request, timings = self._request, self._timings
         self._start = time.perf_counter()
         with timed(timings, "decode"):
             images = [load_image(image) for image in request.images]
+        yield ""
         with timed(timings, "prompt"):
             layout = self._lay_out(images)
-        self._encoded = [self._encode(image) for image in images]
+        for image in images:
+            self._encoded.append(self._encode(image))
+            yield ""
         with timed(timings, "prefill"):
             self._model.clear()
             self._model.prefill(fill(layout, [image.embeddings for image in self._encoded]))
         with closing(self._model.generate(request.sampling, max_tokens=request.max_tokens)) as tokens:
             stop_ids = self._manifest.prompt.stop_ids
             stream = TextStream(self._noting_the_first(tokens), self._model.vocabulary, stop_ids)
-            yield from stream
+            text = ""
+            for piece in stream:
+                text += piece
+                yield piece
         self._finish_reason, self._completion_tokens = stream.finish_reason, stream.completion_tokens
         timings["total"] = self._elapsed()
         timings["generate"] = timings["total"] - timings["first_token"]
+        return self._answer(text)
 
-    def answer(self, text: str) -> Answer:
-        """Put the text that `pieces` gave together with what it took."""
+    def _answer(self, text: str) -> Answer:
         return Answer(
             text=text.strip(),
             finish_reason=self._finish_reason,

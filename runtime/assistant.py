@@ -15,7 +15,7 @@ from uhd_edge.runtime.stages import timed
 from uhd_edge.runtime.vision import VisionEncoder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from typing_extensions import Unpack
@@ -93,9 +93,7 @@ class Assistant:
         long), `OptionError`, `EngineError` or `ModelError`.
         """
         with self._lock:
-            answering = self._answering(images, question, options)
-            text = "".join(self._pieces(answering))
-            return answering.answer(text)
+            return _returned_by(self.steps(images, question, **options))
 
     def stream(
         self,
@@ -108,7 +106,21 @@ class Assistant:
         Settings are checked at once, the rest happens as pieces are read. An answer need
         not be read to its end; the next question ends it.
         """
-        return self._pieces(self._answering(images, question, options))
+        steps = self.steps(images, question, **options)
+        return (piece for piece in steps if piece)
+
+    def steps(
+        self,
+        images: ImageInput | Sequence[ImageInput] | None,
+        question: str,
+        **options: Unpack[AskOptions],
+    ) -> Generator[str, None, Answer]:
+        """Answer as `stream` does, with an empty piece after a step that gave no text, and return the `Answer`.
+
+        A step is an image encoded or a token generated, say: between two of them the answer can
+        be ended by closing the generator, which does no harm.
+        """
+        return self._take_turns(self._answering(images, question, options))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -135,21 +147,33 @@ class Assistant:
         request = request_of(images, question, options, mode=self._mode, max_slices=self._max_slices)
         return Answering(request, self.bundle.manifest, self._encoder, self._model)
 
-    def _pieces(self, answering: Answering) -> Iterator[str]:
-        """Take turns with other questions: the model's memory belongs to the newest of them."""
-        pieces: Iterator[str] | None = None
+    def _take_turns(self, answering: Answering) -> Generator[str, None, Answer]:
+        """Work off one step at a time: the model's memory belongs to the newest question."""
+        steps: Generator[str, None, Answer] | None = None
         while True:
             with self._lock:
                 self._require_open()
-                if pieces is None:
-                    self._newest, pieces = answering, answering.pieces()
+                if steps is None:
+                    self._newest, steps = answering, answering.steps()
                 if self._newest is not answering:
                     raise PromptError("another question was asked before this answer was read to its end")
-                piece = next(pieces, None)
-            if piece is None:
-                return
+                try:
+                    piece = next(steps)
+                except StopIteration as end:
+                    answer: Answer = end.value
+                    return answer
             yield piece
 
     def _require_open(self) -> None:
         if self._closed:
             raise ModelError("the assistant has been closed; open a new one")
+
+
+def _returned_by(steps: Generator[object, None, Answer]) -> Answer:
+    """Take all steps and return what comes at their end."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            answer: Answer = end.value
+            return answer

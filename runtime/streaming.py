@@ -20,7 +20,7 @@ class TextStream:
     `stop_ids` end the answer, as does what llama.cpp knows as an end; the ending token
     counts as generated, as in transformers. A character that is spread over several tokens
     comes out when it is complete, and what never becomes one comes out as U+FFFD, as the
-    reference's tokenizer has it.
+    reference's tokenizer has it. A token that completes no character gives an empty piece.
     """
 
     def __init__(self, tokens: Iterator[int], vocabulary: Vocabulary, stop_ids: tuple[int, ...]) -> None:
@@ -37,7 +37,6 @@ class TextStream:
             if token in self._stop_ids or self._vocabulary.ends_answer(token):
                 self.finish_reason = "stop"
                 break
-            if text := decoder.decode(self._vocabulary.piece(token)):
-                yield text
+            yield decoder.decode(self._vocabulary.piece(token))
         if text := decoder.decode(b"", final=True):
             yield text

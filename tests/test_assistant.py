@@ -6,6 +6,7 @@ import io
 import os
 import re
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image
 from tiny_gguf import HIDDEN, tokens
 
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
-from uhd_edge.runtime import Assistant, Bundle, answering, stages, tower_opening, towers, vision
+from uhd_edge.runtime import Assistant, Bundle, answering, stages, tower_opening, towers, view_reuse, vision
 from uhd_edge.runtime.budget import PromptPlan
 from uhd_edge.runtime.errors import (
     BundleError,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 QUESTION = "What is it?"
-STAGES = ["decode", "slice", "open", "patches", "encoder", "connector"]
+STAGES = ["decode", "slice", "open", "cache", "patches", "encoder", "connector"]
 STAGES += ["prompt", "prefill", "first_token", "generate", "total"]
 
 
@@ -70,7 +71,7 @@ def test_an_answer_tells_what_it_took(assistant: Assistant) -> None:
 def test_timings_add_up(assistant: Assistant) -> None:
     timings = assistant.ask([picture(0), picture(1)], QUESTION, max_tokens=5).timings
     assert all(milliseconds > 0 for stage, milliseconds in timings.items() if stage != "open")
-    assert sum(timings[stage] for stage in STAGES[:8]) <= timings["first_token"]
+    assert sum(timings[stage] for stage in STAGES[:9]) <= timings["first_token"]
     assert timings["first_token"] + timings["generate"] == pytest.approx(timings["total"])
 
 
@@ -84,6 +85,7 @@ def test_every_step_is_in_a_stage_and_the_stages_make_up_the_total(
         (answering, "load_image", 1),
         (vision, "slice_image", 2),
         (tower_opening, "open_onnxruntime", 300),
+        (view_reuse, "content_key", 3),
         (towers, "patches_of", 5),
         (OnnxRuntimeEngine, "run", 70),
         (PromptPlan, "layout", 13),
@@ -100,7 +102,7 @@ def test_every_step_is_in_a_stage_and_the_stages_make_up_the_total(
         assert other["open"] == 300_000  # the connector was open
     for timings in (told, other):
         assert all(milliseconds > 0 for stage, milliseconds in timings.items() if stage != "open")
-        assert timings["total"] == pytest.approx(sum(timings[stage] for stage in STAGES[:8]) + timings["generate"])
+        assert timings["total"] == pytest.approx(sum(timings[stage] for stage in STAGES[:9]) + timings["generate"])
 
 
 def taking(seconds: float, step: Any, now: list[float]) -> Any:
@@ -115,6 +117,23 @@ def test_a_stream_is_the_answer_in_pieces(assistant: Assistant) -> None:
     pieces = list(assistant.stream(picture(), QUESTION, max_tokens=20))
     assert len(pieces) > 1
     assert "".join(pieces).strip() == assistant.ask(picture(), QUESTION, max_tokens=20).text
+
+
+def test_an_answer_can_be_ended_after_every_step(assistant: Assistant) -> None:
+    whole = assistant.ask([picture(0), picture(1)], QUESTION, max_tokens=8)
+
+    def returned() -> Iterator[str]:
+        answer = yield from assistant.steps([picture(0), picture(1)], QUESTION, max_tokens=8)
+        assert answer.text == whole.text
+
+    pieces = list(returned())
+    assert "".join(pieces).strip() == whole.text
+    assert pieces[:3] == [""] * 3  # decoding, and one for each image
+    assert whole.usage.completion_tokens <= len(pieces) - 3 <= whole.usage.completion_tokens + 1
+    for count in range(len(pieces)):
+        with closing(assistant.steps([picture(0), picture(1)], QUESTION, max_tokens=8)) as steps:
+            assert [next(steps) for _ in range(count)] == pieces[:count]
+        assert assistant.ask([picture(0), picture(1)], QUESTION, max_tokens=8).text == whole.text
 
 
 def test_an_image_may_come_in_any_form(assistant: Assistant, tmp_path: Path) -> None:
