@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,17 +9,20 @@ import numpy as np
 
 from uhd_edge.engines.selection import EngineName, check_engine
 from uhd_edge.runtime.bundle import Bundle, Mode
+from uhd_edge.runtime.encoding import BATCH_PATCHES, encode_views, view_names
 from uhd_edge.runtime.engine_choice import PrecisionChoice
 from uhd_edge.runtime.errors import EngineError
 from uhd_edge.runtime.image import ImageInput, load_image
-from uhd_edge.runtime.settings import MOST_THREADS, require_whole
+from uhd_edge.runtime.settings import MOST_THREADS, require_number, require_whole
 from uhd_edge.runtime.slicing import plan_slices, plan_views, slice_image
 from uhd_edge.runtime.stages import timed
 from uhd_edge.runtime.tower_opening import TowerOpener
-from uhd_edge.runtime.towers import Towers, encode_batch
+from uhd_edge.runtime.towers import Towers
+from uhd_edge.runtime.view_cache import ViewCache
+from uhd_edge.runtime.view_reuse import CACHE_STAGE, encode_reusing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -28,13 +30,25 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from uhd_edge.runtime.bundle import Preprocessing
-    from uhd_edge.runtime.slicing import SlicedImage, View
+    from uhd_edge.runtime.slicing import SlicedImage
 
-STAGES = ("decode", "slice", "open", "patches", "encoder", "connector")
+__all__ = [
+    "BATCH_PATCHES",
+    "CACHE_BYTES",
+    "STAGES",
+    "Encoded",
+    "EncodedView",
+    "VisionEncoder",
+    "cut_views",
+    "encode_views",
+    "view_names",
+]
 
-# Patches that go through the encoder at once. A real-size tower needs about 0.17 GB for every
-# 1024 of them, and on a CPU two 448 x 448 views at a time are as fast as nine.
-BATCH_PATCHES = 2560
+STAGES = ("decode", "slice", "open", CACHE_STAGE, "patches", "encoder", "connector")
+
+# Embeddings of 200 views of the real model in 16x (0.26 MB each) or 60 in 4x: some twenty camera frames.
+CACHE_BYTES = 64 * 2**20
+MOST_CACHE_BYTES = 2**40
 
 
 @dataclass(frozen=True)
@@ -51,9 +65,11 @@ class Encoded:
     """What the language model gets to see of one image; ask it as often as you like.
 
     `embeddings` is float32 [n, d_llm], C-contiguous: the thumbnail's, then each slice's,
-    slices row by row. `grid` is (rows, columns) of slices, (0, 0) when unsliced. `timings`
-    are milliseconds per stage: decode, slice, open (0 when the mode's engines were open
-    already), patches, encoder, connector.
+    slices row by row, and the caller's own: writing into it changes nothing that is kept.
+    `grid` is (rows, columns) of slices, (0, 0) when unsliced. `timings` are milliseconds per
+    stage: decode, slice, open (0 when the mode's engines were open already), cache (looking
+    for views that were seen before), patches, encoder, connector. Of the views, `encoded` went
+    through the engines for this image and `reused` did not.
     """
 
     embeddings: NDArray[np.float32]
@@ -61,6 +77,8 @@ class Encoded:
     views: tuple[EncodedView, ...]
     mode: Mode
     timings: Mapping[str, float]
+    reused: int = 0
+    encoded: int = 0
 
 
 class VisionEncoder:
@@ -72,13 +90,17 @@ class VisionEncoder:
     first used and stay open; modes share a connector that is the same file. `notes` says,
     a line each, why something better was not used.
 
+    The embeddings of views are kept, the latest within `cache_bytes` (0 keeps nothing), and a
+    view with the same pixels is not encoded again: of a camera's frame only the slices that
+    changed, and the thumbnail.
+
     Several threads may encode with it at once: engines are opened once, and while one
     thread opens them the others wait. ONNX Runtime then runs side by side for all of them,
-    TensorRT for one after the other.
+    TensorRT for one after the other. A view that two threads want is encoded by one of them.
 
     Raises `BundleError` for a bundle that cannot be opened, `EngineUnavailableError` for an
     engine this machine, or a mode or precision the bundle does not have, `ImageError` for
-    `max_slices` below 1 and `OptionError` for senseless `threads`.
+    `max_slices` below 1 and `OptionError` for senseless `threads` or `cache_bytes`.
     """
 
     def __init__(
@@ -90,6 +112,7 @@ class VisionEncoder:
         engine: EngineName = "auto",
         precision: PrecisionChoice = "auto",
         threads: int | None = None,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.bundle = Bundle.of(bundle)
         self.mode: Mode = self.bundle.manifest.default_mode if mode is None else mode
@@ -97,18 +120,34 @@ class VisionEncoder:
         self.notes: list[str] = []
         check_engine(engine)
         threads = None if threads is None else require_whole("threads", threads, 1, MOST_THREADS)
+        self._cache = ViewCache(require_whole("cache_bytes", cache_bytes, 0, MOST_CACHE_BYTES)) if cache_bytes else None
         self._opener = TowerOpener(self.bundle, engine=engine, precision=precision, threads=threads, notes=self.notes)
         self._opener.check(self.mode)
         plan_slices(1, 1, self.bundle.manifest.preprocessing, mode=self.mode, max_slices=self.max_slices)
 
-    def encode(self, image: ImageInput, *, mode: Mode | None = None, max_slices: int | None = None) -> Encoded:
+    def encode(
+        self,
+        image: ImageInput,
+        *,
+        mode: Mode | None = None,
+        max_slices: int | None = None,
+        tolerance: float = 0.0,
+    ) -> Encoded:
         """Encode one image; `mode` and `max_slices` count for this image alone.
 
-        Raises `ImageError` for an image that cannot be read or is too thin, and
-        `EngineError` when an engine cannot be opened, fails or returns NaN or Inf.
+        With a `tolerance` a view is also reused when its pixels differ from those that were
+        last encoded in the same place (of an image of the same size, cut alike, in the same
+        mode, given with a tolerance) by no more than this: a mean absolute difference over
+        the view, in grey levels from 0 to 255. It allows reuse and does not promise it: what
+        the cache has dropped is encoded again.
+
+        Raises `ImageError` for an image that cannot be read or is too thin, `OptionError`
+        for a senseless `tolerance`, and `EngineError` when an engine cannot be opened, fails
+        or returns NaN or Inf.
         """
         mode = self.mode if mode is None else mode
         max_slices = self.max_slices if max_slices is None else max_slices
+        tolerance = require_number("tolerance", tolerance, 0, 255, hint="from 0 to 255 grey levels")
         preprocessing = self.bundle.manifest.preprocessing
         timings = dict.fromkeys(STAGES, 0.0)
         with timed(timings, "decode"):
@@ -117,20 +156,24 @@ class VisionEncoder:
             sliced = cut_views(rgb, preprocessing, mode=mode, max_slices=max_slices)
         towers = self._towers_in_time(mode, timings)
         try:
-            embeddings = encode_views(towers, sliced.views, timings)
+            embeddings, encoded = self._look(towers, sliced, rgb.size, tolerance, timings)
         except EngineError as error:
             with timed(timings, "open"):
                 towers = self._opener.instead_of(towers, error)
-            embeddings = encode_views(towers, sliced.views, timings)
+            embeddings, encoded = self._look(towers, sliced, rgb.size, tolerance, timings)
         views = tuple(
             EncodedView(view.rows, view.columns, len(of_view))
             for view, of_view in zip(sliced.views, embeddings, strict=True)
         )
-        return Encoded(np.concatenate(embeddings), sliced.grid, views, mode, timings)
+        return Encoded(
+            np.concatenate(embeddings), sliced.grid, views, mode, timings, reused=len(views) - encoded, encoded=encoded
+        )
 
     def close(self) -> None:
         """Close every engine; the encoder cannot be used again."""
         self._opener.close()
+        if self._cache is not None:
+            self._cache.clear()
 
     def __enter__(self) -> VisionEncoder:
         return self
@@ -150,6 +193,19 @@ class VisionEncoder:
         """
         return self._opener.towers(mode)
 
+    def _look(
+        self,
+        towers: Towers,
+        sliced: SlicedImage,
+        size: tuple[int, int],
+        tolerance: float,
+        timings: dict[str, float],
+    ) -> tuple[list[NDArray[np.float32]], int]:
+        """Embeddings of each view, and how many views were encoded for it."""
+        if self._cache is None:
+            return encode_views(towers, sliced.views, timings), len(sliced.views)
+        return encode_reusing(towers, sliced, self._cache, timings, size=size, tolerance=tolerance)
+
     def _towers_in_time(self, mode: Mode, timings: dict[str, float]) -> Towers:
         if self._opener.is_open(mode):
             return self.towers(mode)
@@ -161,32 +217,3 @@ def cut_views(image: Image.Image, preprocessing: Preprocessing, *, mode: Mode, m
     """Cut an RGB image into its views, as `slice_image` does; raises `ImageError` for one that is too thin."""
     plan_views(*image.size, preprocessing, mode=mode, max_slices=max_slices)
     return slice_image(image, preprocessing, mode=mode, max_slices=max_slices)
-
-
-def view_names(count: int) -> list[str]:
-    """What the views of an image are called in messages, in their order."""
-    return ["the thumbnail", *(f"slice {number} of {count - 1}" for number in range(1, count))]
-
-
-def encode_views(towers: Towers, views: tuple[View, ...], timings: dict[str, float]) -> list[NDArray[np.float32]]:
-    """Embeddings [tokens, d_llm] of each view, in the order of the views.
-
-    Adds the milliseconds of its stages to `timings`; raises `EngineError` as `encode_batch` does.
-    """
-    names = view_names(len(views))
-    embeddings: dict[int, NDArray[np.float32]] = {}
-    for batch in _batches(views):
-        encoded = encode_batch(towers, [views[index] for index in batch], [names[index] for index in batch], timings)
-        embeddings.update(zip(batch, encoded, strict=True))
-    return [embeddings[index] for index in range(len(views))]
-
-
-def _batches(views: tuple[View, ...]) -> Iterator[list[int]]:
-    """Group the indices of views that go through the engines together: equal patch counts, bounded memory."""
-    by_count: dict[int, list[int]] = defaultdict(list)
-    for index, view in enumerate(views):
-        by_count[view.rows * view.columns].append(index)
-    for count, indices in by_count.items():
-        size = max(1, BATCH_PATCHES // count)
-        for start in range(0, len(indices), size):
-            yield indices[start : start + size]
