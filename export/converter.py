@@ -19,6 +19,7 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 
 from uhd_edge.runtime.errors import ExportError, MissingExtraError, UhdError
+from uhd_edge.runtime.user_cache import user_cache
 
 PACKAGE = "llama-cpp-python"
 SCRIPT = "convert_hf_to_gguf.py"
@@ -37,7 +38,7 @@ def converter_folder() -> Path:
     if named := os.environ.get(FOLDER_VARIABLE):
         return _named_folder(Path(named).expanduser())
     version = installed_version()
-    folder = cache_folder() / f"llama.cpp-{version}"
+    folder = user_cache() / f"llama.cpp-{version}"
     if not (folder / SCRIPT).is_file():
         _fetch(version, folder)
     return folder
@@ -49,12 +50,6 @@ def installed_version() -> str:
         return metadata.version(PACKAGE).partition("+")[0]
     except metadata.PackageNotFoundError as error:
         raise MissingExtraError(f"{PACKAGE} is not installed; pip install 'uhd-edge[export]'") from error
-
-
-def cache_folder() -> Path:
-    """`uhd-edge` below `$XDG_CACHE_HOME`, or below `~/.cache` without it."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache") / "uhd-edge"
 
 
 def _named_folder(folder: Path) -> Path:

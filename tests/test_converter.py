@@ -10,6 +10,7 @@ import pytest
 
 from uhd_edge.export import converter
 from uhd_edge.runtime.errors import ExportError
+from uhd_edge.runtime.user_cache import user_cache
 
 VERSION = converter.installed_version()
 ROOT = f"llama_cpp_python-{VERSION}/vendor/llama.cpp"
@@ -142,4 +143,4 @@ def test_the_cache_lies_in_the_home_folder_otherwise(tmp_path: Path, monkeypatch
     monkeypatch.setenv("HOME", str(tmp_path))
     for value in ("", "relative/folder"):
         monkeypatch.setenv("XDG_CACHE_HOME", value)
-        assert converter.cache_folder() == tmp_path / ".cache" / "uhd-edge"
+        assert user_cache() == tmp_path / ".cache" / "uhd-edge"
