@@ -175,6 +175,7 @@ def _manifest(
 def _vision(tower: TowerConfig) -> Vision:
     return Vision(
         hidden_size=tower.hidden,
+        intermediate_size=tower.intermediate,
         layers=tower.layers,
         insert_layer=tower.insert_layer,
         table_side=tower.table_side,

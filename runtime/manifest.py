@@ -31,10 +31,13 @@ class Vision(_Record):
     """Sizes of the vision tower that the runtime needs.
 
     `window` and `merge` are the sides of the compressor's and the connector's squares
-    (2 and 2); `merge_rounds` is how often the connector merges.
+    (2 and 2); `merge_rounds` is how often the connector merges. `intermediate_size`, the
+    width of the MLPs, is for counting operations alone; bundles from before it was recorded
+    do without.
     """
 
     hidden_size: Count
+    intermediate_size: Count | None = None
     layers: Count
     insert_layer: Annotated[int, Field(ge=0)]
     table_side: Count
