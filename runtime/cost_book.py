@@ -1,0 +1,89 @@
+"""The costs of the modes of one open assistant: remembered, read from the user's cache, or measured now."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from uhd_edge.engines.threads import usable_cores
+from uhd_edge.runtime.bundle import MANIFEST
+from uhd_edge.runtime.cost_measuring import measure_prompt, measure_slicing, measure_vision
+from uhd_edge.runtime.cost_store import machine, read_costs, write_costs
+from uhd_edge.runtime.costs import CostModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from uhd_edge.runtime.bundle import Mode
+    from uhd_edge.runtime.llm import LanguageModel
+    from uhd_edge.runtime.towers import Towers
+    from uhd_edge.runtime.vision import VisionEncoder
+
+
+class CostBook:
+    """Knows what each mode costs with this encoder and this language model, and measures what it does not know.
+
+    `threads` and `gpu_layers` are what both were opened with. `say` is told when measuring
+    begins, which takes seconds with a large model, and when the result cannot be kept.
+    """
+
+    def __init__(
+        self,
+        encoder: VisionEncoder,
+        model: LanguageModel,
+        *,
+        threads: int | None,
+        gpu_layers: int,
+        say: Callable[[str], None],
+    ) -> None:
+        self._encoder, self._model, self._say = encoder, model, say
+        self._settings = {"threads": str(threads or usable_cores()), "gpu_layers": str(gpu_layers)}
+        self._known: dict[Mode, CostModel] = {}
+
+    def costs(self, mode: Mode) -> CostModel:
+        """Return the costs of `mode`, whose engines are opened for it.
+
+        Measuring empties the language model's memory. Raises `EngineError` or `ModelError`
+        when the engines or the model fail.
+        """
+        if mode not in self._known:
+            self._known[mode] = self._find(self._encoder.towers(mode))
+        return self._known[mode]
+
+    def _find(self, towers: Towers) -> CostModel:
+        preprocessing = towers.manifest.preprocessing
+        identity = self._identity(towers)
+        kept = read_costs(identity, preprocessing.patch_size)
+        if kept is not None:
+            return kept
+        self._say(f"measuring how fast this machine is in {towers.mode}, once for this bundle")
+        costs = CostModel(
+            measure_vision(towers),
+            measure_slicing(preprocessing, towers.mode),
+            measure_prompt(self._model),
+            preprocessing.patch_size,
+        )
+        if problem := write_costs(identity, costs):
+            self._say(problem)
+        return costs
+
+    def _identity(self, towers: Towers) -> dict[str, str]:
+        """All that the costs depend on: what runs, how it is set, and on what machine."""
+        manifest = (self._encoder.bundle.path / MANIFEST).read_bytes()
+        return {
+            **self._settings,
+            "bundle": hashlib.sha256(manifest).hexdigest(),
+            "mode": towers.mode,
+            "precision": towers.precision,
+            "provider": towers.encoder.provider,
+            "versions": " ".join(f"{name} {_version(name)}" for name in ("uhd-edge", "llama-cpp-python")),
+            "machine": machine(),
+        }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
