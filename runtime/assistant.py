@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Literal
 from uhd_edge.runtime.answering import Answering
 from uhd_edge.runtime.bundle import Bundle
 from uhd_edge.runtime.bundle_llm import open_language_model
+from uhd_edge.runtime.cost_book import CostBook
 from uhd_edge.runtime.errors import ModelError, PromptError
 from uhd_edge.runtime.options import request_of
 from uhd_edge.runtime.stages import timed
-from uhd_edge.runtime.vision import VisionEncoder
+from uhd_edge.runtime.vision import CACHE_BYTES, VisionEncoder
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from typing_extensions import Unpack
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundle import Mode, Precision
     from uhd_edge.runtime.image import ImageInput
     from uhd_edge.runtime.options import AskOptions
+    from uhd_edge.runtime.planning import Plan
 
 
 class Assistant:
@@ -34,6 +36,8 @@ class Assistant:
     `max_slices` are what a question gets that does not say its own; the bundle has defaults
     for both. `context` is the most tokens of prompt and answer together. `threads` defaults
     to the usable cores. `gpu_layers` counts the language model's layers on a GPU, -1 all.
+    Up to `cache_bytes` of embeddings are kept, so that a view seen before is not encoded
+    again; 0 keeps none.
 
     Every question starts a new conversation. Questions from several threads are answered
     one after the other.
@@ -57,6 +61,7 @@ class Assistant:
         context: int = 4096,
         threads: int | None = None,
         gpu_layers: int = 0,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.bundle = Bundle.of(bundle)
         self._mode = mode or self.bundle.manifest.default_mode
@@ -65,7 +70,13 @@ class Assistant:
         self._newest: Answering | None = None
         self._closed = False
         self._encoder = VisionEncoder(
-            self.bundle, mode=mode, max_slices=max_slices, engine=engine, precision=precision, threads=threads
+            self.bundle,
+            mode=mode,
+            max_slices=max_slices,
+            engine=engine,
+            precision=precision,
+            threads=threads,
+            cache_bytes=cache_bytes,
         )
         opening: dict[str, float] = {}
         with ExitStack() as undo:
@@ -76,6 +87,7 @@ class Assistant:
             with timed(opening, "engines"):
                 self._encoder.towers(self._mode)
             undo.pop_all()
+        self._book = CostBook(self._encoder, self._model, threads=threads, gpu_layers=gpu_layers)
         self.opening: Mapping[str, float] = opening
 
     def ask(
@@ -122,6 +134,29 @@ class Assistant:
         """
         return self._take_turns(self._answering(images, question, options))
 
+    def measure(self, progress: Callable[[str], None] = lambda _: None) -> None:
+        """Measure what `budget_ms` needs to know of this machine, unless it is known, and open the engines of all modes.
+
+        A question with a budget does this by itself; here it happens before the first is in a
+        hurry. `progress` is told what takes time. Raises `EngineError` or `ModelError`.
+        """
+        with self._lock:
+            self._require_open()
+            for mode in self.bundle.manifest.graphs:
+                self._book.costs(mode, progress)
+
+    def plans(
+        self, images: ImageInput | Sequence[ImageInput] | None, question: str, **options: Unpack[AskOptions]
+    ) -> list[Plan]:
+        """List the ways to look at the images for such a question, with what each is predicted to take.
+
+        Least work first; those that do not fit into the context are left out. `mode`,
+        `max_slices` and `budget_ms` count as for `ask`. Decoding the images is part of the
+        times. Raises what `ask` raises before it encodes.
+        """
+        with self._lock:
+            return self._answering(images, question, options).plans()
+
     @property
     def notes(self) -> tuple[str, ...]:
         """Why a better engine was not used, a line each; complete once a mode has been used."""
@@ -144,8 +179,11 @@ class Assistant:
         self, images: ImageInput | Sequence[ImageInput] | None, question: str, options: AskOptions
     ) -> Answering:
         self._require_open()
-        request = request_of(images, question, options, mode=self._mode, max_slices=self._max_slices)
-        return Answering(request, self.bundle.manifest, self._encoder, self._model)
+        manifest = self.bundle.manifest
+        request = request_of(
+            images, question, options, mode=self._mode, modes=tuple(manifest.graphs), max_slices=self._max_slices
+        )
+        return Answering(request, manifest, self._encoder, self._model, self._book)
 
     def _take_turns(self, answering: Answering) -> Generator[str, None, Answer]:
         """Work off one step at a time: the model's memory belongs to the newest question."""

@@ -120,7 +120,8 @@ class VisionEncoder:
         self.notes: list[str] = []
         check_engine(engine)
         threads = None if threads is None else require_whole("threads", threads, 1, MOST_THREADS)
-        self._cache = ViewCache(require_whole("cache_bytes", cache_bytes, 0, MOST_CACHE_BYTES)) if cache_bytes else None
+        cache_bytes = require_whole("cache_bytes", cache_bytes, 0, MOST_CACHE_BYTES)
+        self._cache = ViewCache(cache_bytes) if cache_bytes else None
         self._opener = TowerOpener(self.bundle, engine=engine, precision=precision, threads=threads, notes=self.notes)
         self._opener.check(self.mode)
         plan_slices(1, 1, self.bundle.manifest.preprocessing, mode=self.mode, max_slices=self.max_slices)
