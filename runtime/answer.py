@@ -7,20 +7,41 @@ from typing import TYPE_CHECKING, get_args
 
 from uhd_edge.runtime.bundle import Mode
 from uhd_edge.runtime.errors import OptionError, PromptError
-from uhd_edge.runtime.settings import HIGHEST_COUNT, require_whole
+from uhd_edge.runtime.settings import HIGHEST_COUNT, require_number, require_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from uhd_edge.runtime.image import ImageInput
+    from uhd_edge.runtime.planning import Plan
     from uhd_edge.runtime.sampling import Sampling
     from uhd_edge.runtime.streaming import FinishReason
     from uhd_edge.runtime.vision import EncodedView
 
 
 @dataclass(frozen=True)
+class Budget:
+    """The time to the first token that a question may take, and the modes it may be answered in.
+
+    Raises `OptionError` for a time that makes no sense.
+    """
+
+    milliseconds: float
+    modes: tuple[Mode, ...]
+
+    def __post_init__(self) -> None:
+        hint = "a number of milliseconds above 0"
+        object.__setattr__(
+            self, "milliseconds", require_number("budget_ms", self.milliseconds, 1e-3, HIGHEST_COUNT, hint=hint)
+        )
+
+
+@dataclass(frozen=True)
 class Request:
     """One question with everything that can be set for it; `max_slices` None is the bundle's own number.
+
+    With a `budget`, `mode` and `max_slices` are chosen when the images are known, and
+    `max_slices` is the most there may be.
 
     Raises `OptionError` for a setting that makes no sense and `PromptError` for a question
     that is no string.
@@ -32,6 +53,7 @@ class Request:
     max_tokens: int
     mode: Mode
     max_slices: int | None
+    budget: Budget | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.question, str):
@@ -65,6 +87,8 @@ class Answer:
     first time, else 0), patches, encoder, connector (summed over all images), prompt
     (template and tokenizer), prefill, generate (from the first token to the end), and,
     counted from the question, first_token and total. All but first_token make up total.
+
+    `plan` is what was chosen for a question with a budget, and None without one.
     """
 
     text: str
@@ -73,3 +97,4 @@ class Answer:
     views: tuple[EncodedView, ...]
     timings: Mapping[str, float]
     mode: Mode
+    plan: Plan | None = None

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.answer import Request
     from uhd_edge.runtime.bundle import Manifest
     from uhd_edge.runtime.llm import LanguageModel
+    from uhd_edge.runtime.planner import Planner
+    from uhd_edge.runtime.planning import Plan
     from uhd_edge.runtime.prompt import ImageSlot, TextSegment
     from uhd_edge.runtime.streaming import FinishReason
     from uhd_edge.runtime.vision import Encoded, VisionEncoder
@@ -34,8 +36,12 @@ STAGES = (*vision.STAGES, "prompt", "prefill", "first_token", "generate", "total
 class Answering:
     """One request being worked off, once, with an encoder and a language model that stay open."""
 
-    def __init__(self, request: Request, manifest: Manifest, encoder: VisionEncoder, model: LanguageModel) -> None:
+    def __init__(
+        self, request: Request, manifest: Manifest, encoder: VisionEncoder, model: LanguageModel, planner: Planner
+    ) -> None:
         self._request = request
+        self._planner = planner
+        self._plan: Plan | None = None
         self._manifest = manifest
         self._encoder = encoder
         self._model = model
@@ -53,11 +59,15 @@ class Answering:
         returns the whole answer.
         """
         request, timings = self._request, self._timings
+        if request.budget is not None:  # measured, if need be, before the question's time begins
+            self._planner.learn(request.budget.modes)
         self._start = time.perf_counter()
         with timed(timings, "decode"):
             images = [load_image(image) for image in request.images]
         yield ""
         with timed(timings, "prompt"):
+            sizes = [image.size for image in images]
+            self._request, self._plan = self._planner.fitted(request, sizes, spent_ms=self._elapsed())
             layout = self._lay_out(images)
         for image in images:
             self._encoded.append(self._encode(image))
@@ -85,6 +95,7 @@ class Answering:
             views=tuple(view for image in self._encoded for view in image.views),
             timings=dict(self._timings),
             mode=self._request.mode,
+            plan=self._plan,
         )
 
     def _lay_out(self, images: Sequence[Image.Image]) -> list[TextSegment | ImageSlot]:

@@ -11,7 +11,9 @@ from uhd_edge.runtime.bundle import Bundle
 from uhd_edge.runtime.bundle_llm import open_language_model
 from uhd_edge.runtime.cost_book import CostBook
 from uhd_edge.runtime.errors import ModelError, PromptError
+from uhd_edge.runtime.image import load_image
 from uhd_edge.runtime.options import request_of
+from uhd_edge.runtime.planner import Planner
 from uhd_edge.runtime.stages import timed
 from uhd_edge.runtime.vision import CACHE_BYTES, VisionEncoder
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from uhd_edge.engines.selection import EngineName
-    from uhd_edge.runtime.answer import Answer
+    from uhd_edge.runtime.answer import Answer, Request
     from uhd_edge.runtime.bundle import Mode, Precision
     from uhd_edge.runtime.image import ImageInput
     from uhd_edge.runtime.options import AskOptions
@@ -87,7 +89,8 @@ class Assistant:
             with timed(opening, "engines"):
                 self._encoder.towers(self._mode)
             undo.pop_all()
-        self._book = CostBook(self._encoder, self._model, threads=threads, gpu_layers=gpu_layers)
+        book = CostBook(self._encoder, self._model, threads=threads, gpu_layers=gpu_layers)
+        self._planner = Planner(self.bundle.manifest, self._model, book)
         self.opening: Mapping[str, float] = opening
 
     def ask(
@@ -135,15 +138,14 @@ class Assistant:
         return self._take_turns(self._answering(images, question, options))
 
     def measure(self, progress: Callable[[str], None] = lambda _: None) -> None:
-        """Measure what `budget_ms` needs to know of this machine, unless it is known, and open the engines of all modes.
+        """Measure what `budget_ms` needs to know of this machine, unless it is known; opens the engines of all modes.
 
         A question with a budget does this by itself; here it happens before the first is in a
         hurry. `progress` is told what takes time. Raises `EngineError` or `ModelError`.
         """
         with self._lock:
             self._require_open()
-            for mode in self.bundle.manifest.graphs:
-                self._book.costs(mode, progress)
+            self._planner.learn(tuple(self.bundle.manifest.graphs), progress)
 
     def plans(
         self, images: ImageInput | Sequence[ImageInput] | None, question: str, **options: Unpack[AskOptions]
@@ -155,7 +157,14 @@ class Assistant:
         times. Raises what `ask` raises before it encodes.
         """
         with self._lock:
-            return self._answering(images, question, options).plans()
+            request = self._request(images, question, options)
+            mode = options.get("mode")
+            modes = tuple(self.bundle.manifest.graphs) if mode is None else (mode,)
+            self._planner.learn(modes)
+            decoding: dict[str, float] = {}
+            with timed(decoding, "decode"):
+                sizes = [load_image(image).size for image in request.images]
+            return self._planner.plans(request, sizes, modes, spent_ms=decoding["decode"])
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -178,12 +187,13 @@ class Assistant:
     def _answering(
         self, images: ImageInput | Sequence[ImageInput] | None, question: str, options: AskOptions
     ) -> Answering:
+        request = self._request(images, question, options)
+        return Answering(request, self.bundle.manifest, self._encoder, self._model, self._planner)
+
+    def _request(self, images: ImageInput | Sequence[ImageInput] | None, question: str, options: AskOptions) -> Request:
         self._require_open()
-        manifest = self.bundle.manifest
-        request = request_of(
-            images, question, options, mode=self._mode, modes=tuple(manifest.graphs), max_slices=self._max_slices
-        )
-        return Answering(request, manifest, self._encoder, self._model, self._book)
+        modes = tuple(self.bundle.manifest.graphs)
+        return request_of(images, question, options, mode=self._mode, modes=modes, max_slices=self._max_slices)
 
     def _take_turns(self, answering: Answering) -> Generator[str, None, Answer]:
         """Work off one step at a time: the model's memory belongs to the newest question."""

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 class CostBook:
     """Knows what each mode costs with this encoder and this language model, and measures what it does not know.
 
-    `threads` and `gpu_layers` are what both were opened with. `say` is told when measuring
-    begins, which takes seconds with a large model, and when the result cannot be kept.
+    `threads` and `gpu_layers` are what both were opened with.
     """
 
     def __init__(
@@ -35,29 +34,29 @@ class CostBook:
         *,
         threads: int | None,
         gpu_layers: int,
-        say: Callable[[str], None],
     ) -> None:
-        self._encoder, self._model, self._say = encoder, model, say
+        self._encoder, self._model = encoder, model
         self._settings = {"threads": str(threads or usable_cores()), "gpu_layers": str(gpu_layers)}
         self._known: dict[Mode, CostModel] = {}
 
-    def costs(self, mode: Mode) -> CostModel:
+    def costs(self, mode: Mode, progress: Callable[[str], None] = lambda _: None) -> CostModel:
         """Return the costs of `mode`, whose engines are opened for it.
 
-        Measuring empties the language model's memory. Raises `EngineError` or `ModelError`
-        when the engines or the model fail.
+        `progress` is told when measuring begins, which takes seconds with a large model, and
+        when the result cannot be kept. Measuring empties the language model's memory. Raises
+        `EngineError` or `ModelError` when the engines or the model fail.
         """
         if mode not in self._known:
-            self._known[mode] = self._find(self._encoder.towers(mode))
+            self._known[mode] = self._find(self._encoder.towers(mode), progress)
         return self._known[mode]
 
-    def _find(self, towers: Towers) -> CostModel:
+    def _find(self, towers: Towers, progress: Callable[[str], None]) -> CostModel:
         preprocessing = towers.manifest.preprocessing
         identity = self._identity(towers)
         kept = read_costs(identity, preprocessing.patch_size)
         if kept is not None:
             return kept
-        self._say(f"measuring how fast this machine is in {towers.mode}, once for this bundle")
+        progress(f"measuring how fast this machine is in {towers.mode}, once for this bundle")
         costs = CostModel(
             measure_vision(towers),
             measure_slicing(preprocessing, towers.mode),
@@ -65,7 +64,7 @@ class CostBook:
             preprocessing.patch_size,
         )
         if problem := write_costs(identity, costs):
-            self._say(problem)
+            progress(problem)
         return costs
 
     def _identity(self, towers: Towers) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-from uhd_edge.runtime.answer import Request
+from uhd_edge.runtime.answer import Budget, Request
 from uhd_edge.runtime.bundle import Mode
 from uhd_edge.runtime.sampling import Sampling
 
@@ -24,6 +24,11 @@ class AskOptions(TypedDict, total=False):
     likeliest token), `top_k` (0, off), `top_p` (1), `min_p` (0), `repetition_penalty` (1)
     and `seed` (0) choose the tokens, see `Sampling`. `mode` ("16x" or "4x") and `max_slices`
     are those of the assistant where they are None.
+
+    `budget_ms` (None) is the time in milliseconds that the first token may take from the
+    question on: `mode` (where it is not given) and the number of slices (up to `max_slices`)
+    are then chosen so that it is kept, see `Answer.plan`. The first question with a budget
+    measures the machine, which takes seconds and is not counted; see `Assistant.measure`.
     """
 
     max_tokens: int
@@ -35,6 +40,7 @@ class AskOptions(TypedDict, total=False):
     seed: int
     mode: Mode | None
     max_slices: int | None
+    budget_ms: float | None
 
 
 def request_of(
@@ -43,9 +49,12 @@ def request_of(
     options: AskOptions,
     *,
     mode: Mode,
+    modes: Sequence[Mode],
     max_slices: int | None,
 ) -> Request:
     """Check the settings of a question and put them together; `mode` and `max_slices` are those it gets without.
+
+    `modes` are all that there are.
 
     Raises `TypeError` for a setting that does not exist, as Python does for a keyword,
     `OptionError` for a value that makes no sense, and `PromptError` for a question that is
@@ -65,7 +74,16 @@ def request_of(
         options.get("max_tokens", MAX_TOKENS),
         options.get("mode") or mode,
         max_slices if chosen is None else chosen,
+        _budget_of(options, modes),
     )
+
+
+def _budget_of(options: AskOptions, modes: Sequence[Mode]) -> Budget | None:
+    milliseconds = options.get("budget_ms")
+    if milliseconds is None:
+        return None
+    mode = options.get("mode")
+    return Budget(milliseconds, tuple(modes) if mode is None else (mode,))
 
 
 def as_tuple(images: ImageInput | Sequence[ImageInput] | None) -> tuple[ImageInput, ...]:

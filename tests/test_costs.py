@@ -94,21 +94,21 @@ def test_a_cache_that_cannot_be_written_is_said_and_leaves_nothing(cache: Path) 
     assert list(cache.parent.iterdir()) == [cache]
 
 
-def open_book(encoder: VisionEncoder, model: LanguageModel, said: list[str], *, gpu_layers: int = 0) -> CostBook:
-    return CostBook(encoder, model, threads=1, gpu_layers=gpu_layers, say=said.append)
+def open_book(encoder: VisionEncoder, model: LanguageModel, *, gpu_layers: int = 0) -> CostBook:
+    return CostBook(encoder, model, threads=1, gpu_layers=gpu_layers)
 
 
 def test_a_machine_is_measured_once_for_a_bundle_and_its_settings(cache: Path) -> None:
     bundle = Bundle.open()
     said: list[str] = []
     with VisionEncoder(bundle, threads=1) as encoder, LanguageModel(bundle.llm_path, threads=1) as model:
-        book = open_book(encoder, model, said)
-        costs = book.costs("16x")
-        assert book.costs("16x") is costs
-        assert open_book(encoder, model, said).costs("16x") == costs
+        book = open_book(encoder, model)
+        costs = book.costs("16x", said.append)
+        assert book.costs("16x", said.append) is costs
+        assert open_book(encoder, model).costs("16x", said.append) == costs
         assert len(said) == len(list(cache.iterdir())) == 1
         assert model.position == 0
-        open_book(encoder, model, said, gpu_layers=1).costs("16x")
+        open_book(encoder, model, gpu_layers=1).costs("16x", said.append)
         assert len(said) == len(list(cache.iterdir())) == 2
     assert costs.vision.per_patch + costs.vision.per_patch_squared > 0
     assert costs.prompt.per_token + costs.prompt.per_token_squared > 0

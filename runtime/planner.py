@@ -1,0 +1,70 @@
+"""The plans of an open assistant: what its questions may be answered with, given what this machine has shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from uhd_edge.runtime.errors import EngineUnavailableError
+from uhd_edge.runtime.planning import Asked, Plan, choose_plan, list_plans
+from uhd_edge.runtime.prompt import user_message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from uhd_edge.runtime.answer import Request
+    from uhd_edge.runtime.bundle import Manifest, Mode
+    from uhd_edge.runtime.cost_book import CostBook
+    from uhd_edge.runtime.costs import CostModel
+    from uhd_edge.runtime.llm import LanguageModel
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Plans for one bundle, language model and cost book."""
+
+    manifest: Manifest
+    model: LanguageModel
+    book: CostBook
+
+    def learn(self, modes: Sequence[Mode], progress: Callable[[str], None] = lambda _: None) -> dict[Mode, CostModel]:
+        """Return the costs of those of `modes` that can run here; measures what was never measured.
+
+        Raises `EngineUnavailableError` when none can, see `CostBook.costs` for the rest.
+        """
+        costs: dict[Mode, CostModel] = {}
+        for mode in modes:
+            try:
+                costs[mode] = self.book.costs(mode, progress)
+            except EngineUnavailableError:
+                if mode == modes[-1] and not costs:
+                    raise
+        return costs
+
+    def plans(
+        self,
+        request: Request,
+        sizes: Sequence[tuple[int, int]],
+        modes: Sequence[Mode],
+        *,
+        spent_ms: float = 0.0,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> list[Plan]:
+        """List the ways to look at images of these (width, height) for `request`, see `list_plans`."""
+        costs = self.learn(modes, progress)
+        most = self.manifest.preprocessing.max_slices if request.max_slices is None else request.max_slices
+        asked = Asked([user_message(request.question, images=len(sizes))], sizes, list(costs), most)
+        budget_ms = None if request.budget is None else request.budget.milliseconds
+        return list_plans(asked, self.manifest, self.model, costs.__getitem__, budget_ms=budget_ms, spent_ms=spent_ms)
+
+    def fitted(
+        self, request: Request, sizes: Sequence[tuple[int, int]], *, spent_ms: float
+    ) -> tuple[Request, Plan | None]:
+        """Set mode and slices of a request so that it keeps its budget, and return the plan.
+
+        Without a budget, or when nothing fits into the context, the request stays as it is.
+        """
+        if request.budget is None:
+            return request, None
+        plan = choose_plan(self.plans(request, sizes, request.budget.modes, spent_ms=spent_ms))
+        return (request if plan is None else replace(request, mode=plan.mode, max_slices=plan.max_slices)), plan
