@@ -167,6 +167,11 @@ class Assistant:
             return self._planner.plans(request, sizes, modes, spent_ms=decoding["decode"])
 
     @property
+    def encoder(self) -> VisionEncoder:
+        """What encodes the images, for who wants embeddings alone; closed with the assistant."""
+        return self._encoder
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Why a better engine was not used, a line each; complete once a mode has been used."""
         return tuple(self._encoder.notes)
