@@ -8,6 +8,7 @@ then in row order again, because the outermost blocks are laid row by row.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,12 +16,14 @@ import numpy as np
 from uhd_edge.runtime.errors import ImageError
 
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, TypeAlias
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from uhd_edge.runtime.bundle import Mode, Preprocessing, Vision
     from uhd_edge.runtime.slicing import View
+
+    Channels: TypeAlias = tuple[float, float, float]
 
 
 def patches_of(
@@ -35,17 +38,17 @@ def patches_of(
 
     The values of a patch run channel by channel, then row by row. They equal those of
     `MiniCPMV4_6ImageProcessorPil` bit for bit. They are written into `out` where it is
-    given, a place in a batch. Raises `ImageError` when the view's sides are no multiple of
-    the mode's block.
+    given, a place in a batch, C-contiguous. The view's pixels are read once, from wherever
+    they lie, and go straight to their places as float32: there is no copy in between.
+    Raises `ImageError` when the view's sides are no multiple of the mode's block.
     """
     side = preprocessing.patch_size
     grid = view.pixels.reshape(view.rows, side, view.columns, side, 3).transpose(0, 2, 4, 1, 3)
-    raw = _in_block_order(grid, merge_sides(vision, mode=mode)).reshape(view.rows * view.columns, -1)
-    # The reference multiplies in float64, rounds to float32, and normalises in float32.
-    patches = np.empty(raw.shape, np.float32) if out is None else out
-    np.multiply(raw, preprocessing.rescale_factor, out=patches, dtype=np.float64, casting="same_kind")
-    patches -= np.repeat(np.array(preprocessing.mean, np.float32), side * side)
-    patches /= np.repeat(np.array(preprocessing.std, np.float32), side * side)
+    levels = _in_block_order(grid, merge_sides(vision, mode=mode))
+    patches = np.empty((view.rows * view.columns, 3 * side * side), np.float32) if out is None else out
+    values = preprocessing.rescale_factor, preprocessing.mean, preprocessing.std
+    normalise = _normalise_in_two_steps if _two_steps_are_exact(*values) else _normalise_as_the_reference
+    normalise(levels, *values, out=patches.reshape(levels.shape))
     return patches
 
 
@@ -78,7 +81,7 @@ def block_side(vision: Vision, *, mode: Mode) -> int:
 
 
 def _in_block_order(grid: NDArray[Any], sides: tuple[int, ...]) -> NDArray[Any]:
-    """[rows, columns, ...] -> [rows / block, columns / block, s, s, .., s, s, ...], contiguous."""
+    """[rows, columns, ...] -> [rows / block, columns / block, s, s, .., s, s, ...], a view of the same memory."""
     rows, columns, *rest = grid.shape
     block = int(np.prod(sides))
     if rows % block or columns % block:
@@ -89,7 +92,43 @@ def _in_block_order(grid: NDArray[Any], sides: tuple[int, ...]) -> NDArray[Any]:
     split = grid.reshape(rows // block, *sides, columns // block, *sides, *rest)
     levels = 1 + len(sides)
     pairs = [axis for level in range(levels) for axis in (level, levels + level)]
-    return np.ascontiguousarray(split.transpose(*pairs, *range(2 * levels, split.ndim)))
+    return split.transpose(*pairs, *range(2 * levels, split.ndim))
+
+
+def _normalise_as_the_reference(
+    levels: NDArray[np.uint8], factor: float, mean: Channels, std: Channels, *, out: NDArray[np.float32]
+) -> None:
+    """Normalise [..., 3, p, p]: multiply in float64, round to float32, then subtract and divide in float32."""
+    np.multiply(levels, factor, out=out, dtype=np.float64, casting="same_kind")
+    out -= _by_channel(mean)
+    out /= _by_channel(std)
+
+
+def _normalise_in_two_steps(
+    levels: NDArray[np.uint8], factor: float, mean: Channels, std: Channels, *, out: NDArray[np.float32]
+) -> None:
+    """Normalise [..., 3, p, p] in float32 throughout: fewer passes, and half the time."""
+    np.divide(levels, _by_channel(np.divide(std, factor)), out=out)
+    out -= _by_channel(np.divide(mean, std))
+
+
+@lru_cache(maxsize=8)
+def _two_steps_are_exact(factor: float, mean: Channels, std: Channels) -> bool:
+    """Whether both ways give the same bits, which all 256 levels of every channel show.
+
+    They do for the real checkpoint (1 / 255, 0.5, 0.5): its deviation is a power of two.
+    """
+    levels = np.arange(256, dtype=np.uint8).reshape(-1, 1, 1, 1).repeat(3, axis=1)
+    expected, found = np.empty((2, *levels.shape), np.float32)
+    _normalise_as_the_reference(levels, factor, mean, std, out=expected)
+    _normalise_in_two_steps(levels, factor, mean, std, out=found)
+    return np.array_equal(expected, found)
+
+
+def _by_channel(values: ArrayLike) -> NDArray[np.float32]:
+    """One value per channel, to go with [..., 3, p, p]; a single one is quicker where all are the same."""
+    channels = np.asarray(values, np.float32)
+    return channels[0] if (channels == channels[0]).all() else channels[:, None, None]
 
 
 def _buckets(length: int, table_side: int) -> NDArray[np.int64]:

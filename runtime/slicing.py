@@ -127,22 +127,22 @@ def slice_image(
 ) -> SlicedImage:
     """Resize and cut an RGB image; see `plan_slices` for the sizes and the errors.
 
-    The slices are windows into one array, not copies.
+    Pillow hands out the pixels of each of the two resized pictures as a copy; the slices
+    are windows into the second one, not copies.
     """
     plan = plan_slices(*image.size, preprocessing, mode=mode, max_slices=max_slices)
     (thumbnail_rows, thumbnail_columns), *slice_sizes = plan.views
-    pixels = _resized(image, plan.thumbnail, preprocessing.resample)
-    thumbnail = View(pixels, thumbnail_rows, thumbnail_columns)
     if not slice_sizes:
-        return SlicedImage(thumbnail, (), plan.grid)
-    refined = _resized(image, plan.refined, preprocessing.resample)
+        pixels = _resized(image, plan.thumbnail, preprocessing.resample)
+        return SlicedImage(View(pixels, thumbnail_rows, thumbnail_columns), (), plan.grid)
+    pixels, refined = _both_resized(image, plan, preprocessing.resample)
     height, width = plan.slice_size
     slices = tuple(
         View(refined[top : top + height, left : left + width], *slice_sizes[0])
         for top in range(0, refined.shape[0], height)
         for left in range(0, refined.shape[1], width)
     )
-    return SlicedImage(thumbnail, slices, plan.grid)
+    return SlicedImage(View(pixels, thumbnail_rows, thumbnail_columns), slices, plan.grid)
 
 
 def _most_slices(max_slices: object) -> int:
@@ -182,6 +182,19 @@ def _nearest_multiple(length: float, step: int) -> int:
     return max(round(length / step) * step, step)
 
 
+def _both_resized(image: Image.Image, plan: SlicePlan, resample: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Thumbnail and refined picture, at the same time: Pillow lets go of the interpreter while it resizes."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    image.load()  # a file that is open but not yet read must not be read by two threads
+    with ThreadPoolExecutor(max_workers=1) as second:
+        thumbnail = second.submit(_resized, image, plan.thumbnail, resample)
+        refined = _resized(image, plan.refined, resample)
+        return thumbnail.result(), refined
+
+
 def _resized(image: Image.Image, size: tuple[int, int], resample: int) -> NDArray[np.uint8]:
     height, width = size
-    return np.asarray(image.resize((width, height), resample=resample), dtype=np.uint8)
+    if image.size != (width, height):  # Pillow would copy a picture that has its size already
+        image = image.resize((width, height), resample=resample)
+    return np.asarray(image, dtype=np.uint8)

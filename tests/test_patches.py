@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -69,6 +71,22 @@ def test_each_channel_has_its_own_mean_and_deviation() -> None:
     patches = patches_of(View(pixels, 4, 4), values, vision(), mode="16x")
     assert patches.dtype == np.float32
     assert [float(value) for value in patches[3, ::196]] == [2.0, 2.0, 0.0]
+
+
+@pytest.mark.parametrize("mean", [(0.5, 0.5, 0.5), (0.48145466, 0.4578275, 0.40821073)])
+def test_pixels_go_to_their_place_in_a_batch_without_a_copy_in_between(mean: tuple[float, float, float]) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (896, 896, 3), dtype=np.uint8)
+    view = View(picture[448:, 448:], 32, 32)  # a window into a larger picture, as slices are
+    values = preprocessing(mean=mean)
+    expected = patches_of(view, values, vision(), mode="16x")
+    batch = np.empty((2, *expected.shape), np.float32)
+    tracemalloc.start()
+    returned = patches_of(view, values, vision(), mode="16x", out=batch[1])
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert np.shares_memory(returned, batch)
+    assert np.array_equal(batch[1], expected)
+    assert most < view.pixels.nbytes / 4
 
 
 @pytest.mark.parametrize("table_side", [*range(1, 40), 56, 64, 70, 72, 98, 127])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -37,6 +40,37 @@ def test_slices_are_windows_of_one_picture_row_by_row() -> None:
     whole = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
     bands = [np.concatenate([view.pixels for view in sliced.slices[start : start + 3]], axis=1) for start in (0, 3)]
     assert np.array_equal(np.concatenate(bands, axis=0), whole)
+    assert all(view.pixels.base is sliced.slices[0].pixels.base for view in sliced.slices)
+
+
+def test_thumbnail_and_slices_are_made_at_once_and_no_thread_stays_behind() -> None:
+    image = Image.effect_noise((1400, 1100), 80).convert("RGB")
+    before = threading.active_count()
+    sliced = slice_image(image, preprocessing(), mode="16x")
+    assert threading.active_count() == before
+    height, width, _ = sliced.thumbnail.pixels.shape
+    thumbnail = image.resize((width, height), Image.Resampling.BICUBIC)
+    assert np.array_equal(sliced.thumbnail.pixels, np.asarray(thumbnail))
+
+
+def test_an_image_file_that_is_open_but_not_yet_read_can_be_sliced() -> None:
+    image = Image.effect_noise((1400, 1100), 80).convert("RGB")
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    for _ in range(5):
+        with Image.open(io.BytesIO(file.getvalue())) as unread:
+            sliced = slice_image(unread, preprocessing(), mode="16x")
+        expected = slice_image(image, preprocessing(), mode="16x")
+        assert all(
+            np.array_equal(view.pixels, other.pixels) for view, other in zip(sliced.views, expected.views, strict=True)
+        )
+
+
+def test_a_picture_that_has_the_size_of_its_slices_is_cut_as_it_is() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (896, 896, 3), dtype=np.uint8)
+    sliced = slice_image(Image.fromarray(pixels), preprocessing(), mode="16x")
+    assert sliced.grid == (2, 2)
+    assert np.array_equal(sliced.slices[1].pixels, pixels[:448, 448:])
 
 
 @settings(max_examples=60, deadline=None)
