@@ -1,0 +1,99 @@
+"""Slicing, resizing and patches beside those of transformers' Pillow processor, which they equal bit for bit.
+
+    python benchmarks/preprocessing.py
+
+Runs both in turn on pictures of several sizes, in memory and already RGB, and prints the
+median milliseconds of each and their ratio. Ends with 1 when a picture of 1344 x 1344 is
+not prepared at least three times as fast, or a value differs.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from transformers import MiniCPMV4_6ImageProcessorPil
+
+from uhd_edge.runtime.bundle import Preprocessing, Vision
+from uhd_edge.runtime.encoding import views_at_once
+from uhd_edge.runtime.patches import patches_of
+from uhd_edge.runtime.slicing import slice_image
+
+ROUNDS = 15
+SIZES = ((448, 448), (640, 480), (1344, 1344), (1920, 1080), (4000, 3000))
+JUDGED = (1344, 1344)
+LEAST_RATIO = 3.0
+
+# The values of the real checkpoint.
+PREPROCESSING = Preprocessing(
+    scale_resolution=448,
+    max_slices=9,
+    patch_size=14,
+    slicing=True,
+    rescale_factor=1 / 255,
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
+    resample=Image.Resampling.BICUBIC,
+)
+VISION = Vision(hidden_size=1152, layers=27, insert_layer=6, table_side=70, window=2, merge=2, merge_rounds=1)
+
+
+def ours(image: Image.Image) -> Iterator[np.ndarray[Any, Any]]:
+    """Patches [B, N, 3*p*p] in block order, batch by batch: the next one takes over the memory of the last."""
+    views = slice_image(image, PREPROCESSING, mode="16x").views
+    for _, same_size in groupby(views, key=lambda view: (view.rows, view.columns)):
+        waiting = list(same_size)
+        rows, columns = waiting[0].rows, waiting[0].columns
+        size = views_at_once(rows * columns)
+        for start in range(0, len(waiting), size):
+            batch = waiting[start : start + size]
+            patches = np.empty((len(batch), rows * columns, 3 * PREPROCESSING.patch_size**2), np.float32)
+            for view, place in zip(batch, patches, strict=True):
+                patches_of(view, PREPROCESSING, VISION, mode="16x", out=place)
+            yield patches
+
+
+def theirs(processor: MiniCPMV4_6ImageProcessorPil, image: Image.Image) -> Any:
+    """What transformers makes of it: one strip [3, p, N * p] of all views, patch beside patch."""
+    return processor(image, downsample_mode="16x", max_slice_nums=PREPROCESSING.max_slices)["pixel_values"][0]
+
+
+def same_values(image: Image.Image, strip: Any) -> bool:
+    """Whether both hold the same values; the tests compare their places, too."""
+    mine = np.concatenate([batch.ravel() for batch in ours(image)])
+    return np.array_equal(np.sort(mine), np.sort(np.asarray(strip), axis=None))
+
+
+def milliseconds(step: Callable[[], object]) -> float:
+    """How long `step` takes."""
+    start = time.perf_counter()
+    step()
+    return 1e3 * (time.perf_counter() - start)
+
+
+def main() -> None:
+    """Measure every size."""
+    processor = MiniCPMV4_6ImageProcessorPil()
+    ok = True
+    for width, height in SIZES:
+        noise = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        image = Image.fromarray(noise)
+        ok = same_values(image, theirs(processor, image)) and ok
+        steps = (lambda image=image: deque(ours(image), maxlen=0), partial(theirs, processor, image))
+        rounds = [[milliseconds(step) for step in steps] for _ in range(ROUNDS)]
+        mine, other = (statistics.median(column) for column in zip(*rounds, strict=True))
+        ok = ok and ((width, height) != JUDGED or other / mine >= LEAST_RATIO)
+        print(f"{width} x {height}: {mine:.1f} ms, transformers {other:.1f} ms, {other / mine:.1f} times as fast")
+    sys.exit(not ok)
+
+
+if __name__ == "__main__":
+    main()
