@@ -1,4 +1,14 @@
-"""An image becomes embeddings: slices, patches, encoder engine, connector engine."""
+"""An image becomes embeddings: slices, patches, encoder engine, connector engine.
+
+Pixels and embeddings are copied as few times as the libraries allow:
+
+- image: what Pillow decodes; an RGB PIL image is used as it is, an array is copied into one
+- views: Pillow hands out each of the two resized pictures as a copy; slices are windows
+- patches: every pixel goes once from its window to its place in the batch, as float32
+- engine input: the batch itself; engine output: what the engine returns
+- embeddings: those of all batches are joined, the only copy
+- llama.cpp: they are joined once more, with the text's, into what its batch points at
+"""
 
 from __future__ import annotations
 
