@@ -67,7 +67,7 @@ class Answering:
         yield ""
         with timed(timings, "prompt"):
             sizes = [image.size for image in images]
-            self._request, self._plan = self._planner.fitted(request, sizes, spent_ms=self._elapsed())
+            self._request, self._plan = self._planner.fitted(request, sizes, spent=self._elapsed)
             layout = self._lay_out(images)
         for image in images:
             self._encoded.append(self._encode(image))

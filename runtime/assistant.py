@@ -164,7 +164,7 @@ class Assistant:
             decoding: dict[str, float] = {}
             with timed(decoding, "decode"):
                 sizes = [load_image(image).size for image in request.images]
-            return self._planner.plans(request, sizes, modes, spent_ms=decoding["decode"])
+            return self._planner.plans(request, sizes, modes, spent=lambda: decoding["decode"])
 
     @property
     def encoder(self) -> VisionEncoder:

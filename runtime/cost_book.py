@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from uhd_edge.engines.threads import usable_cores
 from uhd_edge.runtime.bundle import MANIFEST
-from uhd_edge.runtime.cost_measuring import measure_prompt, measure_slicing, measure_vision
+from uhd_edge.runtime.cost_measuring import measure_costs
 from uhd_edge.runtime.cost_store import machine, read_costs, write_costs
-from uhd_edge.runtime.costs import CostModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from uhd_edge.runtime.bundle import Mode
+    from uhd_edge.runtime.costs import CostModel
     from uhd_edge.runtime.llm import LanguageModel
     from uhd_edge.runtime.towers import Towers
     from uhd_edge.runtime.vision import VisionEncoder
@@ -51,18 +51,12 @@ class CostBook:
         return self._known[mode]
 
     def _find(self, towers: Towers, progress: Callable[[str], None]) -> CostModel:
-        preprocessing = towers.manifest.preprocessing
         identity = self._identity(towers)
-        kept = read_costs(identity, preprocessing.patch_size)
+        kept = read_costs(identity, towers.manifest.preprocessing.patch_size)
         if kept is not None:
             return kept
         progress(f"measuring how fast this machine is in {towers.mode}, once for this bundle")
-        costs = CostModel(
-            measure_vision(towers),
-            measure_slicing(preprocessing, towers.mode),
-            measure_prompt(self._model),
-            preprocessing.patch_size,
-        )
+        costs = measure_costs(towers, self._model)
         if problem := write_costs(identity, costs):
             progress(problem)
         return costs

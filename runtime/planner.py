@@ -47,7 +47,7 @@ class Planner:
         sizes: Sequence[tuple[int, int]],
         modes: Sequence[Mode],
         *,
-        spent_ms: float = 0.0,
+        spent: Callable[[], float] = lambda: 0.0,
         progress: Callable[[str], None] = lambda _: None,
     ) -> list[Plan]:
         """List the ways to look at images of these (width, height) for `request`, see `list_plans`."""
@@ -55,10 +55,10 @@ class Planner:
         most = self.manifest.preprocessing.max_slices if request.max_slices is None else request.max_slices
         asked = Asked([user_message(request.question, images=len(sizes))], sizes, list(costs), most)
         budget_ms = None if request.budget is None else request.budget.milliseconds
-        return list_plans(asked, self.manifest, self.model, costs.__getitem__, budget_ms=budget_ms, spent_ms=spent_ms)
+        return list_plans(asked, self.manifest, self.model, costs.__getitem__, budget_ms=budget_ms, spent=spent)
 
     def fitted(
-        self, request: Request, sizes: Sequence[tuple[int, int]], *, spent_ms: float
+        self, request: Request, sizes: Sequence[tuple[int, int]], *, spent: Callable[[], float]
     ) -> tuple[Request, Plan | None]:
         """Set mode and slices of a request so that it keeps its budget, and return the plan.
 
@@ -66,5 +66,5 @@ class Planner:
         """
         if request.budget is None:
             return request, None
-        plan = choose_plan(self.plans(request, sizes, request.budget.modes, spent_ms=spent_ms))
+        plan = choose_plan(self.plans(request, sizes, request.budget.modes, spent=spent))
         return (request if plan is None else replace(request, mode=plan.mode, max_slices=plan.max_slices)), plan

@@ -7,7 +7,7 @@ pictures are seen at the highest resolution, and among those the one with the mo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.budget import PromptPlan, prompt_size
@@ -60,18 +60,16 @@ def list_plans(
     costs: Callable[[Mode], CostModel],
     *,
     budget_ms: float | None = None,
-    spent_ms: float = 0.0,
+    spent: Callable[[], float] = lambda: 0.0,
 ) -> list[Plan]:
     """List every different way to look at the images that fits into the context, the least work first.
 
-    `costs` gives a mode's, `spent_ms` is what the question has taken already.
+    `costs` gives a mode's, `spent` tells the milliseconds that the question has taken already,
+    planning included.
     """
-    plans = [
-        plan
-        for mode in asked.modes
-        for plan in _plans_in(mode, asked, manifest, model, costs(mode), budget_ms=budget_ms, spent_ms=spent_ms)
-    ]
-    return sorted(plans, key=_worth)
+    plans = [plan for mode in asked.modes for plan in _plans_in(mode, asked, manifest, model, costs(mode))]
+    spent_ms = spent()
+    return [_counted(plan, spent_ms, budget_ms) for plan in sorted(plans, key=_worth)]
 
 
 def choose_plan(plans: Sequence[Plan]) -> Plan | None:
@@ -80,6 +78,12 @@ def choose_plan(plans: Sequence[Plan]) -> Plan | None:
     if fitting:
         return max(fitting, key=_worth)
     return min(plans, key=lambda plan: plan.predicted_ms, default=None)
+
+
+def _counted(plan: Plan, spent_ms: float, budget_ms: float | None) -> Plan:
+    """The plan with what was spent before, beside the budget."""
+    predicted = spent_ms + plan.predicted_ms
+    return replace(plan, predicted_ms=predicted, within_budget=None if budget_ms is None else predicted <= budget_ms)
 
 
 def _worth(plan: Plan) -> tuple[int, int]:
@@ -92,9 +96,6 @@ def _plans_in(
     manifest: Manifest,
     model: LanguageModel,
     costs: CostModel,
-    *,
-    budget_ms: float | None,
-    spent_ms: float,
 ) -> Iterator[Plan]:
     prompt = PromptPlan(asked.messages, asked.sizes, manifest, mode)
     seen = set()
@@ -112,7 +113,6 @@ def _plans_in(
         size = prompt_size(prompt.layout(max_slices), model)
         if size.total >= model.context:
             continue
-        predicted = spent_ms + costs.milliseconds(Work(asked.sizes, views, size.total))
         yield Plan(
             mode,
             max_slices,
@@ -120,6 +120,5 @@ def _plans_in(
             sum(rows * columns for image in views for rows, columns in image),
             size.vision,
             size.total,
-            predicted,
-            None if budget_ms is None else predicted <= budget_ms,
+            costs.milliseconds(Work(asked.sizes, views, size.total)),
         )

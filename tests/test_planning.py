@@ -99,7 +99,7 @@ def test_the_choice_sees_most_of_what_keeps_within_the_budget(
 def test_what_the_question_has_taken_already_counts(bundle: Bundle, model: LanguageModel) -> None:
     asked = Asked([user_message("Why?", images=1)], [(640, 480)], ["16x"], 9)
     fresh, late = (
-        list_plans(asked, bundle.manifest, model, COSTS.__getitem__, budget_ms=100, spent_ms=spent)
+        list_plans(asked, bundle.manifest, model, COSTS.__getitem__, budget_ms=100, spent=lambda spent=spent: spent)
         for spent in (0.0, 50.0)
     )
     assert [plan.predicted_ms + 50 for plan in fresh] == pytest.approx([plan.predicted_ms for plan in late])
