@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from uhd_edge.runtime.answer import Answer
     from uhd_edge.runtime.assistant import Assistant
+    from uhd_edge.runtime.async_assistant import AsyncAssistant
     from uhd_edge.runtime.bundle import Bundle
     from uhd_edge.runtime.vision import Encoded, VisionEncoder
 
-__all__ = ["Answer", "Assistant", "Bundle", "Encoded", "VisionEncoder"]
+__all__ = ["Answer", "Assistant", "AsyncAssistant", "Bundle", "Encoded", "VisionEncoder"]
 
 _MODULES = {
     "Answer": "answer",
     "Assistant": "assistant",
+    "AsyncAssistant": "async_assistant",
     "Bundle": "bundle",
     "Encoded": "vision",
     "VisionEncoder": "vision",

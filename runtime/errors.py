@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from uhd_edge.engines.errors import (
     EngineBuildError,
     EngineError,
@@ -10,6 +12,9 @@ from uhd_edge.engines.errors import (
     MissingExtraError,
     UhdError,
 )
+
+if TYPE_CHECKING:
+    from uhd_edge.runtime.answer import Answer
 
 
 class ImageError(UhdError):
@@ -32,8 +37,24 @@ class ContextError(PromptError):
     """A prompt that does not fit into the model's context."""
 
 
+class SchemaError(UhdError):
+    """A schema that no answer can be written by, or an answer that does not fit it.
+
+    `answer` is that answer, with its text and without a parsed value; None where none was
+    generated because the schema itself is at fault.
+    """
+
+    def __init__(self, message: str, answer: Answer | None = None) -> None:
+        super().__init__(message)
+        self.answer = answer
+
+
 class ModelError(UhdError):
     """A language model that cannot be loaded, does not fit the bundle, or failed."""
+
+
+class Busy(UhdError):  # noqa: N818  # nothing is wrong
+    """More questions at once than an assistant queues; ask again later."""
 
 
 class CheckpointError(UhdError):
@@ -54,6 +75,7 @@ class OutputError(UhdError):
 
 __all__ = [
     "BundleError",
+    "Busy",
     "CalibrationError",
     "CheckpointError",
     "ContextError",
@@ -68,5 +90,6 @@ __all__ = [
     "OptionError",
     "OutputError",
     "PromptError",
+    "SchemaError",
     "UhdError",
 ]

@@ -1,0 +1,181 @@
+"""One thread that owns an assistant and works off what is asked of it, one question after the other."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from uhd_edge.runtime.errors import Busy, ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from uhd_edge.runtime.assistant import Assistant
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Finished(Generic[Result]):
+    """A job that came to its end, with what it returned."""
+
+    result: Result
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A job that did not come to its end."""
+
+    error: BaseException
+
+
+class Job(Generic[Result]):
+    """Something to do with the assistant, in steps.
+
+    `tell` is called on the worker's thread, with every piece of text that is not empty and
+    with `Finished` or `Failed` at the end; it must not raise, and returns whether anybody
+    still listens. A job whose `cancelled` is set is not begun, or ended at its next step.
+    """
+
+    def __init__(
+        self,
+        steps: Callable[[Assistant], Generator[str, None, Result]],
+        tell: Callable[[str | Finished[Result] | Failed], bool],
+    ) -> None:
+        self.steps = steps
+        self.tell = tell
+        self.cancelled = False
+
+
+class Worker:
+    """A thread that opens an assistant, works off jobs and closes it; end it with `stop`.
+
+    At most `queue` jobs wait beside the one in work. `opened` has the assistant, or the
+    error that opening it gave, and `ended` is set when the thread has nothing more to do.
+    Every method may be called from any thread and none of them waits, but `join`.
+    """
+
+    def __init__(self, open_assistant: Callable[[], Assistant], *, queue: int) -> None:
+        self._open_assistant = open_assistant
+        self._most_in_house = queue + 1
+        self._changed = threading.Condition()
+        self._waiting: deque[Job[object]] = deque()
+        self._running: Job[object] | None = None
+        self._stopping = False
+        self._refusal: BaseException = ModelError("the assistant has been closed; open a new one")
+        self.opened: Future[Assistant] = Future()
+        self.ended: Future[None] = Future()
+        for future in (self.opened, self.ended):
+            future.set_running_or_notify_cancel()  # whoever waits for them can be cancelled, they cannot
+        # A daemon, because Python would otherwise wait for it forever where nobody closes it.
+        self._thread = threading.Thread(target=self._run, name="uhd-edge assistant", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for their turn."""
+        with self._changed:
+            return sum(not job.cancelled for job in self._waiting)
+
+    def submit(self, job: Job[Result]) -> None:
+        """Queue a job; raises `Busy` when the queue is full and `ModelError` when the worker has been stopped."""
+        with self._changed:
+            if self._stopping:
+                raise self._refusal.with_traceback(None)
+            # Those that nobody waits for any more go here, and not where they are cancelled:
+            # that may happen in a finalizer, at any point of this very file.
+            self._waiting = deque(waiting for waiting in self._waiting if not waiting.cancelled)
+            in_work = self._running is not None and not self._running.cancelled
+            if len(self._waiting) + in_work >= self._most_in_house:
+                raise Busy(
+                    f"{self._most_in_house} questions are being answered or wait already; ask again later, "
+                    "or open the assistant with a longer queue"
+                )
+            self._waiting.append(job)  # type: ignore[arg-type]  # it is told its own results only
+            self._changed.notify()
+
+    def stop(self) -> None:
+        """End the job in work at its next step, fail all that wait, and close the assistant; again is harmless."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+
+    def join(self) -> None:
+        """Wait until the thread has ended."""
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def end(self) -> None:
+        """Stop, and wait until the thread has ended."""
+        self.stop()
+        self.join()
+
+    def _run(self) -> None:
+        failure: BaseException | None = None
+        try:
+            assistant = self._open_assistant()
+        except BaseException as error:
+            self._refusal = error
+            self._fail_the_waiting()
+            self.opened.set_exception(error)
+        else:
+            self.opened.set_result(assistant)
+            try:
+                with assistant:
+                    while self._work_off_the_next(assistant):
+                        self._running = None
+            except BaseException as error:
+                failure = error
+            self._fail_the_waiting()
+        if failure is None:
+            self.ended.set_result(None)
+        else:
+            self.ended.set_exception(failure)
+
+    def _work_off_the_next(self, assistant: Assistant) -> bool:
+        """Wait for a job and work it off; False when the worker is to end."""
+        job = self._next()
+        if job is None:
+            return False
+        try:
+            steps = job.steps(assistant)
+            try:
+                while not job.cancelled:
+                    self._require_going_on()
+                    if (piece := next(steps)) and not job.tell(piece):
+                        break
+            except StopIteration as end:
+                job.tell(Finished(end.value))
+            finally:
+                steps.close()
+        except BaseException as error:
+            job.tell(Failed(error))
+        return True
+
+    def _next(self) -> Job[object] | None:
+        """Wait for the next job; None when the worker is to end."""
+        with self._changed:
+            while not self._stopping:
+                while self._waiting:
+                    job = self._waiting.popleft()
+                    if not job.cancelled:
+                        self._running = job
+                        return job
+                self._changed.wait()
+        return None
+
+    def _require_going_on(self) -> None:
+        if self._stopping:
+            raise self._refusal.with_traceback(None)
+
+    def _fail_the_waiting(self) -> None:
+        """Take no more jobs and fail those that wait."""
+        with self._changed:
+            self._stopping = True
+            waiting, self._waiting = self._waiting, deque()
+        for job in waiting:
+            if not job.cancelled:
+                job.tell(Failed(self._refusal))
