@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from uhd_edge.runtime.bundle import Mode
 from uhd_edge.runtime.errors import OptionError, PromptError
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.image import ImageInput
     from uhd_edge.runtime.planning import Plan
     from uhd_edge.runtime.sampling import Sampling
+    from uhd_edge.runtime.schema import AnswerSchema
     from uhd_edge.runtime.streaming import FinishReason
     from uhd_edge.runtime.vision import EncodedView
 
@@ -41,7 +42,7 @@ class Request:
     """One question with everything that can be set for it; `max_slices` None is the bundle's own number.
 
     With a `budget`, `mode` and `max_slices` are chosen when the images are known, and
-    `max_slices` is the most there may be.
+    `max_slices` is the most there may be. With a `schema` the answer is JSON that fits it.
 
     Raises `OptionError` for a setting that makes no sense and `PromptError` for a question
     that is no string.
@@ -54,6 +55,7 @@ class Request:
     mode: Mode
     max_slices: int | None
     budget: Budget | None = None
+    schema: AnswerSchema | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.question, str):
@@ -88,7 +90,9 @@ class Answer:
     (template and tokenizer), prefill, generate (from the first token to the end), and,
     counted from the question, first_token and total. All but first_token make up total.
 
-    `plan` is what was chosen for a question with a budget, and None without one.
+    `plan` is what was chosen for a question with a budget, and None without one. `parsed` is
+    what the text of an answer with a schema was read into: a JSON value or an instance of
+    the pydantic model; None without a schema.
     """
 
     text: str
@@ -98,3 +102,4 @@ class Answer:
     timings: Mapping[str, float]
     mode: Mode
     plan: Plan | None = None
+    parsed: Any = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from uhd_edge.runtime import vision
@@ -11,6 +12,7 @@ from uhd_edge.runtime.answer import Answer, Usage
 from uhd_edge.runtime.budget import PromptPlan, PromptSize, prompt_size, require_room
 from uhd_edge.runtime.image import load_image
 from uhd_edge.runtime.prompt import fill, user_message
+from uhd_edge.runtime.schema import parsed_by
 from uhd_edge.runtime.stages import timed
 from uhd_edge.runtime.streaming import TextStream
 
@@ -75,7 +77,8 @@ class Answering:
         with timed(timings, "prefill"):
             self._model.clear()
             self._model.prefill(fill(layout, [image.embeddings for image in self._encoded]))
-        with closing(self._model.generate(request.sampling, max_tokens=request.max_tokens)) as tokens:
+        grammar = None if request.schema is None else request.schema.grammar
+        with closing(self._model.generate(request.sampling, max_tokens=request.max_tokens, grammar=grammar)) as tokens:
             stop_ids = self._manifest.prompt.stop_ids
             stream = TextStream(self._noting_the_first(tokens), self._model.vocabulary, stop_ids)
             text = ""
@@ -85,7 +88,8 @@ class Answering:
         self._finish_reason, self._completion_tokens = stream.finish_reason, stream.completion_tokens
         timings["total"] = self._elapsed()
         timings["generate"] = timings["total"] - timings["first_token"]
-        return self._answer(text)
+        answer = self._answer(text)
+        return answer if request.schema is None else replace(answer, parsed=parsed_by(request.schema, answer))
 
     def _answer(self, text: str) -> Answer:
         return Answer(
@@ -101,6 +105,8 @@ class Answering:
     def _lay_out(self, images: Sequence[Image.Image]) -> list[TextSegment | ImageSlot]:
         """Lay out the prompt and make sure that it fits, before the expensive part begins."""
         request = self._request
+        if request.schema is not None:
+            self._model.require_grammar(request.schema.grammar)
         messages = [user_message(request.question, images=len(images))]
         plan = PromptPlan(messages, [image.size for image in images], self._manifest, request.mode)
         layout = plan.layout(request.max_slices)

@@ -13,6 +13,7 @@ import numpy as np
 from uhd_edge.engines.threads import usable_cores
 from uhd_edge.runtime.batch import Batch, embedding_batch, token_batch
 from uhd_edge.runtime.errors import ContextError, EngineError, ModelError
+from uhd_edge.runtime.grammar_sampling import Grammar
 from uhd_edge.runtime.llama_library import llama_library
 from uhd_edge.runtime.llama_loading import LlamaOptions, metadata, open_context, open_model
 from uhd_edge.runtime.prompt import TextSegment
@@ -127,8 +128,14 @@ class LanguageModel:
         for number, piece in enumerate(pieces, start=1):
             self._read(piece, is_last=number == len(pieces))
 
-    def generate(self, sampling: Sampling, *, max_tokens: int) -> Generator[int, None, None]:
+    def generate(
+        self, sampling: Sampling, *, max_tokens: int, grammar: str | None = None
+    ) -> Generator[int, None, None]:
         """Yield tokens, each chosen as `sampling` says, up to `max_tokens` or the end of the context.
+
+        With a `grammar` in llama.cpp's notation only tokens that keep to it are chosen, an
+        ending one only where a text that fits is complete; `SchemaError` when llama.cpp does
+        not take it.
 
         A token enters the memory when the one after it is asked for, so it does no harm to
         stop reading at any point. Raises `ModelError` when the model returns NaN.
@@ -141,14 +148,19 @@ class LanguageModel:
             vocabulary_size=self.vocabulary.size,
             context=self.context,
             history=self._history,
+            grammar=None if grammar is None else Grammar(self._library, self.vocabulary, grammar),
         ) as sampler:
             for _ in range(min(max_tokens, room)):
-                self.logits()
-                token = sampler.sample(self._context)
+                token = sampler.sample(self._context, self.logits())
                 yield token
                 self._require_open()
                 self._history.append(token)
                 self._read([token], is_last=True)
+
+    def require_grammar(self, grammar: str) -> None:
+        """Raise `SchemaError` or `ModelError` when answers cannot be kept to `grammar`."""
+        self._require_open()
+        Grammar(self._library, self.vocabulary, grammar).close()
 
     def logits(self) -> NDArray[np.float32]:
         """Logits float32 [vocabulary] after the last token read; raises `ModelError` when they are not finite."""

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 from uhd_edge.runtime.answer import Budget, Request
 from uhd_edge.runtime.bundle import Mode
 from uhd_edge.runtime.sampling import Sampling
+from uhd_edge.runtime.schema import answer_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from uhd_edge.runtime.image import ImageInput
+    from uhd_edge.runtime.schema import SchemaInput
 
 MAX_TOKENS = 256
 
@@ -29,6 +31,13 @@ class AskOptions(TypedDict, total=False):
     question on: `mode` (where it is not given) and the number of slices (up to `max_slices`)
     are then chosen so that it is kept, see `Answer.plan`. The first question with a budget
     measures the machine, which takes seconds and is not counted; see `Assistant.measure`.
+
+    `schema` (None) makes the answer JSON of a stated shape: a JSON schema, its text, or a
+    pydantic model's class, see `answer_schema`, whose result is taken too and saves
+    preparing the same schema for every question. What the text was read into is
+    `Answer.parsed`. The model is not told of the schema: the question should say what is
+    wanted. An answer that does not fit, as one that was cut off at `max_tokens`, raises
+    `SchemaError`, at the end where it is streamed.
     """
 
     max_tokens: int
@@ -41,6 +50,7 @@ class AskOptions(TypedDict, total=False):
     mode: Mode | None
     max_slices: int | None
     budget_ms: float | None
+    schema: SchemaInput | None
 
 
 def request_of(
@@ -58,7 +68,7 @@ def request_of(
 
     Raises `TypeError` for a setting that does not exist, as Python does for a keyword,
     `OptionError` for a value that makes no sense, and `PromptError` for a question that is
-    no string.
+    no string, and `SchemaError` for a schema that no answer can keep to.
     """
     given: dict[str, Any] = dict(options)
     for name in given:
@@ -66,7 +76,7 @@ def request_of(
             raise TypeError(
                 f"got an unexpected keyword argument {name!r}; a question takes {', '.join(AskOptions.__annotations__)}"
             )
-    chosen = options.get("max_slices")
+    chosen, schema = options.get("max_slices"), options.get("schema")
     return Request(
         as_tuple(images),
         question,
@@ -75,6 +85,7 @@ def request_of(
         options.get("mode") or mode,
         max_slices if chosen is None else chosen,
         _budget_of(options, modes),
+        None if schema is None else answer_schema(schema),
     )
 
 

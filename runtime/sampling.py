@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from uhd_edge.runtime.grammar_sampling import choose
 from uhd_edge.runtime.settings import HIGHEST_COUNT, require_number, require_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from uhd_edge.runtime.grammar_sampling import Grammar
     from uhd_edge.runtime.llama_library import LlamaLibrary
 
 # llama.cpp takes its highest seed to mean "any".
@@ -59,21 +64,35 @@ class Sampler:
 
     The limits apply in transformers' order (temperature, top-k, top-p, min-p), which is not
     llama.cpp's usual one: the settings recommended with a checkpoint mean this order.
-    `history` are the token ids the repetition penalty knows from the start.
+    `history` are the token ids the repetition penalty knows from the start. With a
+    `grammar`, which is closed with the chain, only tokens that it allows are chosen.
     """
 
     def __init__(
-        self, library: LlamaLibrary, sampling: Sampling, *, vocabulary_size: int, context: int, history: Sequence[int]
+        self,
+        library: LlamaLibrary,
+        sampling: Sampling,
+        *,
+        vocabulary_size: int,
+        context: int,
+        history: Sequence[int],
+        grammar: Grammar | None = None,
     ) -> None:
         self._api = library.api
+        self._grammar = grammar
         self._chain = self._api.llama_sampler_chain_init(self._api.llama_sampler_chain_default_params())
         for link in _links(self._api, sampling, vocabulary_size, context):
             self._api.llama_sampler_chain_add(self._chain, link)
         for token in history:
             self._api.llama_sampler_accept(self._chain, token)
 
-    def sample(self, context: Any) -> int:
-        """Choose the token after the last one decoded; its logits must be finite, or llama.cpp aborts."""
+    def sample(self, context: Any, logits: NDArray[np.float32]) -> int:
+        """Choose the token after the last one decoded, whose logits must be finite, or llama.cpp aborts.
+
+        Raises `ModelError` when there is none that the grammar allows.
+        """
+        if self._grammar is not None:
+            return choose(self._api, self._chain, self._grammar, logits)
         return int(self._api.llama_sampler_sample(self._chain, context, -1))
 
     def close(self) -> None:
@@ -81,6 +100,8 @@ class Sampler:
         if self._chain is not None:
             self._api.llama_sampler_free(self._chain)
         self._chain = None
+        if self._grammar is not None:
+            self._grammar.close()
 
     def __enter__(self) -> Sampler:
         return self

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from uhd_edge.runtime.errors import PromptError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# llama_token_attr of llama.cpp.
+NORMAL, BYTE = 4, 32
+UNKNOWN, UNUSED, CONTROL, USER_DEFINED = 1, 2, 8, 16
 
 
 class Vocabulary:
@@ -20,6 +28,26 @@ class Vocabulary:
         self._api = api
         self._vocabulary = api.llama_model_get_vocab(model)
         self.size = int(api.llama_vocab_n_tokens(self._vocabulary))
+
+    @property
+    def handle(self) -> Any:
+        """llama.cpp's pointer to it."""
+        return self._vocabulary
+
+    @cached_property
+    def ending(self) -> NDArray[np.bool_]:
+        """Whether llama.cpp knows each token [size] as one that ends an answer."""
+        return np.fromiter((self.ends_answer(token) for token in range(self.size)), np.bool_, self.size)
+
+    @cached_property
+    def writable(self) -> NDArray[np.bool_]:
+        """Whether each token [size] stands for text and for nothing else: no control token, no user's token."""
+        of_token = self._api.llama_vocab_get_attr
+        kinds = np.fromiter((of_token(self._vocabulary, token) for token in range(self.size)), np.int64, self.size)
+        writable: NDArray[np.bool_] = ((kinds & (NORMAL | BYTE)) != 0) & (
+            (kinds & (UNKNOWN | UNUSED | CONTROL | USER_DEFINED)) == 0
+        )
+        return writable
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of `text`; special tokens in it count as such, and none are added around it."""

@@ -1,0 +1,117 @@
+"""Several JSON schemas that all hold at once, as one; and references inside a schema."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from uhd_edge.runtime.errors import SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Schema = bool | dict[str, Any]
+
+# Keywords that say nothing about the value.
+ANNOTATIONS = frozenset(
+    {
+        "$schema",
+        "$id",
+        "$defs",
+        "$comment",
+        "$anchor",
+        "definitions",
+        "title",
+        "description",
+        "default",
+        "examples",
+        "deprecated",
+        "discriminator",
+        "readOnly",
+        "writeOnly",
+    }
+)
+_LARGER = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"}
+_SMALLER = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"}
+
+
+def resolved(root: Schema, reference: str) -> Schema:
+    """The part of `root` that a `$ref` names; raises `SchemaError` when it is elsewhere or missing."""
+    if not isinstance(reference, str) or not reference.startswith("#"):
+        raise SchemaError(f"$ref {reference!r} is outside the schema; put what it names under $defs")
+    found: Any = root
+    for step in unquote(reference[1:]).split("/")[1:] if reference != "#" else ():
+        key = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(found, list) and key.isdecimal() and int(key) < len(found):
+            found = found[int(key)]
+        elif isinstance(found, dict) and key in found:
+            found = found[key]
+        else:
+            raise SchemaError(f"$ref {reference!r} names nothing in the schema")
+    if not isinstance(found, bool | dict) or (reference != "#" and "/" not in reference):
+        raise SchemaError(f"$ref {reference!r} names no schema; only paths such as #/$defs/name are supported")
+    return found
+
+
+def merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any] | None:
+    """One schema for what fits both, or None when nothing can; neither has `$ref`, `allOf`, `anyOf` or `oneOf`.
+
+    Of two patterns, formats or keywords that are only validated, the first is kept.
+    """
+    result = {**other, **one}
+    for keyword in one.keys() & other.keys():
+        if one[keyword] != other[keyword] and (combine := _COMBINE.get(keyword)) is not None:
+            result[keyword] = combine(one[keyword], other[keyword])
+    _forbid_additional(one, other, result)
+    _forbid_additional(other, one, result)
+    return None if result.get("type") == [] or result.get("enum") == [] else result
+
+
+def _forbid_additional(one: Mapping[str, Any], other: Mapping[str, Any], result: dict[str, Any]) -> None:
+    """Let `additionalProperties` of one hold for the properties that only the other names."""
+    additional = one.get("additionalProperties", True)
+    if additional is True:
+        return
+    for name in other.get("properties", {}):
+        if name not in one.get("properties", {}):
+            result["properties"] = {**result["properties"], name: _both(result["properties"][name], additional)}
+
+
+def types_of(schema: Mapping[str, Any]) -> list[str] | None:
+    """The types a schema names, or None."""
+    named = schema.get("type")
+    return [named] if isinstance(named, str) else named
+
+
+def _both(one: Any, other: Any) -> Schema:
+    if one is False or other is False:
+        return False
+    return {"allOf": [one, other]}
+
+
+def _types(one: Any, other: Any) -> list[str]:
+    first, second = ([value] if isinstance(value, str) else value for value in (one, other))
+    kept = [name for name in first if name in second or (name == "integer" and "number" in second)]
+    return kept + (["integer"] if "integer" in second and "number" in first and "integer" not in first else [])
+
+
+def _properties(one: Any, other: Any) -> dict[str, Any]:
+    shared = {name: _both(one[name], other[name]) for name in one if name in other and one[name] != other[name]}
+    return {**one, **other, **shared}
+
+
+def same(one: object, other: object) -> bool:
+    """Whether two JSON values are the same; true is not 1."""
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
+
+
+_COMBINE: dict[str, Callable[[Any, Any], Any]] = {
+    "type": _types,
+    "properties": _properties,
+    "required": lambda one, other: list(dict.fromkeys([*one, *other])),
+    "enum": lambda one, other: [value for value in one if any(same(value, item) for item in other)],
+    "items": _both,
+    "additionalProperties": _both,
+    **dict.fromkeys(_LARGER, max),
+    **dict.fromkeys(_SMALLER, min),
+}
