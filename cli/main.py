@@ -18,6 +18,7 @@ from uhd_edge.cli.doctor import doctor
 from uhd_edge.cli.export import export
 from uhd_edge.cli.flops import flops
 from uhd_edge.cli.inspect import inspect
+from uhd_edge.cli.plan import plan
 from uhd_edge.cli.verify import verify
 from uhd_edge.engines.errors import UhdError
 
@@ -42,7 +43,7 @@ def uhd(invocation: Invocation, *, debug: bool) -> None:
     invocation.debug = debug
 
 
-for command in (ask, export, calibrate, build, verify, flops, inspect, doctor):
+for command in (ask, plan, export, calibrate, build, verify, flops, inspect, doctor):
     uhd.add_command(command)
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.image import ImageInput
     from uhd_edge.runtime.options import AskOptions
     from uhd_edge.runtime.planning import Plan
+    from uhd_edge.runtime.prompt import Message
 
 
 class Assistant:
@@ -96,11 +97,13 @@ class Assistant:
     def ask(
         self,
         images: ImageInput | Sequence[ImageInput] | None,
-        question: str,
+        question: str | Sequence[Message],
         **options: Unpack[AskOptions],
     ) -> Answer:
         """Answer a question about no, one or several images, which are a list or a tuple.
 
+        A question is a string, or a conversation as `Message`s in whose last one it is; the
+        images then have their places in it. It starts anew either way.
         An image is a path, the bytes of a file, a PIL image or uint8 [H, W, 3] RGB. See
         `AskOptions` for what can be set; the default always takes the likeliest token.
 
@@ -113,7 +116,7 @@ class Assistant:
     def stream(
         self,
         images: ImageInput | Sequence[ImageInput] | None,
-        question: str,
+        question: str | Sequence[Message],
         **options: Unpack[AskOptions],
     ) -> Iterator[str]:
         """Answer as `ask` does, in pieces of text as they come; whole characters, and nothing stripped.
@@ -127,7 +130,7 @@ class Assistant:
     def steps(
         self,
         images: ImageInput | Sequence[ImageInput] | None,
-        question: str,
+        question: str | Sequence[Message],
         **options: Unpack[AskOptions],
     ) -> Generator[str, None, Answer]:
         """Answer as `stream` does, with an empty piece after a step that gave no text, and return the `Answer`.
@@ -148,7 +151,10 @@ class Assistant:
             self._planner.learn(tuple(self.bundle.manifest.graphs), progress)
 
     def plans(
-        self, images: ImageInput | Sequence[ImageInput] | None, question: str, **options: Unpack[AskOptions]
+        self,
+        images: ImageInput | Sequence[ImageInput] | None,
+        question: str | Sequence[Message],
+        **options: Unpack[AskOptions],
     ) -> list[Plan]:
         """List the ways to look at the images for such a question, with what each is predicted to take.
 
@@ -172,6 +178,11 @@ class Assistant:
         return self._encoder
 
     @property
+    def context(self) -> int:
+        """The most tokens of prompt and answer together: what was asked for, or what the model was trained for."""
+        return self._model.context
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Why a better engine was not used, a line each; complete once a mode has been used."""
         return tuple(self._encoder.notes)
@@ -190,12 +201,14 @@ class Assistant:
         self.close()
 
     def _answering(
-        self, images: ImageInput | Sequence[ImageInput] | None, question: str, options: AskOptions
+        self, images: ImageInput | Sequence[ImageInput] | None, question: str | Sequence[Message], options: AskOptions
     ) -> Answering:
         request = self._request(images, question, options)
         return Answering(request, self.bundle.manifest, self._encoder, self._model, self._planner)
 
-    def _request(self, images: ImageInput | Sequence[ImageInput] | None, question: str, options: AskOptions) -> Request:
+    def _request(
+        self, images: ImageInput | Sequence[ImageInput] | None, question: str | Sequence[Message], options: AskOptions
+    ) -> Request:
         self._require_open()
         modes = tuple(self.bundle.manifest.graphs)
         return request_of(images, question, options, mode=self._mode, modes=modes, max_slices=self._max_slices)

@@ -1,8 +1,8 @@
 """Which mode and how many slices: the choices for a question about images, and the best one within a time.
 
 The paper calls its encoding compute-controllable; mode and slices are the control. Of the
-choices that keep within the time the one that looks at the most patches wins, so that the
-pictures are seen at the highest resolution, and among those the one with the most tokens.
+choices that keep within the time the one with the most views wins, so that the pictures are
+seen at the highest resolution, and among those the one with the most tokens.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _counted(plan: Plan, spent_ms: float, budget_ms: float | None) -> Plan:
 
 
 def _worth(plan: Plan) -> tuple[int, int]:
-    return plan.patches, plan.vision_tokens
+    return plan.views, plan.vision_tokens
 
 
 def _plans_in(
