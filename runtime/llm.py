@@ -6,17 +6,19 @@ called: widths, NaN, the length of a batch, the room in the context.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from uhd_edge.engines.threads import usable_cores
 from uhd_edge.runtime.batch import Batch, embedding_batch, token_batch
-from uhd_edge.runtime.errors import ContextError, EngineError, ModelError
+from uhd_edge.runtime.errors import ContextError, ModelError
 from uhd_edge.runtime.grammar_sampling import Grammar
 from uhd_edge.runtime.llama_library import llama_library
 from uhd_edge.runtime.llama_loading import LlamaOptions, metadata, open_context, open_model
-from uhd_edge.runtime.prompt import TextSegment
+from uhd_edge.runtime.llm_state import SEQUENCE, SavedState, put_state, take_state
+from uhd_edge.runtime.pieces import IMAGE_ROW, batch_bounds, ids_of, in_one_piece, piece_of
 from uhd_edge.runtime.sampling import Sampler, Sampling
 from uhd_edge.runtime.settings import HIGHEST_COUNT, MOST_THREADS, require_whole
 from uhd_edge.runtime.token_embeddings import PLAIN_ARCHITECTURES, TokenEmbeddings, open_token_embeddings
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from uhd_edge.runtime.pieces import Piece
     from uhd_edge.runtime.prompt import Segment
 
 # Tokens per call of llama.cpp: larger ones cost memory and gain nothing on a small device.
@@ -45,7 +48,10 @@ class LanguageModel:
     twice, on which llama.cpp aborts; without it that is looked up first.
 
     What was prefilled and generated stays in memory (`position` tokens) until `clear`, so
-    that a conversation can go on. Not safe to use from two threads at once.
+    that a conversation can go on, from its end or from where it was before (`rewind`,
+    `save` and `restore`). `is_recurrent` says that some layers keep nothing but their newest
+    state, and `reads_in_one_piece` that a prompt with images is read like one text. Not safe
+    to use from two threads at once.
 
     Raises `ModelError` with llama.cpp's own reason when the file cannot be loaded, and
     `OptionError` for a setting that makes no sense.
@@ -83,6 +89,7 @@ class LanguageModel:
             raise
         self._history: list[int] = []
         self.position = 0
+        self.clearings = 0
 
     def _read_facts(self, options: LlamaOptions) -> None:
         api = self._api
@@ -96,17 +103,58 @@ class LanguageModel:
         self._table: TokenEmbeddings | None = None
         if self.architecture in PLAIN_ARCHITECTURES:
             self._table = open_token_embeddings(self.path, vocabulary_size=self.vocabulary.size, width=self.width)
+        self.reads_in_one_piece = self._table is not None
+        self.is_recurrent = bool(api.llama_model_is_hybrid(self._model) or api.llama_model_is_recurrent(self._model))
 
     def count(self, text: str) -> int:
         """How many tokens `text` has."""
         return len(self.vocabulary.tokenize(text))
 
     def clear(self) -> None:
-        """Forget the conversation. Recurrent layers are zeroed too, in case they hold NaN."""
+        """Forget the conversation. Recurrent layers are zeroed too, in case they hold NaN.
+
+        `clearings` counts it: who relies on what is in memory can tell whether it still is.
+        """
         self._require_open()
         self._api.llama_memory_clear(self._memory, True)
         self._history.clear()
         self.position = 0
+        self.clearings += 1
+
+    def rewind(self, position: int) -> None:
+        """Forget what came after the first `position` tokens; with recurrent layers only `restore` can.
+
+        Raises `ModelError` when llama.cpp cannot, and memory is empty then.
+        """
+        self._require_open()
+        if position > self.position or not self._api.llama_memory_seq_rm(self._memory, SEQUENCE, position, -1):
+            self.clear()
+            raise ModelError(f"{self.path}: the conversation cannot go back to its token {position}")
+        del self._history[position:]
+        self.position = position
+
+    def save(self, *, whole: bool) -> SavedState:
+        """Copy what is in memory, or, unless `whole`, what recurrent layers have in it. Raises `ModelError`."""
+        self._require_open()
+        data = take_state(self._library, self._context, whole=whole)
+        return SavedState(data, np.array(self._history[: self.position], np.int32), whole)
+
+    def restore(self, state: SavedState) -> None:
+        """Go back to what `save` copied; what is not `whole` needs its tokens to be in memory still.
+
+        Raises `ModelError` when llama.cpp cannot, and memory is empty then.
+        """
+        self._require_open()
+        if state.whole:
+            self.clear()
+        try:
+            put_state(self._library, self._context, state.data, whole=state.whole)
+        except ModelError:
+            self.clear()
+            raise
+        self._history[:] = state.history.tolist()
+        self.position = max(self.position, state.position)
+        self.rewind(state.position)
 
     def prefill(self, segments: Sequence[Segment]) -> None:
         """Read segments after what is in memory; the logits of the last one's end are kept for `generate`.
@@ -116,15 +164,15 @@ class LanguageModel:
         first two, and memory is empty after the last.
         """
         self._require_open()
-        pieces = [self._checked(segment) for segment in segments]
+        pieces = [piece_of(segment, self.vocabulary, width=self.width, path=self.path) for segment in segments]
         pieces = [piece for piece in pieces if len(piece)]
         total = sum(len(piece) for piece in pieces)
         if self.position + total > self.context:
             raise ContextError(
                 f"the prompt has {self.position + total} tokens, the context {self.context}; raise --context"
             )
-        self._history += [token for piece in pieces if isinstance(piece, list) for token in piece]
-        pieces = self._in_one_piece(pieces)
+        self._history += ids_of(pieces)
+        pieces = in_one_piece(pieces, self._table)
         for number, piece in enumerate(pieces, start=1):
             self._read(piece, is_last=number == len(pieces))
 
@@ -147,7 +195,7 @@ class LanguageModel:
             sampling,
             vocabulary_size=self.vocabulary.size,
             context=self.context,
-            history=self._history,
+            history=[token for token in self._history if token != IMAGE_ROW],
             grammar=None if grammar is None else Grammar(self._library, self.vocabulary, grammar),
         ) as sampler:
             for _ in range(min(max_tokens, room)):
@@ -194,31 +242,11 @@ class LanguageModel:
         if self._context is None:
             raise ModelError(f"{self.path}: the language model has been closed")
 
-    def _checked(self, segment: Segment) -> list[int] | NDArray[np.float32]:
-        if isinstance(segment, TextSegment):
-            return self.vocabulary.tokenize(segment.text)
-        rows = segment.embeddings
-        if rows.ndim != 2 or rows.shape[1] != self.width:
-            raise EngineError(
-                f"embeddings of shape {rows.shape} do not fit a language model of width {self.width} ({self.path}); "
-                "export the bundle again"
-            )
-        if not np.isfinite(rows).all():
-            raise EngineError("the image's embeddings hold NaN or infinity; use --precision fp32")
-        return rows
-
-    def _in_one_piece(self, pieces: list[list[int] | NDArray[np.float32]]) -> list[list[int] | NDArray[np.float32]]:
-        """Put token embeddings in place of token ids where images are among them, see `TokenEmbeddings`."""
-        if self._table is None or all(isinstance(piece, list) for piece in pieces):
-            return pieces
-        rows = [self._table.rows(piece) if isinstance(piece, list) else piece for piece in pieces]
-        return [np.concatenate(rows)]
-
-    def _read(self, piece: list[int] | NDArray[np.float32], *, is_last: bool) -> None:
+    def _read(self, piece: Piece, *, is_last: bool) -> None:
         """Decode token ids or embeddings in batches that llama.cpp accepts."""
-        for start in range(0, len(piece), self._batch):
-            part = piece[start : start + self._batch]
-            want_logits = is_last and start + self._batch >= len(piece)
+        for start, stop in pairwise(batch_bounds(len(piece), self._batch)):
+            part = piece[start:stop]
+            want_logits = is_last and stop == len(piece)
             if isinstance(part, list):
                 batch = token_batch(self._api, part, self.position, want_logits=want_logits)
             else:

@@ -85,7 +85,14 @@ class ImageSegment:
     embeddings: NDArray[np.float32]
 
 
-Segment = TextSegment | ImageSegment
+@dataclass(frozen=True, eq=False)
+class TokenSegment:
+    """Text that has been through the tokenizer: token ids int [n]."""
+
+    ids: Sequence[int]
+
+
+Segment = TextSegment | TokenSegment | ImageSegment
 
 
 def user_message(question: str, *, images: int) -> Message:
