@@ -1,4 +1,4 @@
-"""What flows into the linears of the FP32 graphs on real pictures: extremes, and a sample of rows."""
+"""What flows into the linears of the FP32 graphs on real pictures: extremes, and samples of rows."""
 
 from __future__ import annotations
 
@@ -27,27 +27,36 @@ if TYPE_CHECKING:
 # Numbers kept of all samples of one mode together: 512 MB, or 640 rows at every site of a 27-layer tower.
 SAMPLE_NUMBERS = 1 << 27
 SAMPLE_ROWS = (256, 1024)
+EXTREME_ROWS = 64
 
 
 @dataclass(frozen=True, eq=False)
 class Activations:
     """What was seen at one site: the least and the largest number of each channel, `lows` and `highs` [K].
 
-    `sample` [S, K] are rows drawn at random, each with the same probability within its mode.
+    `sample` [S, K] are rows drawn at random, each with the same probability within its mode,
+    and `extremes` [E, K] those with the largest numbers. They are what clipping hurts, and so
+    rare that no sample has enough of them.
     """
 
     lows: NDArray[np.float32]
     highs: NDArray[np.float32]
     sample: NDArray[np.float32]
+    extremes: NDArray[np.float32]
 
     @property
     def peaks(self) -> NDArray[np.float32]:
         """The largest magnitude of each channel, [K]."""
         return np.maximum(np.abs(self.lows), np.abs(self.highs))
 
+    @property
+    def rows(self) -> NDArray[np.float32]:
+        """Both kinds of rows, [S + E, K]: what errors are measured on."""
+        return np.concatenate([self.sample, self.extremes])
+
     def divided(self, factors: NDArray[np.float32]) -> Activations:
         """What would have been seen with each channel divided by its factor, all of them positive."""
-        return Activations(self.lows / factors, self.highs / factors, self.sample / factors)
+        return Activations(self.lows / factors, self.highs / factors, self.sample / factors, self.extremes / factors)
 
 
 @dataclass(frozen=True)
@@ -118,11 +127,11 @@ class _Recorder:
     def _add_site(self, name: str, value: NDArray[np.float32], rows: int) -> None:
         keys = self._random.random(len(value))
         new = np.argsort(keys)[-rows:]
-        keys, seen = keys[new], Activations(value.min(axis=0), value.max(axis=0), value[new])
+        keys, seen = keys[new], Activations(value.min(axis=0), value.max(axis=0), value[new], _most_extreme(value))
         if name in self._seen:
             keys, seen = np.concatenate([self._keys[name], keys]), _together(self._seen[name], seen)
             kept = np.argsort(keys)[-rows:]
-            keys, seen = keys[kept], Activations(seen.lows, seen.highs, seen.sample[kept])
+            keys, seen = keys[kept], Activations(seen.lows, seen.highs, seen.sample[kept], seen.extremes)
         self._keys[name], self._seen[name] = keys, seen
 
 
@@ -137,7 +146,12 @@ def _together(one: Activations, other: Activations) -> Activations:
         lows=np.minimum(one.lows, other.lows),
         highs=np.maximum(one.highs, other.highs),
         sample=np.concatenate([one.sample, other.sample]),
+        extremes=_most_extreme(np.concatenate([one.extremes, other.extremes])),
     )
+
+
+def _most_extreme(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    return rows[np.argsort(np.abs(rows).max(axis=1))[-EXTREME_ROWS:]]
 
 
 @contextmanager

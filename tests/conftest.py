@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from uhd_edge.calibration.calibrate import Calibrated
     from uhd_edge.runtime.bundle import Bundle
 
 # Tests are imported by path; this lets them say `import checkpoints`.
@@ -45,6 +46,42 @@ def hybrid_bundle(hybrid_checkpoint: Path, tmp_path_factory: pytest.TempPathFact
     from uhd_edge.export.export import export_bundle
 
     return export_bundle(hybrid_checkpoint, tmp_path_factory.mktemp("bundles") / "qwen3_5", llm_type="f32")
+
+
+@pytest.fixture(scope="session")
+def calibration_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of six pictures, 0.png to 5.png."""
+    from int8 import draw_pictures
+
+    folder = tmp_path_factory.mktemp("pictures")
+    draw_pictures(folder, 6, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def calibrated(
+    qwen3_bundle: Bundle, calibration_pictures: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Calibrated:
+    """A copy of `qwen3_bundle` with INT8 graphs, and their report; do not write into it."""
+    from int8 import copy_of
+
+    from uhd_edge.calibration.calibrate import calibrate_bundle
+
+    bundle = copy_of(qwen3_bundle, tmp_path_factory.mktemp("bundles") / "int8")
+    return calibrate_bundle(bundle, [calibration_pictures], threads=1)
+
+
+@pytest.fixture(scope="session")
+def calibrated_tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A copy of the built-in bundle with INT8 graphs, calibrated on two pictures of its world; do not write into it."""
+    from int8 import copy_of
+
+    from uhd_edge.calibration.calibrate import calibrate_bundle
+    from uhd_edge.runtime.bundle import Bundle
+
+    examples = Path(__file__).parents[1] / "examples"
+    bundle = copy_of(Bundle.open(), tmp_path_factory.mktemp("bundles") / "tiny")
+    return calibrate_bundle(bundle, [examples / "bench.png", examples / "sliced.jpg"], max_slices=4).bundle
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,6 +99,11 @@ def test_balanced_scales_have_all_their_digits_and_are_small() -> None:
     assert (balanced < 2.0**-13).all()
 
 
+def activations(rows: NDArray[np.float32], extremes: int = 4) -> Activations:
+    largest = rows[np.argsort(np.abs(rows).max(axis=1))[-extremes:]]
+    return Activations(rows.min(axis=0), rows.max(axis=0), rows, largest)
+
+
 def seen_and_unseen(outlier: float) -> tuple[Activations, dict[str, NDArray[np.float32]], NDArray[np.float32]]:
     random = np.random.default_rng(0)
     rows = random.standard_normal((600, 32)).astype(np.float32)
@@ -105,7 +111,7 @@ def seen_and_unseen(outlier: float) -> tuple[Activations, dict[str, NDArray[np.f
     weight = random.standard_normal((32, 16)).astype(np.float32)
     weight[5] /= outlier
     sample = rows[:300]
-    return Activations(sample.min(axis=0), sample.max(axis=0), sample), {"linear": weight}, rows[300:]
+    return activations(sample), {"linear": weight}, rows[300:]
 
 
 def test_smoothing_takes_an_outlier_channel_into_the_weights() -> None:
@@ -136,12 +142,21 @@ def test_a_channel_that_carries_nothing_keeps_its_factor() -> None:
 
 def test_one_wild_number_is_clipped_when_nobody_meets_its_like_again() -> None:
     seen, weights, unseen = seen_and_unseen(1)
-    wild = Activations(seen.lows, np.maximum(seen.highs, np.float32(500)), seen.sample)
+    wild = replace(seen, highs=np.maximum(seen.highs, np.float32(500)))
     for symmetric in (True, False):
-        calm = Activations(unseen.min(axis=0), unseen.max(axis=0), unseen)
-        chosen = choose_range(wild, weights, calm, symmetric=symmetric)
+        chosen = choose_range(wild, weights, activations(unseen), symmetric=symmetric)
         assert 3 < chosen.high < 20
         hard = unseen.copy()
         hard[::3, 0] = 500
-        met = Activations(hard.min(axis=0), hard.max(axis=0), hard)
-        assert choose_range(wild, weights, met, symmetric=symmetric).high == pytest.approx(550)
+        assert choose_range(wild, weights, activations(hard), symmetric=symmetric).high == pytest.approx(525)
+
+
+def test_rows_too_rare_for_a_sample_keep_a_range_from_clipping_them() -> None:
+    seen, weights, unseen = seen_and_unseen(1)
+    rare = 12 * unseen[:4]
+    highs, calm = np.maximum(seen.highs, rare.max(axis=0)), activations(unseen)
+    met = replace(seen, highs=highs, lows=np.minimum(seen.lows, rare.min(axis=0)), extremes=rare)
+    for symmetric in (True, False):
+        assert choose_range(met, weights, calm, symmetric=symmetric).high > 0.8 * rare.max()
+        unmet = replace(met, extremes=seen.extremes)
+        assert choose_range(unmet, weights, calm, symmetric=symmetric).high < 0.5 * rare.max()
