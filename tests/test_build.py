@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from checkpoints import TinyCheckpoint, save_checkpoint
-from int8_graphs import with_int8, write_graphs_of
+from int8 import copy_of, draw_pictures
 from linear_graph import build, order, save_linear, what_is_in
 
-from uhd_edge.calibration.plan import FOR_CPU
+from uhd_edge.calibration.calibrate import calibrate_bundle
 from uhd_edge.engines.build import EngineOrder
 from uhd_edge.engines.engine_record import check_fits, find_engines
 from uhd_edge.engines.errors import EngineBuildError, EngineError
@@ -41,11 +40,9 @@ RTX = ("rtx-30", "rtx-40", "rtx-50")
 
 
 @pytest.fixture(scope="module")
-def uhd_tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A copy of the built-in bundle, in FP16 and INT8."""
-    folder = tmp_path_factory.mktemp("tiny") / "bundle"
-    shutil.copytree(Bundle.open().path, folder, ignore=shutil.ignore_patterns("engines"))
-    return with_int8(Bundle.open(folder))
+def uhd_tiny(calibrated_tiny: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A copy of the built-in bundle, in FP16 and INT8, to build engines in."""
+    return copy_of(calibrated_tiny, tmp_path_factory.mktemp("tiny") / "bundle")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +50,8 @@ def mid_size(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A bundle with a tower between uhd-tiny's and the real one, in FP16 and INT8."""
     folder = tmp_path_factory.mktemp("mid-size")
     checkpoint = save_checkpoint(folder / "checkpoint", MID_SIZE)
-    return with_int8(export_bundle(checkpoint, folder / "bundle", llm_type="f32", modes=["16x"]))
+    bundle = export_bundle(checkpoint, folder / "bundle", llm_type="f32", modes=["16x"])
+    return calibrate_bundle(bundle, draw_pictures(folder / "pictures", 1, seed=1), max_slices=1).bundle
 
 
 @pytest.fixture
@@ -95,10 +93,10 @@ def test_fp16_and_int8_graphs_pass_tensorrts_parser(
         check_graph(graph, "tensorrt-rtx")
 
 
-def test_int8_graphs_for_onnxruntime_are_refused(uhd_tiny: Bundle, tmp_path: Path) -> None:
-    for graph in write_graphs_of(uhd_tiny, FOR_CPU, tmp_path)["16x"]:
-        with pytest.raises(EngineBuildError, match="TensorRT-RTX refuses the graph"):
-            check_graph(graph, "tensorrt-rtx")
+def test_int8_graphs_for_onnxruntime_are_refused(uhd_tiny: Bundle) -> None:
+    encoder, _ = uhd_tiny.graphs("16x", "int8")
+    with pytest.raises(EngineBuildError, match="TensorRT-RTX refuses the graph"):
+        check_graph(encoder, "tensorrt-rtx")
 
 
 def test_symmetric_int8_passes_the_parser(tmp_path: Path) -> None:
