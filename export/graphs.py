@@ -6,7 +6,7 @@ not name the compressor's tensors. The connector is the same in both modes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import onnx_ir as ir
 
@@ -20,14 +20,32 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from uhd_edge.export.checkpoint import Checkpoint
+    from torch import Tensor
+
     from uhd_edge.export.graph_builder import ReadTensor
+    from uhd_edge.export.tower import TowerConfig
 
 FOLDER = "graphs"
 
 
+class HasTower(Protocol):
+    """A configuration that has the sizes of a vision tower."""
+
+    @property
+    def tower(self) -> TowerConfig: ...  # noqa: D102
+
+
+class VisionWeights(Protocol):
+    """What graphs are made of, such as an open `Checkpoint`: sizes, and tensors by the names of the whole model."""
+
+    @property
+    def config(self) -> HasTower: ...  # noqa: D102
+
+    def tensor(self, name: str) -> Tensor: ...  # noqa: D102
+
+
 def write_graphs(
-    checkpoint: Checkpoint,
+    checkpoint: VisionWeights,
     folder: Path,
     *,
     modes: Sequence[Mode],
@@ -59,7 +77,11 @@ def write_graphs(
 
 
 def _write_encoders(
-    checkpoint: Checkpoint, folder: Path, modes: Sequence[Mode], precision: Precision, progress: Callable[[str], None]
+    checkpoint: VisionWeights,
+    folder: Path,
+    modes: Sequence[Mode],
+    precision: Precision,
+    progress: Callable[[str], None],
 ) -> dict[Mode, str]:
     paths: dict[Mode, str] = {}
     with WeightFile(folder / f"encoder-{precision}.weights") as weights:
@@ -71,7 +93,7 @@ def _write_encoders(
 
 
 def _write_connector(
-    checkpoint: Checkpoint, folder: Path, precision: Precision, progress: Callable[[str], None]
+    checkpoint: VisionWeights, folder: Path, precision: Precision, progress: Callable[[str], None]
 ) -> str:
     progress(f"connector {precision}")
     with WeightFile(folder / f"connector-{precision}.weights") as weights:
@@ -79,7 +101,7 @@ def _write_connector(
         return _write(graph, weights, "connector", precision)
 
 
-def _reader(checkpoint: Checkpoint) -> ReadTensor:
+def _reader(checkpoint: VisionWeights) -> ReadTensor:
     return lambda name: checkpoint.tensor(f"model.{name}")
 
 

@@ -1,0 +1,71 @@
+"""What numbers were measured on: they mean nothing without it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from uhd_edge.engines.threads import usable_cores
+
+PACKAGES = ("uhd-edge", "onnxruntime", "onnxruntime-gpu", "openvino", "llama-cpp-python", "numpy", "pillow")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Processor, cores that may be used of those there are, bytes of memory, system, and versions by package."""
+
+    processor: str
+    usable_cores: int
+    cores: int
+    memory: int | None
+    system: str
+    python: str
+    packages: dict[str, str]
+
+    @property
+    def line(self) -> str:
+        """The part that a table needs."""
+        memory = "" if self.memory is None else f", {self.memory / 1e9:.0f} GB of memory"
+        return f"{self.processor}, {self.usable_cores} of {self.cores} cores{memory}, {self.system}"
+
+
+def this_machine() -> Machine:
+    """Look at the machine this runs on."""
+    return Machine(
+        processor=_processor(),
+        usable_cores=usable_cores(),
+        cores=os.cpu_count() or 1,
+        memory=_memory(),
+        system=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+        packages={name: version for name in PACKAGES if (version := _version(name))},
+    )
+
+
+def _processor(file: Path = Path("/proc/cpuinfo")) -> str:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key.strip() in ("model name", "Model") and value.strip():
+            return " ".join(value.split())
+    return platform.processor() or platform.machine()
+
+
+def _memory() -> int | None:
+    known = getattr(os, "sysconf_names", {})  # not on Windows
+    if "SC_PHYS_PAGES" not in known:
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None

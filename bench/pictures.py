@@ -1,0 +1,29 @@
+"""The pictures that are measured: drawn in the sizes asked for, or a file."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from uhd_edge.bench.configuration import Picture
+from uhd_edge.runtime.errors import ImageError
+from uhd_edge.runtime.image import load_image
+from uhd_edge.runtime.synthetic_pictures import shapes
+
+JPEG_QUALITY = 90
+
+
+def drawn_picture(width: int, height: int) -> Picture:
+    """Draw coloured shapes, the same every time, as a JPEG: decoding it is a part of what is measured."""
+    file = io.BytesIO()
+    shapes(width, height).save(file, "JPEG", quality=JPEG_QUALITY)
+    return Picture(width, height, file.getvalue())
+
+
+def picture_of(file: str) -> Picture:
+    """Read an image file; raises `ImageError` when it is none."""
+    width, height = load_image(file).size
+    try:
+        return Picture(width, height, Path(file).read_bytes())
+    except OSError as error:
+        raise ImageError(f"{file}: cannot be read ({error.strerror})") from error

@@ -1,0 +1,100 @@
+"""Measuring configurations: their memory one by one, their time in turns.
+
+    each configuration alone, in a process of its own  ->  peak memory
+    one process for each engine and precision; a round runs every configuration once  ->  times
+
+Whatever else the machine does, warms up or throttles during a round hits all configurations
+alike, where a block of runs of one would hit that one alone.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from uhd_edge.bench.errors import BenchError
+from uhd_edge.bench.machine import this_machine
+from uhd_edge.bench.memory import available_memory
+from uhd_edge.bench.process import MeasuringProcess
+from uhd_edge.bench.report import BenchReport, summarize
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from uhd_edge.bench.configuration import Configuration, Settings
+    from uhd_edge.bench.worker import Sample
+    from uhd_edge.runtime.bundle import Bundle
+
+    # Told what is being done.
+    Progress = Callable[[str], None]
+
+
+def run_bench(
+    bundle: Bundle,
+    configurations: Sequence[Configuration],
+    settings: Settings,
+    *,
+    progress: Progress = lambda _step: None,
+) -> BenchReport:
+    """Measure every configuration; see above for the order.
+
+    Raises the `UhdError` of a configuration that cannot run, and `BenchError` when the
+    processes together need more memory than there is.
+    """
+    peaks = {one: _alone(bundle, one, settings, progress) for one in configurations}
+    _require_memory(peaks)
+    samples = _in_turns(bundle, configurations, settings, progress)
+    notes = dict.fromkeys(note for of_one in samples.values() for sample in of_one for note in sample.notes)
+    return BenchReport(
+        bundle=bundle.manifest.name,
+        machine=this_machine(),
+        settings=settings,
+        measured=tuple(summarize(one, samples[one], peaks[one]) for one in configurations),
+        notes=tuple(notes),
+    )
+
+
+def _alone(bundle: Bundle, configuration: Configuration, settings: Settings, progress: Progress) -> int:
+    """Peak memory in bytes of a fresh process that opens everything and answers once."""
+    progress(f"memory: {_named(configuration)}")
+    with MeasuringProcess(bundle.path, configuration, settings) as process:
+        return process.measure(configuration).peak_memory
+
+
+def _require_memory(peaks: Mapping[Configuration, int]) -> None:
+    """Processes that stay open side by side hold, at most, what each of their modes took alone."""
+    by_engine: dict[tuple[str, ...], int] = {}
+    for one, peak in peaks.items():
+        key = one.engine, one.precision, one.mode
+        by_engine[key] = max(peak, by_engine.get(key, 0))
+    needed, available = sum(by_engine.values()), available_memory()
+    if available is not None and needed > available:
+        raise BenchError(
+            f"measuring these in turns takes up to {needed / 1e9:.1f} GB of memory, {available / 1e9:.1f} GB are free; "
+            "measure fewer modes, precisions or engines at once"
+        )
+
+
+def _in_turns(
+    bundle: Bundle, configurations: Sequence[Configuration], settings: Settings, progress: Progress
+) -> dict[Configuration, list[Sample]]:
+    samples: dict[Configuration, list[Sample]] = {one: [] for one in configurations}
+    processes: dict[tuple[str, str], MeasuringProcess] = {}
+    with ExitStack() as stack:
+        for number in range(-settings.warm_up, settings.rounds):
+            progress("warm-up" if number < 0 else f"round {number + 1} of {settings.rounds}")
+            for one in configurations:
+                key = one.engine, one.precision
+                if key not in processes:
+                    processes[key] = stack.enter_context(MeasuringProcess(bundle.path, one, settings))
+                sample = processes[key].measure(one)
+                if number >= 0:
+                    samples[one].append(sample)
+    return samples
+
+
+def _named(configuration: Configuration) -> str:
+    return (
+        f"{configuration.picture.name}, {configuration.mode}, precision {configuration.precision}, "
+        f"engine {configuration.engine}"
+    )

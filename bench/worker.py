@@ -1,0 +1,104 @@
+"""The process that runs one engine in one precision, and times what it is told to."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from uhd_edge.bench.errors import BenchError
+from uhd_edge.bench.memory import peak_memory
+from uhd_edge.runtime.assistant import Assistant
+from uhd_edge.runtime.errors import UhdError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from multiprocessing.connection import Connection
+    from pathlib import Path
+
+    from uhd_edge.bench.configuration import Configuration, Settings
+
+QUESTION = "Describe the image."
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run of one configuration.
+
+    `timings` are milliseconds by stage as in `Answer.timings`; first_token is the time from
+    the question to the first token. `peak_memory` are bytes, see `uhd_edge.bench.memory`.
+    `precision` and `provider` are what really ran.
+    """
+
+    timings: Mapping[str, float]
+    views: int
+    vision_tokens: int
+    prompt_tokens: int
+    completion_tokens: int
+    precision: str
+    provider: str
+    peak_memory: int
+    notes: tuple[str, ...]
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """How fast the tokens after the first came; None where there were none."""
+        after_the_first = self.completion_tokens - 1
+        return 1e3 * after_the_first / self.timings["generate"] if after_the_first > 0 else None
+
+
+def serve(connection: Connection, bundle: Path, first: Configuration, settings: Settings) -> None:
+    """Open what `first` names, then answer each configuration that comes with a `Sample`, until None comes.
+
+    All of them have the engine and precision of `first`. An error is sent in place of an
+    answer and ends the process.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle, who ends this process
+    try:
+        _serve(connection, bundle, first, settings)
+    except UhdError as error:
+        connection.send(error)
+    except (EOFError, BrokenPipeError):
+        return  # the parent is gone
+    except Exception as error:  # nothing gets lost without a word, and no traceback is shown
+        connection.send(BenchError(f"unexpected {type(error).__name__} while measuring: {error}"))
+
+
+def _serve(connection: Connection, bundle: Path, first: Configuration, settings: Settings) -> None:
+    with Assistant(
+        bundle,
+        mode=first.mode,
+        engine=first.engine,
+        precision=first.precision,
+        context=settings.context,
+        threads=settings.threads,
+        cache_bytes=0,  # or only the first run would encode anything
+    ) as assistant:
+        while True:
+            configuration: Configuration | None = connection.recv()
+            if configuration is None:
+                return
+            connection.send(measure(assistant, configuration, settings))
+
+
+def measure(assistant: Assistant, configuration: Configuration, settings: Settings) -> Sample:
+    """Ask once; engines of a mode that is new are opened before the time begins."""
+    towers = assistant.encoder.towers(configuration.mode)
+    answer = assistant.ask(
+        configuration.picture.data,
+        QUESTION,
+        mode=configuration.mode,
+        max_slices=settings.max_slices,
+        max_tokens=settings.max_tokens,
+    )
+    return Sample(
+        timings=answer.timings,
+        views=len(answer.views),
+        vision_tokens=answer.usage.vision_tokens,
+        prompt_tokens=answer.usage.prompt_tokens,
+        completion_tokens=answer.usage.completion_tokens,
+        precision=towers.precision,
+        provider=towers.encoder.provider,
+        peak_memory=peak_memory(),
+        notes=assistant.notes,
+    )
