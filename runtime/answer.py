@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from uhd_edge.runtime.bundle import Mode
 from uhd_edge.runtime.errors import OptionError, PromptError
+from uhd_edge.runtime.prompt import Message, user_message
 from uhd_edge.runtime.settings import HIGHEST_COUNT, require_number, require_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from uhd_edge.runtime.image import ImageInput
     from uhd_edge.runtime.planning import Plan
@@ -49,7 +50,7 @@ class Request:
     """
 
     images: tuple[ImageInput, ...]
-    question: str
+    question: str | Sequence[Message]
     sampling: Sampling
     max_tokens: int
     mode: Mode
@@ -58,22 +59,44 @@ class Request:
     schema: AnswerSchema | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.question, str):
-            raise PromptError(f"the question is {type(self.question).__name__}; it must be a string")
+        if isinstance(self.question, list):
+            object.__setattr__(self, "question", tuple(self.question))
+        if not isinstance(self.question, str) and not _are_messages(self.question):
+            raise PromptError(
+                f"the question is {type(self.question).__name__}; it must be a string, or a list of `Message`"
+            )
         object.__setattr__(self, "max_tokens", require_whole("max_tokens", self.max_tokens, 1, HIGHEST_COUNT))
         if self.mode not in get_args(Mode):
             raise OptionError(f"mode is {self.mode!r}; it must be {' or '.join(get_args(Mode))}")
         if self.max_slices is not None:
             object.__setattr__(self, "max_slices", require_whole("max_slices", self.max_slices, 1, HIGHEST_COUNT))
 
+    def messages(self, *, images: int) -> list[Message]:
+        """Return what is asked as a conversation: so many images and the question, or the messages as they are.
+
+        Raises `PromptError` for a blank question.
+        """
+        if isinstance(self.question, str):
+            return [user_message(self.question, images=images)]
+        return list(self.question)
+
+
+def _are_messages(question: object) -> bool:
+    return isinstance(question, tuple) and question != () and all(isinstance(part, Message) for part in question)
+
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens read and written: `prompt_tokens` includes `vision_tokens`, and an ending token counts as written."""
+    """Tokens read and written: `prompt_tokens` includes `vision_tokens`, and an ending token counts as written.
+
+    In a session they are those of the whole conversation, of which `cached_tokens` were in
+    memory and only the others were read for this answer.
+    """
 
     vision_tokens: int
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,7 +115,8 @@ class Answer:
 
     `plan` is what was chosen for a question with a budget, and None without one. `parsed` is
     what the text of an answer with a schema was read into: a JSON value or an instance of
-    the pydantic model; None without a schema.
+    the pydantic model; None without a schema. `dropped_turns` counts the turns of a session
+    that were dropped to make room for this one.
     """
 
     text: str
@@ -103,3 +127,4 @@ class Answer:
     mode: Mode
     plan: Plan | None = None
     parsed: Any = None
+    dropped_turns: int = 0

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from uhd_edge.runtime import vision
 from uhd_edge.runtime.answer import Answer, Usage
-from uhd_edge.runtime.budget import PromptPlan, PromptSize, prompt_size, require_room
+from uhd_edge.runtime.conversation import Conversation, NewImage, Turn
+from uhd_edge.runtime.errors import ModelError
 from uhd_edge.runtime.image import load_image
-from uhd_edge.runtime.prompt import fill, user_message
+from uhd_edge.runtime.laying_out import lay_out_conversation, stable_length
+from uhd_edge.runtime.prompt_tokens import prompt_tokens
 from uhd_edge.runtime.schema import parsed_by
 from uhd_edge.runtime.stages import timed
 from uhd_edge.runtime.streaming import TextStream
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     from PIL import Image
 
     from uhd_edge.runtime.answer import Request
     from uhd_edge.runtime.bundle import Manifest
+    from uhd_edge.runtime.conversation import SeenImage
+    from uhd_edge.runtime.laying_out import LaidOut
     from uhd_edge.runtime.llm import LanguageModel
     from uhd_edge.runtime.planner import Planner
     from uhd_edge.runtime.planning import Plan
-    from uhd_edge.runtime.prompt import ImageSlot, TextSegment
-    from uhd_edge.runtime.streaming import FinishReason
+    from uhd_edge.runtime.prompt_memory import PromptMemory
     from uhd_edge.runtime.vision import Encoded, VisionEncoder
 
 
@@ -35,24 +38,32 @@ if TYPE_CHECKING:
 STAGES = (*vision.STAGES, "prompt", "prefill", "first_token", "generate", "total")
 
 
-class Answering:
-    """One request being worked off, once, with an encoder and a language model that stay open."""
+@dataclass(frozen=True)
+class Parts:
+    """What stays open while questions are answered."""
 
-    def __init__(
-        self, request: Request, manifest: Manifest, encoder: VisionEncoder, model: LanguageModel, planner: Planner
-    ) -> None:
+    manifest: Manifest
+    encoder: VisionEncoder
+    model: LanguageModel
+    memory: PromptMemory
+    planner: Planner
+
+
+class Answering:
+    """One request being worked off, once, at the end of a conversation.
+
+    When `steps` has come to its end, `turns` are those of the conversation after it.
+    """
+
+    def __init__(self, request: Request, parts: Parts, conversation: Conversation | None = None) -> None:
         self._request = request
-        self._planner = planner
+        self._parts = parts
+        self._conversation = Conversation() if conversation is None else conversation
         self._plan: Plan | None = None
-        self._manifest = manifest
-        self._encoder = encoder
-        self._model = model
         self._start = 0.0
         self._timings = dict.fromkeys(STAGES, 0.0)
-        self._size = PromptSize(0, 0)
-        self._encoded: list[Encoded] = []
-        self._finish_reason: FinishReason = "length"
-        self._completion_tokens = 0
+        self._cached_tokens = 0
+        self.turns = self._conversation.turns
 
     def steps(self) -> Generator[str, None, Answer]:
         """Yield after every step that takes a while: a piece of the answer's text, empty where there is none yet.
@@ -60,72 +71,99 @@ class Answering:
         Closing the generator between two steps ends the answer there and does no harm. It
         returns the whole answer.
         """
-        request, timings = self._request, self._timings
+        request, timings, parts = self._request, self._timings, self._parts
         if request.budget is not None:  # measured, if need be, before the question's time begins
-            self._planner.learn(request.budget.modes)
+            parts.planner.learn(request.budget.modes)
         self._start = time.perf_counter()
         with timed(timings, "decode"):
-            images = [load_image(image) for image in request.images]
+            new = [*self._conversation.waiting, *(NewImage(load_image(image)) for image in request.images)]
         yield ""
         with timed(timings, "prompt"):
-            sizes = [image.size for image in images]
-            self._request, self._plan = self._planner.fitted(request, sizes, spent=self._elapsed)
-            layout = self._lay_out(images)
-        for image in images:
-            self._encoded.append(self._encode(image))
+            laid_out = self._lay_out([image.image.size for image in new])
+        seen = []
+        for image in new:
+            seen.append(image.see(self._request.mode, self._request.max_slices, self._encode))
             yield ""
-        with timed(timings, "prefill"):
-            self._model.clear()
-            self._model.prefill(fill(layout, [image.embeddings for image in self._encoded]))
-        grammar = None if request.schema is None else request.schema.grammar
-        with closing(self._model.generate(request.sampling, max_tokens=request.max_tokens, grammar=grammar)) as tokens:
-            stop_ids = self._manifest.prompt.stop_ids
-            stream = TextStream(self._noting_the_first(tokens), self._model.vocabulary, stop_ids)
+        self._read(laid_out, seen)
+        with closing(self._generated()) as tokens:
+            stream = TextStream(tokens, parts.model.vocabulary, parts.manifest.prompt.stop_ids)
             text = ""
             for piece in stream:
                 text += piece
                 yield piece
-        self._finish_reason, self._completion_tokens = stream.finish_reason, stream.completion_tokens
         timings["total"] = self._elapsed()
         timings["generate"] = timings["total"] - timings["first_token"]
-        answer = self._answer(text)
-        return answer if request.schema is None else replace(answer, parsed=parsed_by(request.schema, answer))
+        answer = self._answer(laid_out, seen, stream, text.strip())
+        if request.schema is not None:
+            answer = replace(answer, parsed=parsed_by(request.schema, answer))
+        self.turns = (*laid_out.turns, self._turn(seen, answer.text))
+        return answer
 
-    def _answer(self, text: str) -> Answer:
+    def _lay_out(self, sizes: Sequence[tuple[int, int]]) -> LaidOut:
+        """Lay out the prompt and make sure that it fits, before the expensive part begins."""
+        parts = self._parts
+        self._request, self._plan = parts.planner.fitted(self._request, sizes, spent=self._elapsed)
+        if self._request.schema is not None:
+            parts.model.require_grammar(self._request.schema.grammar)
+        return lay_out_conversation(self._conversation, self._request, sizes, parts.manifest, parts.model)
+
+    def _read(self, laid_out: LaidOut, seen: Sequence[SeenImage]) -> None:
+        """Read the prompt; where the conversation will go on, only what is not in memory."""
+        model, memory, reader = self._parts.model, self._parts.memory, self._conversation.reader
+        with timed(self._timings, "prompt"):
+            images = [*(image for turn in laid_out.turns for image in turn.images), *seen]
+            prompt = prompt_tokens(laid_out.parts, images, model)
+            stable = len(prompt.ids)
+            if reader is not None and model.is_recurrent:
+                turns = (*laid_out.turns, self._turn(seen, "answer"))
+                stable = stable_length(prompt, turns, self._parts.manifest, model)
+        with timed(self._timings, "prefill"):
+            if reader is None:
+                memory.read_alone(prompt)
+            else:
+                self._cached_tokens = memory.read(prompt, reader=reader, stable=stable)
+
+    def _generated(self) -> Generator[int, None, None]:
+        """Generate the answer's tokens; what a model that fails leaves behind is not gone on with."""
+        request = self._request
+        grammar = None if request.schema is None else request.schema.grammar
+        tokens = self._parts.model.generate(request.sampling, max_tokens=request.max_tokens, grammar=grammar)
+        try:
+            with closing(tokens):
+                for token in tokens:
+                    if not self._timings["first_token"]:
+                        self._timings["first_token"] = self._elapsed()
+                    yield token
+        except ModelError:
+            self._parts.memory.forget()
+            raise
+
+    def _answer(self, laid_out: LaidOut, seen: Sequence[SeenImage], stream: TextStream, text: str) -> Answer:
+        size = laid_out.size
+        images = [*(image for turn in laid_out.turns for image in turn.images), *seen]
         return Answer(
-            text=text.strip(),
-            finish_reason=self._finish_reason,
-            usage=Usage(self._size.vision, self._size.total, self._completion_tokens),
-            views=tuple(view for image in self._encoded for view in image.views),
+            text=text,
+            finish_reason=stream.finish_reason,
+            usage=Usage(size.vision, size.total, stream.completion_tokens, self._cached_tokens),
+            views=tuple(view for image in images for view in image.encoded.views),
             timings=dict(self._timings),
             mode=self._request.mode,
             plan=self._plan,
+            dropped_turns=len(self._conversation.turns) - len(laid_out.turns),
         )
 
-    def _lay_out(self, images: Sequence[Image.Image]) -> list[TextSegment | ImageSlot]:
-        """Lay out the prompt and make sure that it fits, before the expensive part begins."""
-        request = self._request
-        if request.schema is not None:
-            self._model.require_grammar(request.schema.grammar)
-        messages = [user_message(request.question, images=len(images))]
-        plan = PromptPlan(messages, [image.size for image in images], self._manifest, request.mode)
-        layout = plan.layout(request.max_slices)
-        self._size = prompt_size(layout, self._model)
-        require_room(self._size, plan, request.max_slices, self._model)
-        return layout
+    def _turn(self, seen: Sequence[SeenImage], answer: str) -> Turn:
+        """Make a turn of the question with an answer, in which nothing may stand for an image."""
+        question = self._request.question
+        said = answer.replace(self._parts.manifest.prompt.tokens.image, "")
+        return Turn(question if isinstance(question, str) else "", said, tuple(seen))
 
     def _encode(self, image: Image.Image) -> Encoded:
         request = self._request
-        encoded = self._encoder.encode(image, mode=request.mode, max_slices=request.max_slices)
+        encoded = self._parts.encoder.encode(image, mode=request.mode, max_slices=request.max_slices)
         for stage, milliseconds in encoded.timings.items():
             self._timings[stage] += milliseconds
         return encoded
-
-    def _noting_the_first(self, tokens: Iterator[int]) -> Iterator[int]:
-        for token in tokens:
-            if not self._timings["first_token"]:
-                self._timings["first_token"] = self._elapsed()
-            yield token
 
     def _elapsed(self) -> float:
         return 1e3 * (time.perf_counter() - self._start)

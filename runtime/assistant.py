@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Literal
 
-from uhd_edge.runtime.answering import Answering
+from uhd_edge.runtime.answering import Answering, Parts
 from uhd_edge.runtime.bundle import Bundle
 from uhd_edge.runtime.bundle_llm import open_language_model
+from uhd_edge.runtime.conversation import NewImage
 from uhd_edge.runtime.cost_book import CostBook
-from uhd_edge.runtime.errors import ModelError, PromptError
 from uhd_edge.runtime.image import load_image
-from uhd_edge.runtime.options import request_of
+from uhd_edge.runtime.options import as_tuple, request_of
 from uhd_edge.runtime.planner import Planner
+from uhd_edge.runtime.prompt_memory import PromptMemory
+from uhd_edge.runtime.session import Session, SessionDefaults
+from uhd_edge.runtime.settings import require_whole
 from uhd_edge.runtime.stages import timed
-from uhd_edge.runtime.vision import CACHE_BYTES, VisionEncoder
+from uhd_edge.runtime.taking_turns import TakingTurns
+from uhd_edge.runtime.vision import CACHE_BYTES, MOST_CACHE_BYTES, VisionEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.planning import Plan
     from uhd_edge.runtime.prompt import Message
 
+# Of MiniCPM-V 4.6 a conversation of 1,500 tokens takes about 40 MB, a place to go back to 19 MB.
+SESSION_BYTES = 256 * 2**20
+
 
 class Assistant:
     """A bundle held open and ready to answer; close it, or use it with `with`.
@@ -42,8 +48,12 @@ class Assistant:
     Up to `cache_bytes` of embeddings are kept, so that a view seen before is not encoded
     again; 0 keeps none.
 
-    Every question starts a new conversation. Questions from several threads are answered
-    one after the other.
+    A question of `ask` or `stream` starts a new conversation; `session` is for those that go
+    on. There is one language model memory: of sessions that others have taken it from, up to
+    `session_bytes` in all are kept, and what is not kept is read again (with the embeddings
+    there are, not encoded again).
+
+    Questions from several threads are answered one after the other.
 
     Language model and engines of `mode` are opened here, so that the first answer takes no
     longer than the others; `opening` says in milliseconds how long each took. Engines of
@@ -65,13 +75,13 @@ class Assistant:
         threads: int | None = None,
         gpu_layers: int = 0,
         cache_bytes: int = CACHE_BYTES,
+        session_bytes: int = SESSION_BYTES,
     ) -> None:
         self.bundle = Bundle.of(bundle)
         self._mode = mode or self.bundle.manifest.default_mode
         self._max_slices = max_slices
-        self._lock = threading.RLock()
-        self._newest: Answering | None = None
-        self._closed = False
+        session_bytes = require_whole("session_bytes", session_bytes, 0, MOST_CACHE_BYTES)
+        self._turns = TakingTurns()
         self._encoder = VisionEncoder(
             self.bundle,
             mode=mode,
@@ -92,6 +102,8 @@ class Assistant:
             undo.pop_all()
         book = CostBook(self._encoder, self._model, threads=threads, gpu_layers=gpu_layers)
         self._planner = Planner(self.bundle.manifest, self._model, book)
+        memory = PromptMemory(self._model, limit=session_bytes)
+        self._parts = Parts(self.bundle.manifest, self._encoder, self._model, memory, self._planner)
         self.opening: Mapping[str, float] = opening
 
     def ask(
@@ -110,8 +122,7 @@ class Assistant:
         Raises `ImageError`, `PromptError` (`ContextError` when image and question are too
         long), `OptionError`, `EngineError` or `ModelError`.
         """
-        with self._lock:
-            return _returned_by(self.steps(images, question, **options))
+        return self._turns.finish(self.steps(images, question, **options))
 
     def stream(
         self,
@@ -138,7 +149,29 @@ class Assistant:
         A step is an image encoded or a token generated, say: between two of them the answer can
         be ended by closing the generator, which does no harm.
         """
-        return self._take_turns(self._answering(images, question, options))
+        request = self._request(images, question, options)
+        return self._turns.take_turns(lambda: Answering(request, self._parts).steps())
+
+    def session(
+        self,
+        images: ImageInput | Sequence[ImageInput] | None = None,
+        *,
+        mode: Mode | None = None,
+        max_slices: int | None = None,
+        drop_oldest: bool = False,
+    ) -> Session:
+        """Start a conversation of many turns, about images that come with its first question; see `Session`.
+
+        The images are decoded here, so that they may change afterwards, and encoded with the
+        first question. `mode` and `max_slices` are what its questions get that do not say
+        their own. With `drop_oldest` a full context drops the oldest turns.
+
+        Raises `ImageError` for what is no image and `OptionError` for a senseless setting.
+        """
+        defaults = self._request(None, "", {"mode": mode, "max_slices": max_slices})
+        waiting = tuple(NewImage(load_image(image).copy()) for image in as_tuple(images))
+        settings = SessionDefaults(defaults.mode, defaults.max_slices, drop_oldest)
+        return Session(self._parts, self._turns, settings, waiting)
 
     def measure(self, progress: Callable[[str], None] = lambda _: None) -> None:
         """Measure what `budget_ms` needs to know of this machine, unless it is known; opens the engines of all modes.
@@ -146,8 +179,8 @@ class Assistant:
         A question with a budget does this by itself; here it happens before the first is in a
         hurry. `progress` is told what takes time. Raises `EngineError` or `ModelError`.
         """
-        with self._lock:
-            self._require_open()
+        with self._turns.lock:
+            self._turns.require_open()
             self._planner.learn(tuple(self.bundle.manifest.graphs), progress)
 
     def plans(
@@ -162,7 +195,7 @@ class Assistant:
         `max_slices` and `budget_ms` count as for `ask`. Decoding the images is part of the
         times. Raises what `ask` raises before it encodes.
         """
-        with self._lock:
+        with self._turns.lock:
             request = self._request(images, question, options)
             mode = options.get("mode")
             modes = tuple(self.bundle.manifest.graphs) if mode is None else (mode,)
@@ -189,8 +222,8 @@ class Assistant:
 
     def close(self) -> None:
         """Free engines and language model; again is harmless."""
-        with self._lock:
-            self._closed = True
+        with self._turns.lock:
+            self._turns.close()
             self._encoder.close()
             self._model.close()
 
@@ -200,46 +233,9 @@ class Assistant:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _answering(
-        self, images: ImageInput | Sequence[ImageInput] | None, question: str | Sequence[Message], options: AskOptions
-    ) -> Answering:
-        request = self._request(images, question, options)
-        return Answering(request, self.bundle.manifest, self._encoder, self._model, self._planner)
-
     def _request(
         self, images: ImageInput | Sequence[ImageInput] | None, question: str | Sequence[Message], options: AskOptions
     ) -> Request:
-        self._require_open()
+        self._turns.require_open()
         modes = tuple(self.bundle.manifest.graphs)
         return request_of(images, question, options, mode=self._mode, modes=modes, max_slices=self._max_slices)
-
-    def _take_turns(self, answering: Answering) -> Generator[str, None, Answer]:
-        """Work off one step at a time: the model's memory belongs to the newest question."""
-        steps: Generator[str, None, Answer] | None = None
-        while True:
-            with self._lock:
-                self._require_open()
-                if steps is None:
-                    self._newest, steps = answering, answering.steps()
-                if self._newest is not answering:
-                    raise PromptError("another question was asked before this answer was read to its end")
-                try:
-                    piece = next(steps)
-                except StopIteration as end:
-                    answer: Answer = end.value
-                    return answer
-            yield piece
-
-    def _require_open(self) -> None:
-        if self._closed:
-            raise ModelError("the assistant has been closed; open a new one")
-
-
-def _returned_by(steps: Generator[object, None, Answer]) -> Answer:
-    """Take all steps and return what comes at their end."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            answer: Answer = end.value
-            return answer

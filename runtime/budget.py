@@ -33,16 +33,22 @@ class PromptSize:
 
 @dataclass(frozen=True)
 class PromptPlan:
-    """A conversation and the (width, height) of its images: enough to lay out and to count the prompt."""
+    """A conversation and the (width, height) of its images: enough to lay out and to count the prompt.
+
+    `seen` are images before those that have been encoded already, `turns` counts what a
+    session's question comes after.
+    """
 
     messages: Sequence[Message]
     sizes: Sequence[tuple[int, int]]
     manifest: Manifest
     mode: Mode
+    seen: Sequence[ImageLayout] = ()
+    turns: int = 0
 
     def image_layouts(self, max_slices: int | None) -> list[ImageLayout]:
         """Grid and token counts of every image in at most `max_slices` slices; `ImageError` for one too thin."""
-        return [self._image_layout(width, height, max_slices) for width, height in self.sizes]
+        return [*self.seen, *(self._image_layout(width, height, max_slices) for width, height in self.sizes)]
 
     def layout(self, max_slices: int | None) -> list[TextSegment | ImageSlot]:
         """Lay the prompt out with a slot for every view."""
@@ -69,7 +75,7 @@ def require_room(size: PromptSize, plan: PromptPlan, max_slices: int | None, mod
         return
     most = ", all that the model was trained for," if model.context == model.trained_context else ""
     fitting = max(model.context - 1 - size.text, 0)
-    vision = f", of which {fitting} may be vision tokens" if plan.sizes else ""
+    vision = f", of which {fitting} may be vision tokens" if plan.sizes and not plan.turns else ""
     raise ContextError(
         f"the prompt needs {size.total} tokens ({size.vision} vision, {size.text} text), but the context of "
         f"{model.context}{most} holds {model.context - 1} beside an answer{vision}; "
@@ -87,7 +93,9 @@ def _remedies(size: PromptSize, plan: PromptPlan, max_slices: int | None, model:
         remedies.append("use fewer images")
     if plan.mode == "4x" and "16x" in plan.manifest.graphs and _fits(replace(plan, mode="16x"), max_slices, model):
         remedies.append("use --mode 16x")
-    if not plan.sizes or _words(plan, model) >= model.context:
+    if plan.turns:
+        remedies += ["start a new session", "let it drop its oldest turns (drop_oldest=True, --drop-oldest)"]
+    elif not plan.sizes or _words(plan, model) >= model.context:
         remedies = ["shorten the question"]
     if size.total < model.trained_context:
         remedies.append(f"use --context {size.total + 1} or more")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from uhd_edge.runtime.image import ImageInput
+    from uhd_edge.runtime.prompt import Message
     from uhd_edge.runtime.schema import SchemaInput
 
 MAX_TOKENS = 256
@@ -55,7 +56,7 @@ class AskOptions(TypedDict, total=False):
 
 def request_of(
     images: ImageInput | Sequence[ImageInput] | None,
-    question: str,
+    question: str | Sequence[Message],
     options: AskOptions,
     *,
     mode: Mode,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.errors import EngineUnavailableError
 from uhd_edge.runtime.planning import Asked, Plan, choose_plan, list_plans
-from uhd_edge.runtime.prompt import user_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,7 +52,7 @@ class Planner:
         """List the ways to look at images of these (width, height) for `request`, see `list_plans`."""
         costs = self.learn(modes, progress)
         most = self.manifest.preprocessing.max_slices if request.max_slices is None else request.max_slices
-        asked = Asked([user_message(request.question, images=len(sizes))], sizes, list(costs), most)
+        asked = Asked(request.messages(images=len(sizes)), sizes, list(costs), most)
         budget_ms = None if request.budget is None else request.budget.milliseconds
         return list_plans(asked, self.manifest, self.model, costs.__getitem__, budget_ms=budget_ms, spent=spent)
 

@@ -1,0 +1,75 @@
+"""A conversation with its next question is laid out, and shortened where that is wanted, before images are encoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from uhd_edge.runtime.budget import PromptPlan, PromptSize, prompt_size, require_room
+from uhd_edge.runtime.conversation import messages_of, shortened
+from uhd_edge.runtime.errors import PromptError
+from uhd_edge.runtime.prompt import lay_out, user_message
+from uhd_edge.runtime.prompt_tokens import common_length, prompt_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from uhd_edge.runtime.answer import Request
+    from uhd_edge.runtime.bundle import Manifest
+    from uhd_edge.runtime.conversation import Conversation, Turn
+    from uhd_edge.runtime.llm import LanguageModel
+    from uhd_edge.runtime.prompt import ImageSlot, TextSegment
+    from uhd_edge.runtime.prompt_tokens import PromptTokens
+
+
+@dataclass(frozen=True)
+class LaidOut:
+    """A prompt with a slot for every view, its size in tokens, and the turns before its question that are in it."""
+
+    turns: tuple[Turn, ...]
+    parts: Sequence[TextSegment | ImageSlot]
+    size: PromptSize
+
+
+def lay_out_conversation(
+    conversation: Conversation,
+    request: Request,
+    sizes: Sequence[tuple[int, int]],
+    manifest: Manifest,
+    model: LanguageModel,
+) -> LaidOut:
+    """Lay out the turns and the question, which comes with new images of these (width, height).
+
+    Turns are dropped as `shortened` says where the conversation allows it. Raises
+    `ContextError` when the prompt is too long all the same, and `PromptError` as `lay_out` does.
+    """
+    turns = conversation.turns
+    while True:
+        messages = [*messages_of(turns), *request.messages(images=len(sizes))]
+        seen = [image.layout for turn in turns for image in turn.images]
+        plan = PromptPlan(messages, sizes, manifest, request.mode, seen, len(turns))
+        parts = plan.layout(request.max_slices)
+        size = prompt_size(parts, model)
+        fewer = None
+        if conversation.drop_oldest:
+            fewer = shortened(turns, tokens=size.total, context=model.context, max_tokens=request.max_tokens)
+        if fewer is None:
+            break
+        turns = fewer
+    require_room(size, plan, request.max_slices, model)
+    return LaidOut(turns, parts, size)
+
+
+def stable_length(prompt: PromptTokens, turns: Sequence[Turn], manifest: Manifest, model: LanguageModel) -> int:
+    """How many tokens of a prompt the next one will begin with, found by laying that one out.
+
+    `turns` are those of the prompt, its own question answered somehow. A template may write
+    what is behind it in another way later: where an answer begins, say.
+    """
+    images = [image for turn in turns for image in turn.images]
+    messages = [*messages_of(turns), user_message("question", images=0)]
+    try:
+        parts = lay_out(messages, [image.layout for image in images], manifest.prompt)
+    except PromptError:
+        return 0  # what such a template has against a next question is told when there is one
+    return common_length(prompt.ids, prompt_tokens(parts, images, model).ids)

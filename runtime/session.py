@@ -1,0 +1,162 @@
+"""A conversation of many turns about the same images, which are encoded once and read once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from uhd_edge.runtime.answering import Answering
+from uhd_edge.runtime.conversation import Conversation
+from uhd_edge.runtime.errors import PromptError
+from uhd_edge.runtime.options import request_of
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+
+    from typing_extensions import Unpack
+
+    from uhd_edge.runtime.answer import Answer, Request
+    from uhd_edge.runtime.answering import Parts
+    from uhd_edge.runtime.bundle import Mode
+    from uhd_edge.runtime.conversation import NewImage, Turn
+    from uhd_edge.runtime.image import ImageInput
+    from uhd_edge.runtime.options import AskOptions
+    from uhd_edge.runtime.taking_turns import TakingTurns
+
+
+@dataclass(frozen=True)
+class SessionDefaults:
+    """What a question in a session gets that does not say its own, and what the session does when it is full."""
+
+    mode: Mode
+    max_slices: int | None
+    drop_oldest: bool
+
+
+class Session:
+    """A conversation with an assistant, made by `Assistant.session`; close it, or use it with `with`.
+
+    An image is encoded once, with the first question after it, and read by the language
+    model once; a further question costs its own tokens, the answer before it, and at most
+    64 tokens that are read again. Its logits are those of the whole conversation read anew,
+    bit for bit on the processor this was tested on (x86-64), with hybrid models too.
+
+    A turn is part of the conversation once its answer has been read to its end. A stream
+    that is left early, an error, and a cancelled question leave the session as it was
+    before that question.
+
+    When the context is full a question raises `ContextError`, or with `drop_oldest` turns are
+    dropped until the question and `max_tokens` of an answer (but at most a quarter of the
+    context) fit: the oldest turn without images first. A turn with images goes, the oldest
+    first, only when not even the prompt would fit otherwise. `Answer.dropped_turns` counts them.
+
+    Any number of sessions live side by side, and plain questions between them: see
+    `session_bytes` of `Assistant`. A session itself keeps the text of its turns and the
+    embeddings of their images, at most `context` times four bytes times the model's width.
+
+    Safe to use from several threads: questions of all sessions of an assistant are answered
+    one after the other, and the newest question ends a stream that is still open.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        turns: TakingTurns,
+        defaults: SessionDefaults,
+        waiting: tuple[NewImage, ...],
+        history: tuple[Turn, ...] = (),
+    ) -> None:
+        self._parts = parts
+        self._taking_turns = turns
+        self._defaults = defaults
+        self._waiting = waiting
+        self._turns = history
+        self._closed = False
+
+    def ask(
+        self,
+        question: str,
+        *,
+        images: ImageInput | Sequence[ImageInput] | None = None,
+        **options: Unpack[AskOptions],
+    ) -> Answer:
+        """Answer the conversation's next question, about all images so far and new ones that come with it.
+
+        `mode` and `max_slices` count for images that are new. See `Assistant.ask` for the
+        rest and for what is raised.
+        """
+        return self._taking_turns.finish(self.steps(question, images=images, **options))
+
+    def stream(
+        self,
+        question: str,
+        *,
+        images: ImageInput | Sequence[ImageInput] | None = None,
+        **options: Unpack[AskOptions],
+    ) -> Iterator[str]:
+        """Answer as `ask` does, in pieces of text as they come, see `Assistant.stream`."""
+        steps = self.steps(question, images=images, **options)
+        return (piece for piece in steps if piece)
+
+    def steps(
+        self,
+        question: str,
+        *,
+        images: ImageInput | Sequence[ImageInput] | None = None,
+        **options: Unpack[AskOptions],
+    ) -> Generator[str, None, Answer]:
+        """Answer as `ask` does, in steps between which it can be ended, see `Assistant.steps`."""
+        self._require_open()
+        if not isinstance(question, str):
+            raise PromptError(f"the question is {type(question).__name__}; in a session it must be a string")
+        defaults = self._defaults
+        modes = tuple(self._parts.manifest.graphs)
+        request = request_of(images, question, options, mode=defaults.mode, modes=modes, max_slices=defaults.max_slices)
+
+        return self._taking_turns.take_turns(lambda: self._answer(request))
+
+    @property
+    def history(self) -> tuple[tuple[str, str], ...]:
+        """Questions and answers so far, without those that were dropped."""
+        return tuple((turn.question, turn.answer) for turn in self._turns)
+
+    def fork(self) -> Session:
+        """Start another session from where this one is; both go on by themselves, and share what was computed."""
+        with self._taking_turns.lock:
+            self._require_open()
+            fork = Session(self._parts, self._taking_turns, self._defaults, self._waiting, self._turns)
+            self._parts.memory.share(self, fork)
+            return fork
+
+    def close(self) -> None:
+        """Free what is kept for the session, and end an answer that is still open; again is harmless."""
+        with self._taking_turns.lock:
+            self._closed = True
+            self._turns = self._waiting = ()
+            self._parts.memory.release(self)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _answer(self, request: Request) -> Generator[str, None, Answer]:
+        self._require_open()
+        conversation = Conversation(self._turns, self._waiting, self._defaults.drop_oldest, self)
+        answering = Answering(request, self._parts, conversation)
+        steps = answering.steps()
+        while True:
+            self._require_open()
+            try:
+                piece = next(steps)
+            except StopIteration as end:
+                self._turns, self._waiting = answering.turns, ()
+                answer: Answer = end.value
+                return answer
+            yield piece
+
+    def _require_open(self) -> None:
+        self._taking_turns.require_open()
+        if self._closed:
+            raise PromptError("the session has been closed; start a new one")
