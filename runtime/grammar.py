@@ -99,10 +99,11 @@ def with_an_end(rules: Mapping[str, Node]) -> dict[str, Node]:
     finite text fits: the model would write it until it is cut off.
     """
     ending: set[str] = set()
-    found = True
+    found, order = True, list(rules)
     while found:
         found = False
-        for name in reversed(list(rules)):  # what a rule needs is usually found after it
+        order.reverse()  # what a rule needs stands before or after it, seldom both
+        for name in order:
             if name not in ending and _ends(rules[name], ending):
                 ending.add(name)
                 found = True

@@ -63,7 +63,7 @@ def answer_schema(schema: SchemaInput) -> AnswerSchema:
     if isinstance(schema, AnswerSchema):
         return schema
     try:
-        if isinstance(schema, type) and issubclass(schema, BaseModel):
+        if isinstance(schema, type) and issubclass(schema, BaseModel) and schema is not BaseModel:
             return _of_model(schema)
         return _of_json_schema(_as_json(schema))
     except RecursionError as error:
