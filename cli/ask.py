@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from uhd_edge.cli.schema import schema_in, schema_option
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -64,6 +66,7 @@ def gpu_layers_of(text: str) -> int:
     metavar="N|all",
     help="Layers of the language model to put on a GPU.",
 )
+@schema_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with usage, views and timings.")
 def ask(
     images: tuple[str, ...],
@@ -84,6 +87,7 @@ def ask(
     context: int,
     threads: int | None,
     gpu_layers: int,
+    schema: str | None,
     as_json: bool,
 ) -> None:
     """Ask QUESTION about one or several images; `-` reads an image from standard input."""
@@ -98,6 +102,7 @@ def ask(
         "min_p": min_p,
         "repetition_penalty": repetition_penalty,
         "seed": seed,
+        "schema": schema_in(schema),
     }
     with Assistant(
         Bundle.open(bundle),
@@ -111,9 +116,11 @@ def ask(
     ) as assistant:
         inputs = [_image_input(image) for image in images]
         if as_json:
-            answer = _as_object(assistant.ask(inputs, question, **request))
+            answer = _as_object(assistant.ask(inputs, question, **request), with_parsed=schema is not None)
             answer["opening_ms"] = _rounded(assistant.opening)
             click.echo(json.dumps(answer, ensure_ascii=False))
+        elif request["schema"] is not None:  # whole or not at all
+            click.echo(assistant.ask(inputs, question, **request).text)
         else:
             _print_pieces(assistant, inputs, question, request)
         for note in assistant.notes:
@@ -142,14 +149,15 @@ def _print_pieces(assistant: Assistant, images: list[str | bytes], question: str
     click.echo()
 
 
-def _as_object(answer: Answer) -> dict[str, Any]:
-    return {
+def _as_object(answer: Answer, *, with_parsed: bool) -> dict[str, Any]:
+    shown = {
         "answer": answer.text,
         "finish_reason": answer.finish_reason,
         "usage": asdict(answer.usage),
         "views": [asdict(view) for view in answer.views],
         "timings_ms": _rounded(answer.timings),
     }
+    return {**shown, "parsed": answer.parsed} if with_parsed else shown
 
 
 def _rounded(timings: Mapping[str, float]) -> dict[str, float]:

@@ -14,7 +14,6 @@ from uhd_edge.runtime.errors import ModelError
 from uhd_edge.runtime.image import load_image
 from uhd_edge.runtime.laying_out import lay_out_conversation, stable_length
 from uhd_edge.runtime.prompt_tokens import prompt_tokens
-from uhd_edge.runtime.schema import parsed_by
 from uhd_edge.runtime.stages import timed
 from uhd_edge.runtime.streaming import TextStream
 
@@ -95,7 +94,7 @@ class Answering:
         timings["generate"] = timings["total"] - timings["first_token"]
         answer = self._answer(laid_out, seen, stream, text.strip())
         if request.schema is not None:
-            answer = replace(answer, parsed=parsed_by(request.schema, answer))
+            answer = replace(answer, parsed=request.schema.parsed(answer))
         self.turns = (*laid_out.turns, self._turn(seen, answer.text))
         return answer
 

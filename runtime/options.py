@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 from uhd_edge.runtime.answer import Budget, Request
 from uhd_edge.runtime.bundle import Mode
 from uhd_edge.runtime.sampling import Sampling
-from uhd_edge.runtime.schema import answer_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from uhd_edge.runtime.image import ImageInput
     from uhd_edge.runtime.prompt import Message
-    from uhd_edge.runtime.schema import SchemaInput
+    from uhd_edge.runtime.schema import AnswerSchema, SchemaInput
 
 MAX_TOKENS = 256
 
@@ -77,7 +76,7 @@ def request_of(
             raise TypeError(
                 f"got an unexpected keyword argument {name!r}; a question takes {', '.join(AskOptions.__annotations__)}"
             )
-    chosen, schema = options.get("max_slices"), options.get("schema")
+    chosen = options.get("max_slices")
     return Request(
         as_tuple(images),
         question,
@@ -86,7 +85,7 @@ def request_of(
         options.get("mode") or mode,
         max_slices if chosen is None else chosen,
         _budget_of(options, modes),
-        None if schema is None else answer_schema(schema),
+        _schema_of(options),
     )
 
 
@@ -96,6 +95,15 @@ def _budget_of(options: AskOptions, modes: Sequence[Mode]) -> Budget | None:
         return None
     mode = options.get("mode")
     return Budget(milliseconds, tuple(modes) if mode is None else (mode,))
+
+
+def _schema_of(options: AskOptions) -> AnswerSchema | None:
+    schema = options.get("schema")
+    if schema is None:
+        return None
+    from uhd_edge.runtime.schema import answer_schema  # which most questions do without
+
+    return answer_schema(schema)
 
 
 def as_tuple(images: ImageInput | Sequence[ImageInput] | None) -> tuple[ImageInput, ...]:

@@ -48,6 +48,20 @@ class AnswerSchema:
         except RecursionError as error:
             raise SchemaError("the answer does not fit the schema: it is nested too deeply to be read") from error
 
+    def parsed(self, answer: Answer) -> Any:
+        """Read an answer's text; raises `SchemaError`, which carries the answer, for one that does not fit."""
+        try:
+            return self.read(answer.text)
+        except SchemaError as error:
+            begun = f"{answer.text[:SHOWN]!r}" + (".." if len(answer.text) > SHOWN else "")
+            reason = str(error)
+            if answer.finish_reason == "length":
+                tokens = answer.usage.completion_tokens
+                reason = (
+                    f"the answer was cut off after {tokens} tokens, before its JSON was complete; raise --max-tokens"
+                )
+            raise SchemaError(f"{reason}: {begun}", answer) from error
+
 
 SchemaInput: TypeAlias = "Mapping[str, Any] | bool | str | type[BaseModel] | AnswerSchema"
 
@@ -68,20 +82,6 @@ def answer_schema(schema: SchemaInput) -> AnswerSchema:
         return _of_json_schema(_as_json(schema))
     except RecursionError as error:
         raise SchemaError("the schema is nested too deeply; put its parts under $defs") from error
-
-
-def parsed_by(schema: AnswerSchema, answer: Answer) -> Any:
-    """What the answer's text is read into; raises `SchemaError`, which carries the answer, when it does not fit."""
-    try:
-        return schema.read(answer.text)
-    except SchemaError as error:
-        begun = f"{answer.text[:SHOWN]!r}" + (".." if len(answer.text) > SHOWN else "")
-        if answer.finish_reason == "length":
-            tokens = answer.usage.completion_tokens
-            reason = f"the answer was cut off after {tokens} tokens, before its JSON was complete; raise --max-tokens"
-        else:
-            reason = str(error)
-        raise SchemaError(f"{reason}: {begun}", answer) from error
 
 
 def _of_model(model: type[BaseModel]) -> AnswerSchema:

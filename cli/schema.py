@@ -1,0 +1,32 @@
+"""`--schema FILE`: the option that makes answers JSON of a stated shape."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from uhd_edge.runtime.schema import AnswerSchema
+
+schema_option = click.option(
+    "--schema", metavar="FILE", help="JSON schema that the answer keeps to; ask for what is in it. Needs jsonschema."
+)
+
+
+def schema_in(file: str | None) -> AnswerSchema | None:
+    """Make the schema in a file ready; raises `SchemaError` when it is missing or no answer can keep to it."""
+    from uhd_edge.runtime.errors import SchemaError
+    from uhd_edge.runtime.schema import answer_schema
+
+    if file is None:
+        return None
+    try:
+        return answer_schema(Path(file).read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise SchemaError(f"{file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SchemaError(f"{file}: not a text in UTF-8, so no JSON schema") from error
+    except SchemaError as error:
+        raise SchemaError(f"{file}: {error}") from error
