@@ -57,6 +57,7 @@ class Request:
     max_slices: int | None
     budget: Budget | None = None
     schema: AnswerSchema | None = None
+    stops: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.question, list):
@@ -104,9 +105,9 @@ class Answer:
     """An answer and what it took.
 
     `text` is without the whitespace around it, as transformers' processor gives it.
-    `finish_reason` is "stop" when the model ended the answer and "length" when
-    `max_tokens` or the context did. `views` are those of all images in order, each
-    image's thumbnail first.
+    `finish_reason` is "stop" when the model or one of the stops ended the answer and "length"
+    when `max_tokens` or the context did. `views` are those of all images in order, each
+    image's thumbnail first; `reused_views` of them were not encoded for this answer.
 
     `timings` are milliseconds: decode, slice, open (engines of a mode that was used for the
     first time, else 0), patches, encoder, connector (summed over all images), prompt
@@ -128,3 +129,4 @@ class Answer:
     plan: Plan | None = None
     parsed: Any = None
     dropped_turns: int = 0
+    reused_views: int = 0

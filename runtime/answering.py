@@ -15,6 +15,7 @@ from uhd_edge.runtime.image import load_image
 from uhd_edge.runtime.laying_out import lay_out_conversation, stable_length
 from uhd_edge.runtime.prompt_tokens import prompt_tokens
 from uhd_edge.runtime.stages import timed
+from uhd_edge.runtime.stopping import StoppedText
 from uhd_edge.runtime.streaming import TextStream
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Answering:
         self._start = 0.0
         self._timings = dict.fromkeys(STAGES, 0.0)
         self._cached_tokens = 0
+        self._encoded_views = 0
         self.turns = self._conversation.turns
 
     def steps(self) -> Generator[str, None, Answer]:
@@ -86,13 +88,14 @@ class Answering:
         self._read(laid_out, seen)
         with closing(self._generated()) as tokens:
             stream = TextStream(tokens, parts.model.vocabulary, parts.manifest.prompt.stop_ids)
-            text = ""
-            for piece in stream:
+            pieces, text = StoppedText(iter(stream), request.stops), ""
+            for piece in pieces:
                 text += piece
                 yield piece
         timings["total"] = self._elapsed()
         timings["generate"] = timings["total"] - timings["first_token"]
-        answer = self._answer(laid_out, seen, stream, text.strip())
+        reason = "stop" if pieces.stopped else stream.finish_reason
+        answer = replace(self._answer(laid_out, seen, stream, text.strip()), finish_reason=reason)
         if request.schema is not None:
             answer = replace(answer, parsed=request.schema.parsed(answer))
         self.turns = (*laid_out.turns, self._turn(seen, answer.text))
@@ -140,15 +143,17 @@ class Answering:
     def _answer(self, laid_out: LaidOut, seen: Sequence[SeenImage], stream: TextStream, text: str) -> Answer:
         size = laid_out.size
         images = [*(image for turn in laid_out.turns for image in turn.images), *seen]
+        views = tuple(view for image in images for view in image.encoded.views)
         return Answer(
             text=text,
             finish_reason=stream.finish_reason,
             usage=Usage(size.vision, size.total, stream.completion_tokens, self._cached_tokens),
-            views=tuple(view for image in images for view in image.encoded.views),
+            views=views,
             timings=dict(self._timings),
             mode=self._request.mode,
             plan=self._plan,
             dropped_turns=len(self._conversation.turns) - len(laid_out.turns),
+            reused_views=len(views) - self._encoded_views,
         )
 
     def _turn(self, seen: Sequence[SeenImage], answer: str) -> Turn:
@@ -162,6 +167,7 @@ class Answering:
         encoded = self._parts.encoder.encode(image, mode=request.mode, max_slices=request.max_slices)
         for stage, milliseconds in encoded.timings.items():
             self._timings[stage] += milliseconds
+        self._encoded_views += encoded.encoded
         return encoded
 
     def _elapsed(self) -> float:

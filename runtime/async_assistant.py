@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundle import Bundle, Mode, Precision
     from uhd_edge.runtime.image import ImageInput
     from uhd_edge.runtime.options import AskOptions
+    from uhd_edge.runtime.prompt import Message
     from uhd_edge.runtime.watch import Frames, Seen
 
 Event: TypeAlias = str | Finished[Answer] | Failed
@@ -39,6 +40,7 @@ class OpenOptions(TypedDict, total=False):
     threads: int | None
     gpu_layers: int
     cache_bytes: int
+    session_bytes: int
 
 
 class AsyncAssistant:
@@ -75,7 +77,10 @@ class AsyncAssistant:
         return (await asyncio.wrap_future(self._worker.opened)).bundle
 
     async def ask(
-        self, images: ImageInput | Sequence[ImageInput] | None, question: str, **options: Unpack[AskOptions]
+        self,
+        images: ImageInput | Sequence[ImageInput] | None,
+        question: str | Sequence[Message],
+        **options: Unpack[AskOptions],
     ) -> Answer:
         """Answer as `Assistant.ask` does, and raise what it raises, or `Busy`."""
         stream = self.stream(images, question, **options)
@@ -84,7 +89,10 @@ class AsyncAssistant:
         return stream.answer
 
     def stream(
-        self, images: ImageInput | Sequence[ImageInput] | None, question: str, **options: Unpack[AskOptions]
+        self,
+        images: ImageInput | Sequence[ImageInput] | None,
+        question: str | Sequence[Message],
+        **options: Unpack[AskOptions],
     ) -> AnswerStream:
         """Answer in pieces of text as they come, with `async for`; the whole answer is the stream's `answer`.
 

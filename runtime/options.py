@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 from uhd_edge.runtime.answer import Budget, Request
 from uhd_edge.runtime.bundle import Mode
 from uhd_edge.runtime.sampling import Sampling
+from uhd_edge.runtime.stopping import stops_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,8 @@ class AskOptions(TypedDict, total=False):
     `Answer.parsed`. The model is not told of the schema: the question should say what is
     wanted. An answer that does not fit, as one that was cut off at `max_tokens`, raises
     `SchemaError`, at the end where it is streamed.
+
+    `stop` (None) is a text, or up to 16, before the first of which the answer ends.
     """
 
     max_tokens: int
@@ -51,6 +54,7 @@ class AskOptions(TypedDict, total=False):
     max_slices: int | None
     budget_ms: float | None
     schema: SchemaInput | None
+    stop: str | Sequence[str] | None
 
 
 def request_of(
@@ -86,6 +90,7 @@ def request_of(
         max_slices if chosen is None else chosen,
         _budget_of(options, modes),
         _schema_of(options),
+        stops_of(options.get("stop")),
     )
 
 

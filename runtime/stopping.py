@@ -1,0 +1,59 @@
+"""Texts that end an answer before the model does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from uhd_edge.runtime.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MOST_STOPS = 16
+
+
+def stops_of(stop: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return one text or several as a tuple; raises `OptionError` for anything else, empty ones and more than 16."""
+    if stop is None:
+        return ()
+    stops = (stop,) if isinstance(stop, str) else stop
+    if not isinstance(stops, Sequence) or not all(isinstance(text, str) and text for text in stops):
+        raise OptionError(f"stop is {stop!r}; it must be a text, or a list of texts, none of them empty")
+    if len(stops) > MOST_STOPS:
+        raise OptionError(f"stop has {len(stops)} texts; it may have {MOST_STOPS}")
+    return tuple(stops)
+
+
+class StoppedText:
+    """Iterates over pieces of text up to the first of the `stops`; `stopped` says whether one came.
+
+    A piece for every piece that was read, and one more at the end: what may be the
+    beginning of a stop is held back until that is known.
+    """
+
+    def __init__(self, pieces: Iterator[str], stops: tuple[str, ...]) -> None:
+        self._pieces = pieces
+        self._stops = stops
+        self.stopped = False
+
+    def __iter__(self) -> Iterator[str]:
+        held = ""
+        for piece in self._pieces:
+            held += piece
+            places = [place for stop in self._stops if (place := held.find(stop)) >= 0]
+            if places:
+                self.stopped = True
+                yield held[: min(places)]
+                return
+            certain = len(held) - self._beginning_at_the_end(held)
+            yield held[:certain]
+            held = held[certain:]
+        if held:
+            yield held
+
+    def _beginning_at_the_end(self, text: str) -> int:
+        """How many characters at the end of `text` are the beginning of a stop, which they do not complete."""
+        longest = max((len(stop) for stop in self._stops), default=1) - 1
+        lengths = range(min(longest, len(text)), 0, -1)
+        return next((n for n in lengths if any(stop.startswith(text[-n:]) for stop in self._stops)), 0)
