@@ -1,0 +1,144 @@
+"""`uhd serve`: the OpenAI chat-completions API in front of a bundle."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from uhd_edge.cli.ask import gpu_layers_of
+
+if TYPE_CHECKING:
+    from uhd_edge.server.options import ServerOptions
+
+TOKEN_VARIABLE = "UHD_TOKEN"  # noqa: S105  # a name
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@click.command()
+@click.option("--bundle", metavar="DIR", help="Bundle made by `uhd export`; without it the built-in uhd-tiny.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is every one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes any free one.")
+@click.option("--token-file", type=click.Path(path_type=Path), metavar="FILE", help="File with the bearer token.")
+@click.option("--allow-remote-images", is_flag=True, help="Fetch http(s) images, from public addresses only.")
+@click.option("--queue", type=click.IntRange(min=0), default=8, show_default=True, help="Most requests that wait.")
+@click.option("--time-limit", type=click.FloatRange(min=1), default=300, show_default=True, help="Seconds a request.")
+@click.option("--max-body", type=click.FloatRange(min=0.01), default=32, show_default=True, help="Megabytes a body.")
+@click.option("--max-pixels", type=click.FloatRange(0.01, 100), default=25, show_default=True, help="Megapixels.")
+@click.option("--mode", type=click.Choice(["16x", "4x"]), help="Compression of the vision tokens.")
+@click.option("--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices an image is cut into.")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "onnxruntime", "tensorrt", "tensorrt-rtx"]),
+    default="auto",
+    show_default=True,
+    help="What runs the vision graphs.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "fp16", "int8"]),
+    default="auto",
+    show_default=True,
+    help="Precision of the vision graphs.",
+)
+@click.option("--context", type=click.IntRange(min=1), default=4096, show_default=True, help="Context in tokens.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads; the usable cores without it.")
+@click.option(
+    "--gpu-layers",
+    type=gpu_layers_of,
+    default="0",
+    show_default=True,
+    metavar="N|all",
+    help="Layers of the language model to put on a GPU.",
+)
+def serve(
+    *,
+    bundle: str | None,
+    host: str,
+    port: int,
+    token_file: Path | None,
+    allow_remote_images: bool,
+    queue: int,
+    time_limit: float,
+    max_body: float,
+    max_pixels: float,
+    mode: str | None,
+    max_slices: int | None,
+    engine: str,
+    precision: str,
+    context: int,
+    threads: int | None,
+    gpu_layers: int,
+) -> None:
+    """Answer requests of OpenAI's chat-completions API.
+
+    One request is answered at a time, the others wait; more than --queue of them are
+    answered with status 429. Who may ask is decided by a bearer token, the first line of
+    --token-file or the environment's UHD_TOKEN; without one, everybody who can reach the
+    address. Ctrl-C or SIGTERM finishes what has begun, the second one ends at once.
+    """
+    import asyncio
+
+    from uhd_edge.engines.extras import extra_needed
+    from uhd_edge.runtime.async_assistant import AsyncAssistant
+
+    with extra_needed("serve", "a server"):
+        from uhd_edge.server.options import ServerOptions
+        from uhd_edge.server.serving import listening_socket
+        from uhd_edge.server.serving import serve as serve_until_signal
+
+    options = ServerOptions(
+        token=_token(token_file),
+        max_body=int(max_body * 1e6),
+        max_pixels=int(max_pixels * 1e6),
+        time_limit=time_limit,
+        queue=queue,
+        allow_remote_images=allow_remote_images,
+        local_names=host in LOOPBACK,
+    )
+    listening = listening_socket(host, port)
+    assistant = AsyncAssistant(
+        bundle,
+        queue=queue,
+        mode=mode,  # type: ignore[arg-type]  # click has checked the choices
+        max_slices=max_slices,
+        engine=engine,  # type: ignore[arg-type]
+        precision=precision,  # type: ignore[arg-type]
+        context=context,
+        threads=threads,
+        gpu_layers=gpu_layers,
+    )
+    address, taken = listening.getsockname()[:2]
+    where = f"http://{f'[{address}]' if ':' in address else address}:{taken}/v1"
+
+    def ready(model: str) -> None:
+        click.echo(f"uhd: {model} answers at {where}{_who(options)}", err=True)
+
+    asyncio.run(serve_until_signal(assistant, options, listening, ready))
+
+
+def _who(options: ServerOptions) -> str:
+    if options.token is not None:
+        return " to whoever has the token"
+    return "" if options.local_names else " to everybody who can reach it; set a token with --token-file"
+
+
+def _token(file: Path | None) -> str | None:
+    """Return the bearer token of the file or the environment; raises `OptionError` for one that is empty."""
+    from uhd_edge.runtime.errors import OptionError
+
+    if file is None:
+        token, place = os.environ.get(TOKEN_VARIABLE), TOKEN_VARIABLE
+        if token is None:
+            return None
+    else:
+        try:
+            token, place = file.read_text(encoding="utf-8").partition("\n")[0], str(file)
+        except (OSError, ValueError) as error:
+            raise OptionError(f"{file}: the token cannot be read ({error})") from error
+    token = token.strip()
+    if not token or not token.isascii() or not token.isprintable():
+        raise OptionError(f"{place}: the token is empty or has other than ASCII characters; write another one")
+    return token

@@ -1,0 +1,191 @@
+"""`/v1/chat/completions`: from a request's body to its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from uhd_edge.runtime.errors import Busy, SchemaError
+from uhd_edge.server.chat_request import chat_request
+from uhd_edge.server.conversations import asked_by
+from uhd_edge.server.errors import ApiError, api_error
+from uhd_edge.server.guard import require_json
+from uhd_edge.server.images import decoded, image_of, is_data_uri
+from uhd_edge.server.remote_images import fetched
+from uhd_edge.server.replies import Reply, Trimmed, failed
+from uhd_edge.server.waiting import ClientGoneError, finished_in_time, read_body
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from PIL import Image
+    from starlette.types import Receive, Scope, Send
+
+    from uhd_edge.runtime.answer import Answer
+    from uhd_edge.runtime.async_assistant import AnswerStream, AsyncAssistant
+    from uhd_edge.server.chat_request import ChatRequest
+    from uhd_edge.server.conversations import Asked
+    from uhd_edge.server.metrics import Metrics
+    from uhd_edge.server.options import ServerOptions
+
+CLIENT_GONE = 499  # nginx's number for it; nobody receives it
+
+REMOTE_SECONDS = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+class Chat:
+    """Answers chat completions with one assistant, whose bundle is called `model`.
+
+    At most `queue` and one more are taken at a time, from reading the body to the answer's
+    end, so that waiting requests hold a known amount of memory.
+    """
+
+    def __init__(self, assistant: AsyncAssistant, model: str, options: ServerOptions, metrics: Metrics) -> None:
+        self._assistant = assistant
+        self._model = model
+        self._options = options
+        self._metrics = metrics
+        self._taken = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> int:
+        """Answer a request whatever happens; returns the status that was sent."""
+        sending = _Sending(scope, receive, send)
+        try:
+            with self._place():
+                await self._answer(Request(scope), receive, sending)
+        except ClientGoneError:
+            return CLIENT_GONE
+        except Exception as error:
+            known = api_error(error)
+            if known is None:
+                _log.exception("a request failed")
+                known = ApiError(500, "something unexpected went wrong; the server's log has the details")
+            await sending.fail(known)
+        return sending.status
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if self._taken > self._options.queue:
+            raise Busy(f"{self._taken} requests are being answered or wait already; ask again later")
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
+
+    async def _answer(self, request: Request, receive: Receive, sending: _Sending) -> None:
+        deadline = time.monotonic() + self._options.time_limit
+        require_json(request.headers)
+        declared = request.headers.get("content-length")
+        body = await read_body(receive, most=self._options.max_body, declared=declared)
+        work = self._work(body, sending)
+        await finished_in_time(work, receive, seconds=max(0.0, deadline - time.monotonic()))
+
+    async def _work(self, body: bytes, sending: _Sending) -> None:
+        chat, asked, images = await asyncio.to_thread(self._read, body)
+        stream = self._assistant.stream(images, asked.messages, **asked.options)
+        try:
+            if chat.stream:
+                with_usage = chat.stream_options is not None and chat.stream_options.include_usage
+                answer = await _streamed(stream, Reply(self._model, with_usage), sending)
+            else:
+                answer = await _whole(stream)
+                await sending.json(Reply(self._model).whole(answer))
+        finally:
+            await stream.aclose()
+        self._metrics.answered(answer)
+
+    def _read(self, body: bytes) -> tuple[ChatRequest, Asked, list[Image.Image]]:
+        """Understand a body and decode its images; takes a while, so it is called in a thread."""
+        chat = chat_request(body)
+        if chat.model != self._model:
+            raise ApiError(
+                404,
+                f"there is no model {chat.model!r} here, but {self._model!r}",
+                param="model",
+                code="model_not_found",
+            )
+        asked = asked_by(chat)
+        return chat, asked, decoded([self._file(url) for url in asked.urls], max_pixels=self._options.max_pixels)
+
+    def _file(self, url: str) -> bytes:
+        if is_data_uri(url):
+            return image_of(url)
+        if not self._options.allow_remote_images:
+            raise ApiError(
+                400,
+                "an image must be a data URI (data:image/png;base64,..): this server fetches none",
+                param="messages",
+                code="invalid_image_url",
+            )
+        return fetched(url, most_bytes=self._options.max_body, seconds=REMOTE_SECONDS)
+
+
+class _Sending:
+    """The way back to the client: one object, or events of which the first comes with the headers."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._streaming = False
+        self.status = 200
+
+    async def json(self, content: object, *, error: ApiError | None = None) -> None:
+        self.status = 200 if error is None else error.status
+        headers = None if error is None else error.headers
+        await JSONResponse(content, self.status, headers)(self._scope, self._receive, self._send)
+
+    async def events(self, events: bytes, *, more: bool = True) -> None:
+        if not self._streaming:
+            headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
+            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+            self._streaming = True
+        await self._send({"type": "http.response.body", "body": events, "more_body": more})
+
+    async def fail(self, error: ApiError) -> None:
+        """Say what went wrong, within the stream when it has begun."""
+        if self._streaming:
+            self.status = error.status
+            await self.events(failed(error), more=False)
+        else:
+            await self.json(error.body, error=error)
+
+
+async def _whole(stream: AnswerStream) -> Answer:
+    try:
+        async for _ in stream:
+            pass
+    except SchemaError as error:
+        return _cut_off(error)
+    return stream.answer
+
+
+async def _streamed(stream: AnswerStream, reply: Reply, sending: _Sending) -> Answer:
+    """Send an answer as it comes. Nothing is sent before its first piece, so that errors have their status."""
+    trimmed, start = Trimmed(), reply.first()
+    try:
+        async for piece in stream:
+            if text := trimmed(piece):
+                await sending.events(start + reply.piece(text))
+                start = b""
+        answer = stream.answer
+    except SchemaError as error:
+        answer = _cut_off(error)
+    await sending.events(start + reply.last(answer), more=False)
+    return answer
+
+
+def _cut_off(error: SchemaError) -> Answer:
+    """Return the answer that ended before it was the JSON asked for: `finish_reason` says so, as OpenAI's does."""
+    if error.answer is None:
+        raise error
+    return error.answer

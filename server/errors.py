@@ -1,0 +1,66 @@
+"""Errors in the shape that OpenAI's clients know, each with its HTTP status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from uhd_edge.runtime.errors import (
+    Busy,
+    ContextError,
+    EngineUnavailableError,
+    ImageError,
+    MissingExtraError,
+    OptionError,
+    PromptError,
+    SchemaError,
+    UhdError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# What the one who asks can put right; everything else is the server's own trouble.
+_OF_THE_REQUEST = (ImageError, PromptError, OptionError, SchemaError, EngineUnavailableError, MissingExtraError)
+
+_KINDS = {401: "authentication_error", 429: "rate_limit_error"}
+
+
+class ApiError(UhdError):
+    """An answer other than the one asked for: `status`, a message, and what of the request it is about."""
+
+    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.param = param
+        self.code = code
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The error as OpenAI's API writes it."""
+        kind = _KINDS.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
+        return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers that belong to the status."""
+        if self.status == 401:
+            return {"WWW-Authenticate": "Bearer"}
+        if self.status in (429, 503):
+            return {"Retry-After": "1"}
+        return {}
+
+
+def api_error(error: BaseException) -> ApiError | None:
+    """Say an error of ours in the API's words; None for one that nobody raised on purpose."""
+    if isinstance(error, ApiError):
+        return error
+    message = " ".join(str(error).split())
+    if isinstance(error, Busy):
+        return ApiError(429, message, code="busy")
+    if isinstance(error, ContextError):
+        return ApiError(400, message, param="messages", code="context_length_exceeded")
+    if isinstance(error, _OF_THE_REQUEST):
+        return ApiError(400, message)
+    if isinstance(error, UhdError):
+        return ApiError(500, message)
+    return None

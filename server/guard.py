@@ -1,0 +1,49 @@
+"""Who is let in: whoever brings the token, and no web page of another site.
+
+A web page can send requests to a server on its reader's own machine. Two things keep it
+out: bodies must be declared as JSON, for which a browser asks leave first, and where the
+server listens to this machine only, the request must have been made to one of this
+machine's own names, not to a name that an attacker's name server points here.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import TYPE_CHECKING
+
+from uhd_edge.server.errors import ApiError
+
+if TYPE_CHECKING:
+    from starlette.datastructures import Headers
+
+    from uhd_edge.server.options import ServerOptions
+
+OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+
+def admit(headers: Headers, path: str, options: ServerOptions) -> None:
+    """Raise `ApiError` unless a request may be answered: 403 for another name, 401 for a wrong or missing token.
+
+    `/health` needs no token.
+    """
+    if options.local_names and _name(headers.get("host", "")) not in OWN_NAMES:
+        raise ApiError(403, "this server answers to localhost only; start it with --host to offer it to others")
+    if options.token is None or path == "/health":
+        return
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    same = hmac.compare_digest(token.strip().encode(), options.token.encode())
+    if scheme.lower() != "bearer" or not same:
+        raise ApiError(401, "the bearer token is missing or wrong", code="invalid_api_key")
+
+
+def require_json(headers: Headers) -> None:
+    """Raise `ApiError` 415 for a body that is not declared as JSON."""
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise ApiError(415, "the body must have the content type application/json")
+
+
+def _name(host: str) -> str:
+    """Return the host of a Host header, without its port."""
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdecimal() else host).lower()

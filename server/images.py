@@ -1,0 +1,54 @@
+"""Images of a request: data URIs become the bytes of image files, within limits."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+from uhd_edge.runtime.errors import ImageError
+from uhd_edge.runtime.image import load_image
+from uhd_edge.server.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from PIL import Image
+
+
+def is_data_uri(url: str) -> bool:
+    """Whether the image itself is in the URL."""
+    return url[:5].lower() == "data:"
+
+
+def image_of(data_uri: str) -> bytes:
+    """Decode `data:[<type>][;base64],<data>` as RFC 2397 has it; raises `ApiError` 400 for a broken one."""
+    head, comma, data = data_uri.partition(",")
+    if not comma:
+        raise _refused("a data URI needs a comma before its data")
+    if not head.lower().endswith(";base64"):
+        return unquote_to_bytes(data)
+    try:
+        return base64.b64decode("".join(data.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise _refused(f"an image's base64 is broken ({error})") from error
+
+
+def decoded(images: Sequence[bytes], *, max_pixels: int) -> list[Image.Image]:
+    """Decode image files to RGB; `ApiError` 400 for a broken one, or when all have more than `max_pixels` together.
+
+    The number of pixels is read from the header, before anything is decoded.
+    """
+    pictures = []
+    for image in images:
+        try:
+            pictures.append(load_image(image, max_pixels=max_pixels))
+        except ImageError as error:
+            raise _refused(str(error)) from error
+        max_pixels -= pictures[-1].width * pictures[-1].height
+    return pictures
+
+
+def _refused(message: str) -> ApiError:
+    return ApiError(400, message, param="messages", code="invalid_image")

@@ -1,0 +1,125 @@
+"""Images from other machines, fetched from public addresses only, within limits of size and time.
+
+A name is looked up once and every address is checked before it is connected to, at every
+redirect anew: so neither a name that changes its address in between nor a redirect leads to
+a machine of the local network.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import socket
+import ssl
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from uhd_edge.server.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MOST_REDIRECTS = 3
+CHUNK = 64 * 1024
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the public internet's: not private, loopback, link-local or reserved."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    inner = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None)
+    if getattr(ip, "teredo", None) is not None or (inner is not None and not inner.is_global):
+        return False
+    return ip.is_global and not ip.is_multicast
+
+
+def fetched(url: str, *, most_bytes: int, seconds: float, allowed: Callable[[str], bool] = is_public) -> bytes:
+    """Fetch an image; blocks, so it is called in a thread.
+
+    `allowed` decides about the IP addresses that may be connected to. Raises `ApiError` 400
+    for another scheme than http and https, an address that is not allowed, a machine that
+    does not answer, more than `most_bytes`, and when it takes longer than `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    for _ in range(MOST_REDIRECTS + 1):
+        connection, target = _connection(url, deadline, allowed)
+        try:
+            connection.request("GET", target, headers={"Accept": "image/*", "User-Agent": "uhd-edge"})
+            response = connection.getresponse()
+            if response.status not in _REDIRECTS:
+                return _body(response, url, most_bytes, deadline)
+            url = urljoin(url, response.headers.get("Location", ""))
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise _refused(url, f"cannot be fetched ({error or type(error).__name__})") from error
+        finally:
+            connection.close()
+    raise _refused(url, f"redirects more than {MOST_REDIRECTS} times")
+
+
+def _connection(url: str, deadline: float, allowed: Callable[[str], bool]) -> tuple[http.client.HTTPConnection, str]:
+    """Open a connection to an address that has been checked, and return it with the request's target."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise _refused(url, f"is no URL ({error})") from error
+    if parts.scheme not in ("http", "https") or not host:
+        raise _refused(url, "is neither a data URI nor an http or https URL")
+    secure = parts.scheme == "https"
+    port = port or (443 if secure else 80)
+    connection = http.client.HTTPConnection(host, port)
+    try:
+        plain = _socket(host, port, deadline, allowed, url)
+        connection.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=host) if secure else plain
+    except (OSError, UnicodeError) as error:
+        raise _refused(url, f"cannot be reached ({error})") from error
+    return connection, _target(parts)
+
+
+def _target(parts: SplitResult) -> str:
+    target = parts._replace(scheme="", netloc="", fragment="").geturl() or "/"
+    return target if target.startswith("/") else f"/{target}"
+
+
+def _socket(host: str, port: int, deadline: float, allowed: Callable[[str], bool], url: str) -> socket.socket:
+    """Connect to the first address of a host; all of them must be allowed."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    if not found or not all(allowed(str(address[0])) for *_, address in found):
+        raise _refused(url, "is not on the public internet")
+    family, kind, protocol, _, address = found[0]
+    connected = socket.socket(family, kind, protocol)
+    try:
+        connected.settimeout(_left(deadline))
+        connected.connect(address)
+    except BaseException:
+        connected.close()
+        raise
+    return connected
+
+
+def _body(response: http.client.HTTPResponse, url: str, most_bytes: int, deadline: float) -> bytes:
+    if response.status != 200:
+        raise _refused(url, f"is answered with status {response.status}")
+    data = bytearray()
+    while chunk := response.read1(CHUNK):
+        data += chunk
+        _left(deadline)
+        if len(data) > most_bytes:
+            raise _refused(url, f"is larger than {most_bytes} bytes")
+    return bytes(data)
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("it takes too long")
+    return left
+
+
+def _refused(url: str, reason: str) -> ApiError:
+    return ApiError(400, f"the image {url[:200]!r} {reason}", param="messages", code="invalid_image_url")

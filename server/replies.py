@@ -1,0 +1,93 @@
+"""What a chat completion is answered with: one object, or server-sent events."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from uhd_edge.runtime.answer import Answer
+    from uhd_edge.server.errors import ApiError
+
+END_OF_EVENTS = b"data: [DONE]\n\n"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Writes one completion of `model`; `with_usage` says that its stream ends with the numbers of tokens."""
+
+    model: str
+    with_usage: bool = False
+    name: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    def whole(self, answer: Answer) -> dict[str, Any]:
+        """Return the completion as one object."""
+        message = {"role": "assistant", "content": answer.text, "refusal": None}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish_reason}
+        return {**self._head("chat.completion"), "choices": [choice], "usage": usage_of(answer)}
+
+    def first(self) -> bytes:
+        """Return the event that begins a stream."""
+        return self._chunk({"role": "assistant", "content": ""})
+
+    def piece(self, text: str) -> bytes:
+        """Return an event with more of the text."""
+        return self._chunk({"content": text})
+
+    def last(self, answer: Answer) -> bytes:
+        """Return the events that end a stream."""
+        events = self._chunk({}, finish_reason=answer.finish_reason)
+        if self.with_usage:
+            events += event({**self._head("chat.completion.chunk"), "choices": [], "usage": usage_of(answer)})
+        return events + END_OF_EVENTS
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {"id": self.name, "object": kind, "created": self.created, "model": self.model}
+
+    def _chunk(self, delta: dict[str, str], finish_reason: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        chunk = {**self._head("chat.completion.chunk"), "choices": [choice]}
+        return event({**chunk, "usage": None} if self.with_usage else chunk)
+
+
+def usage_of(answer: Answer) -> dict[str, Any]:
+    """Return the numbers of tokens under OpenAI's names, and those of the images under ours."""
+    usage = answer.usage
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "vision_tokens": usage.vision_tokens,
+    }
+
+
+def failed(error: ApiError) -> bytes:
+    """Return the event that ends a stream which cannot go on."""
+    return event(error.body)
+
+
+def event(content: dict[str, Any]) -> bytes:
+    """Write one server-sent event."""
+    return b"data: " + json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+
+
+class Trimmed:
+    """Leaves away the whitespace around a text that comes in pieces, as `Answer.text` does."""
+
+    def __init__(self) -> None:
+        self._begun = False
+        self._space = ""
+
+    def __call__(self, piece: str) -> str:
+        """Return what can be shown of the text so far and has not been."""
+        if not self._begun:
+            piece = piece.lstrip()
+            self._begun = bool(piece)
+        text = self._space + piece
+        shown = text.rstrip()
+        self._space = text[len(shown) :]
+        return shown

@@ -1,0 +1,75 @@
+"""Listening, answering, and ending in good order."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from uhd_edge.runtime.errors import OptionError
+from uhd_edge.server.app import application
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from uhd_edge.runtime.async_assistant import AsyncAssistant
+    from uhd_edge.server.options import ServerOptions
+
+# Connections at once, idle ones included; more are answered with 503.
+MOST_CONNECTIONS = 200
+
+
+class _Server(uvicorn.Server):
+    """Ends at the first signal with what it has finished, and at the second at once."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  # uvicorn's signature
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Listen on an address; port 0 takes any that is free. Raises `OptionError` when it cannot be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError) as error:
+        raise OptionError(f"--host {host}: no address of this machine ({error})") from error
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(MOST_CONNECTIONS)
+    except (OSError, OverflowError) as error:
+        listening.close()
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise OptionError(f"cannot listen on {host} port {port} ({reason}); choose another --port") from error
+    return listening
+
+
+async def serve(
+    assistant: AsyncAssistant, options: ServerOptions, listening: socket.socket, ready: Callable[[str], None]
+) -> None:
+    """Serve until a signal ends it: requests that have begun are answered, then the assistant is closed.
+
+    `ready` is told the name of the model when the server begins to answer. A second signal
+    cancels what is still being answered. Raises what opening the assistant raises.
+    """
+    with contextlib.closing(listening):
+        async with assistant:
+            model = (await assistant.opened()).manifest.name
+            config = uvicorn.Config(
+                application(assistant, model, options),
+                http="h11",
+                ws="none",
+                loop="asyncio",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                limit_concurrency=MOST_CONNECTIONS,
+                timeout_graceful_shutdown=int(options.time_limit) + 5,
+            )
+            ready(model)
+            await _Server(config).serve(sockets=[listening])

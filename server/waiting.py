@@ -1,0 +1,78 @@
+"""Waiting for an answer no longer than its time limit, and only while its client is there."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from uhd_edge.server.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from starlette.types import Receive
+
+# A body must have arrived within this time: a slow sender takes the place of one who asks.
+BODY_SECONDS = 30.0
+
+
+class ClientGoneError(Exception):
+    """The client closed its connection: there is nobody to answer."""
+
+
+async def read_body(receive: Receive, *, most: int, declared: str | None) -> bytes:
+    """Read a request's body; `declared` is its Content-Length.
+
+    Raises `ApiError` 413 for one of more than `most` bytes, as soon as that is known, and
+    408 for one that takes too long; `ClientGoneError` when the client leaves.
+    """
+    if declared is not None and declared.isdecimal() and int(declared) > most:
+        raise _too_large(most)
+    try:
+        return await asyncio.wait_for(_read(receive, most), BODY_SECONDS)
+    except asyncio.TimeoutError:  # another class than the built-in one before Python 3.11
+        raise ApiError(408, f"the body did not arrive within {BODY_SECONDS:g} s") from None
+
+
+async def _read(receive: Receive, most: int) -> bytes:
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        body += message.get("body", b"")
+        if len(body) > most:
+            raise _too_large(most)
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+async def finished_in_time(work: Coroutine[object, object, None], receive: Receive, *, seconds: float) -> None:
+    """Do `work` while the client is there; it is cancelled, and its end waited for, when it is not finished.
+
+    Raises what `work` raises, `ClientGoneError` when the client leaves, and `ApiError` 503
+    after `seconds`. The body must have been read.
+    """
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_gone(receive))
+    try:
+        await asyncio.wait({working, leaving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+        elif leaving.done():
+            raise ClientGoneError
+        else:
+            raise ApiError(503, f"the answer took longer than the limit of {seconds:g} s", code="timeout")
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.wait({working, leaving})
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _too_large(most: int) -> ApiError:
+    return ApiError(413, f"the body is larger than {most} bytes; send smaller images", code="body_too_large")
