@@ -29,12 +29,18 @@ PACKAGES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "schema": {"jsonschema": "jsonschema"},
         "openvino": {"onnxruntime_ep_openvino": "onnxruntime-ep-openvino"},
         "dora": {"dora": "dora-rs", "pyarrow": "pyarrow"},
+        "serve": {
+            "jsonschema": "jsonschema",
+            "prometheus_client": "prometheus-client",
+            "starlette": "starlette",
+            "uvicorn": "uvicorn",
+        },
     }
 )
 
 
 @contextmanager
-def extra_needed(extra: Literal["export", "calibration", "openvino", "schema", "dora"], what: str) -> Iterator[None]:
+def extra_needed(extra: Literal["export", "calibration", "openvino", "schema", "dora", "serve"], what: str) -> Iterator[None]:
     """Answer a package of `extra` that is not there with the line that installs it: `what` needs it.
 
     Raises `MissingExtraError`; any other `ImportError` stays what it is, as that of a package
