@@ -14,15 +14,20 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from uhd_edge.runtime.errors import ImageError
+from uhd_edge.runtime.jpeg_scans import refuse_endless_scans
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ImageInput: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[np.uint8]
 
-DEFAULT_MAX_PIXELS = 100_000_000  # width * height; 300 MB once decoded
+# width * height; Pillow takes 400 MB for an image of as many, and at most three at once are in memory here.
+DEFAULT_MAX_PIXELS = 100_000_000
+
+STRIP_PIXELS = 2**20  # what is laid on white at a time
 
 _UPRIGHT = {  # EXIF orientation -> the turn that undoes it
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -109,8 +114,10 @@ def _from_file(source: str | os.PathLike[str] | io.BytesIO, name: str, max_pixel
 
 
 def _load(image: Image.Image, name: str, max_pixels: int) -> None:
-    """Decode the pixels, unless the header says that there are too many."""
+    """Decode the pixels, unless the header says that there are too many, or a JPEG that it would take for ever."""
     _check_size(image.size, name, max_pixels)
+    if isinstance(image, JpegImageFile) and image.fp is not None:
+        refuse_endless_scans(image.fp, name)
     image.load()
     _check_size(image.size, name, max_pixels)  # an icon names its true size only now
 
@@ -127,10 +134,20 @@ def _orientation(image: Image.Image) -> int:
 def _in_rgb(image: Image.Image) -> Image.Image:
     """Convert a loaded image as transformers' `convert_to_rgb` does."""
     if "A" in image.getbands() or image.info.get("transparency") is not None:
-        opaque = image.convert("RGBA")
-        white = Image.new("RGBA", opaque.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, opaque).convert("RGB")
+        return _on_white(image)
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Lay a transparent image on white, strip by strip: as a whole it would take five images' memory."""
+    width, height = image.size
+    result = Image.new("RGB", image.size)
+    rows = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height))).convert("RGBA")
+        white = Image.new("RGBA", strip.size, (255, 255, 255, 255))
+        result.paste(Image.alpha_composite(white, strip).convert("RGB"), (0, top))
+    return result
 
 
 def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
