@@ -1,55 +1,25 @@
-"""The measured sets, drawn with seeds that training never uses, and the model's exact matches on them.
+"""The recipe's own model on the measured sets.
 
-`python -m uhd_edge.tiny.evaluate CHECKPOINT` prints a line for each way of asking.
+`python -m uhd_edge.tiny.evaluate CHECKPOINT` prints a line for each setting.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image
 
 from uhd_edge.tiny.conversations import Encodes
-from uhd_edge.tiny.drawing import draw_picture
 from uhd_edge.tiny.joining import Joined, picture_batch
-from uhd_edge.tiny.questions import MEASURED_KINDS, Question, ask
+from uhd_edge.tiny.measured import QUESTIONS, SETTINGS, measured_set
 from uhd_edge.tiny.reading import Reader, answer_scores
 from uhd_edge.tiny.saved_model import load_checkpoint
-from uhd_edge.tiny.scenes import SINGLE, SLICED, Scene, World, draw_scene
 from uhd_edge.tiny.seeing import Seer
 from uhd_edge.tiny.tokenizer import train_tokenizer
 
-MEASURED_SETS: dict[str, World] = {"single": SINGLE, "sliced": SLICED}
-QUESTIONS = 600
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One entry of a measured set."""
-
-    scene: Scene
-    question: Question
-
-    @property
-    def picture(self) -> Image.Image:
-        """The RGB picture to ask about."""
-        return draw_picture(self.scene)
-
-
-def measured_set(name: str, count: int = QUESTIONS) -> Iterator[Measured]:
-    """The first `count` questions of `single` or `sliced`, each about a scene of its own.
-
-    The kinds of question take turns, so that each is asked equally often.
-    """
-    for index in range(count):
-        seed = f"measured/{name}/{index}"
-        scene = draw_scene(seed, MEASURED_SETS[name])
-        yield Measured(scene, ask(scene, MEASURED_KINDS[index % len(MEASURED_KINDS)], seed))
+MAX_SLICES = 9
 
 
 def load_joined(folder: Path) -> Joined:
@@ -64,7 +34,13 @@ def load_joined(folder: Path) -> Joined:
 
 @torch.no_grad()
 def measure(
-    model: Joined, tokenizer: Encodes, name: str, *, compress: bool, max_slices: int = 9, count: int = QUESTIONS
+    model: Joined,
+    tokenizer: Encodes,
+    name: str,
+    *,
+    compress: bool,
+    max_slices: int = MAX_SLICES,
+    count: int = QUESTIONS,
 ) -> dict[str, float]:
     """Exact match by kind of question and over all; an answer is right if greedy decoding would give it."""
     entries = list(measured_set(name, count))
@@ -86,27 +62,28 @@ def measure(
     return table | {"all": sum(map(sum, right.values())) / len(entries)}
 
 
-WAYS: dict[str, tuple[str, bool, int]] = {  # set, compressed, slices at most
-    "single 16x": ("single", True, 9),
-    "single 4x": ("single", False, 9),
-    "sliced 16x": ("sliced", True, 9),
-    "sliced 16x, thumbnail only": ("sliced", True, 1),
-    "sliced 4x": ("sliced", False, 9),
-}
-
-
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--ways", nargs="*", choices=list(WAYS), default=list(WAYS))
+    titles = [setting.title for setting in SETTINGS]
+    parser.add_argument("--settings", nargs="*", choices=titles, default=titles)
     parser.add_argument("--count", type=int, default=QUESTIONS, help="questions of each set")
     arguments = parser.parse_args()
     model = load_joined(arguments.checkpoint)
-    for way in arguments.ways:
-        name, compress, max_slices = WAYS[way]
-        table = measure(model, train_tokenizer(), name, compress=compress, max_slices=max_slices, count=arguments.count)
-        print(json.dumps({"way": way, **{kind: round(share, 3) for kind, share in table.items()}}), flush=True)
+    for setting in SETTINGS:
+        if setting.title not in arguments.settings:
+            continue
+        table = measure(
+            model,
+            train_tokenizer(),
+            setting.measured_set,
+            compress=setting.mode == "16x",
+            max_slices=setting.max_slices or MAX_SLICES,
+            count=arguments.count,
+        )
+        shares = {kind: round(share, 3) for kind, share in table.items()}
+        print(json.dumps({"setting": setting.title, **shares}), flush=True)
 
 
 if __name__ == "__main__":

@@ -5,32 +5,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import click
 
 from uhd_edge.runtime.assistant import Assistant
-from uhd_edge.runtime.bundle import Bundle, Mode
-from uhd_edge.tiny.evaluate import QUESTIONS, measured_set
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One column of the table: a measured set and how it is asked; `max_slices` None is the bundle's own."""
-
-    title: str
-    measured_set: str
-    mode: Mode
-    max_slices: int | None = None
-
-
-SETTINGS = (
-    Setting("single, 16x", "single", "16x"),
-    Setting("single, 4x", "single", "4x"),
-    Setting("sliced, 16x", "sliced", "16x"),
-    Setting("sliced, 16x, 1 slice", "sliced", "16x", max_slices=1),
-    Setting("sliced, 4x", "sliced", "4x"),
-)
+from uhd_edge.runtime.bundle import Bundle
+from uhd_edge.tiny.measured import QUESTIONS, SETTINGS, Setting, measured_set
 
 
 def exact_matches(assistant: Assistant, setting: Setting, count: int = QUESTIONS) -> dict[str, list[bool]]:

@@ -10,7 +10,7 @@ from checkpoints import load_model, load_processor
 
 from uhd_edge.runtime.assistant import Assistant
 from uhd_edge.runtime.bundle import Bundle
-from uhd_edge.tiny.evaluate import Measured, measured_set
+from uhd_edge.tiny.measured import Measured, measured_set
 
 CHECKPOINT = Path(__file__).parents[2] / "tiny" / "checkpoint"
 MEGABYTE = 1_000_000
