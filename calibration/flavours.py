@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from uhd_edge.calibration.fallback import put_back
 from uhd_edge.calibration.graph_files import int8_names, write_int8
-from uhd_edge.calibration.layer_error import layer_errors, multiplied, products
+from uhd_edge.calibration.layer_error import layer_errors, multiplied, products, rounded_weights
 from uhd_edge.calibration.measure import compare
 from uhd_edge.calibration.plan import Plan
 from uhd_edge.calibration.ranges import choose_range, full_range
@@ -79,8 +79,8 @@ class Prepared:
         for site in self.sites:
             smoothing = plan.smoothing[site.name]
             rows, weights = self.others(site, smoothing).sample, self.smoothed_weights(site, smoothing)
-            exact = products(rows, weights)
-            errors.update(layer_errors(rows, weights, exact, plan.ranges[site.name], symmetric=symmetric))
+            exact, rounded = products(rows, weights), rounded_weights(weights)
+            errors.update(layer_errors(rows, rounded, exact, plan.ranges[site.name], symmetric=symmetric))
         return errors
 
     @property

@@ -23,16 +23,21 @@ def products(rows: NDArray[np.float32], weights: Weights) -> dict[str, NDArray[n
     return {name: rows @ weight for name, weight in weights.items()}
 
 
+def rounded_weights(weights: Weights) -> dict[str, NDArray[np.float32]]:
+    """The weights [in, out] of linears after a trip through INT8; no range changes them."""
+    return {name: round_weight(weight) for name, weight in weights.items()}
+
+
 def layer_errors(
-    rows: NDArray[np.float32], weights: Weights, exact: Weights, span: Range, *, symmetric: bool
+    rows: NDArray[np.float32], rounded: Weights, exact: Weights, span: Range, *, symmetric: bool
 ) -> dict[str, float]:
     """The error of each linear: the size of what INT8 changes, as a share of the product's own size.
 
-    `rows` [S, in] are what flows in, of the range `span`; `weights` [in, out] are those of
-    the linears by name, `exact` their `products`.
+    `rows` [S, in] are what flows in, of the range `span`; `rounded` are the `rounded_weights`
+    [in, out] of the linears by name, `exact` their `products`.
     """
-    rounded = round_activation(rows, span, symmetric=symmetric)
-    return {name: _share(rounded @ round_weight(weight) - exact[name], exact[name]) for name, weight in weights.items()}
+    levels = round_activation(rows, span, symmetric=symmetric)
+    return {name: _share(levels @ weight - exact[name], exact[name]) for name, weight in rounded.items()}
 
 
 def overall(errors: Iterable[float]) -> float:

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from uhd_edge.calibration.report import FlavourReport, Report
 
-COMMON = "vision_tower.encoder."
+COMMON = ("vision_tower.", "encoder.")
+INCHES_PER_LAYER = 0.2
 BEFORE, AFTER, PUT_BACK = "#c44e52", "#4c72b0", "#8c8c8c"
 
 
@@ -21,7 +22,12 @@ def write_plot(report: Report, file: Path) -> bool:
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    figure = Figure(figsize=(12, 3 * len(report.flavours) + 1), layout="constrained")
+    width = max(INCHES_PER_LAYER * len(flavour.layers) for flavour in report.flavours.values())
+    figure = Figure(figsize=(max(width, 8), 3.5 * len(report.flavours) + 1.5), layout="constrained")
+    measured_on = (
+        "the picture it was calibrated with" if report.measured_on == report.calibrated_with else "other pictures"
+    )
+    figure.suptitle(f"What INT8 changes in each layer's output, on {measured_on}")
     axes = figure.subplots(len(report.flavours), squeeze=False, sharex=True)[:, 0]
     for panel, (kind, flavour) in zip(axes, report.flavours.items(), strict=True):
         _draw(panel, kind, flavour)
@@ -31,16 +37,29 @@ def write_plot(report: Report, file: Path) -> bool:
 
 def _draw(panel: Axes, kind: str, flavour: FlavourReport) -> None:
     """One place on the horizontal axis for each layer, in the order in which they are computed."""
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
     layers = flavour.layers
     places = range(len(layers))
-    panel.plot(places, [layer.error_before for layer in layers], "o-", color=BEFORE, markersize=3, label="naive")
-    quantized = [(place, layer.error_after) for place, layer in enumerate(layers) if not layer.put_back]
-    panel.plot(*zip(*quantized, strict=True) if quantized else ([], []), "o-", color=AFTER, markersize=3, label="after")
-    for place, layer in enumerate(layers):
-        if layer.put_back:
-            panel.axvline(place, color=PUT_BACK, linewidth=0.8)
+    before = [100 * layer.error_before for layer in layers]
+    after = [float("nan") if layer.put_back else 100 * layer.error_after for layer in layers]
+    panel.plot(places, before, "o-", color=BEFORE, markersize=3, linewidth=1, label="naive INT8")
+    panel.plot(places, after, "o-", color=AFTER, markersize=3, linewidth=1, label="in the end")
+    put_back = [place for place, layer in enumerate(layers) if layer.put_back]
+    panel.vlines(put_back, 0, 1, PUT_BACK, transform=panel.get_xaxis_transform(), linewidth=1, label="put back: exact")
     panel.set_yscale("log")
+    panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panel.yaxis.set_minor_locator(NullLocator())
+    panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    panel.grid(visible=True, axis="y", linewidth=0.3)
     panel.set_title(f"{kind}: {len(flavour.put_back)} of {len(layers)} layers put back")
-    panel.set_ylabel("error, share of the output")
-    panel.set_xticks(list(places), [layer.name.removeprefix(COMMON) for layer in layers], rotation=90, fontsize=5)
-    panel.legend()
+    panel.set_ylabel("error, % of the output's size")
+    panel.set_xticks(list(places), [_short(layer.name) for layer in layers], rotation=90, fontsize=7)
+    panel.margins(x=0.01)
+    panel.legend(fontsize=8)
+
+
+def _short(layer: str) -> str:
+    for prefix in COMMON:
+        layer = layer.removeprefix(prefix)
+    return layer

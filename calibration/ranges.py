@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from uhd_edge.calibration.layer_error import layer_errors, overall, products
+from uhd_edge.calibration.layer_error import layer_errors, overall, products, rounded_weights
 from uhd_edge.calibration.rounding import Range, round_activation
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ def choose_range(seen: Activations, weights: Weights, unseen: Activations, *, sy
     beyond those that were seen.
     """
     rows = np.concatenate([unseen.rows, seen.extremes])
-    exact = products(rows, weights)
+    exact, rounded = products(rows, weights), rounded_weights(weights)
     best, least = full_range(seen), np.inf
     for span in _candidates(seen, unseen, symmetric=symmetric):
-        error = overall(layer_errors(rows, weights, exact, span, symmetric=symmetric).values())
+        error = overall(layer_errors(rows, rounded, exact, span, symmetric=symmetric).values())
         if error < least:
             best, least = span, error
     return Range(best.low * ROOM, best.high * ROOM, best.method)

@@ -139,13 +139,11 @@ def make_report(
 def table(report: Report) -> str:
     """What each step gained, and the worst layers, as lines for a terminal."""
     lines = [
-        f"{len(report.calibrated_with)} pictures, {report.views} views; measured on {len(report.measured_on)} others"
-        if report.calibrated_with != report.measured_on
-        else f"one picture, {report.views} views, which had to do for measuring as well; give more",
+        _pictures_line(report),
         f"goal: cosine {report.goal.cosine:.5f} of every view, {report.goal.token_cosine:.3f} of every token",
     ]
     for kind, flavour in report.flavours.items():
-        lines += ["", f"{kind:<18}{'lowest cosine':>15}{'mean cosine':>15}{'worst token':>15}"]
+        lines += ["", f"{kind:<22}{'lowest cosine':>15}{'mean cosine':>15}{'worst token':>15}"]
         lines += [_step_line(step) for step in flavour.steps]
         lines += [f"  put back: {', '.join(flavour.put_back) or 'none'}", "", *_worst_lines(flavour.layers)]
     if report.near_overflow:
@@ -153,11 +151,21 @@ def table(report: Report) -> str:
     return "\n".join(lines)
 
 
+def _pictures_line(report: Report) -> str:
+    calibrated_with, measured_on = len(report.calibrated_with), len(report.measured_on)
+    if report.calibrated_with == report.measured_on:
+        return f"one picture, {report.views} views, which had to do for measuring as well; give more"
+    return (
+        f"calibrated with {calibrated_with} picture{'s' if calibrated_with > 1 else ''}, {report.views} views; "
+        f"measured on {measured_on} other{'s' if measured_on > 1 else ''}"
+    )
+
+
 def _step_line(step: Step) -> str:
     seen = step.agreement
     note = "" if step.taken else "  not taken"
     cosines = f"{seen.lowest_cosine:>15.6f}{seen.mean_cosine:>15.6f}{seen.lowest_token_cosine:>15.6f}"
-    return f"  {step.name:<16}{cosines}{note}"
+    return f"  {step.name:<20}{cosines}{note}"
 
 
 def _worst_lines(layers: Sequence[Layer], count: int = 5) -> list[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from uhd_edge.calibration.layer_error import layer_errors, multiplied, overall, products
+from uhd_edge.calibration.layer_error import layer_errors, multiplied, overall, products, rounded_weights
 from uhd_edge.calibration.ranges import full_range
 
 if TYPE_CHECKING:
@@ -70,4 +70,5 @@ def smoothing_factors(peaks: NDArray[np.float32], weights: Weights, strength: fl
 
 
 def _error(seen: Activations, weights: Weights, unseen: NDArray[np.float32], exact: Weights) -> float:
-    return overall(layer_errors(unseen, weights, exact, full_range(seen), symmetric=True).values())
+    rounded = rounded_weights(weights)
+    return overall(layer_errors(unseen, rounded, exact, full_range(seen), symmetric=True).values())
