@@ -21,7 +21,7 @@ from uhd_edge.runtime.assistant import Assistant
 from uhd_edge.runtime.bundle import Bundle
 from uhd_edge.runtime.vision import VisionEncoder
 from uhd_edge.tiny.drawing import draw_picture
-from uhd_edge.tiny.evaluate import measured_set
+from uhd_edge.tiny.measured import measured_set
 from uhd_edge.tiny.scenes import SINGLE, SLICED, draw_scene
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--bundle", help="the built-in one without it")
     parser.add_argument("--questions", type=int, default=600, help="of each set")
     parser.add_argument("--modes", default="16x,4x", help="to ask in")
-    parser.add_argument("--cosine", type=float, default=0.9998, help="what every view must reach when calibrated")
+    parser.add_argument("--cosine", type=float, default=0.0, help="what every view must reach, if not the default")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--folder", help="where to put the temporary files")
     options = parser.parse_args()
