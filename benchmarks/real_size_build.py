@@ -27,7 +27,8 @@ MADE_UP = (-8.0, 8.0)
 
 
 def write_int8(target: Path) -> None:
-    """Write INT8 graphs for TensorRT beside the others."""
+    """Write INT8 graphs for TensorRT beside the others, with the connector left out as a calibration does."""
+    from uhd_edge.calibration.flavours import TOWER
     from uhd_edge.calibration.graph_files import all_sites, int8_names, write_int8
     from uhd_edge.calibration.plan import FOR_TENSORRT, Plan
     from uhd_edge.calibration.rounding import Range
@@ -35,8 +36,14 @@ def write_int8(target: Path) -> None:
     from uhd_edge.runtime.bundle import Bundle
 
     bundle = Bundle.open(target)
-    sites = [site.name for site in all_sites(bundle)]
-    plan = Plan(dict.fromkeys(sites, Smoothing(0.0, None)), dict.fromkeys(sites, Range(*MADE_UP, "made up")))
+    found = all_sites(bundle)
+    sites = [site.name for site in found]
+    linears = [linear.name for site in found for linear in site.linears]
+    plan = Plan(
+        dict.fromkeys(sites, Smoothing(0.0, None)),
+        dict.fromkeys(sites, Range(*MADE_UP, "made up")),
+        kept=tuple(name for name in linears if not name.startswith(TOWER)),
+    )
     write_int8(bundle, plan, FOR_TENSORRT, target / "graphs", {name: name for name in int8_names(bundle, FOR_TENSORRT)})
 
 
