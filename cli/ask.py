@@ -125,6 +125,7 @@ def ask(
             _print_pieces(assistant, inputs, question, request)
         for note in assistant.notes:
             click.echo(f"uhd: {note}", err=True)
+    click.get_current_context().obj.all_closed = True
 
 
 def _image_input(image: str) -> str | bytes:

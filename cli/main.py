@@ -8,19 +8,27 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 
 import click
 
-from uhd_edge.cli.ask import ask
-from uhd_edge.cli.build import build
-from uhd_edge.cli.calibrate import calibrate
-from uhd_edge.cli.doctor import doctor
-from uhd_edge.cli.export import export
-from uhd_edge.cli.flops import flops
-from uhd_edge.cli.inspect import inspect
-from uhd_edge.cli.plan import plan
-from uhd_edge.cli.verify import verify
 from uhd_edge.engines.errors import UhdError
+
+# In the order of `uhd --help`; each is the function of this name in the file of this name.
+COMMANDS = (
+    "ask",
+    "chat",
+    "serve",
+    "plan",
+    "export",
+    "calibrate",
+    "build",
+    "verify",
+    "bench",
+    "flops",
+    "inspect",
+    "doctor",
+)
 
 ANSWERED = 0
 OUR_ERROR = 1
@@ -29,12 +37,33 @@ INTERRUPTED = 130
 
 @dataclass
 class Invocation:
-    """What the options that every command shares have set."""
+    """What the options that every command shares have set, and what the command says when it ends.
+
+    `all_closed` means that nothing is left to be put away, so that the process may end at
+    once. Taking the interpreter and the native libraries apart takes as long as importing
+    numpy did.
+    """
 
     debug: bool = False
+    all_closed: bool = False
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Commands(click.Group):
+    """The commands, each imported from the file of its name when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the commands in the order of `uhd --help`."""
+        return [*COMMANDS, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None when there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = getattr(import_module(f"uhd_edge.cli.{cmd_name}"), cmd_name)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="uhd-edge", prog_name="uhd")
 @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
 @click.pass_obj
@@ -43,21 +72,24 @@ def uhd(invocation: Invocation, *, debug: bool) -> None:
     invocation.debug = debug
 
 
-for command in (ask, plan, export, calibrate, build, verify, flops, inspect, doctor):
-    uhd.add_command(command)
-
-
 def run(arguments: Sequence[str] | None = None) -> None:
     """Run `uhd` and leave the process with its exit code.
 
     0 answered, 1 an error of ours in one line on stderr, 2 wrong usage, 130 interrupted.
     """
-    sys.exit(exit_code(list(sys.argv[1:] if arguments is None else arguments)))
-
-
-def exit_code(arguments: list[str]) -> int:
-    """Run `uhd` with `arguments`; the exit code instead of an exception, whatever happens."""
     invocation = Invocation()
+    code = exit_code(list(sys.argv[1:] if arguments is None else arguments), invocation)
+    if invocation.all_closed:
+        os._exit(code)  # stdout has been flushed, stderr goes out line by line
+    sys.exit(code)
+
+
+def exit_code(arguments: list[str], invocation: Invocation | None = None) -> int:
+    """Run `uhd` with `arguments`; the exit code instead of an exception, whatever happens.
+
+    What the command leaves behind for `run` is told to `invocation`.
+    """
+    invocation = invocation or Invocation()
     try:
         code = uhd.main(arguments, prog_name="uhd", standalone_mode=False, obj=invocation)
         sys.stdout.flush()  # so that a full disk is noticed here and not at exit

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 from uhd_edge.engines.threads import usable_cores
 from uhd_edge.runtime.bundle import MANIFEST
-from uhd_edge.runtime.cost_measuring import measure_costs
-from uhd_edge.runtime.cost_store import machine, read_costs, write_costs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +48,10 @@ class CostBook:
         return self._known[mode]
 
     def _find(self, towers: Towers, progress: Callable[[str], None]) -> CostModel:
+        # Late, as only a question with a time budget needs it: every start would pay for it.
+        from uhd_edge.runtime.cost_measuring import measure_costs
+        from uhd_edge.runtime.cost_store import read_costs, write_costs
+
         identity = self._identity(towers)
         kept = read_costs(identity, towers.manifest.preprocessing.patch_size)
         if kept is not None:
@@ -63,6 +64,8 @@ class CostBook:
 
     def _identity(self, towers: Towers) -> dict[str, str]:
         """All that the costs depend on: what runs, how it is set, and on what machine."""
+        from uhd_edge.runtime.cost_store import machine
+
         manifest = (self._encoder.bundle.path / MANIFEST).read_bytes()
         return {
             **self._settings,
@@ -76,6 +79,8 @@ class CostBook:
 
 
 def _version(package: str) -> str:
+    from importlib import metadata
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, TypeAlias
 
-from uhd_edge.engines.engine_record import find_engines
 from uhd_edge.engines.selection import open_onnxruntime, open_tensorrt
 from uhd_edge.runtime.engine_choice import Choice, PrecisionChoice, choices, records_of
 from uhd_edge.runtime.errors import EngineError, EngineRefusedError, MissingExtraError
@@ -94,6 +93,10 @@ class TowerOpener:
     def _find_built(self) -> list[EngineRecord]:
         if self._engine == "onnxruntime":
             return []
+        if not (self._bundle.path / "engines").is_dir():
+            return []  # where nothing was built, what validates the records is not imported either
+        from uhd_edge.engines.engine_record import find_engines
+
         try:
             return find_engines(self._bundle.path)
         except EngineRefusedError as error:
