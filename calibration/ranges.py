@@ -32,8 +32,8 @@ def choose_range(seen: Activations, weights: Weights, unseen: Activations, *, sy
 
     On the rows that a range was made of, a narrow one always looks better than it is. The most
     extreme rows of all pictures are among those measured on: without them percentiles won
-    that clipped fc2 in a few views, and cost the worst view of 180 three times as much as it
-    loses now, while the mean stayed. The winner gets some room, because pictures to come go
+    that clipped fc2 in a few views, and the worst view of uhd-tiny's lost three times as much
+    while the mean stayed. The winner gets some room, because pictures to come go
     beyond those that were seen.
     """
     rows = np.concatenate([unseen.rows, seen.extremes])
