@@ -28,6 +28,7 @@ PACKAGES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "calibration": {"matplotlib": "matplotlib", "onnx": "onnx", "onnx_ir": "onnx-ir"},
         "schema": {"jsonschema": "jsonschema"},
         "openvino": {"onnxruntime_ep_openvino": "onnxruntime-ep-openvino"},
+        "video": {"av": "av"},
         "dora": {"dora": "dora-rs", "pyarrow": "pyarrow"},
         "serve": {
             "jsonschema": "jsonschema",
@@ -40,7 +41,9 @@ PACKAGES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
 
 
 @contextmanager
-def extra_needed(extra: Literal["export", "calibration", "openvino", "schema", "dora", "serve"], what: str) -> Iterator[None]:
+def extra_needed(
+    extra: Literal["export", "calibration", "openvino", "schema", "dora", "serve", "video"], what: str
+) -> Iterator[None]:
     """Answer a package of `extra` that is not there with the line that installs it: `what` needs it.
 
     Raises `MissingExtraError`; any other `ImportError` stays what it is, as that of a package

@@ -21,6 +21,10 @@ class ImageError(UhdError):
     """An image that is missing, empty, truncated, unreadable or over a stated limit."""
 
 
+class VideoError(ImageError):
+    """A video that is missing, empty, damaged, too large or without pictures."""
+
+
 class BundleError(UhdError):
     """A bundle that is missing, half written, changed, or of another format version."""
 
@@ -92,4 +96,5 @@ __all__ = [
     "PromptError",
     "SchemaError",
     "UhdError",
+    "VideoError",
 ]
