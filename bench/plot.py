@@ -32,7 +32,8 @@ def write_plot(report: BenchReport, file: Path) -> None:
     """Write a PNG with one panel for each size of picture and one bar for each configuration.
 
     A bar is the medians of the stages one after the other, its whisker the lowest and the
-    highest time to the first token. Needs matplotlib; raises `OutputError` when the file
+    highest time to the first token; beside it are the median, the speed of the tokens after
+    it, and the peak memory. Needs matplotlib; raises `OutputError` when the file
     cannot be written.
     """
     from matplotlib.figure import Figure
@@ -79,7 +80,7 @@ def _draw(panel: Axes, size: str, measured: list[Measured]) -> None:
 def _caption(panel: Axes, place: int, one: Measured) -> None:
     first = one.stages["first_token"]
     rate = "" if one.tokens_per_second is None else f", then {number(one.tokens_per_second.median)} tokens/s"
-    text = f"{number(first.median)} ms{rate}; {one.peak_memory / 1e6:.0f} MB"
+    text = f"{number(first.median)} ms{rate}; at most {one.peak_memory / 1e6:.0f} MB"
     panel.annotate(text, (first.highest, place), (8, 0), textcoords="offset points", va="center", fontsize=8)
 
 

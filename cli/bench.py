@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundle import Bundle
 
 DEFAULT_SIZES = "448x448,1344x1344"
+STAND_IN = "the language model is a small stand-in; prefill and tokens per second are not those of the real one"
 
 
 @click.command()
@@ -113,6 +114,8 @@ def _bundle(bundle: str | None, synthetic: str | None, precisions: list[str], th
         return Bundle.open(bundle)
     with extra_needed("export", "--synthetic"):
         from uhd_edge.export.synthetic import synthetic_bundle
-    return synthetic_bundle(
+    opened = synthetic_bundle(
         synthetic, precisions=precisions, threads=threads, progress=lambda step: click.echo(step, err=True)
     )
+    click.echo(f"uhd: {STAND_IN}", err=True)
+    return opened
