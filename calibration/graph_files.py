@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from uhd_edge.calibration.fused_operators import fuse
 from uhd_edge.calibration.linears import find_sites
 from uhd_edge.calibration.quantize import quantize
 from uhd_edge.export.weight_file import WeightFile
@@ -88,6 +89,8 @@ def write_int8(
                     continue
                 model = ir.load(file)
                 quantize(model, find_sites(ir.load(exact[mode][part]).graph), plan, flavour, weights)
+                if flavour.fused:
+                    fuse(model)
                 _unload(model)
                 store.move_weights(model)
                 written[file] = _inside(folder, names[_int8_name(file, flavour)])

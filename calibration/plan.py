@@ -17,18 +17,20 @@ if TYPE_CHECKING:
 class Flavour:
     """One kind of INT8 graph: what it is built on, and whether activations are int8 or uint8.
 
-    `symmetric` means int8 with zero point 0, the only thing TensorRT takes.
+    `symmetric` means int8 with zero point 0, the only thing TensorRT takes. `fused` means
+    ONNX Runtime's own operators where they are faster (see `uhd_edge.calibration.fused_operators`).
     """
 
     kind: GraphKind
     base: Precision
     symmetric: bool
+    fused: bool = False
 
 
 # On a CPU with VNNI or AMX, uint8 x int8 is what ONNX Runtime has fast products for. With ranges
 # that are known it is also faster than its dynamic quantization, which looks for them in every
 # run: 63 against 105 ms for the products of two layers of the real size and 1024 patches.
-FOR_CPU = Flavour("int8", "fp32", symmetric=False)
+FOR_CPU = Flavour("int8", "fp32", symmetric=False, fused=True)
 FOR_TENSORRT = Flavour("int8-tensorrt", "fp16", symmetric=True)
 FLAVOURS = (FOR_CPU, FOR_TENSORRT)
 

@@ -27,7 +27,7 @@ DRAWN_HARDER = "INT8 is calibrated on pictures like yours, and drawn ones are no
 @click.argument("images", nargs=-1, metavar="[IMAGE]...")
 @click.option(
     "--engine",
-    type=click.Choice(["auto", "onnxruntime", "tensorrt", "tensorrt-rtx"]),
+    type=click.Choice(["auto", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]),
     default="auto",
     show_default=True,
     help="The engine to compare.",

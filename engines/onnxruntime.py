@@ -35,12 +35,12 @@ class OnnxRuntimeEngine:
     def __init__(self, graph: Path, *, threads: int | None = None, providers: Sequence[str] = (CPU,)) -> None:
         if not graph.is_file():
             raise EngineError(f"{graph}: no such graph; export the bundle again")
-        onnxruntime = _import_onnxruntime()
-        _check_offered(onnxruntime, providers[0])
+        onnxruntime = import_onnxruntime()
         options = _session_options(onnxruntime, usable_cores() if threads is None else threads)
+        chosen = self._choose_providers(onnxruntime, options, providers)
         try:
             self._session = onnxruntime.InferenceSession(
-                str(graph), sess_options=options, providers=list(providers), enable_fallback=0
+                str(graph), sess_options=options, providers=chosen, enable_fallback=0
             )
         except Exception as error:  # onnxruntime's exceptions share no base class
             raise _opening_error(graph, providers[0], error) from error
@@ -55,6 +55,11 @@ class OnnxRuntimeEngine:
         self._inputs = {node.name: _spec(node) for node in self._session.get_inputs()}
         self._outputs = [node.name for node in self._session.get_outputs()]
 
+    def _choose_providers(self, onnxruntime: Any, _options: Any, providers: Sequence[str]) -> list[str] | None:
+        """Names for the session, or None where the options hold the provider."""
+        _check_offered(onnxruntime, providers[0])
+        return list(providers)
+
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run the graph once: arrays by input name -> arrays by output name.
 
@@ -68,7 +73,7 @@ class OnnxRuntimeEngine:
         try:
             values = session.run(self._outputs, dict(inputs))
         except Exception as error:
-            raise EngineError(f"{self._graph}: the run failed ({_one_line(error)})") from error
+            raise EngineError(f"{self._graph}: the run failed ({one_line(error)})") from error
         return dict(zip(self._outputs, values, strict=True))
 
     def close(self) -> None:
@@ -89,17 +94,17 @@ class OnnxRuntimeEngine:
 
 def offered_providers() -> tuple[str, ...]:
     """Name the providers the installed ONNX Runtime was built with; whether they work shows only when opened."""
-    return tuple(_import_onnxruntime().get_available_providers())
+    return tuple(import_onnxruntime().get_available_providers())
 
 
-def _import_onnxruntime() -> Any:
-    """Import late: it takes a fraction of a second that `--help` and errors need not wait for."""
+def import_onnxruntime() -> Any:
+    """Import ONNX Runtime, late: it takes a fraction of a second that `--help` and errors need not wait for."""
     try:
         return importlib.import_module("onnxruntime")
     except ImportError as error:
         raise_interrupt_behind(error)
         raise EngineUnavailableError(
-            f"onnxruntime cannot be imported ({_one_line(error)}); pip install onnxruntime"
+            f"onnxruntime cannot be imported ({one_line(error)}); pip install onnxruntime"
         ) from error
 
 
@@ -115,8 +120,8 @@ def _check_offered(onnxruntime: Any, provider: str) -> None:
 def _opening_error(graph: Path, provider: str, error: Exception) -> EngineError:
     """On the CPU it is the graph's fault; elsewhere the provider may be to blame."""
     if provider == CPU:
-        return EngineError(f"{graph}: cannot be opened ({_one_line(error)}); export the bundle again")
-    return EngineUnavailableError(f"{graph}: {provider} cannot open it ({_one_line(error)}); use the CPU")
+        return EngineError(f"{graph}: cannot be opened ({one_line(error)}); export the bundle again")
+    return EngineUnavailableError(f"{graph}: {provider} cannot open it ({one_line(error)}); use the CPU")
 
 
 def _session_options(onnxruntime: Any, threads: int) -> Any:
@@ -135,6 +140,7 @@ def _spec(node: Any) -> TensorSpec:
     return TensorSpec(dtype=node.type.removeprefix("tensor(").removesuffix(")"), shape=tuple(node.shape))
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """Put what an exception of ONNX Runtime says into one line of bearable length."""
     text = " ".join(str(error).split())
     return text if len(text) <= 300 else f"{text[:300]}.."

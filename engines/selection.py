@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -16,10 +17,13 @@ if TYPE_CHECKING:
 
     from uhd_edge.engines.engine import Engine
     from uhd_edge.engines.engine_record import EngineRecord
+    from uhd_edge.engines.openvino import Arithmetic
 
-EngineName: TypeAlias = Literal["auto", "onnxruntime", "tensorrt", "tensorrt-rtx"]
+EngineName: TypeAlias = Literal["auto", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
 
-NAMES_OF_ENGINES = ("auto", "onnxruntime", "tensorrt", "tensorrt-rtx")
+PLUGIN = "onnxruntime_ep_openvino"
+
+NAMES_OF_ENGINES = ("auto", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx")
 
 
 def check_engine(engine: EngineName, threads: int | None = None) -> None:
@@ -44,6 +48,21 @@ def open_onnxruntime(
         except EngineUnavailableError as error:
             tell(str(error))  # the package has the provider, the machine has no GPU for it
     return OnnxRuntimeEngine(graph, threads=threads, providers=(CPU,))
+
+
+def openvino_is_installed() -> bool:
+    """Whether OpenVINO's plugin for ONNX Runtime is there; whether it loads shows when it is opened."""
+    return importlib.util.find_spec(PLUGIN) is not None
+
+
+def open_openvino(graph: Path, *, threads: int | None = None, arithmetic: Arithmetic) -> Engine:
+    """Open `graph` with OpenVINO on the CPU; see `OpenVinoEngine` for what it raises.
+
+    What is not INT8 is computed in FP32 (`exact`) or, where the processor has it, in BF16 (`half`).
+    """
+    from uhd_edge.engines.openvino import OpenVinoEngine
+
+    return OpenVinoEngine(graph, threads=threads, arithmetic=arithmetic)
 
 
 def open_tensorrt(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, TypeAlias
 
-from uhd_edge.engines.selection import open_onnxruntime, open_tensorrt
+from uhd_edge.engines.selection import open_onnxruntime, open_openvino, open_tensorrt
 from uhd_edge.runtime.engine_choice import Choice, PrecisionChoice, choices, records_of
 from uhd_edge.runtime.errors import EngineError, EngineRefusedError, MissingExtraError
 from uhd_edge.runtime.towers import Towers
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from uhd_edge.engines.engine import Engine
     from uhd_edge.engines.engine_record import EngineRecord
+    from uhd_edge.engines.openvino import Arithmetic
     from uhd_edge.engines.selection import EngineName
     from uhd_edge.runtime.bundle import Bundle, Mode
 
@@ -91,7 +92,7 @@ class TowerOpener:
             self._engines.clear()
 
     def _find_built(self) -> list[EngineRecord]:
-        if self._engine == "onnxruntime":
+        if self._engine in ("onnxruntime", "openvino"):
             return []
         if not (self._bundle.path / "engines").is_dir():
             return []  # where nothing was built, what validates the records is not imported either
@@ -142,6 +143,9 @@ class TowerOpener:
         if key not in self._engines:
             if choice.engine == "onnxruntime":
                 self._engines[key] = open_onnxruntime(graph, threads=self._threads, tell=self._note)
+            elif choice.engine == "openvino":
+                arithmetic: Arithmetic = "exact" if choice.precision == "fp32" else "half"
+                self._engines[key] = open_openvino(graph, threads=self._threads, arithmetic=arithmetic)
             else:
                 self._engines[key] = open_tensorrt(
                     graph, backend=choice.engine, records=records, known_sha256=self._known_weights()
