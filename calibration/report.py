@@ -6,6 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -129,11 +130,19 @@ def make_report(
         threshold=prepared.bundle.manifest.thresholds.int8,
         goal=prepared.goal,
         flavours={
-            flavour.kind: FlavourReport(outcome.steps, _layers(prepared, flavour, outcome))
+            flavour.kind: FlavourReport(
+                tuple(_without_folder(step) for step in outcome.steps), _layers(prepared, flavour, outcome)
+            )
             for flavour, outcome in outcomes.items()
         },
         largest=dict(prepared.seen.outputs),
     )
+
+
+def _without_folder(step: Step) -> Step:
+    """Name the picture of the worst view alone: a bundle is passed on, and folders are private."""
+    name = PurePath(step.agreement.worst_view).name
+    return dataclasses.replace(step, agreement=dataclasses.replace(step.agreement, worst_view=name))
 
 
 def table(report: Report) -> str:

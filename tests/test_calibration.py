@@ -42,6 +42,7 @@ def test_the_report_tells_what_each_step_gained_and_lies_in_the_bundle(calibrate
         assert [step["agreement"]["lowest_cosine"] for step in stored["steps"]] == [
             step.agreement.lowest_cosine for step in steps
         ]
+        assert {step["agreement"]["worst_view"].split(",")[0] for step in stored["steps"]} <= {*written["measured_on"]}
         assert len(stored["layers"]) == 26  # three layers, the compressor and the connector
         for name in (*STEPS, f"{steps[0].agreement.lowest_cosine:.6f}"):
             assert name in table(report)
