@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 VERSION = 1  # of what is made; another number makes it anew
 LLM = "llm.gguf"
+PICTURES = 2  # drawn: one to calibrate on, one to measure on
 
 
 @dataclass(frozen=True)
@@ -161,14 +162,14 @@ def tower_of(model: SyntheticModel) -> TowerConfig:
 
 
 def _calibrated(bundle: Bundle, threads: int | None, progress: Progress) -> Bundle:
-    """Add INT8 graphs, from one view of each of a few drawn pictures: nobody looks at what they say."""
+    """Add INT8 graphs, from one view of each picture: nobody looks at what they say."""
     from tempfile import TemporaryDirectory
 
     from uhd_edge.calibration.calibrate import calibrate_bundle
 
     progress("INT8 is calibrated on drawn pictures")
     with TemporaryDirectory() as folder:
-        for name, picture in synthetic_pictures(bundle.manifest.preprocessing.scale_resolution):
+        for name, picture in synthetic_pictures(bundle.manifest.preprocessing.scale_resolution)[:PICTURES]:
             picture.save(f"{folder}/{name}.png")
         return calibrate_bundle(bundle, [folder], max_slices=1, threads=threads, progress=progress).bundle
 
