@@ -20,7 +20,7 @@ TORCH_SOURCE := $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 # Image handling is ours, so llama.cpp is built without its own.
 export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF
 
-PACKAGES := bench calibration cli engines export runtime server tiny
+PACKAGES := bench calibration cli engines export robot runtime server tiny
 PICTURE := examples/bench.png
 QUESTION := What is the code on the white star?
 

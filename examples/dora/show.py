@@ -1,0 +1,9 @@
+"""Prints what the node answers, and what it says about itself."""
+
+from dora import Node
+
+for event in Node():
+    if event["type"] == "INPUT":
+        about = event["metadata"]
+        frame = f"frame {about['frame']}: " if "frame" in about else ""
+        print(f"{event['id']}: {frame}{event['value'][0].as_py()}", flush=True)

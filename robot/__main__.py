@@ -1,0 +1,81 @@
+"""`python -m uhd_edge.robot`: the node's command, as a dataflow names it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from uhd_edge.cli.main import one_line
+from uhd_edge.cli.schema import schema_in
+from uhd_edge.engines.extras import extra_needed
+from uhd_edge.runtime.errors import UhdError
+
+if TYPE_CHECKING:
+    from uhd_edge.robot.node import DoraNode
+    from uhd_edge.runtime.options import AskOptions
+
+
+@click.command()
+@click.option("--question", envvar="UHD_QUESTION", default="", help="Asked until another one comes in.")
+@click.option("--bundle", envvar="UHD_BUNDLE", metavar="DIR", help="Without it the built-in uhd-tiny.")
+@click.option("--mode", envvar="UHD_MODE", type=click.Choice(["16x", "4x"]))
+@click.option("--max-slices", envvar="UHD_MAX_SLICES", type=click.IntRange(min=1), metavar="N")
+@click.option("--budget-ms", envvar="UHD_BUDGET_MS", type=float, metavar="MS", help="Time to the first token.")
+@click.option("--max-tokens", envvar="UHD_MAX_TOKENS", type=click.IntRange(min=1), default=256, show_default=True)
+@click.option("--schema", envvar="UHD_SCHEMA", metavar="FILE", help="JSON schema that answers keep to.")
+@click.option("--context", envvar="UHD_CONTEXT", type=click.IntRange(min=2), default=4096, show_default=True)
+@click.option("--threads", envvar="UHD_THREADS", type=click.IntRange(min=1), metavar="N")
+def main(*, schema: str | None, **settings: Any) -> None:
+    """Answer questions about the newest frame, as a node of a dora-rs dataflow.
+
+    Inputs are `image` and `question`, outputs `answer` and `health`. Every option can be
+    set in the dataflow's `env` too, as UHD_QUESTION, UHD_BUNDLE and so on.
+    """
+    with extra_needed("dora", "the node of a dataflow"):
+        import pyarrow
+        from dora import Node
+    node = Node()
+    try:
+        answer_frames(node, settings, schema)
+    except UhdError as error:
+        health = {"state": "error", "message": one_line(error)}
+        node.send_output("health", pyarrow.array([json.dumps(health)]), {})
+        raise
+
+
+def answer_frames(node: DoraNode, settings: dict[str, Any], schema: str | None) -> None:
+    """Open the assistant and answer until the dataflow stops."""
+    from uhd_edge.robot.inbox import Inbox
+    from uhd_edge.robot.node import Answerer, read_events
+    from uhd_edge.runtime.assistant import Assistant
+
+    options: AskOptions = {"max_tokens": settings["max_tokens"], "schema": schema_in(schema)}
+    if settings["budget_ms"] is not None:
+        options["budget_ms"] = settings["budget_ms"]
+    inbox = Inbox(settings["question"])
+    with Assistant(
+        settings["bundle"],
+        **{name: settings[name] for name in ("mode", "max_slices", "context", "threads")},
+    ) as assistant:
+        events = read_events(node, inbox)
+        Answerer(node, assistant, options).run(inbox)
+        events.join()
+
+
+def run() -> None:
+    """Run the node and leave the process: 0 when the dataflow stopped, 1 after an error in one line on stderr."""
+    try:
+        main(prog_name="python -m uhd_edge.robot", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except UhdError as error:
+        click.echo(f"uhd: {one_line(error)}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run()
