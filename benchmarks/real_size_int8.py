@@ -85,15 +85,15 @@ def calibrate(target: Path, pictures: Path, threads: int | None) -> None:
 
 
 def compare(target: Path, picture: Path, runs: int, threads: int | None) -> None:
-    """Encode the same picture in both precisions, in turns."""
+    """Encode the same picture in both precisions, in turns, each time anew."""
     from uhd_edge.runtime.bundle import Bundle
     from uhd_edge.runtime.vision import VisionEncoder
 
     bundle: Bundle = Bundle.open(target)
     seconds: dict[str, list[float]] = {"fp32": [], "int8": []}
     with (
-        VisionEncoder(bundle, precision="fp32", threads=threads) as exact,
-        VisionEncoder(bundle, precision="int8", threads=threads) as rounded,
+        VisionEncoder(bundle, precision="fp32", threads=threads, cache_bytes=0) as exact,
+        VisionEncoder(bundle, precision="int8", threads=threads, cache_bytes=0) as rounded,
     ):
         encoders = {"fp32": exact, "int8": rounded}
         for encoder in encoders.values():
