@@ -8,14 +8,12 @@ which also sees what no grammar can express.
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 from pydantic.errors import PydanticUserError
 
-from uhd_edge.engines.extras import extra_needed
 from uhd_edge.runtime.errors import SchemaError
 from uhd_edge.runtime.schema_grammar import grammar_of
 
@@ -118,30 +116,7 @@ def _as_json(schema: object) -> Any:
 def _of_json_schema(schema: Any) -> AnswerSchema:
     if not isinstance(schema, dict | bool):
         raise SchemaError(f"the schema is a JSON {type(schema).__name__}; it must be an object")
-    with extra_needed("schema", "a JSON schema (a pydantic model does without)"):
-        import jsonschema
-        import referencing
-    kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
-    try:
-        kind.check_schema(schema)
-    except (jsonschema.SchemaError, re.error) as error:
-        raise SchemaError(f"this is no JSON schema: {_first_line(error)}") from error
-    # A registry of its own looks nothing up on the network.
-    validator = kind(schema, registry=referencing.Registry(), format_checker=kind.FORMAT_CHECKER)
-    grammar = grammar_of(schema)
+    from uhd_edge.runtime.schema_validation import validator_of
 
-    def read(text: str) -> Any:
-        try:
-            value = json.loads(text)
-            error = jsonschema.exceptions.best_match(validator.iter_errors(value))
-        except (ValueError, ArithmeticError, re.error, referencing.exceptions.Unresolvable) as broken:
-            raise SchemaError(f"the answer cannot be checked against the schema: {_first_line(broken)}") from broken
-        if error is not None:
-            raise SchemaError(f"the answer does not fit the schema: {error.json_path}: {_first_line(error)}")
-        return value
-
-    return AnswerSchema(grammar, read)
-
-
-def _first_line(error: Exception) -> str:
-    return str(getattr(error, "message", error)).partition("\n")[0]
+    read = validator_of(schema)
+    return AnswerSchema(grammar_of(schema), read)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -177,6 +178,31 @@ def test_any_text_is_read_or_an_error(text: str) -> None:
     for schema in (answer_schema({"type": "object", "required": ["b"]}), answer_schema(Part)):
         with pytest.raises(SchemaError):
             schema.read(text)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"const": "a" * 40 + "!", "pattern": "^(a+)+$"},
+        {"const": "a" * 40 + "!", "not": {"pattern": "^(a|aa)+$"}},
+        {"type": "object", "properties": {"x": {"const": "a" * 40 + "!", "pattern": "(a*)*$"}}},
+    ],
+)
+def test_a_pattern_that_python_would_match_for_hours_is_matched_at_once(schema: Any) -> None:
+    ready = answer_schema(schema)
+    for text in (json.dumps("a" * 40 + "!"), json.dumps({"x": "a" * 40 + "!"})):
+        with suppress(SchemaError):
+            ready.read(text)
+
+
+def test_a_value_that_misses_a_pattern_beside_it_is_told() -> None:
+    with pytest.raises(SchemaError, match=r"\$: 'b' does not match '\^a'"):
+        answer_schema({"const": "b", "pattern": "^a"}).read('"b"')
+
+
+def test_a_pattern_of_names_that_repeats_itself_is_refused() -> None:
+    refused({"type": "object", "patternProperties": {"^(a+)+$": {}}})
+    refused({"type": "string", "not": {"pattern": "(?=a)"}})
 
 
 def test_a_date_in_a_model_comes_as_a_date(assistant: Assistant) -> None:
