@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from uhd_edge.cli.options import answering_options, ask_options, open_assistant, opening_options
-from uhd_edge.cli.printing import print_pieces
+from uhd_edge.cli.printing import print_pieces, say_budget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +76,7 @@ class Talk:
         self._notes = 0
         self.failed = False
         self._session = self._begin()
+        self._session.steps("?", **options)  # nothing is asked, but a senseless option is told now
 
     def say(self, line: str) -> bool:
         """Answer a question or follow a command; False when the line ends the conversation."""
@@ -109,9 +110,11 @@ class Talk:
     def _answer(self, question: str) -> None:
         new = list(self._more_images)
         if self._options["schema"] is not None:  # whole or not at all
-            click.echo(self._session.ask(question, images=new, **self._options).text)
+            answer = self._session.ask(question, images=new, **self._options)
+            click.echo(answer.text)
         else:
-            print_pieces(self._session.stream(question, images=new, **self._options))
+            answer = print_pieces(self._session.steps(question, images=new, **self._options))
+        say_budget(answer)
         self._more_images.clear()
         for note in self._assistant.notes[self._notes :]:
             click.echo(f"uhd: {note}", err=True)

@@ -17,7 +17,18 @@ if TYPE_CHECKING:
 
 # What `Assistant` takes beside the bundle, and what a question takes, under the names of the options.
 OPENING = ("mode", "max_slices", "engine", "precision", "context", "threads", "gpu_layers")
-ANSWERING = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
+ANSWERING = (
+    "max_tokens",
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "repetition_penalty",
+    "seed",
+    "mode",
+    "max_slices",
+    "budget_ms",
+)
 
 
 def gpu_layers_of(text: str) -> int:
@@ -71,6 +82,12 @@ _ANSWERING_OPTIONS = (
     click.option("--min-p", type=float, default=0.0, show_default=True, help="Least probability relative to the best."),
     click.option("--repetition-penalty", type=float, default=1.0, show_default=True, help="Over 1 avoids repeating."),
     click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed for sampling."),
+    click.option(
+        "--budget-ms",
+        type=float,
+        metavar="MS",
+        help="Choose slices, and the mode without --mode, so that the first token comes within MS milliseconds.",
+    ),
     schema_option,
 )
 
@@ -86,11 +103,18 @@ def answering_options(command: Command) -> Command:
 
 
 def open_assistant(given: Mapping[str, Any]) -> Assistant:
-    """Open an assistant with what the options of `opening_options` say."""
+    """Open an assistant with what the options of `opening_options` say, and measure it where there is a budget."""
     from uhd_edge.runtime.assistant import Assistant
     from uhd_edge.runtime.bundle import Bundle
 
-    return Assistant(Bundle.open(given["bundle"]), **{name: given[name] for name in OPENING})
+    assistant = Assistant(Bundle.open(given["bundle"]), **{name: given[name] for name in OPENING})
+    if given.get("budget_ms") is not None:
+        try:
+            assistant.measure(lambda step: click.echo(f"uhd: {step}", err=True))
+        except BaseException:
+            assistant.close()
+            raise
+    return assistant
 
 
 def ask_options(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from uhd_edge.cli.options import gpu_layers_of
+from uhd_edge.cli.options import open_assistant, opening_options
+from uhd_edge.cli.printing import plan_as_object
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,59 +20,26 @@ if TYPE_CHECKING:
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.option("--question", default="Describe the image.", show_default=True, help="What will be asked.")
 @click.option("--budget-ms", type=float, metavar="MS", help="Mark what would be chosen for a first token in MS.")
-@click.option("--bundle", metavar="DIR", help="Bundle made by `uhd export`; without it the built-in uhd-tiny.")
-@click.option("--mode", type=click.Choice(["16x", "4x"]), help="List one mode alone.")
-@click.option("--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices an image is cut into.")
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]),
-    default="auto",
-    show_default=True,
-    help="What runs the vision graphs.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "fp32", "fp16", "int8"]),
-    default="auto",
-    show_default=True,
-    help="Precision of the vision graphs.",
-)
-@click.option("--context", type=click.IntRange(min=1), default=4096, show_default=True, help="Context in tokens.")
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads; the usable cores without it.")
-@click.option(
-    "--gpu-layers",
-    type=gpu_layers_of,
-    default="0",
-    show_default=True,
-    metavar="N|all",
-    help="Layers of the language model to put on a GPU.",
-)
+@opening_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def plan(
     images: tuple[str, ...],
     *,
     question: str,
     budget_ms: float | None,
-    mode: str | None,
-    max_slices: int | None,
     as_json: bool,
-    **opening: Any,
+    **given: Any,
 ) -> None:
     """List the ways to look at IMAGEs: mode, slices, tokens, and the predicted time to the first token.
 
     The first time on a machine it measures how fast the bundle runs there.
     """
-    from uhd_edge.runtime.assistant import Assistant
     from uhd_edge.runtime.planning import choose_plan
 
-    with Assistant(**opening) as assistant:
+    with open_assistant(given) as assistant:
         assistant.measure(lambda step: click.echo(f"uhd: {step}", err=True))
         plans = assistant.plans(
-            list(images),
-            question,
-            mode=mode,  # type: ignore[typeddict-item]  # click has checked the choices
-            max_slices=max_slices,
-            budget_ms=budget_ms,
+            list(images), question, mode=given["mode"], max_slices=given["max_slices"], budget_ms=budget_ms
         )
         room = assistant.context
     chosen = choose_plan(plans)
@@ -90,11 +57,6 @@ def _as_object(plans: Sequence[Plan], chosen: Plan | None, budget_ms: float | No
         "plans": [plan_as_object(one) for one in plans],
         "chosen": None if chosen is None else plan_as_object(chosen),
     }
-
-
-def plan_as_object(plan: Plan) -> dict[str, Any]:
-    """A plan as it is printed in JSON."""
-    return asdict(plan) | {"predicted_ms": round(plan.predicted_ms, 3)}
 
 
 def _table(plans: Sequence[Plan], chosen: Plan, budget_ms: float | None) -> list[str]:

@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator
+
+    from uhd_edge.runtime.answer import Answer
+    from uhd_edge.runtime.planning import Plan
 
 
-def print_pieces(pieces: Iterable[str]) -> None:
-    """Print as the text comes, but from its first word on, as in the whole answer."""
+def print_pieces(steps: Generator[str, None, Answer]) -> Answer:
+    """Print the text of an answer as it comes, from its first word on, as in the whole answer; returns the answer."""
     begun = False
-    for piece in pieces:
+    while True:
+        try:
+            piece = next(steps)
+        except StopIteration as end:
+            click.echo()
+            answer: Answer = end.value
+            return answer
         shown = piece if begun else piece.lstrip()
         begun = begun or bool(shown)
-        click.echo(shown, nl=False)
-        sys.stdout.flush()
-    click.echo()
+        if shown:
+            click.echo(shown, nl=False)
+            sys.stdout.flush()
+
+
+def plan_as_object(plan: Plan) -> dict[str, Any]:
+    """A plan as it is printed in JSON."""
+    return asdict(plan) | {"predicted_ms": round(plan.predicted_ms, 3)}
+
+
+def say_budget(answer: Answer) -> None:
+    """Say on stderr when a budget could not be kept to."""
+    if answer.plan is not None and not answer.plan.within_budget:
+        predicted = f"{answer.plan.predicted_ms:.0f} ms"
+        click.echo(f"uhd: the budget cannot be kept; this was the quickest way, predicted at {predicted}", err=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from uhd_edge.cli.ask import gpu_layers_of
+from uhd_edge.cli.options import OPENING, opening_options
 
 if TYPE_CHECKING:
     from uhd_edge.server.options import ServerOptions
@@ -18,7 +18,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @click.command()
-@click.option("--bundle", metavar="DIR", help="Bundle made by `uhd export`; without it the built-in uhd-tiny.")
+@opening_options
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is every one.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes any free one.")
 @click.option("--token-file", type=click.Path(path_type=Path), metavar="FILE", help="File with the bearer token.")
@@ -27,35 +27,8 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 @click.option("--time-limit", type=click.FloatRange(min=1), default=300, show_default=True, help="Seconds a request.")
 @click.option("--max-body", type=click.FloatRange(min=0.01), default=32, show_default=True, help="Megabytes a body.")
 @click.option("--max-pixels", type=click.FloatRange(0.01, 100), default=25, show_default=True, help="Megapixels.")
-@click.option("--mode", type=click.Choice(["16x", "4x"]), help="Compression of the vision tokens.")
-@click.option("--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices an image is cut into.")
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "onnxruntime", "tensorrt", "tensorrt-rtx"]),
-    default="auto",
-    show_default=True,
-    help="What runs the vision graphs.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "fp32", "fp16", "int8"]),
-    default="auto",
-    show_default=True,
-    help="Precision of the vision graphs.",
-)
-@click.option("--context", type=click.IntRange(min=1), default=4096, show_default=True, help="Context in tokens.")
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads; the usable cores without it.")
-@click.option(
-    "--gpu-layers",
-    type=gpu_layers_of,
-    default="0",
-    show_default=True,
-    metavar="N|all",
-    help="Layers of the language model to put on a GPU.",
-)
 def serve(
     *,
-    bundle: str | None,
     host: str,
     port: int,
     token_file: Path | None,
@@ -64,13 +37,7 @@ def serve(
     time_limit: float,
     max_body: float,
     max_pixels: float,
-    mode: str | None,
-    max_slices: int | None,
-    engine: str,
-    precision: str,
-    context: int,
-    threads: int | None,
-    gpu_layers: int,
+    **given: Any,
 ) -> None:
     """Answer requests of OpenAI's chat-completions API.
 
@@ -99,17 +66,7 @@ def serve(
         local_names=host in LOOPBACK,
     )
     listening = listening_socket(host, port)
-    assistant = AsyncAssistant(
-        bundle,
-        queue=queue,
-        mode=mode,  # type: ignore[arg-type]  # click has checked the choices
-        max_slices=max_slices,
-        engine=engine,  # type: ignore[arg-type]
-        precision=precision,  # type: ignore[arg-type]
-        context=context,
-        threads=threads,
-        gpu_layers=gpu_layers,
-    )
+    assistant = AsyncAssistant(given["bundle"], queue=queue, **{name: given[name] for name in OPENING})
     address, taken = listening.getsockname()[:2]
     where = f"http://{f'[{address}]' if ':' in address else address}:{taken}/v1"
 

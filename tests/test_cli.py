@@ -6,14 +6,18 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import click
 import pytest
 
 from uhd_edge.cli import main as cli
-from uhd_edge.cli.ask import _image_input, _print_pieces, gpu_layers_of
+from uhd_edge.cli.ask import _image_input
+from uhd_edge.cli.options import gpu_layers_of
+from uhd_edge.cli.printing import print_pieces
 from uhd_edge.engines.errors import UhdError
+from uhd_edge.runtime.answer import Answer, Usage
 from uhd_edge.runtime.errors import ImageError
 
 
@@ -32,6 +36,8 @@ def add_command(monkeypatch: pytest.MonkeyPatch):
 
     return add
 
+
+ANSWER = Answer("A table", "stop", Usage(0, 1, 1), (), {}, "16x")
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "bench.png"
 
@@ -174,15 +180,12 @@ def test_a_full_disk_behind_stdout_is_one_line_and_1() -> None:
     assert process.stderr == "uhd: standard output: No space left on device\n"
 
 
-class Rambling:
-    """Answers as models do that begin with blank lines."""
-
-    def stream(self, *_: object, **__: object) -> list[str]:
-        return ["\n", " \n A", " table ", "\n\nwith legs. "]
-
-
 def test_a_streamed_answer_begins_with_its_first_word(capsys: pytest.CaptureFixture[str]) -> None:
-    _print_pieces(Rambling(), [], "What?", {})
+    def steps() -> Generator[str, None, Answer]:
+        yield from ("\n", " \n A", " table ", "", "\n\nwith legs. ")  # models do begin with blank lines
+        return ANSWER
+
+    assert print_pieces(steps()) is ANSWER
     assert capsys.readouterr().out == "A table \n\nwith legs. \n"
 
 

@@ -61,3 +61,26 @@ def test_a_context_that_nothing_fits_into_is_said(picture: Path) -> None:
 def test_a_senseless_budget_is_one_line(picture: Path, wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(["plan", str(picture), "--budget-ms", wrong]) == 1
     assert "budget_ms is" in capsys.readouterr().err
+
+
+def test_asking_within_a_budget_says_what_was_chosen(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(["ask", str(picture), "Why?", "--budget-ms", "60000", "--max-slices", "2", "--json"]) == 0
+    asked = json.loads(capsys.readouterr().out)
+    assert asked["plan"]["within_budget"] is True
+    assert (asked["plan"]["max_slices"], len(asked["views"])) == (2, 3)
+
+
+def test_asking_within_a_budget_keeps_to_the_mode_that_was_named(
+    picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(["ask", str(picture), "Why?", "--budget-ms", "60000", "--mode", "16x", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["plan"]["mode"] == "16x"
+
+
+def test_a_budget_that_cannot_be_kept_is_said_beside_the_answer(
+    picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(["ask", str(picture), "Why?", "--budget-ms", "0.01"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.strip()
+    assert "uhd: the budget cannot be kept; this was the quickest way, predicted at" in printed.err
