@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.assistant import Assistant
     from uhd_edge.runtime.async_assistant import AsyncAssistant
     from uhd_edge.runtime.bundle import Bundle
+    from uhd_edge.runtime.session import Session
     from uhd_edge.runtime.video import video_frames
     from uhd_edge.runtime.vision import Encoded, VisionEncoder
 
-__all__ = ["Answer", "Assistant", "AsyncAssistant", "Bundle", "Encoded", "VisionEncoder", "video_frames"]
+__all__ = ["Answer", "Assistant", "AsyncAssistant", "Bundle", "Encoded", "Session", "VisionEncoder", "video_frames"]
 
 _MODULES = {
     "Answer": "answer",
@@ -25,6 +26,7 @@ _MODULES = {
     "AsyncAssistant": "async_assistant",
     "Bundle": "bundle",
     "Encoded": "vision",
+    "Session": "session",
     "VisionEncoder": "vision",
     "video_frames": "video",
 }
