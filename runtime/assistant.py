@@ -120,7 +120,7 @@ class Assistant:
         `AskOptions` for what can be set; the default always takes the likeliest token.
 
         Raises `ImageError`, `PromptError` (`ContextError` when image and question are too
-        long), `OptionError`, `EngineError` or `ModelError`.
+        long), `OptionError`, `SchemaError`, `EngineError` or `ModelError`.
         """
         return self._turns.finish(self.steps(images, question, **options))
 
