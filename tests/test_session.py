@@ -16,10 +16,11 @@ from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
 from uhd_edge.runtime import Assistant, Bundle
 from uhd_edge.runtime.errors import ContextError, ImageError, ModelError, OptionError, PromptError
 from uhd_edge.runtime.prompt import ImagePart, Message, TextPart
+from uhd_edge.tiny.drawing import draw_picture
+from uhd_edge.tiny.scenes import SLICED, draw_scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -205,7 +206,7 @@ def test_ten_questions_about_a_scene_encode_it_once(monkeypatch: pytest.MonkeyPa
         return run(engine, inputs)
 
     monkeypatch.setattr(OnnxRuntimeEngine, "run", counted)
-    scene = picture(0, (640, 480))
+    scene = draw_picture(draw_scene("sessions", SLICED, (640, 480)))
     with Assistant(cache_bytes=0) as assistant:
         assistant.ask(scene, QUESTION, max_tokens=1)
         once = len(runs)
@@ -222,13 +223,13 @@ def test_ten_questions_about_a_scene_encode_it_once(monkeypatch: pytest.MonkeyPa
         own = answer.usage.prompt_tokens - answer.usage.cached_tokens
         assert answer.usage.vision_tokens == vision
         assert own <= 64 + 30
-        assert answer.timings["encoder"] == answer.timings["decode"] == 0 or answer.timings["encoder"] == 0
+        assert answer.timings["encoder"] == 0
 
 
-def test_forks_share_what_was_computed_and_go_on_by_themselves(trained: Bundle, fresh: Assistant) -> None:
+def test_forks_share_what_was_computed_and_go_on_by_themselves(trained: Bundle) -> None:
     scene = picture(5, (500, 400))
     with Assistant(trained, threads=1) as assistant:
-        session, told = assistant.session(scene, max_slices=6), Told([scene])
+        session = assistant.session(scene, max_slices=6)
         first, second = session.fork(), session.fork()
         answers = []
         for fork, question in ((first, LONG_QUESTION), (second, "Another? " * 30), (session, QUESTION)):
@@ -242,7 +243,6 @@ def test_forks_share_what_was_computed_and_go_on_by_themselves(trained: Bundle, 
         session.close()
         late = first.ask("And?", max_tokens=4)
         assert late.usage.cached_tokens > vision
-        assert told.images == [scene]
 
 
 def test_other_questions_cost_a_session_no_reading(trained: Bundle) -> None:
@@ -260,7 +260,7 @@ def test_other_questions_cost_a_session_no_reading(trained: Bundle) -> None:
         assert assistant._parts.memory.nbytes == 0
 
 
-def test_measuring_for_a_budget_in_between_leaves_a_session_exact(qwen3_bundle: Bundle, tmp_path: Path) -> None:
+def test_measuring_for_a_budget_in_between_leaves_a_session_exact(qwen3_bundle: Bundle) -> None:
     with Assistant(qwen3_bundle, threads=1) as assistant, Assistant(qwen3_bundle, threads=1) as fresh:
         session, told = assistant.session(picture()), Told([picture()])
         ask_both(assistant, session, told, fresh, LONG_QUESTION)
