@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from uhd_edge.runtime import vision
 from uhd_edge.runtime.answer import Answer, Usage
-from uhd_edge.runtime.conversation import Conversation, NewImage, Turn
+from uhd_edge.runtime.conversation import Conversation, Turn
 from uhd_edge.runtime.errors import ModelError
-from uhd_edge.runtime.image import load_image
 from uhd_edge.runtime.laying_out import lay_out_conversation, stable_length
+from uhd_edge.runtime.new_images import new_images, one_view_per_frame
 from uhd_edge.runtime.prompt_tokens import prompt_tokens
 from uhd_edge.runtime.stages import timed
 from uhd_edge.runtime.stopping import StoppedText
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from uhd_edge.runtime.answer import Request
     from uhd_edge.runtime.bundle import Manifest
-    from uhd_edge.runtime.conversation import SeenImage
+    from uhd_edge.runtime.conversation import NewImage, SeenImage
     from uhd_edge.runtime.laying_out import LaidOut
     from uhd_edge.runtime.llm import LanguageModel
     from uhd_edge.runtime.planner import Planner
@@ -77,10 +77,10 @@ class Answering:
             parts.planner.learn(request.budget.modes)
         self._start = time.perf_counter()
         with timed(timings, "decode"):
-            new = [*self._conversation.waiting, *(NewImage(load_image(image)) for image in request.images)]
+            new = [*self._conversation.waiting, *new_images(request.images)]
         yield ""
         with timed(timings, "prompt"):
-            laid_out = self._lay_out([image.image.size for image in new])
+            laid_out = self._lay_out(new)
         seen = []
         for image in new:
             seen.append(image.see(self._request.mode, self._request.max_slices, self._encode))
@@ -101,13 +101,14 @@ class Answering:
         self.turns = (*laid_out.turns, self._turn(seen, answer.text))
         return answer
 
-    def _lay_out(self, sizes: Sequence[tuple[int, int]]) -> LaidOut:
+    def _lay_out(self, new: Sequence[NewImage]) -> LaidOut:
         """Lay out the prompt and make sure that it fits, before the expensive part begins."""
-        parts = self._parts
-        self._request, self._plan = parts.planner.fitted(self._request, sizes, spent=self._elapsed)
+        parts, request = self._parts, one_view_per_frame(self._request, new)
+        sizes = [image.image.size for image in new]
+        self._request, self._plan = parts.planner.fitted(request, sizes, spent=self._elapsed)
         if self._request.schema is not None:
             parts.model.require_grammar(self._request.schema.grammar)
-        return lay_out_conversation(self._conversation, self._request, sizes, parts.manifest, parts.model)
+        return lay_out_conversation(self._conversation, self._request, new, parts.manifest, parts.model)
 
     def _read(self, laid_out: LaidOut, seen: Sequence[SeenImage]) -> None:
         """Read the prompt; where the conversation will go on, only what is not in memory."""

@@ -10,7 +10,7 @@ from uhd_edge.runtime.bundle import Bundle
 from uhd_edge.runtime.bundle_llm import open_language_model
 from uhd_edge.runtime.conversation import NewImage
 from uhd_edge.runtime.cost_book import CostBook
-from uhd_edge.runtime.image import load_image
+from uhd_edge.runtime.new_images import new_images, one_view_per_frame
 from uhd_edge.runtime.options import as_tuple, request_of
 from uhd_edge.runtime.planner import Planner
 from uhd_edge.runtime.prompt_memory import PromptMemory
@@ -169,7 +169,7 @@ class Assistant:
         Raises `ImageError` for what is no image and `OptionError` for a senseless setting.
         """
         defaults = self._request(None, "", {"mode": mode, "max_slices": max_slices})
-        waiting = tuple(NewImage(load_image(image).copy()) for image in as_tuple(images))
+        waiting = tuple(NewImage(new.image.copy(), new.video) for new in new_images(as_tuple(images)))
         settings = SessionDefaults(defaults.mode, defaults.max_slices, drop_oldest)
         return Session(self._parts, self._turns, settings, waiting)
 
@@ -202,7 +202,9 @@ class Assistant:
             self._planner.learn(modes)
             decoding: dict[str, float] = {}
             with timed(decoding, "decode"):
-                sizes = [load_image(image).size for image in request.images]
+                new = new_images(request.images)
+            sizes = [image.image.size for image in new]
+            request = one_view_per_frame(request, new)
             return self._planner.plans(request, sizes, modes, spent=lambda: decoding["decode"])
 
     @property

@@ -36,7 +36,8 @@ class PromptPlan:
     """A conversation and the (width, height) of its images: enough to lay out and to count the prompt.
 
     `seen` are images before those that have been encoded already, `turns` counts what a
-    session's question comes after.
+    session's question comes after. `videos` are the numbers of the videos that the images are
+    frames of, None for the others.
     """
 
     messages: Sequence[Message]
@@ -45,21 +46,23 @@ class PromptPlan:
     mode: Mode
     seen: Sequence[ImageLayout] = ()
     turns: int = 0
+    videos: Sequence[int | None] = ()
 
     def image_layouts(self, max_slices: int | None) -> list[ImageLayout]:
         """Grid and token counts of every image in at most `max_slices` slices; `ImageError` for one too thin."""
-        return [*self.seen, *(self._image_layout(width, height, max_slices) for width, height in self.sizes)]
+        videos = self.videos or [None] * len(self.sizes)
+        new = zip(self.sizes, videos, strict=True)
+        return [*self.seen, *(self._image_layout(size, max_slices, video) for size, video in new)]
 
     def layout(self, max_slices: int | None) -> list[TextSegment | ImageSlot]:
         """Lay the prompt out with a slot for every view."""
         return lay_out(self.messages, self.image_layouts(max_slices), self.manifest.prompt)
 
-    def _image_layout(self, width: int, height: int, max_slices: int | None) -> ImageLayout:
-        plan = plan_views(width, height, self.manifest.preprocessing, mode=self.mode, max_slices=max_slices)
+    def _image_layout(self, size: tuple[int, int], max_slices: int | None, video: int | None) -> ImageLayout:
+        plan = plan_views(*size, self.manifest.preprocessing, mode=self.mode, max_slices=max_slices)
         vision = self.manifest.vision
-        return ImageLayout(
-            plan.grid, tuple(tokens_per_view(rows, columns, vision, mode=self.mode) for rows, columns in plan.views)
-        )
+        tokens = tuple(tokens_per_view(rows, columns, vision, mode=self.mode) for rows, columns in plan.views)
+        return ImageLayout(plan.grid, tokens, video)
 
 
 def prompt_size(layout: Sequence[TextSegment | ImageSlot], model: LanguageModel) -> PromptSize:
@@ -90,7 +93,9 @@ def _remedies(size: PromptSize, plan: PromptPlan, max_slices: int | None, model:
     if slices is not None:
         remedies.append(f"use --max-slices {slices}")
     elif len(plan.sizes) > 1:
-        remedies.append("use fewer images")
+        remedies.append(
+            "use a shorter video" if any(video is not None for video in plan.videos) else "use fewer images"
+        )
     if plan.mode == "4x" and "16x" in plan.manifest.graphs and _fits(replace(plan, mode="16x"), max_slices, model):
         remedies.append("use --mode 16x")
     if plan.turns:

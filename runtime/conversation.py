@@ -27,15 +27,19 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True, eq=False)
 class SeenImage:
-    """An image that has been encoded, with ids int64 [n] for its rows that no other image has, all below zero."""
+    """An image that has been encoded, with ids int64 [n] for its rows that no other image has, all below zero.
+
+    The frames of a video have the number of that video, other images None.
+    """
 
     encoded: Encoded
+    video: int | None = None
     number: int = field(default_factory=lambda: next(_numbers))
 
     @property
     def layout(self) -> ImageLayout:
         """What a prompt must know of it."""
-        return ImageLayout(self.encoded.grid, tuple(view.tokens for view in self.encoded.views))
+        return ImageLayout(self.encoded.grid, tuple(view.tokens for view in self.encoded.views), self.video)
 
     @property
     def row_ids(self) -> NDArray[np.int64]:
@@ -48,12 +52,13 @@ class NewImage:
     """An image that waits for the question it comes with; what it was encoded into is kept for the next attempt."""
 
     image: Image.Image
+    video: int | None = None
     _seen: dict[tuple[Mode, int | None], SeenImage] = field(default_factory=dict)
 
     def see(self, mode: Mode, max_slices: int | None, encode: Callable[[Image.Image], Encoded]) -> SeenImage:
         """Encode it, unless that has been done in this way."""
         if (mode, max_slices) not in self._seen:
-            self._seen[mode, max_slices] = SeenImage(encode(self.image))
+            self._seen[mode, max_slices] = SeenImage(encode(self.image), self.video)
         return self._seen[mode, max_slices]
 
 

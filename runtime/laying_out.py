@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from uhd_edge.runtime.answer import Request
     from uhd_edge.runtime.bundle import Manifest
-    from uhd_edge.runtime.conversation import Conversation, Turn
+    from uhd_edge.runtime.conversation import Conversation, NewImage, Turn
     from uhd_edge.runtime.llm import LanguageModel
     from uhd_edge.runtime.prompt import ImageSlot, TextSegment
     from uhd_edge.runtime.prompt_tokens import PromptTokens
@@ -34,20 +34,21 @@ class LaidOut:
 def lay_out_conversation(
     conversation: Conversation,
     request: Request,
-    sizes: Sequence[tuple[int, int]],
+    new: Sequence[NewImage],
     manifest: Manifest,
     model: LanguageModel,
 ) -> LaidOut:
-    """Lay out the turns and the question, which comes with new images of these (width, height).
+    """Lay out the turns and the question, which comes with new images.
 
     Turns are dropped as `shortened` says where the conversation allows it. Raises
     `ContextError` when the prompt is too long all the same, and `PromptError` as `lay_out` does.
     """
     turns = conversation.turns
+    sizes, videos = [image.image.size for image in new], [image.video for image in new]
     while True:
         messages = [*messages_of(turns), *request.messages(images=len(sizes))]
         seen = [image.layout for turn in turns for image in turn.images]
-        plan = PromptPlan(messages, sizes, manifest, request.mode, seen, len(turns))
+        plan = PromptPlan(messages, sizes, manifest, request.mode, seen, len(turns), videos)
         parts = plan.layout(request.max_slices)
         size = prompt_size(parts, model)
         fewer = None

@@ -6,6 +6,10 @@ conversation, the thumbnail, then the slices, a row of the grid per line:
     <image_id>0</image_id><image>..</image><slice>..</slice><slice>..</slice>
     <slice>..</slice><slice>..</slice>
 
+The frames of a video stand one after the other, without numbers:
+
+    <image>..</image><image>..</image><image>..</image>
+
 Text and embeddings meet only at special tokens, so tokenizing each text segment on its own
 gives the ids of the whole prompt.
 
@@ -56,10 +60,14 @@ class Message:
 
 @dataclass(frozen=True)
 class ImageLayout:
-    """What the prompt must know of an image: `grid` (rows, columns) of its slices and `tokens` per view."""
+    """What the prompt must know of an image: `grid` (rows, columns) of its slices and `tokens` per view.
+
+    A frame of a video has the number of its video, which the frame after it shares.
+    """
 
     grid: tuple[int, int]
     tokens: tuple[int, ...]
+    video: int | None = None
 
 
 @dataclass(frozen=True)
@@ -125,7 +133,12 @@ def lay_out(
         )
     parts: list[str | ImageSlot] = [pieces[0]]
     for index, (image, text) in enumerate(zip(images, pieces[1:], strict=True)):
-        parts += [*_image_parts(index, image, prompt), text]
+        if prompt.use_image_id and image.video is None:
+            number = sum(before.video is None for before in images[:index])
+            parts.append(f"{prompt.tokens.image_id_start}{number}{prompt.tokens.image_id_end}")
+        parts += _image_parts(index, image, prompt.tokens)
+        if not _goes_on(images, index):
+            parts.append(text)
     return list(_joined(parts))
 
 
@@ -165,10 +178,14 @@ def _normalized(text: str, prompt: Prompt) -> str:
     return text if prompt.normalization is None else unicodedata.normalize(prompt.normalization, text)
 
 
-def _image_parts(index: int, image: ImageLayout, prompt: Prompt) -> Iterator[str | ImageSlot]:
-    tokens = prompt.tokens
-    if prompt.use_image_id:
-        yield f"{tokens.image_id_start}{index}{tokens.image_id_end}"
+def _goes_on(images: Sequence[ImageLayout], index: int) -> bool:
+    """Whether the next image is another frame of the same video, which has one place in the reference's template."""
+    return (
+        index + 1 < len(images) and images[index].video is not None and images[index].video == images[index + 1].video
+    )
+
+
+def _image_parts(index: int, image: ImageLayout, tokens: SpecialTokens) -> Iterator[str | ImageSlot]:
     start = 0
     for number, count in enumerate(image.tokens):
         is_thumbnail = number == 0

@@ -19,6 +19,7 @@ from uhd_edge.runtime.settings import require_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import TypeGuard
 
     from av.container import InputContainer
     from av.video.frame import VideoFrame
@@ -36,7 +37,7 @@ SEEK_SECONDS = 10.0  # a shorter way is decoded through, which costs less than s
 _TURNS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
 
 
-def is_video(source: object) -> bool:
+def is_video(source: object) -> TypeGuard[str | os.PathLike[str]]:
     """Whether this is the path of a video, by its suffix."""
     return isinstance(source, str | os.PathLike) and Path(os.fsdecode(source)).suffix.lower() in SUFFIXES
 

@@ -16,7 +16,7 @@ from PIL import Image
 from tiny_gguf import HIDDEN, tokens
 
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
-from uhd_edge.runtime import Assistant, Bundle, answering, stages, tower_opening, towers, view_reuse, vision
+from uhd_edge.runtime import Assistant, Bundle, new_images, stages, tower_opening, towers, view_reuse, vision
 from uhd_edge.runtime.budget import PromptPlan
 from uhd_edge.runtime.errors import (
     BundleError,
@@ -82,7 +82,7 @@ def test_every_step_is_in_a_stage_and_the_stages_make_up_the_total(
     now = [0.0]
     monkeypatch.setattr(stages.time, "perf_counter", lambda: now[0])
     owners: list[tuple[Any, str, float]] = [
-        (answering, "load_image", 1),
+        (new_images, "load_image", 1),
         (vision, "slice_image", 2),
         (tower_opening, "open_onnxruntime", 300),
         (view_reuse, "content_key", 3),

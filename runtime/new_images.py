@@ -1,0 +1,43 @@
+"""What comes with a question is decoded: an image is one, a video as many as it has frames."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from uhd_edge.runtime.conversation import NewImage
+from uhd_edge.runtime.image import load_image
+from uhd_edge.runtime.video import is_video, video_frames
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from uhd_edge.runtime.answer import Request
+    from uhd_edge.runtime.image import ImageInput
+
+_videos = itertools.count()
+
+
+def new_images(sources: Sequence[ImageInput]) -> list[NewImage]:
+    """Decode images and videos, which are paths that end as those of videos do.
+
+    Raises `ImageError` (`VideoError` for a video), and `MissingExtraError` for a video where
+    PyAV is not installed.
+    """
+    return [image for source in sources for image in _images_of(source)]
+
+
+def one_view_per_frame(request: Request, images: Sequence[NewImage]) -> Request:
+    """Look at every image that comes with a video in one view, as the card of MiniCPM-V 4.6 has it."""
+    if all(image.video is None for image in images):
+        return request
+    return replace(request, max_slices=1)
+
+
+def _images_of(source: ImageInput) -> Iterator[NewImage]:
+    if is_video(source):
+        number = next(_videos)
+        yield from (NewImage(frame, number) for frame in video_frames(source))
+    else:
+        yield NewImage(load_image(source))
