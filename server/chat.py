@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -82,12 +81,11 @@ class Chat:
             self._taken -= 1
 
     async def _answer(self, request: Request, receive: Receive, sending: _Sending) -> None:
-        deadline = time.monotonic() + self._options.time_limit
+        arrived = asyncio.get_running_loop().time()
         require_json(request.headers)
         declared = request.headers.get("content-length")
         body = await read_body(receive, most=self._options.max_body, declared=declared)
-        work = self._work(body, sending)
-        await finished_in_time(work, receive, seconds=max(0.0, deadline - time.monotonic()))
+        await finished_in_time(self._work(body, sending), receive, since=arrived, limit=self._options.time_limit)
 
     async def _work(self, body: bytes, sending: _Sending) -> None:
         chat, asked, images = await asyncio.to_thread(self._read, body)

@@ -11,17 +11,22 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from uhd_edge.server.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 MOST_REDIRECTS = 3
 CHUNK = 64 * 1024
+
+# All other IPv6 is local, multicast, or IPv4 in disguise.
+GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 
@@ -32,9 +37,9 @@ def is_public(address: str) -> bool:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    inner = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None)
-    if getattr(ip, "teredo", None) is not None or (inner is not None and not inner.is_global):
-        return False
+    if isinstance(ip, ipaddress.IPv6Address):
+        carries_another = ip.sixtofour is not None or ip.teredo is not None
+        return ip in GLOBAL_UNICAST and ip.is_global and not carries_another
     return ip.is_global and not ip.is_multicast
 
 
@@ -49,11 +54,14 @@ def fetched(url: str, *, most_bytes: int, seconds: float, allowed: Callable[[str
     for _ in range(MOST_REDIRECTS + 1):
         connection, target = _connection(url, deadline, allowed)
         try:
-            connection.request("GET", target, headers={"Accept": "image/*", "User-Agent": "uhd-edge"})
-            response = connection.getresponse()
-            if response.status not in _REDIRECTS:
-                return _body(response, url, most_bytes, deadline)
-            url = urljoin(url, response.headers.get("Location", ""))
+            with _ended_at(deadline, connection.sock):
+                if isinstance(connection.sock, ssl.SSLSocket):
+                    connection.sock.do_handshake()
+                connection.request("GET", target, headers={"Accept": "image/*", "User-Agent": "uhd-edge"})
+                response = connection.getresponse()
+                if response.status not in _REDIRECTS:
+                    return _body(response, url, most_bytes, deadline)
+                url = urljoin(url, response.headers.get("Location", ""))
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise _refused(url, f"cannot be fetched ({error or type(error).__name__})") from error
         finally:
@@ -72,11 +80,14 @@ def _connection(url: str, deadline: float, allowed: Callable[[str], bool]) -> tu
         raise _refused(url, "is neither a data URI nor an http or https URL")
     secure = parts.scheme == "https"
     port = port or (443 if secure else 80)
-    connection = http.client.HTTPConnection(host, port)
     try:
-        plain = _socket(host, port, deadline, allowed, url)
-        connection.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=host) if secure else plain
-    except (OSError, UnicodeError) as error:
+        connection = http.client.HTTPConnection(host, port)
+        connection.sock = _socket(host, port, deadline, allowed, url)
+        if secure:
+            connection.sock = ssl.create_default_context().wrap_socket(
+                connection.sock, server_hostname=host, do_handshake_on_connect=False
+            )
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise _refused(url, f"cannot be reached ({error})") from error
     return connection, _target(parts)
 
@@ -102,15 +113,27 @@ def _socket(host: str, port: int, deadline: float, allowed: Callable[[str], bool
     return connected
 
 
+@contextmanager
+def _ended_at(deadline: float, connected: socket.socket) -> Iterator[None]:
+    """Cut a connection off at the deadline: a timeout would begin anew with every byte that comes."""
+    timer = threading.Timer(_left(deadline), socket.socket.shutdown, (connected, socket.SHUT_RDWR))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def _body(response: http.client.HTTPResponse, url: str, most_bytes: int, deadline: float) -> bytes:
     if response.status != 200:
         raise _refused(url, f"is answered with status {response.status}")
     data = bytearray()
     while chunk := response.read1(CHUNK):
         data += chunk
-        _left(deadline)
         if len(data) > most_bytes:
             raise _refused(url, f"is larger than {most_bytes} bytes")
+    _left(deadline)  # an end that came of being cut off
     return bytes(data)
 
 

@@ -66,6 +66,7 @@ async def serve(
                 loop="asyncio",
                 lifespan="off",
                 log_config=None,
+                log_level="critical",  # the application logs what goes wrong in it
                 access_log=False,
                 server_header=False,
                 limit_concurrency=MOST_CONNECTIONS,

@@ -47,22 +47,25 @@ async def _read(receive: Receive, most: int) -> bytes:
             return bytes(body)
 
 
-async def finished_in_time(work: Coroutine[object, object, None], receive: Receive, *, seconds: float) -> None:
+async def finished_in_time(
+    work: Coroutine[object, object, None], receive: Receive, *, since: float, limit: float
+) -> None:
     """Do `work` while the client is there; it is cancelled, and its end waited for, when it is not finished.
 
     Raises what `work` raises, `ClientGoneError` when the client leaves, and `ApiError` 503
-    after `seconds`. The body must have been read.
+    `limit` seconds after the event loop's time `since`. The body must have been read.
     """
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_gone(receive))
     try:
-        await asyncio.wait({working, leaving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        left = max(0.0, since + limit - asyncio.get_running_loop().time())
+        await asyncio.wait({working, leaving}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             working.result()
         elif leaving.done():
             raise ClientGoneError
         else:
-            raise ApiError(503, f"the answer took longer than the limit of {seconds:g} s", code="timeout")
+            raise ApiError(503, f"the answer took longer than the limit of {limit:g} s", code="timeout")
     finally:
         working.cancel()
         leaving.cancel()
