@@ -127,7 +127,7 @@ class TowerOpener:
             encoder, connector = (
                 self._open_graph(graph, choice, records)
                 for graph, records in zip(
-                    self._bundle.graphs(mode, choice.kind),
+                    choice.graphs(self._bundle, mode),
                     records_of(self._bundle, mode, choice, self._built),
                     strict=True,
                 )

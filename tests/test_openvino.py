@@ -19,6 +19,7 @@ from uhd_edge.engines.onnxruntime import CPU, OnnxRuntimeEngine
 from uhd_edge.engines.openvino import OPENVINO, OpenVinoEngine
 from uhd_edge.engines.selection import PLUGIN
 from uhd_edge.runtime.bundle import Bundle
+from uhd_edge.runtime.engine_choice import choices
 from uhd_edge.runtime.verify import verify_bundle
 from uhd_edge.runtime.vision import VisionEncoder
 
@@ -55,7 +56,8 @@ def test_it_passes_verification_in_both_modes(precision: str) -> None:
 def test_auto_takes_it_for_int8_and_leaves_fp32_where_it_was(calibrated: Calibrated) -> None:
     with VisionEncoder(calibrated.bundle, precision="int8", threads=1) as encoder:
         encoder.encode(PICTURE)
-        assert encoder.towers("16x").encoder.provider == OPENVINO
+        towers = encoder.towers("16x")
+        assert (towers.encoder.provider, towers.connector.provider, towers.precision) == (OPENVINO, OPENVINO, "int8")
         assert encoder.notes == []
     with VisionEncoder(calibrated.bundle, threads=1) as encoder:
         assert encoder.towers("16x").encoder.provider == CPU
@@ -72,6 +74,25 @@ def test_it_runs_either_kind_of_int8_graph_whole(calibrated: Calibrated, kind: s
     with OpenVinoEngine(graph, threads=1, arithmetic="half") as tested:
         found = tested.run(given)["features"].ravel()
     assert found @ exact / np.linalg.norm(found) / np.linalg.norm(exact) > 0.999
+
+
+def test_int8_takes_the_encoder_that_is_faster_and_the_connector_that_is_smaller(calibrated: Calibrated) -> None:
+    (choice,) = choices(calibrated.bundle, "16x", engine="openvino", precision="int8", built=())
+    encoder, connector = choice.graphs(calibrated.bundle, "16x")
+    assert (encoder.name, connector.name) == ("encoder-16x-int8-tensorrt.onnx", "connector-int8.onnx")
+
+
+def test_by_itself_it_takes_half_precision_of_the_fp32_graph_which_needs_least_memory(calibrated: Calibrated) -> None:
+    bundle = calibrated.bundle
+    for there, chosen in (
+        (("fp32", "fp16", "int8"), ("fp16", "fp32")),
+        (("fp16", "int8"), ("fp16", "fp16")),
+        (("int8",), ("int8", "int8")),
+    ):
+        graphs = {mode: {kind: by_kind[kind] for kind in there} for mode, by_kind in bundle.manifest.graphs.items()}  # type: ignore[index]
+        fewer = Bundle(bundle.path, bundle.manifest.model_copy(update={"graphs": graphs}))
+        (choice,) = choices(fewer, "16x", engine="openvino", precision="auto", built=())
+        assert (choice.precision, choice.kind) == chosen
 
 
 def save_unknown(folder: Path) -> Path:
