@@ -22,7 +22,7 @@ from typing import Any
 RUNS = 5
 MOST_SECONDS = 3.0
 LARGEST_SHARE = 0.05
-PACKAGE_FOLDERS = ("calibration", "cli", "engines", "export", "runtime", "tiny")
+PACKAGE_FOLDERS = ("bench", "calibration", "cli", "engines", "export", "runtime", "server", "tiny")
 
 
 def seconds_of_a_process(arguments: list[str]) -> float:
@@ -61,12 +61,15 @@ def own_share(arguments: list[str]) -> float:
     profile.runcall(exit_code, arguments)
     statistics = pstats.Stats(profile)
     root = Path(__file__).resolve().parents[1]
-    folders = tuple(str(root / folder) for folder in PACKAGE_FOLDERS)
+    folders = tuple(f"{root / folder}/" for folder in PACKAGE_FOLDERS)
     rows: dict[tuple[str, int, str], tuple[int, int, float, float, Any]] = statistics.stats  # type: ignore[attr-defined]
     own = {where: row[2] for where, row in rows.items() if where[0].startswith(folders)}
+    runtime = sum(seconds for where, seconds in own.items() if where[0].startswith(str(root / "runtime")))
+    total: float = statistics.total_tt  # type: ignore[attr-defined]
+    print(f"  {1000 * runtime:6.1f} ms  runtime/ alone, {100 * runtime / total:.2f} % of the profiled run")
     for (file, line, function), seconds in sorted(own.items(), key=lambda item: -item[1])[:5]:
         print(f"  {1000 * seconds:6.1f} ms  {Path(file).relative_to(root)}:{line} {function}")
-    return sum(own.values()) / statistics.total_tt  # type: ignore[attr-defined]
+    return sum(own.values()) / total
 
 
 def main() -> None:
