@@ -1,0 +1,128 @@
+"""Load on `uhd serve` with uhd-tiny: several clients at once, what became of each request, and the memory.
+
+    python benchmarks/serve_load.py [CLIENTS] [REQUESTS]
+
+Every request is about another picture, so that nothing comes from the cache of views. The
+resident memory of the server is read after the tenth request and after the last.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import io
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from uhd_edge.tiny.drawing import draw_picture
+from uhd_edge.tiny.scenes import SLICED, draw_scene
+
+EARLY = 10
+
+# Seconds that a client waits after it was told to come again, as the server's header asks it to.
+RETRY_AFTER = 1.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """How many requests had which status, the resident memory in bytes, and the seconds it all took."""
+
+    statuses: Counter[int]
+    early_memory: int
+    last_memory: int
+    seconds: float
+
+
+def main() -> None:
+    """Print what a load came to; exit code 1 when a request was lost or the memory grew by over 10 %."""
+    clients, requests = (int(argument) for argument in (*sys.argv[1:], "8", "200")[:2])
+    load = load_on_a_server(clients, requests)
+    growth = load.last_memory / load.early_memory - 1
+    lost = requests - sum(load.statuses[status] for status in (200, 429, 503))
+    print(f"{clients} clients, {requests} requests in {load.seconds:.1f} s: {dict(load.statuses)}, {lost} lost")
+    print(f"memory: {load.early_memory / 1e6:.1f} MB after {EARLY}, {load.last_memory / 1e6:.1f} MB at the end")
+    sys.exit(1 if lost or growth > 0.1 else 0)
+
+
+def load_on_a_server(clients: int, requests: int) -> Load:
+    """Start a server, send it requests, and end it."""
+    bodies = [_body(number) for number in range(requests)]
+    command = [sys.executable, "-m", "uhd_edge.cli", "serve", "--port", "0", "--queue", str(max(0, clients - 2))]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            line = server.stderr.readline() if server.stderr else ""
+            found = re.search(r"http://([\d.]+):(\d+)/v1", line)
+            if not found:
+                sys.exit(line)
+            return _loaded(server.pid, (found[1], int(found[2])), bodies, clients)
+        finally:
+            server.terminate()
+
+
+def _loaded(server: int, address: tuple[str, int], bodies: list[bytes], clients: int) -> Load:
+    statuses: Counter[int] = Counter()
+    memory: list[int] = []
+    waiting, lock = iter(bodies), threading.Lock()
+
+    def ask() -> None:
+        while True:
+            with lock:
+                body = next(waiting, None)
+            if body is None:
+                return
+            status = _status(address, body)
+            if status in (429, 503):
+                time.sleep(RETRY_AFTER)
+            with lock:
+                statuses[status] += 1
+                if statuses.total() in (EARLY, len(bodies)):
+                    memory.append(_resident(server))
+
+    start = time.perf_counter()
+    threads = [threading.Thread(target=ask) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return Load(statuses, memory[0], memory[-1], time.perf_counter() - start)
+
+
+def _status(address: tuple[str, int], body: bytes) -> int:
+    """Ask and read the whole answer; 0 when none came, and 1 for one without its end."""
+    connection = http.client.HTTPConnection(*address, timeout=300)
+    try:
+        connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        answer = response.read()
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        connection.close()
+    ended = answer.endswith(b"data: [DONE]\n\n") if answer.startswith(b"data:") else bool(json.loads(answer))
+    return response.status if ended else 1
+
+
+def _body(number: int) -> bytes:
+    data = io.BytesIO()
+    draw_picture(draw_scene(f"load {number}", SLICED)).save(data, "JPEG")
+    image = {"type": "image_url", "image_url": {"url": f"data:;base64,{base64.b64encode(data.getvalue()).decode()}"}}
+    content = [image, {"type": "text", "text": "Describe the scene."}]
+    message = {"role": "user", "content": content}
+    return json.dumps({"model": "uhd-tiny", "messages": [message], "stream": number % 2 == 0}).encode()
+
+
+def _resident(process: int) -> int:
+    """Resident memory in bytes, as Linux has it."""
+    found = re.search(r"^VmRSS:\s+(\d+) kB$", Path(f"/proc/{process}/status").read_text(encoding="ascii"), re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
+
+
+if __name__ == "__main__":
+    main()
