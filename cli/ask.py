@@ -27,7 +27,7 @@ STANDARD_INPUT = "-"
 @answering_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with usage, views and timings.")
 def ask(images: tuple[str, ...], question: str, *, as_json: bool, **given: Any) -> None:
-    """Ask QUESTION about one or several images; `-` reads an image from standard input."""
+    """Ask QUESTION about one or several images or videos; `-` reads an image from standard input."""
     request = ask_options(given)
     with open_assistant(given) as assistant:
         inputs = [_image_input(image) for image in images]
