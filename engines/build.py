@@ -1,15 +1,14 @@
 """Building engines into a bundle: one file for each graph, and a record of what it belongs to.
 
 An engine appears under its name when it is whole, its record after it; what is found without
-a record is not used. A timing cache is kept beside the engines of TensorRT, so that building
-again takes seconds.
+a record is not used. Until then what was built before stays, and is used. A timing cache is
+kept beside the engines of TensorRT, so that building again takes seconds.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +71,7 @@ def build_engines(
 
     Engines for RTX cards are built ahead of time by TensorRT-RTX, with or without a GPU;
     those for `here` by TensorRT's Python package if it can be imported, else by trtexec.
-    An engine of the same name is replaced.
+    An engine of the same name is replaced once the new one is whole.
 
     Raises `EngineBuildError` when a graph is refused, the build fails or the folder cannot
     be written, `EngineUnavailableError` and `MissingExtraError` when there is nothing to
@@ -117,38 +116,44 @@ def _ahead_of_time(graph: Path, engine: Path, profiles: Sequence[Profile], targe
     except EngineBuildError as error:
         reason = why_unbuildable(target, str(error))
         raise (EngineBuildError(f"{graph}: {reason}") if reason else error) from error
-    write_whole(engine, content)
+    write_whole(_partial(engine), content)
     return _Origin(version, capability or "", None)
 
 
 def _with_python(graph: Path, engine: Path, profiles: Sequence[Profile]) -> _Origin:
     gpu = first_gpu()
     cache = engine.with_name(TIMING_CACHE)
-    write_whole(engine, compile_graph(graph, profiles, backend="tensorrt", compute_capability=None, timing_cache=cache))
+    content = compile_graph(graph, profiles, backend="tensorrt", compute_capability=None, timing_cache=cache)
+    write_whole(_partial(engine), content)
     return _Origin(import_tensorrt("tensorrt").__version__, gpu.compute_capability, gpu.name)
 
 
 def _with_trtexec(graph: Path, engine: Path, profiles: Sequence[Profile], program: str) -> _Origin:
-    partial = engine.with_name(f".{engine.name}.{secrets.token_hex(6)}")
+    partial = _partial(engine)
     arguments = build_arguments(graph, partial, profiles, timing_cache=engine.with_name(TIMING_CACHE))
-    try:
-        report = run_trtexec(program, arguments, engine.with_suffix(".log"), graph)
-        if not partial.is_file() or partial.stat().st_size == 0:
-            raise EngineBuildError(f"{graph}: trtexec says it passed but wrote no engine; check the disk's free space")
-        with partial.open("rb") as stream:
-            os.fsync(stream.fileno())
-        partial.replace(engine)
-    finally:
-        partial.unlink(missing_ok=True)
+    report = run_trtexec(program, arguments, engine.with_suffix(".log"), graph)
+    if not partial.is_file() or partial.stat().st_size == 0:
+        raise EngineBuildError(f"{graph}: trtexec says it passed but wrote no engine; check the disk's free space")
+    with partial.open("rb") as stream:
+        os.fsync(stream.fileno())
     return _Origin(report.tensorrt, report.compute_capability, report.gpu)
+
+
+def _partial(engine: Path) -> Path:
+    """Where an engine is written before it is whole; one build at a time holds the folder."""
+    return engine.with_name(f".{engine.name}.partial")
 
 
 def _build(build: _Build, order: EngineOrder, bundle: Path, folder: Path, target: Target) -> EngineRecord:
     graph, engine = bundle / order.graph, folder / f"{order.name}{ENGINE_SUFFIX}"
     before = digests_of(graph)
-    # An old engine without its record is not found, an old record beside a new engine would be wrong.
-    (folder / f"{order.name}{RECORD_SUFFIX}").unlink(missing_ok=True)
-    origin = build(graph, engine, order.profiles)
+    try:
+        origin = build(graph, engine, order.profiles)
+        # An old record beside a new engine would be wrong, an engine without one is not found.
+        (folder / f"{order.name}{RECORD_SUFFIX}").unlink(missing_ok=True)
+        _partial(engine).replace(engine)
+    finally:
+        _partial(engine).unlink(missing_ok=True)
     record = EngineRecord(
         backend=target.backend,
         backend_version=origin.version,
@@ -174,7 +179,7 @@ def _writing(folder: Path) -> Iterator[Path]:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for leftover in folder.glob(".*"):
+            for leftover in folder.glob(".*.engine*"):
                 leftover.unlink()
             yield folder
         except BlockingIOError as error:

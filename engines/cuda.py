@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from uhd_edge.engines.errors import EngineError, EngineUnavailableError, MissingExtraError
+from uhd_edge.engines.interrupts import raise_interrupt_behind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,6 +127,7 @@ def _import_driver(install: str) -> Any:
             f"TensorRT engines need pycuda, which is not installed; {install} (it needs the CUDA toolkit)"
         ) from error
     except ImportError as error:  # libcuda.so.1 comes with the driver
+        raise_interrupt_behind(error)
         raise EngineUnavailableError(
             f"pycuda finds no NVIDIA driver ({_one_line(error)}); install the driver, or use the CPU"
         ) from error

@@ -15,22 +15,23 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def held_interrupts() -> Iterator[None]:
+def held_interrupts() -> Iterator[list[int]]:
     """Let signals that arrive inside take effect at the end, where an exception gets through.
 
     A native library that calls back into Python gives Python the occasion to handle a
     signal there, and ctypes drops the exception that comes of it. Signals are handled in
-    the main thread alone, so in others there is nothing to hold.
+    the main thread alone, so in others there is nothing to hold. Yields the numbers of the
+    signals that have arrived, for what can end its work early.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     arrived: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield arrived
+        return
     handlers = {number: handler for number in _SIGNALS if callable(handler := signal.getsignal(number))}
     for number in handlers:
         signal.signal(number, lambda number, _frame: arrived.append(number))
     try:
-        yield
+        yield arrived
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from uhd_edge.engines.engine_record import write_whole
 from uhd_edge.engines.errors import EngineBuildError
+from uhd_edge.engines.interrupts import held_interrupts
 from uhd_edge.engines.tensorrt_library import NAMES, Backend, import_tensorrt
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def check_graph(graph: Path, backend: Backend) -> None:
     Raises `EngineBuildError` with the node that is refused, `MissingExtraError` or
     `EngineUnavailableError` when the backend cannot be imported.
     """
-    _Compilation(graph, backend)
+    with held_interrupts():
+        _Compilation(graph, backend)
 
 
 def compile_graph(
@@ -44,19 +46,21 @@ def compile_graph(
 
     `compute_capability` such as "8.9" is what to build for (TensorRT-RTX), None the GPU
     that is here. `timing_cache` is read if it exists and written afterwards, so that the
-    next build measures less; TensorRT-RTX measures nothing and has none. Raises
-    `EngineBuildError` with what the builder said, and what `check_graph` raises.
+    next build measures less; TensorRT-RTX measures nothing and has none. An interrupt ends
+    the build at its next step. Raises `EngineBuildError` with what the builder said, and
+    what `check_graph` raises.
     """
-    compilation = _Compilation(graph, backend)
-    compilation.set_profiles(profiles)
-    if compute_capability is not None:
-        compilation.set_compute_capability(compute_capability)
-    if timing_cache is not None:
-        compilation.read_timing_cache(timing_cache)
-    content = compilation.run()
-    if timing_cache is not None:
-        compilation.write_timing_cache(timing_cache)
-    return content
+    with held_interrupts() as interrupts:
+        compilation = _Compilation(graph, backend)
+        compilation.set_profiles(profiles)
+        if compute_capability is not None:
+            compilation.set_compute_capability(compute_capability)
+        if timing_cache is not None:
+            compilation.read_timing_cache(timing_cache)
+        content = compilation.run(interrupts)
+        if timing_cache is not None:
+            compilation.write_timing_cache(timing_cache)
+        return content
 
 
 class _Compilation:
@@ -93,14 +97,17 @@ class _Compilation:
     def read_timing_cache(self, file: Path) -> None:
         content = file.read_bytes() if file.is_file() else b""
         cache = self._config.create_timing_cache(content)
-        if not self._config.set_timing_cache(cache, ignore_mismatch=False):
-            # Another GPU's or version's: measure anew.
+        if cache is None or not self._config.set_timing_cache(cache, ignore_mismatch=False):
+            # Damaged, another GPU's or another version's: measure anew.
             self._config.set_timing_cache(self._config.create_timing_cache(b""), ignore_mismatch=False)
 
     def write_timing_cache(self, file: Path) -> None:
         write_whole(file, memoryview(self._config.get_timing_cache().serialize()))
 
-    def run(self) -> memoryview:
+    def run(self, interrupts: Sequence[int]) -> memoryview:
+        # Referred to until the end, for TensorRT itself does not hold it.
+        monitor = _stopping_monitor(self._trt, interrupts)
+        self._config.progress_monitor = monitor
         serialized = self._builder.build_serialized_network(self._network, self._config)
         if serialized is None:
             raise self._failed("cannot build it")
@@ -133,6 +140,25 @@ def last_words(lines: Sequence[str]) -> str:
     """The first error among what a builder said, without the place in its own source."""
     errors = [line for line in lines if "rror" in line]
     return re.sub(r" In \w+ at /_src/[^)]*", "", (errors or [*lines, "it does not say why"])[0])
+
+
+def _stopping_monitor(trt: Any, interrupts: Sequence[int]) -> Any:
+    """Make a monitor that ends a build once something is in `interrupts`."""
+
+    class Stopping(trt.IProgressMonitor):  # type: ignore[misc]  # the class is known only once TensorRT is imported
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            pass
+
+        def step_complete(self, _phase_name: str, _step: int) -> bool:
+            return not interrupts
+
+        def phase_finish(self, phase_name: str) -> None:
+            pass
+
+    return Stopping()
 
 
 def _listening_logger(trt: Any, said: list[str]) -> Any:

@@ -6,6 +6,7 @@ import importlib
 from typing import Any, Literal, TypeAlias
 
 from uhd_edge.engines.errors import EngineUnavailableError, MissingExtraError
+from uhd_edge.engines.interrupts import raise_interrupt_behind
 
 Backend: TypeAlias = Literal["tensorrt", "tensorrt-rtx"]
 
@@ -32,6 +33,7 @@ def import_tensorrt(backend: Backend) -> Any:
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"{NAMES[backend]} is not installed; {INSTALL[backend]}") from error
     except Exception as error:  # whatever a package does when its libraries do not load
+        raise_interrupt_behind(error)
         reason = " ".join(str(error).split())
         raise EngineUnavailableError(
             f"{NAMES[backend]} is installed but cannot be imported ({reason}); {INSTALL[backend]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +14,9 @@ from int8 import copy_of, draw_pictures
 from linear_graph import build, order, save_linear, what_is_in
 
 from uhd_edge.calibration.calibrate import calibrate_bundle
+from uhd_edge.engines import tensorrt_builder
 from uhd_edge.engines.build import EngineOrder
-from uhd_edge.engines.engine_record import check_fits, find_engines
+from uhd_edge.engines.engine_record import check_fits, digest_of, find_engines
 from uhd_edge.engines.errors import EngineBuildError, EngineError
 from uhd_edge.engines.profiles import ShapeRange
 from uhd_edge.engines.targets import find_target
@@ -163,10 +165,47 @@ def test_a_failed_build_keeps_the_engines_finished_before(small: Path) -> None:
     assert what_is_in(small, "rtx-40") == {"linear.engine", "linear.engine.json"}
 
 
+def test_what_was_built_before_stays_in_use_until_the_new_engine_is_whole(small: Path) -> None:
+    build(small)
+    record = find_engines(small)
+    failing = EngineOrder("linear", "graphs/linear.onnx", "int8", ({"y": ShapeRange((1,), (1,), (1,))},))
+    with pytest.raises(EngineBuildError):
+        build(small, orders=[failing])
+    assert find_engines(small) == record
+    assert digest_of(record[0].path) == record[0].engine
+
+
+def interrupt_once(logger: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Press Ctrl-C when TensorRT calls back into Python first, where an exception would not get through."""
+    heard: list[str] = []
+
+    class Interrupting(logger):  # type: ignore[misc]
+        def log(self, _severity: object, text: str) -> None:
+            heard.append(text)
+            if len(heard) == 1:
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(tensorrt_builder, "_listening_logger", lambda *_: Interrupting())
+
+
+def test_an_interrupt_ends_a_build_at_its_next_step(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupt_once(type(tensorrt_builder._listening_logger(tensorrt_rtx, [])), monkeypatch)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        build(small)
+    assert "cannot build it" in str(caught.value.__context__)
+    assert what_is_in(small, "rtx-40") == set()
+
+
+def test_an_interrupt_while_a_graph_is_parsed_comes_out(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupt_once(type(tensorrt_builder._listening_logger(tensorrt_rtx, [])), monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        check_graph(small / "graphs/linear.onnx", "tensorrt-rtx")
+
+
 def test_what_a_killed_build_left_is_removed(small: Path) -> None:
     folder = small / "engines" / "rtx-40"
     folder.mkdir(parents=True)
-    (folder / ".linear.engine.0123456789ab").write_bytes(b"half")
+    (folder / ".linear.engine.partial").write_bytes(b"half")
     build(small)
     assert what_is_in(small, "rtx-40") == {"linear.engine", "linear.engine.json"}
 
