@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from uhd_edge.engines.engine import Array
 
+_NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING in cuda.h
+
 
 class CudaDevice:
     """The first GPU, its primary context and one stream.
@@ -42,8 +44,10 @@ class CudaDevice:
                 f"no GPU can be used ({_one_line(error)}); check it with nvidia-smi"
             ) from error
         with self.active("the GPU"):
-            # Not the default stream: TensorRT would synchronize around every run there.
-            self.stream = self._driver.Stream()
+            # Not the default stream: TensorRT would synchronize around every run there. Nor one that
+            # waits for it: whoever copied through the default stream during a capture (llama.cpp
+            # ends the process when it cannot) would be refused.
+            self.stream = self._driver.Stream(_NON_BLOCKING)
 
     @contextmanager
     def active(self, what: str) -> Iterator[None]:

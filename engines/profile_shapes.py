@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uhd_edge.engines.errors import EngineError
+
+if TYPE_CHECKING:
+    from uhd_edge.engines.engine import Array
 
 Range = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -55,7 +59,30 @@ def profile_for(profiles: Sequence[ProfileShapes], shapes: Mapping[str, tuple[in
             return profile
     given = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
     built = "; or ".join(str(profile) for profile in profiles)
-    raise EngineError(f"built for {built}; it was given {given}; build it again with a larger --max-slices")
+    raise EngineError(f"built for {built}; it was given {given}; build it again for this bundle")
+
+
+def split_batch(profiles: Sequence[ProfileShapes], inputs: Mapping[str, Array]) -> list[Mapping[str, Array]]:
+    """Cut `inputs` along the batch, their first axis, into as few parts as the profiles allow.
+
+    An engine may have been built for fewer slices than an image has now. Parts differ in size
+    by one at most, so that there are few shapes; where even a single one is too large, it is
+    for `profile_for` to say.
+    """
+    shapes = {name: array.shape for name, array in inputs.items()}
+    batch = min((shape[0] for shape in shapes.values() if shape), default=1)
+    parts = 1
+    while parts < batch and not _holds_batch(profiles, shapes, -(-batch // parts)):
+        parts += 1
+    bounds = [batch * part // parts for part in range(parts + 1)]
+    if parts == 1:
+        return [inputs]
+    return [{name: array[start:end] for name, array in inputs.items()} for start, end in itertools.pairwise(bounds)]
+
+
+def _holds_batch(profiles: Sequence[ProfileShapes], shapes: Mapping[str, tuple[int, ...]], batch: int) -> bool:
+    part = {name: (batch, *shape[1:]) for name, shape in shapes.items()}
+    return any(profile.holds(part) for profile in profiles)
 
 
 def _range(shapes: Sequence[Sequence[int]]) -> Range:

@@ -16,7 +16,8 @@ import numpy as np
 from uhd_edge.engines.cuda import CudaDevice
 from uhd_edge.engines.errors import EngineError
 from uhd_edge.engines.executions import Executions
-from uhd_edge.engines.profile_shapes import profile_for, read_profiles
+from uhd_edge.engines.interrupts import held_interrupts
+from uhd_edge.engines.profile_shapes import profile_for, read_profiles, split_batch
 from uhd_edge.engines.signature import TensorSpec, check_inputs
 from uhd_edge.engines.tensorrt_library import INSTALL, NAMES, Backend, gathering_logger, import_tensorrt
 
@@ -33,7 +34,8 @@ class TensorRtEngine:
     """One engine file, open on the first GPU.
 
     Buffers are allocated for the largest shapes of the engine's profiles when it is opened
-    and kept until `close`. Runs from several threads take turns.
+    and kept until `close`. Runs from several threads take turns. A batch larger than the
+    engine was built for goes through in several runs.
 
     Raises `MissingExtraError` when TensorRT or pycuda is not installed,
     `EngineUnavailableError` without a GPU, and `EngineError` for a file that TensorRT does
@@ -47,7 +49,8 @@ class TensorRtEngine:
         self._errors: list[str] = []
         trt = import_tensorrt(backend)
         self._device = CudaDevice(INSTALL[backend])
-        with self._device.active(str(file)), self._naming(), ExitStack() as undo:
+        # TensorRT tells its logger much while it opens an engine, and drops what is raised there.
+        with held_interrupts(), self._device.active(str(file)), self._naming(), ExitStack() as undo:
             # Runtime and logger live as long as the engine: TensorRT keeps no reference to them.
             self._logger = gathering_logger(trt, self._errors)
             self._runtime = trt.Runtime(self._logger)
@@ -56,7 +59,7 @@ class TensorRtEngine:
             self._release = undo.pop_all()
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Run the engine once: arrays by input name -> new arrays by output name.
+        """Run the engine: arrays by input name -> new arrays by output name.
 
         Raises `EngineError` naming what the engine expects when a name, dtype or shape is
         wrong or outside what it was built for, when it has been closed, and when the run fails.
@@ -65,15 +68,18 @@ class TensorRtEngine:
             if self._engine is None:
                 raise EngineError(f"{self._file}: the engine is closed; open it again")
             check_inputs(inputs, self._inputs, str(self._file))
-            with self._device.active(str(self._file)), self._naming():
-                return self._run(inputs)
+            with held_interrupts(), self._device.active(str(self._file)), self._naming():
+                parts = [self._run(part) for part in split_batch(self._profiles, inputs)]
+        return (
+            parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        )
 
     def close(self) -> None:
         """Free graphs, contexts, buffers and the engine; closing twice does nothing."""
         with self._lock:
             if self._engine is None:
                 return
-            with self._device.active(str(self._file)):
+            with held_interrupts(), self._device.active(str(self._file)):
                 self._release.close()
                 self._engine = self._runtime = None
 

@@ -112,7 +112,8 @@ class Gpu:
     def _pop(self) -> None:
         self.contexts -= 1
 
-    def _new_stream(self) -> Stream:
+    def _new_stream(self, flags: int) -> Stream:
+        assert flags == 1, "a stream that the default stream waits for must not be captured"
         self.stream = Stream()
         return self.stream
 

@@ -170,6 +170,16 @@ def test_every_shape_comes_out_right_however_often_and_in_whatever_order(gpu: pr
             check(engine, batch, length, seed)
 
 
+@pytest.mark.parametrize(("batch", "length", "runs"), [(4, 64, 1), (5, 64, 2), (9, 64, 3), (3, 2, 1), (9, 2, 3)])
+def test_a_batch_larger_than_the_engine_was_built_for_goes_through_in_as_few_runs_as_possible(
+    gpu: pretended_gpu.Gpu, file: Path, batch: int, length: int, runs: int
+) -> None:
+    with TensorRtEngine(file, backend="tensorrt") as engine:
+        before = gpu.copies
+        check(engine, batch, length)
+        assert gpu.copies - before == 3 * runs
+
+
 def test_results_are_copies_that_the_next_run_leaves_alone(gpu: pretended_gpu.Gpu, file: Path) -> None:
     with TensorRtEngine(file, backend="tensorrt") as engine:
         first = engine.run(inputs(1, 4, seed=1))["y"]
@@ -276,7 +286,7 @@ def test_tensorrt_rtx_is_asked_to_capture_by_itself(monkeypatch: pytest.MonkeyPa
         ({"x": np.zeros((1, 2, 3))}, "x must be float32 [?, ?, 3]; it was given float64 [1, 2, 3]"),
         ({"n": np.zeros((1, 2), np.int32)}, "n must be int64 [?, ?]; it was given int32 [1, 2]"),
         ({"z": np.zeros(1)}, "expects x float32 [?, ?, 3], n int64 [?, ?]; it was given x, n, z"),
-        (inputs(5, 64), "it was given x [5, 64, 3], n [5, 64]; build it again with a larger --max-slices"),
+        (inputs(5, 65), "it was given x [1, 65, 3], n [1, 65]; build it again for this bundle"),
         (inputs(1, 65), "x [1, 2, 3] to [2, 8, 3], n [1, 2] to [2, 8]; or x [1, 2, 3] to [4, 64, 3]"),
     ],
 )

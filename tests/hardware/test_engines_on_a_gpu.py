@@ -137,7 +137,7 @@ def test_closing_gives_the_memory_back(built: Built) -> None:
     assert before - after < 32 << 20
 
 
-def test_an_image_of_more_slices_than_it_was_built_for_is_told(built: Built, tmp_path: Path) -> None:
+def test_a_view_larger_than_it_was_built_for_is_told(built: Built) -> None:
     record = next(record for record in find_engines(built.bundle.path) if "encoder" in record.path.name)
     with TensorRtEngine(record.path, backend=built.backend) as engine:
         values = record.profiles[0]["patches"].largest[2]
@@ -145,8 +145,20 @@ def test_an_image_of_more_slices_than_it_was_built_for_is_told(built: Built, tmp
             "patches": np.zeros((1, 1 << 16, values), np.float32),
             "position_ids": np.zeros((1, 1 << 16), np.int64),
         }
-        with pytest.raises(EngineError, match="build it again with a larger --max-slices"):
+        with pytest.raises(EngineError, match="build it again for this bundle"):
             engine.run(inputs)
+
+
+def test_more_views_than_it_was_built_for_go_through_in_several_runs(built: Built) -> None:
+    record = next(record for record in find_engines(built.bundle.path) if "connector" in record.path.name)
+    most, _, width = record.profiles[0]["features"].largest
+    _, usual, _ = record.profiles[0]["features"].usual
+    features = np.random.default_rng(0).standard_normal((2 * most + 1, usual, width)).astype(np.float32)
+    with TensorRtEngine(record.path, backend=built.backend) as engine:
+        (together,) = engine.run({"features": features}).values()
+        (last,) = engine.run({"features": features[-1:]}).values()
+    assert len(together) == len(features)
+    np.testing.assert_allclose(together[-1:], last, rtol=2e-2, atol=2e-2 * float(np.abs(last).max()))
 
 
 def test_another_version_of_tensorrt_and_another_gpu_are_refused_and_auto_answers(built: Built, tmp_path: Path) -> None:
