@@ -177,10 +177,10 @@ class Assistant:
         """Measure what `budget_ms` needs to know of this machine, unless it is known; opens the engines of all modes.
 
         A question with a budget does this by itself; here it happens before the first is in a
-        hurry. `progress` is told what takes time. Raises `EngineError` or `ModelError`.
+        hurry. `progress` is told what takes time. What is measured takes the model's memory: a
+        stream that is still open ends as with another question. Raises `EngineError` or `ModelError`.
         """
-        with self._turns.lock:
-            self._turns.require_open()
+        with self._turns.between_answers(self._model):
             self._planner.learn(tuple(self.bundle.manifest.graphs), progress)
 
     def plans(
@@ -195,7 +195,7 @@ class Assistant:
         `max_slices` and `budget_ms` count as for `ask`. Decoding the images is part of the
         times. Raises what `ask` raises before it encodes.
         """
-        with self._turns.lock:
+        with self._turns.between_answers(self._model):
             request = self._request(images, question, options)
             mode = options.get("mode")
             modes = tuple(self.bundle.manifest.graphs) if mode is None else (mode,)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.errors import ModelError, PromptError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
 
     from uhd_edge.runtime.answer import Answer
+    from uhd_edge.runtime.llm import LanguageModel
 
 
 class TakingTurns:
@@ -34,6 +36,18 @@ class TakingTurns:
         """End the answer in work at its next step, and refuse all others."""
         with self.lock:
             self._closed = True
+
+    @contextmanager
+    def between_answers(self, model: LanguageModel) -> Iterator[None]:
+        """Hold `lock` for something that is no answer; where it clears the model's memory, the open answer is over."""
+        with self.lock:
+            self.require_open()
+            clearings = model.clearings
+            try:
+                yield
+            finally:
+                if model.clearings != clearings:
+                    self._newest = None
 
     def take_turns(self, begin: Callable[[], Generator[str, None, Answer]]) -> Generator[str, None, Answer]:
         """Take the steps of an answer, which `begin` starts with the first; others may ask between two of them.

@@ -6,7 +6,7 @@ from PIL import Image
 
 from uhd_edge.runtime import Assistant
 from uhd_edge.runtime.bundle import Bundle, Manifest
-from uhd_edge.runtime.errors import ContextError, EngineUnavailableError
+from uhd_edge.runtime.errors import ContextError, EngineUnavailableError, PromptError
 
 QUESTION = "How many circles are there?"
 
@@ -100,3 +100,20 @@ def test_a_mode_that_cannot_run_here_is_not_planned(
         assert plan.mode == "16x"
         with pytest.raises(EngineUnavailableError, match="fp16"):
             assistant.ask(picture, QUESTION, budget_ms=60_000, mode="4x")
+
+
+def test_measuring_ends_a_stream_that_is_open_instead_of_falsifying_it(
+    picture: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with Assistant(context=1024) as unmeasured:
+        stream = unmeasured.stream(picture, QUESTION, max_tokens=16)
+        next(stream)
+        unmeasured.plans(picture, QUESTION, mode="16x")
+        with pytest.raises(PromptError, match="another question was asked"):
+            next(stream)
+        whole = unmeasured.ask(picture, QUESTION, max_tokens=16).text
+        stream = unmeasured.stream(picture, QUESTION, max_tokens=16)
+        beginning = next(stream)
+        unmeasured.plans(picture, QUESTION, mode="16x")  # known by now, so the stream is left alone
+        assert beginning + "".join(stream) == whole
