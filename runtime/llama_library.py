@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import platform
 from collections import deque
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,7 +81,7 @@ class LlamaLibrary:
 def llama_library() -> LlamaLibrary:
     """Load llama.cpp, once per process; raises `ModelError` when it is missing or does not load."""
     try:
-        with _threads_that_sleep():
+        with _threads_that_sleep_soon():
             from llama_cpp import llama_cpp
     except (ImportError, OSError, RuntimeError) as error:
         raise_interrupt_behind(error)
@@ -91,21 +92,30 @@ def llama_library() -> LlamaLibrary:
 
 
 @contextmanager
-def _threads_that_sleep() -> Iterator[None]:
-    """Let OpenMP's threads sleep, not spin, where they wait for each other.
+def _threads_that_sleep_soon() -> Iterator[None]:
+    """Let OpenMP's threads spin for some ten microseconds where they wait for each other, and then sleep.
 
-    A spinning thread holds on to the core that the thread it waits for should run on: with
-    another busy process on the device, generation is several times slower. OpenMP reads
-    this once, while the library loads; what the user has set stays as it is.
+    Threads that sleep at once have to be woken hundreds of times a token, which costs a
+    third of the speed. Threads that spin for long, which is OpenMP's own choice, hold on to
+    the core that the thread they wait for should run on: with another busy process on the
+    device, generation is several times slower. `benchmarks/decode.py` measures both.
+
+    OpenMP reads this once, while the library loads; of what the user has set nothing is changed.
     """
-    ours = "OMP_WAIT_POLICY" not in os.environ
-    if ours:
-        os.environ["OMP_WAIT_POLICY"] = "passive"
+    ours = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": str(_spins(platform.machine()))}
+    if any(name in os.environ for name in ours):
+        ours = {}
+    os.environ.update(ours)
     try:
         yield
     finally:
-        if ours:
-            del os.environ["OMP_WAIT_POLICY"]
+        for name in ours:
+            del os.environ[name]
+
+
+def _spins(machine: str) -> int:
+    """GCC's OpenMP counts spins, not time: one is a pause on x86, of 13 ns and more, elsewhere but a few cycles."""
+    return 1000 if machine in {"x86_64", "AMD64", "i686"} else 10_000
 
 
 def weights_may_be_repacked(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

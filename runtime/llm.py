@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from uhd_edge.engines.threads import usable_cores
 from uhd_edge.runtime.batch import Batch, embedding_batch, token_batch
 from uhd_edge.runtime.errors import ContextError, ModelError
 from uhd_edge.runtime.grammar_sampling import Grammar
@@ -42,10 +41,11 @@ class LanguageModel:
 
     `context` is the most tokens a conversation may have, cut down to what the model was
     trained for. `gpu_layers` counts the layers on a GPU, -1 all. `threads` defaults to the
-    usable cores. llama.cpp's own choices, an F16 attention cache and flash attention, save
-    time and memory and move logits by less than 1e-3; `exact` does without both, for
-    comparisons with a reference. `vocabulary_is_sound` says that no token is in the file
-    twice, on which llama.cpp aborts; without it that is looked up first.
+    usable cores, and to one for generating with a tiny model. llama.cpp's own choices, an
+    F16 attention cache and flash attention, save time and memory and move logits by less
+    than 1e-3; `exact` does without both, for comparisons with a reference.
+    `vocabulary_is_sound` says that no token is in the file twice, on which llama.cpp
+    aborts; without it that is looked up first.
 
     What was prefilled and generated stays in memory (`position` tokens) until `clear`, so
     that a conversation can go on, from its end or from where it was before (`rewind`,
@@ -69,7 +69,7 @@ class LanguageModel:
     ) -> None:
         context = require_whole("context", context, 2, HIGHEST_COUNT)
         gpu_layers = require_whole("gpu_layers", gpu_layers, -1, HIGHEST_COUNT)
-        threads = usable_cores() if threads is None else require_whole("threads", threads, 1, MOST_THREADS)
+        threads = None if threads is None else require_whole("threads", threads, 1, MOST_THREADS)
         self.path = path
         self._library = llama_library()
         self._api = self._library.api

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 from tiny_gguf import CONTEXT, HIDDEN, embedding_table, token_id, write_gguf
 
+from uhd_edge.engines.threads import usable_cores
+from uhd_edge.export.random_llm import RandomLanguageModel, write_random_llm
 from uhd_edge.runtime.errors import ContextError, EngineError, ModelError, OptionError
 from uhd_edge.runtime.llama_library import llama_library, weights_may_be_repacked
 from uhd_edge.runtime.llm import BATCH, LanguageModel
@@ -279,16 +282,47 @@ def test_weights_are_not_repacked_on_a_processor_with_amx(tmp_path: Path) -> Non
     assert weights_may_be_repacked(tmp_path / "absent")
 
 
-def test_waiting_threads_sleep_and_the_environment_stays_as_it_was() -> None:
+def openmp_settings(**chosen: str) -> str:
+    """What OpenMP's runtime says of itself while llama.cpp loads, if it is one that does; nothing else may change."""
     code = (
         "import os\n"
         "from uhd_edge.runtime.llama_library import llama_library\n"
+        "before = dict(os.environ)\n"
         "llama_library()\n"
-        "print(os.environ.get('OMP_WAIT_POLICY'))"
+        "assert dict(os.environ) == before"
     )
-    clean = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    shown = {"OMP_DISPLAY_ENV": "true"}
-    done = subprocess.run([sys.executable, "-c", code], env=clean | shown, capture_output=True, text=True, check=True)
-    assert done.stdout.strip().endswith("None")
-    if "OMP_WAIT_POLICY" in done.stderr:  # said by OpenMP's runtime, which not every build has
-        assert "OMP_WAIT_POLICY = 'PASSIVE'" in done.stderr
+    clean = {name: value for name, value in os.environ.items() if name not in {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}}
+    environment = clean | {"OMP_DISPLAY_ENV": "verbose"} | chosen
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    if "GOMP_SPINCOUNT" not in done.stderr:
+        pytest.skip("llama.cpp was not built with GCC's OpenMP")
+    return done.stderr
+
+
+def test_waiting_threads_spin_for_a_little_and_then_sleep() -> None:
+    assert re.search(r"GOMP_SPINCOUNT = '10?000'", openmp_settings())
+
+
+def test_how_threads_wait_is_left_to_the_user_who_says_it() -> None:
+    assert "GOMP_SPINCOUNT = '300000'" in openmp_settings(GOMP_SPINCOUNT="300000")
+    assert "GOMP_SPINCOUNT = '0'" in openmp_settings(OMP_WAIT_POLICY="passive")
+
+
+def threads_of(path: Path, threads: int | None = None) -> tuple[int, int]:
+    """With how many threads a model generates, and with how many it reads a prompt."""
+    with LanguageModel(path, threads=threads) as model:
+        return model._api.llama_n_threads(model._context), model._api.llama_n_threads_batch(model._context)
+
+
+def test_a_tiny_model_reads_with_all_cores_and_generates_with_one(path: Path) -> None:
+    assert threads_of(path) == (1, usable_cores())
+
+
+def test_a_model_of_useful_size_generates_with_all_cores(tmp_path: Path) -> None:
+    file = tmp_path / "model.gguf"
+    write_random_llm(file, RandomLanguageModel(hidden=256, intermediate=2048, layers=1))
+    assert threads_of(file) == (usable_cores(), usable_cores())
+
+
+def test_threads_that_were_asked_for_are_used_throughout(path: Path) -> None:
+    assert threads_of(path, threads=3) == (3, 3)

@@ -1,0 +1,125 @@
+"""How many tokens per second a bundle's language model reads and generates, and what the waiting of threads costs.
+
+    python benchmarks/decode.py [BUNDLE | FILE.gguf] [--rounds 3]
+
+Measures, in turn and each in a process of its own: threads as the runtime has them, one
+thread, all cores, all cores whose threads sleep at once where they wait, and all cores as
+OpenMP has them by itself (GCC's: they spin for milliseconds). Once on the device as it is
+and once beside another process that keeps a core busy. Prints the medians. Without a
+bundle it takes the built-in one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from uhd_edge.engines.threads import usable_cores
+from uhd_edge.runtime.bundle import Bundle
+from uhd_edge.runtime.llm import LanguageModel
+from uhd_edge.runtime.prompt import TextSegment
+from uhd_edge.runtime.sampling import Sampling
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROMPT = "0123456789 " * 20
+MOST_TOKENS, MOST_SECONDS = 300, 2.0
+CHILD = "--measure"
+
+ALL = str(usable_cores())
+# The number of threads, "" for the runtime's own, and how they wait.
+SETTINGS: dict[str, tuple[str, dict[str, str]]] = {
+    "as the runtime has it": ("", {}),
+    "one thread": ("1", {}),
+    f"{ALL} threads": (ALL, {}),
+    f"{ALL}, sleeping at once": (ALL, {"OMP_WAIT_POLICY": "passive"}),
+    f"{ALL}, spinning": (ALL, {"GOMP_SPINCOUNT": "300000"}),
+}
+
+
+def measure(file: Path, threads: int | None) -> tuple[float, float]:
+    """Tokens per second that a prompt is read with, and that an answer is generated with."""
+    with LanguageModel(file, context=2048, threads=threads) as model:
+        best = 0.0
+        for _ in range(4):  # the first one warms up
+            model.clear()
+            begin = time.perf_counter()
+            model.prefill([TextSegment(PROMPT)])
+            best = max(best, model.position / (time.perf_counter() - begin))
+        tokens = model.generate(Sampling(), max_tokens=MOST_TOKENS)
+        next(tokens)
+        begin, count = time.perf_counter(), 0
+        for _ in tokens:
+            count += 1
+            if time.perf_counter() - begin > MOST_SECONDS:
+                break
+        return best, count / (time.perf_counter() - begin)
+
+
+def measured(file: Path, threads: str, environment: dict[str, str]) -> tuple[float, float]:
+    """Measure in a new process: OpenMP reads how its threads wait but once."""
+    clean = {name: value for name, value in os.environ.items() if name not in {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}}
+    command = [sys.executable, __file__, CHILD, str(file), threads]
+    output = subprocess.run(command, env=clean | environment, check=True, capture_output=True, text=True).stdout
+    reading, generating = json.loads(output)
+    return reading, generating
+
+
+@contextmanager
+def busy_process(wanted: bool) -> Iterator[None]:
+    """Keep one core busy meanwhile."""
+    if not wanted:
+        yield
+        return
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+def language_model_of(path: str | None) -> Path:
+    """The GGUF that was given, or a bundle's."""
+    if path is not None and path.endswith(".gguf"):
+        return Path(path)
+    return Bundle.open(path).llm_path if path is not None else Bundle.open().llm_path
+
+
+def main() -> None:
+    """Measure every setting in turn and print the medians."""
+    if sys.argv[1:2] == [CHILD]:
+        print(json.dumps(measure(Path(sys.argv[2]), int(sys.argv[3]) if sys.argv[3] else None)))
+        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", nargs="?")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    file = language_model_of(arguments.bundle)
+    print(
+        f"{'tokens per second':25} {'read':>9} {'generated':>9}   beside a busy process: {'read':>9} {'generated':>9}"
+    )
+    rounds = []
+    for _ in range(arguments.rounds):
+        round_ = {}
+        for busy in (False, True):
+            with busy_process(busy):
+                for name, setting in SETTINGS.items():
+                    round_[name, busy] = measured(file, *setting)
+        rounds.append(round_)
+    for name in SETTINGS:
+        medians = [[statistics.median(r[name, busy][i] for r in rounds) for i in (0, 1)] for busy in (False, True)]
+        (read, generated), (read_busy, generated_busy) = medians
+        print(f"{name:25} {read:9.0f} {generated:9.1f} {'':24} {read_busy:9.0f} {generated_busy:9.1f}")
+
+
+if __name__ == "__main__":
+    main()
