@@ -1,6 +1,6 @@
 """A bundle of random weights in the sizes of a real model, to see what it costs without downloading it.
 
-What it says is noise, and so is what INT8 makes of it; how long the vision tower takes and
+What it says is noise, and INT8 is not calibrated; how long the vision tower takes and
 how much memory is what the real one would take. The language model is a small stand-in of
 the right width: prefill and tokens per second say nothing about the real one.
 
@@ -25,7 +25,6 @@ from uhd_edge.export.tower import TowerConfig
 from uhd_edge.runtime.bundle import FORMAT_VERSION, Bundle, Manifest
 from uhd_edge.runtime.errors import BundleError, ExportError, OutputError
 from uhd_edge.runtime.model_sizes import CHANNELS, MINICPM_V_4_6, ModelSizes
-from uhd_edge.runtime.synthetic_pictures import synthetic_pictures
 from uhd_edge.runtime.user_cache import user_cache
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 
 VERSION = 1  # of what is made; another number makes it anew
 LLM = "llm.gguf"
-PICTURES = 2  # drawn: one to calibrate on, one to measure on
 
 
 @dataclass(frozen=True)
@@ -66,10 +64,11 @@ def synthetic_bundle(
     """Open the synthetic bundle `name`, such as `minicpm-v-4.6`, made now if it is not in the user's cache.
 
     It has FP32 graphs in any case, and FP16 and INT8 ones when `precisions` names them. FP32
-    takes 2.2 GB of disk, FP16 another 1.1 GB; INT8 is calibrated on drawn pictures.
+    takes 2.2 GB of disk, FP16 another 1.1 GB, INT8 0.7 GB; its ranges are for measuring speed,
+    not those of a calibration.
 
     Raises `ExportError` for another name, `OutputError` when there is not enough disk or the
-    cache cannot be written, and `CalibrationError`.
+    cache cannot be written.
     """
     model = MODELS.get(name.lower())
     if model is None:
@@ -95,7 +94,10 @@ def synthetic_bundle_of(
         if bundle is None or missing:
             bundle = _make(model, target, sorted(_precisions(bundle) - {"int8"} | missing), progress)
         if "int8" in precisions and "int8" not in _precisions(bundle):
-            bundle = _calibrated(bundle, threads, progress)
+            from uhd_edge.export.random_int8 import add_random_int8
+
+            progress("INT8 graphs, whose ranges are for measuring speed only")
+            bundle = add_random_int8(bundle, weights=_weights(model).count, threads=threads)
     return bundle
 
 
@@ -117,7 +119,7 @@ def _make(model: SyntheticModel, target: Path, precisions: Sequence[str], progre
     from uhd_edge.export.graphs import write_graphs
 
     chosen: list[Precision] = [precision for precision in EXPORTED_PRECISIONS if precision in precisions]
-    weights = RandomWeights(RandomConfig(tower_of(model)))
+    weights = _weights(model)
     needed = weights.count * sum(BYTES[precision] for precision in chosen) + model.llm.bytes
     with BundleWriter(target, overwrite=True) as writer:
         check_disk_space(writer.folder, needed)
@@ -125,6 +127,10 @@ def _make(model: SyntheticModel, target: Path, precisions: Sequence[str], progre
         graphs = write_graphs(weights, writer.folder, modes=["16x", "4x"], precisions=chosen, progress=progress)
         progress("language model")
         return writer.finish(_manifest(model, graphs, write_random_llm(writer.folder / LLM, model.llm)))
+
+
+def _weights(model: SyntheticModel) -> RandomWeights:
+    return RandomWeights(RandomConfig(tower_of(model)))
 
 
 def _manifest(model: SyntheticModel, graphs: dict[Mode, dict[Precision, Graphs]], llm: LanguageModelFile) -> Manifest:
@@ -159,19 +165,6 @@ def tower_of(model: SyntheticModel) -> TowerConfig:
         merge_rounds=vision.merge_rounds,
         llm_hidden=model.sizes.llm_width,
     )
-
-
-def _calibrated(bundle: Bundle, threads: int | None, progress: Progress) -> Bundle:
-    """Add INT8 graphs, from one view of each picture: nobody looks at what they say."""
-    from tempfile import TemporaryDirectory
-
-    from uhd_edge.calibration.calibrate import calibrate_bundle
-
-    progress("INT8 is calibrated on drawn pictures")
-    with TemporaryDirectory() as folder:
-        for name, picture in synthetic_pictures(bundle.manifest.preprocessing.scale_resolution)[:PICTURES]:
-            picture.save(f"{folder}/{name}.png")
-        return calibrate_bundle(bundle, [folder], max_slices=1, threads=threads, progress=progress).bundle
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 from uhd_edge.export import disk_space
@@ -17,6 +18,7 @@ from uhd_edge.runtime.assistant import Assistant
 from uhd_edge.runtime.errors import ExportError, OutputError
 from uhd_edge.runtime.model_sizes import MINICPM_V_4_6, sizes_of
 from uhd_edge.runtime.synthetic_pictures import shapes
+from uhd_edge.runtime.vision import VisionEncoder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,11 +92,54 @@ def test_a_damaged_one_is_made_anew(tmp_path: Path) -> None:
     assert make(tmp_path, "fp32").llm_path.is_file()
 
 
-def test_int8_is_calibrated_on_drawn_pictures(tmp_path: Path) -> None:
+def test_int8_rounds_every_linear_of_the_tower_and_none_of_the_connector(tmp_path: Path) -> None:
+    """What a calibration gives where no layer has to be put back, so that it is as fast."""
+    made = make(tmp_path, "fp16", "int8")
+    made.verify()
+    shapes_of = RandomWeights(RandomConfig(tower_of(SMALL))).shapes
+    linears = [
+        shape
+        for name, shape in shapes_of.items()
+        if len(shape) == 2 and "embed" not in name and not name.startswith("model.merger.")
+    ]
+    for kind in ("int8", "int8-tensorrt"):
+        encoder, connector = made.graphs("16x", kind)  # type: ignore[arg-type]
+        assert numbers_in_int8(encoder) == sum(rows * columns for rows, columns in linears)
+        assert numbers_in_int8(connector) == 0
+
+
+def numbers_in_int8(graph: Path) -> int:
+    weights = [value.const_value for value in ir.load(graph).graph.initializers.values()]
+    return sum(one.size for one in weights if one and one.dtype == ir.DataType.INT8 and len(one.shape) == 2)
+
+
+def test_int8_answers_and_does_not_pass_for_a_calibration(tmp_path: Path) -> None:
     made = make(tmp_path, "int8")
-    assert {"fp32", "int8"} <= set(made.manifest.graphs["16x"])
+    assert made.manifest.calibration is None
     with Assistant(made, precision="int8", threads=1) as assistant:
-        assert assistant.ask(shapes(112, 112), "What is this?", max_tokens=2).text is not None
+        assert assistant.encoder.towers("16x").precision == "int8"
+        assert assistant.ask(shapes(112, 112), "What is this?", max_tokens=2).usage.completion_tokens == 2
+
+
+def test_int8_is_close_to_fp32(tmp_path: Path) -> None:
+    made = make(tmp_path, "int8")
+    with (
+        VisionEncoder(made, precision="int8", threads=1) as rounded,
+        VisionEncoder(made, precision="fp32", threads=1) as exact,
+    ):
+        one, other = (encoder.encode(shapes(112, 112)).embeddings.ravel() for encoder in (rounded, exact))
+    assert one @ other > 0.98 * np.linalg.norm(one) * np.linalg.norm(other)
+
+
+def test_a_disk_too_full_for_int8_leaves_the_rest_usable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = make(tmp_path, "fp32").manifest
+    usage = disk_space.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(OutputError, match="are free"):
+        make(tmp_path, "int8")
+    made = make(tmp_path, "fp32")
+    assert made.manifest == before
+    assert {path.name for path in made.path.iterdir()} == {"bundle.json", "graphs", "llm.gguf"}
 
 
 def test_a_full_disk_is_noticed_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
