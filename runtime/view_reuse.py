@@ -130,8 +130,9 @@ def _remember_places(looking: Looking, known: dict[int, Kept], cache: ViewCache)
         place = looking.places[index]
         at_place = cache.find(place)
         if at_place is None or at_place.content != kept.content:
-            pixels = looking.sliced.views[index].pixels
-            cache.keep(place, Kept(kept.content, kept.embeddings, _own_copy(pixels)))
+            # What was only near comes with the pixels it was made of, which are others than these.
+            pixels = _own_copy(looking.sliced.views[index].pixels) if kept.pixels is None else kept.pixels
+            cache.keep(place, Kept(kept.content, kept.embeddings, pixels))
 
 
 def _own_copy(array: AnyArray) -> AnyArray:

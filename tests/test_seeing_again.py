@@ -180,6 +180,33 @@ def test_a_slow_drift_is_encoded_again_as_often_as_it_leaves_the_tolerance(telli
         assert drift <= 3 / 127.5 + 1e-6
 
 
+def test_a_place_that_another_camera_takes_meanwhile_keeps_the_pixels_that_were_encoded(
+    telling: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the changed half of a frame is encoded, a frame of another camera is looked at."""
+    frame, other = noise((224, 112)), noise((224, 112), seed=1)
+    run = OnnxRuntimeEngine.run
+    others = iter([other])
+
+    def interrupted_run(self: OnnxRuntimeEngine, inputs: dict[str, Any]) -> Any:
+        for picture in others:
+            encoder.encode(picture, tolerance=3)
+        return run(self, inputs)
+
+    with VisionEncoder(telling, threads=1) as encoder:
+        encoder.encode(frame, tolerance=3)
+        drifted = frame.copy()
+        drifted[:, :112] += 2
+        drifted[:, 112:] += 20
+        monkeypatch.setattr(OnnxRuntimeEngine, "run", interrupted_run)
+        before = encoder.encode(drifted, tolerance=3)
+        assert before.reused >= 1
+        drifted[:, :112] += 2
+        after = encoder.encode(drifted, tolerance=3)
+        slices = slice(after.views[0].tokens, after.views[0].tokens + after.views[1].tokens)
+        assert np.abs(after.embeddings[slices] - before.embeddings[slices]).max() > 0, "4 levels from what was encoded"
+
+
 def test_the_tolerance_is_for_each_view_by_itself(telling: Bundle) -> None:
     frame = noise((336, 336))
     with VisionEncoder(telling, threads=1) as encoder:
