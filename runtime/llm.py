@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 # Tokens per call of llama.cpp: larger ones cost memory and gain nothing on a small device.
 BATCH = 512
+# Beyond it a low temperature and a penalty, each up to a hundredfold, would make infinity of a logit.
+LARGEST_LOGIT = 1e30
 
 
 class LanguageModel:
@@ -199,7 +201,7 @@ class LanguageModel:
             grammar=None if grammar is None else Grammar(self._library, self.vocabulary, grammar),
         ) as sampler:
             for _ in range(min(max_tokens, room)):
-                token = sampler.sample(self._context, self.logits())
+                token = sampler.sample(self._context, self._newest_logits())
                 yield token
                 self._require_open()
                 self._history.append(token)
@@ -212,14 +214,28 @@ class LanguageModel:
 
     def logits(self) -> NDArray[np.float32]:
         """Logits float32 [vocabulary] after the last token read; raises `ModelError` when they are not finite."""
+        logits = self._newest_logits()
+        if not np.isfinite(logits).all():
+            raise self._broken()
+        return logits.copy()
+
+    def _newest_logits(self) -> NDArray[np.float32]:
+        """Logits float32 [vocabulary] in llama.cpp's own memory, until it reads on, that can be sampled from.
+
+        llama.cpp aborts on NaN and where nothing is likely; minus infinity for some tokens
+        does no harm. This is done for every token: the largest logit tells in one pass.
+        """
         self._require_open()
         pointer = self._api.llama_get_logits_ith(self._context, -1)
         if not pointer:
             raise ModelError(f"{self.path}: nothing has been read yet")
         logits = np.ctypeslib.as_array(pointer, (self.vocabulary.size,))
-        if not np.isfinite(logits).all():
-            raise ModelError(f"{self.path}: the model returned NaN or infinity; its weights or the image are broken")
-        return logits.copy()
+        if not abs(logits.max()) < LARGEST_LOGIT:  # nor is NaN, which is what the largest is when any is NaN
+            raise self._broken()
+        return logits
+
+    def _broken(self) -> ModelError:
+        return ModelError(f"{self.path}: the model returned NaN or infinity; its weights or the image are broken")
 
     def close(self) -> None:
         """Free the model; again is harmless."""

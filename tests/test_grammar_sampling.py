@@ -10,7 +10,7 @@ import pytest
 from uhd_edge.runtime.bundle import Bundle
 from uhd_edge.runtime.bundle_llm import open_language_model
 from uhd_edge.runtime.errors import ModelError, SchemaError
-from uhd_edge.runtime.grammar_sampling import Grammar
+from uhd_edge.runtime.grammar_sampling import FEW, Grammar
 from uhd_edge.runtime.llama_library import llama_library
 from uhd_edge.runtime.prompt import TextSegment
 from uhd_edge.runtime.sampling import Sampler, Sampling
@@ -88,9 +88,28 @@ def test_what_is_allowed_keeps_its_share_among_what_is_allowed(model: LanguageMo
     assert chosen.count(a) / len(chosen) == pytest.approx(1 / (1 + np.exp(-1)), abs=0.04)
 
 
+@pytest.mark.parametrize("rank", [0, 1, 5, FEW - 1, FEW, 200])
+def test_the_likeliest_that_is_allowed_is_taken_however_unlikely(model: LanguageModel, rank: int) -> None:
+    library, vocabulary = llama_library(), model.vocabulary
+    (a,), (b,) = (vocabulary.tokenize(text) for text in "ab")
+    order = [token for token in range(vocabulary.size) if token not in {a, b}]
+    logits = np.empty(vocabulary.size, np.float32)
+    falling = -np.arange(vocabulary.size) // 3 * 3  # three at a time equally likely
+    logits[[*order[:rank], b, a, *order[rank:]]] = falling
+    grammar = Grammar(library, vocabulary, 'root ::= "a" | "b"')
+    with Sampler(
+        library, Sampling(), vocabulary_size=vocabulary.size, context=8, history=[], grammar=grammar
+    ) as sampler:
+        assert sampler.sample(None, logits) == (min(a, b) if logits[a] == logits[b] else b)
+
+
 def test_without_a_grammar_and_with_one_that_allows_everything_the_tokens_are_the_same(model: LanguageModel) -> None:
     anything = r"root ::= [\x01-\U0010FFFF]*"
-    for sampling in (Sampling(repetition_penalty=1.2), Sampling(temperature=1.0, top_k=20, top_p=0.9, seed=11)):
+    for sampling in (
+        Sampling(),
+        Sampling(repetition_penalty=1.2),
+        Sampling(temperature=1.0, top_k=20, top_p=0.9, seed=11),
+    ):
         model.clear()
         model.prefill([PROMPT])
         free = []

@@ -164,6 +164,34 @@ def test_a_model_that_returns_nan_is_one_error(tmp_path: Path) -> None:
             next(model.generate(Sampling(), max_tokens=2))
 
 
+def newest_logits(model: LanguageModel) -> np.ndarray:
+    """The logits in llama.cpp's own memory, to be changed there."""
+    pointer = model._api.llama_get_logits_ith(model._context, -1)
+    return np.ctypeslib.as_array(pointer, (model.vocabulary.size,))
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=0.01, repetition_penalty=0.01)])
+@pytest.mark.parametrize(("where", "bad"), [(7, math.nan), (7, math.inf), (7, 2e38), (slice(None), -math.inf)])
+def test_logits_that_llama_cpp_would_abort_on_are_one_error(
+    model: LanguageModel, sampling: Sampling, where: int | slice, bad: float
+) -> None:
+    model.clear()
+    model.prefill([TextSegment("hello")])
+    newest_logits(model)[where] = bad
+    with pytest.raises(ModelError, match="returned NaN or infinity"):
+        next(model.generate(sampling, max_tokens=2))
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=0.01, repetition_penalty=0.01)])
+def test_tokens_that_cannot_come_are_no_error_while_another_can(model: LanguageModel, sampling: Sampling) -> None:
+    model.clear()
+    model.prefill([TextSegment("hello")])
+    logits = newest_logits(model)
+    logits[:] = -math.inf
+    logits[9] = -3.0
+    assert next(model.generate(sampling, max_tokens=2)) == 9
+
+
 def test_logits_before_anything_was_read_are_one_error(model: LanguageModel) -> None:
     with pytest.raises(ModelError, match="nothing has been read"):
         model.logits()

@@ -103,6 +103,12 @@ def test_temperature_zero_takes_the_likeliest() -> None:
     assert distribution(Sampling(), logits)[1] == int(logits.argmax())
 
 
+def test_of_equally_likely_tokens_the_first_is_taken_as_by_llama_cpp() -> None:
+    logits = np.random.default_rng(2).integers(0, 4, VOCABULARY).astype(np.float32)
+    with Sampler(llama_library(), Sampling(), vocabulary_size=VOCABULARY, context=64, history=[]) as sampler:
+        assert sampler.sample(None, logits) == distribution(Sampling(), logits)[1]
+
+
 def test_a_seed_repeats_and_seeds_differ() -> None:
     logits = np.zeros(VOCABULARY, np.float32)
     draws = [[distribution(Sampling(temperature=1.0, seed=seed), logits)[1] for seed in range(30)] for _ in range(2)]
