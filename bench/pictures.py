@@ -6,15 +6,24 @@ import io
 from pathlib import Path
 
 from uhd_edge.bench.configuration import Picture
-from uhd_edge.runtime.errors import ImageError
+from uhd_edge.runtime.errors import ImageError, OptionError
 from uhd_edge.runtime.image import load_image
 from uhd_edge.runtime.synthetic_pictures import shapes
 
 JPEG_QUALITY = 90
+LONGEST_SIDE = 65500  # libjpeg's limit
 
 
 def drawn_picture(width: int, height: int) -> Picture:
-    """Draw coloured shapes, the same every time, as a JPEG: decoding it is a part of what is measured."""
+    """Draw coloured shapes, the same every time, as a JPEG: decoding it is a part of what is measured.
+
+    Raises `OptionError` for a side that no JPEG can have.
+    """
+    if max(width, height) > LONGEST_SIDE:
+        raise OptionError(
+            f"{width}x{height}: pictures are drawn as JPEGs, whose sides are at most {LONGEST_SIDE} pixels; "
+            "make it smaller, or give a file with --image"
+        )
     file = io.BytesIO()
     shapes(width, height).save(file, "JPEG", quality=JPEG_QUALITY)
     return Picture(width, height, file.getvalue())

@@ -9,7 +9,7 @@ alike, where a block of runs of one would hit that one alone.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 from uhd_edge.bench.errors import BenchError
@@ -17,6 +17,7 @@ from uhd_edge.bench.machine import this_machine
 from uhd_edge.bench.memory import available_memory
 from uhd_edge.bench.process import MeasuringProcess
 from uhd_edge.bench.report import BenchReport, summarize
+from uhd_edge.runtime.tower_opening import TowerOpener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,6 +42,7 @@ def run_bench(
     Raises the `UhdError` of a configuration that cannot run, and `BenchError` when the
     processes together need more memory than there is.
     """
+    _require_engines(bundle, configurations)
     peaks = {one: _alone(bundle, one, settings, progress) for one in configurations}
     _require_memory(peaks)
     samples = _in_turns(bundle, configurations, settings, progress)
@@ -52,6 +54,13 @@ def run_bench(
         measured=tuple(summarize(one, samples[one], peaks[one]) for one in configurations),
         notes=tuple(notes),
     )
+
+
+def _require_engines(bundle: Bundle, configurations: Sequence[Configuration]) -> None:
+    """Find out now what is not in the bundle, rather than after minutes of measuring the rest."""
+    for engine, precision, mode in dict.fromkeys((one.engine, one.precision, one.mode) for one in configurations):
+        with closing(TowerOpener(bundle, engine=engine, precision=precision, threads=None, notes=[])) as opener:
+            opener.check(mode)
 
 
 def _alone(bundle: Bundle, configuration: Configuration, settings: Settings, progress: Progress) -> int:

@@ -26,15 +26,21 @@ STAND_IN = "the language model is a small stand-in; prefill and tokens per secon
 @click.option("--image", metavar="FILE", help="Measure with this picture instead.")
 @click.option("--modes", metavar="M,..", help="16x, 4x or both.  [default: the bundle's]")
 @click.option("--precisions", default="auto", show_default=True, metavar="P,..", help="Of auto, fp32, fp16, int8.")
-@click.option("--engines", default="auto", show_default=True, metavar="E,..", help="As in `uhd ask --engine`.")
-@click.option("--rounds", default=5, show_default=True, metavar="N", help="How often each is measured, in turns.")
-@click.option("--warm-up", default=1, show_default=True, metavar="N", help="Rounds before, which do not count.")
+@click.option(
+    "--engines",
+    default="auto",
+    show_default=True,
+    metavar="E,..",
+    help="Of auto, onnxruntime, openvino, tensorrt, tensorrt-rtx.",
+)
+@click.option("--rounds", default=5, show_default=True, metavar="N", help="How often each is measured.")
+@click.option("--warm-up", default=1, show_default=True, metavar="N", help="Rounds before them that do not count.")
 @click.option("--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices a picture is cut into.")
 @click.option("--max-tokens", default=16, show_default=True, metavar="N", help="Most tokens of an answer.")
 @click.option("--context", default=4096, show_default=True, metavar="N", help="Most tokens of prompt and answer.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads; the usable cores without it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one object, with every round's values.")
-@click.option("--plot", metavar="FILE.png", help="Draw it, too.")
+@click.option("--plot", metavar="FILE.png", help="Draw the stages as bars, too.")
 def bench(
     bundle: str | None,
     *,
@@ -68,10 +74,15 @@ def bench(
         _require_drawable(plot)
     settings = Settings(rounds, warm_up, max_tokens, threads, context, max_slices)
     pictures = _pictures(sizes, image)
-    configurations(pictures, _names(modes or "16x,4x"), _names(precisions), _names(engines))  # before anything is made
+    configurations(
+        pictures, _names("16x,4x" if modes is None else modes), _names(precisions), _names(engines)
+    )  # before anything is made
     opened = _bundle(bundle, synthetic, _names(precisions), threads)
     chosen = configurations(
-        pictures, _names(modes) if modes else list(opened.manifest.graphs), _names(precisions), _names(engines)
+        pictures,
+        list(opened.manifest.graphs) if modes is None else _names(modes),
+        _names(precisions),
+        _names(engines),
     )
     report = run_bench(opened, chosen, settings, progress=lambda step: click.echo(step, err=True))
     for note in report.notes:
@@ -104,7 +115,7 @@ def _pictures(sizes: str | None, image: str | None) -> list[Picture]:
 
     if image is not None:
         return [picture_of(image)]
-    return [drawn_picture(*size) for size in picture_sizes(sizes or DEFAULT_SIZES)]
+    return [drawn_picture(*size) for size in picture_sizes(DEFAULT_SIZES if sizes is None else sizes)]
 
 
 def _bundle(bundle: str | None, synthetic: str | None, precisions: list[str], threads: int | None) -> Bundle:

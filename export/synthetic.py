@@ -88,7 +88,7 @@ def synthetic_bundle_of(
 ) -> Bundle:
     """Do as `synthetic_bundle` does with any sizes, keeping the bundle in `folder`."""
     target = folder / f"{model.sizes.name}-{VERSION}"
-    with _locked(folder):
+    with _locked(folder, progress):
         bundle = _opened(target)
         missing = {"fp32", *precisions} - {"auto", "int8"} - _precisions(bundle)
         if bundle is None or missing:
@@ -168,7 +168,7 @@ def tower_of(model: SyntheticModel) -> TowerConfig:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path, progress: Progress) -> Iterator[None]:
     """Let one process at a time make a bundle in `folder`; the lock ends with the process, however that ends."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -178,7 +178,11 @@ def _locked(folder: Path) -> Iterator[None]:
             f"{folder}: cannot be written ({error.strerror}); set XDG_CACHE_HOME to another folder"
         ) from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress(f"another process is writing to {folder}; waiting for it")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -32,9 +32,6 @@ from uhd_edge.runtime.bundle import Bundle
 from uhd_edge.runtime.errors import ContextError, ImageError, OptionError, UhdError
 from uhd_edge.runtime.image import load_image
 from uhd_edge.runtime.vision import VisionEncoder
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SMALL, SLICED = drawn_picture(224, 224), drawn_picture(448, 300)
 ONCE = Settings(rounds=1, warm_up=0, max_tokens=4, threads=1)
@@ -198,6 +195,14 @@ def test_more_than_the_free_memory_is_refused_before_anything_is_timed(monkeypat
         bench_rounds._require_memory({big: 3_000_000_000, small: 2_100_000_000})
 
 
+def test_what_the_bundle_lacks_is_told_before_anything_is_measured() -> None:
+    told: list[str] = []
+    every = configurations([SMALL], ["16x"], ["fp32", "int8"], ["auto"])
+    with pytest.raises(UhdError, match="no 16x graphs in int8"):
+        run_bench(Bundle.open(), every, ONCE, progress=told.append)
+    assert told == []
+
+
 def test_sizes_of_one_mode_share_the_memory_of_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
     small, sliced = configurations([SMALL, SLICED], ["16x"], ["fp32"], ["auto"])
     monkeypatch.setattr(bench_rounds, "available_memory", lambda: 3_500_000_000)
@@ -294,6 +299,9 @@ def test_the_command_measures_a_picture_and_prints_json(tmp_path: Path, capsys: 
         ["--sizes", "many"],
         ["--sizes", "448x448,"],
         ["--sizes", "0x1"],
+        ["--sizes", ""],
+        ["--sizes", "1x100000"],
+        ["--modes", ""],
         ["--modes", "8x"],
         ["--precisions", "fp64"],
         ["--engines", "abacus"],
@@ -305,21 +313,11 @@ def test_the_command_measures_a_picture_and_prints_json(tmp_path: Path, capsys: 
         ["--precisions", "int8", "--sizes", "1x1"],
     ],
 )
-def test_what_cannot_be_measured_is_one_line(
-    arguments: list[str], capsys: pytest.CaptureFixture[str], without_progress: Callable[[str], str]
-) -> None:
+def test_what_cannot_be_measured_is_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.exit_code(["bench", *arguments]) == 1
-    error = without_progress(capsys.readouterr().err)
+    error = capsys.readouterr().err
     assert error.startswith("uhd: ")
     assert error.count("\n") == 1
-
-
-@pytest.fixture
-def without_progress() -> Callable[[str], str]:
-    def remaining(text: str) -> str:
-        return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("memory: "))
-
-    return remaining
 
 
 @pytest.mark.parametrize("arguments", [["a", "--synthetic", "b"], ["--image", "a", "--sizes", "1x1"]])

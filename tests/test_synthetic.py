@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
@@ -148,6 +149,29 @@ def test_a_full_disk_is_noticed_before_anything_is_written(tmp_path: Path, monke
     with pytest.raises(OutputError, match="are free"):
         make(tmp_path, "fp32")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_waits_for_another_process_says_so(tmp_path: Path) -> None:
+    first: list[str] = []
+    second: list[str] = []
+
+    def meanwhile(step: str) -> None:
+        first.append(step)
+        if len(first) == 1:
+            other.start()
+            waiting.wait(60)
+
+    def waits(step: str) -> None:
+        second.append(step)
+        waiting.set()
+
+    waiting = Event()
+    asked: dict[str, Any] = {"precisions": ["fp32"], "threads": 1}
+    other = Thread(target=synthetic_bundle_of, args=(SMALL, tmp_path), kwargs={**asked, "progress": waits})
+    synthetic_bundle_of(SMALL, tmp_path, **asked, progress=meanwhile)
+    other.join()
+    assert len(second) == 1
+    assert "another process" in second[0]
 
 
 def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
