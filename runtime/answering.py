@@ -104,8 +104,10 @@ class Answering:
     def _lay_out(self, new: Sequence[NewImage]) -> LaidOut:
         """Lay out the prompt and make sure that it fits, before the expensive part begins."""
         parts, request = self._parts, one_view_per_frame(self._request, new)
-        sizes = [image.image.size for image in new]
-        self._request, self._plan = parts.planner.fitted(request, sizes, spent=self._elapsed)
+        known = parts.memory.known_of(self._conversation.reader)
+        self._request, self._plan = parts.planner.fitted(
+            request, new, conversation=self._conversation, in_memory=known, spent=self._elapsed
+        )
         if self._request.schema is not None:
             parts.model.require_grammar(self._request.schema.grammar)
         return lay_out_conversation(self._conversation, self._request, new, parts.manifest, parts.model)

@@ -203,9 +203,8 @@ class Assistant:
             decoding: dict[str, float] = {}
             with timed(decoding, "decode"):
                 new = new_images(request.images)
-            sizes = [image.image.size for image in new]
             request = one_view_per_frame(request, new)
-            return self._planner.plans(request, sizes, modes, spent=lambda: decoding["decode"])
+            return self._planner.plans(request, new, modes, spent=lambda: decoding["decode"])
 
     @property
     def encoder(self) -> VisionEncoder:

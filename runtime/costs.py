@@ -24,12 +24,14 @@ class Work:
     """What has to be done before a first token.
 
     `sizes` are (width, height) in pixels of the images, `views` the (rows, columns) in
-    patches of each image's views, `tokens` those of the whole prompt, vision included.
+    patches of each image's views, `tokens` those of the whole prompt, vision included, of
+    which the first `in_memory` need not be read.
     """
 
     sizes: Sequence[tuple[int, int]]
     views: Sequence[Sequence[tuple[int, int]]]
     tokens: int
+    in_memory: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,13 @@ class CostModel:
         """Predict the time from loaded images to the first token, on the safe side."""
         images = zip(work.sizes, work.views, strict=True)
         looking = sum(self._slicing(size, views) + self._encoding(views) for size, views in images)
-        prompt = self.prompt
-        reading = prompt.per_prompt + work.tokens * (prompt.per_token + work.tokens * prompt.per_token_squared)
-        return MARGIN * (looking + reading)
+        return MARGIN * (looking + self._reading(work.tokens, work.in_memory))
+
+    def _reading(self, tokens: int, in_memory: int) -> float:
+        """The further back a token is the more there is for it to attend to, in memory or not."""
+        costs = self.prompt
+        squared = tokens**2 - in_memory**2
+        return costs.per_prompt + (tokens - in_memory) * costs.per_token + squared * costs.per_token_squared
 
     def _slicing(self, size: tuple[int, int], views: Sequence[tuple[int, int]]) -> float:
         pixels = sum(rows * columns for rows, columns in views) * self.patch_size**2

@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LaidOut:
-    """A prompt with a slot for every view, its size in tokens, and the turns before its question that are in it."""
+    """A prompt with a slot for every view, its size in tokens, and the turns before its question that are in it.
+
+    `plan` is what it was laid out from.
+    """
 
     turns: tuple[Turn, ...]
     parts: Sequence[TextSegment | ImageSlot]
     size: PromptSize
+    plan: PromptPlan
 
 
 def lay_out_conversation(
@@ -43,6 +47,19 @@ def lay_out_conversation(
     Turns are dropped as `shortened` says where the conversation allows it. Raises
     `ContextError` when the prompt is too long all the same, and `PromptError` as `lay_out` does.
     """
+    laid_out = lay_out_at_any_length(conversation, request, new, manifest, model)
+    require_room(laid_out.size, laid_out.plan, request.max_slices, model)
+    return laid_out
+
+
+def lay_out_at_any_length(
+    conversation: Conversation,
+    request: Request,
+    new: Sequence[NewImage],
+    manifest: Manifest,
+    model: LanguageModel,
+) -> LaidOut:
+    """Lay out as `lay_out_conversation` does, what is too long for the context too."""
     turns = conversation.turns
     sizes, videos = [image.image.size for image in new], [image.video for image in new]
     while True:
@@ -55,10 +72,8 @@ def lay_out_conversation(
         if conversation.drop_oldest:
             fewer = shortened(turns, tokens=size.total, context=model.context, max_tokens=request.max_tokens)
         if fewer is None:
-            break
+            return LaidOut(turns, parts, size, plan)
         turns = fewer
-    require_room(size, plan, request.max_slices, model)
-    return LaidOut(turns, parts, size)
 
 
 def stable_length(prompt: PromptTokens, turns: Sequence[Turn], manifest: Manifest, model: LanguageModel) -> int:

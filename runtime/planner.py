@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from uhd_edge.runtime.conversation import Conversation
 from uhd_edge.runtime.errors import EngineUnavailableError
 from uhd_edge.runtime.planning import Asked, Plan, choose_plan, list_plans
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from uhd_edge.runtime.answer import Request
     from uhd_edge.runtime.bundle import Manifest, Mode
+    from uhd_edge.runtime.conversation import NewImage
     from uhd_edge.runtime.cost_book import CostBook
     from uhd_edge.runtime.costs import CostModel
     from uhd_edge.runtime.llm import LanguageModel
@@ -43,21 +45,28 @@ class Planner:
     def plans(
         self,
         request: Request,
-        sizes: Sequence[tuple[int, int]],
+        new: Sequence[NewImage],
         modes: Sequence[Mode],
         *,
+        conversation: Conversation | None = None,
+        in_memory: int = 0,
         spent: Callable[[], float] = lambda: 0.0,
-        progress: Callable[[str], None] = lambda _: None,
     ) -> list[Plan]:
-        """List the ways to look at images of these (width, height) for `request`, see `list_plans`."""
-        costs = self.learn(modes, progress)
+        """List the ways to look at the new images of `request`, see `list_plans`, and `Asked` for the conversation."""
+        costs = self.learn(modes)
         most = self.manifest.preprocessing.max_slices if request.max_slices is None else request.max_slices
-        asked = Asked(request.messages(images=len(sizes)), sizes, list(costs), most)
+        asked = Asked(conversation or Conversation(), request, new, list(costs), most, in_memory)
         budget_ms = None if request.budget is None else request.budget.milliseconds
         return list_plans(asked, self.manifest, self.model, costs.__getitem__, budget_ms=budget_ms, spent=spent)
 
     def fitted(
-        self, request: Request, sizes: Sequence[tuple[int, int]], *, spent: Callable[[], float]
+        self,
+        request: Request,
+        new: Sequence[NewImage],
+        *,
+        conversation: Conversation,
+        in_memory: int,
+        spent: Callable[[], float],
     ) -> tuple[Request, Plan | None]:
         """Set mode and slices of a request so that it keeps its budget, and return the plan.
 
@@ -65,5 +74,6 @@ class Planner:
         """
         if request.budget is None:
             return request, None
-        plan = choose_plan(self.plans(request, sizes, request.budget.modes, spent=spent))
+        modes = request.budget.modes
+        plan = choose_plan(self.plans(request, new, modes, conversation=conversation, in_memory=in_memory, spent=spent))
         return (request if plan is None else replace(request, mode=plan.mode, max_slices=plan.max_slices)), plan

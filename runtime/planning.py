@@ -10,25 +10,30 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from uhd_edge.runtime.budget import PromptPlan, prompt_size
 from uhd_edge.runtime.costs import Work
 from uhd_edge.runtime.errors import ImageError
-from uhd_edge.runtime.slicing import plan_views
+from uhd_edge.runtime.laying_out import lay_out_at_any_length
+from uhd_edge.runtime.slicing import most_useful_slices, plan_views
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from uhd_edge.runtime.answer import Request
     from uhd_edge.runtime.bundle import Manifest, Mode
+    from uhd_edge.runtime.conversation import Conversation, NewImage
     from uhd_edge.runtime.costs import CostModel
+    from uhd_edge.runtime.laying_out import LaidOut
     from uhd_edge.runtime.llm import LanguageModel
-    from uhd_edge.runtime.prompt import Message
+
+Views = list[tuple[tuple[int, int], ...]]
 
 
 @dataclass(frozen=True)
 class Plan:
     """One way to look at the images of a question.
 
-    `views` and `patches` are those of all images, `prompt_tokens` include `vision_tokens`.
+    `views`, `patches` and `vision_tokens` are those of all images that come with it,
+    `prompt_tokens` those of the whole prompt, a session's earlier turns included.
     `predicted_ms` is the time from the question to the first token. `within_budget` is
     None when there is no budget.
     """
@@ -45,12 +50,22 @@ class Plan:
 
 @dataclass(frozen=True)
 class Asked:
-    """A conversation about images of these (width, height), and in which modes and how finely they may be seen."""
+    """A question with its new images at the end of a conversation, and in which modes and how finely to see them.
 
-    messages: Sequence[Message]
-    sizes: Sequence[tuple[int, int]]
+    `in_memory` tokens of the conversation need not be read again as long as none of it is dropped.
+    """
+
+    conversation: Conversation
+    request: Request
+    new: Sequence[NewImage]
     modes: Sequence[Mode]
     max_slices: int
+    in_memory: int = 0
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """(width, height) of every new image."""
+        return [new.image.size for new in self.new]
 
 
 def list_plans(
@@ -97,28 +112,41 @@ def _plans_in(
     model: LanguageModel,
     costs: CostModel,
 ) -> Iterator[Plan]:
-    prompt = PromptPlan(asked.messages, asked.sizes, manifest, mode)
     seen = set()
-    for max_slices in range(1, asked.max_slices + 1):
-        try:
-            views = [
-                plan_views(width, height, manifest.preprocessing, mode=mode, max_slices=max_slices).views
-                for width, height in asked.sizes
-            ]
-        except ImageError:
-            continue  # cut into so few slices the image is too thin
+    for max_slices, views in _ways_to_cut(mode, asked, manifest):
         if tuple(views) in seen:
             continue
         seen.add(tuple(views))
-        size = prompt_size(prompt.layout(max_slices), model)
-        if size.total >= model.context:
-            continue
-        yield Plan(
-            mode,
-            max_slices,
-            sum(map(len, views)),
-            sum(rows * columns for image in views for rows, columns in image),
-            size.vision,
-            size.total,
-            costs.milliseconds(Work(asked.sizes, views, size.total)),
-        )
+        request = replace(asked.request, mode=mode, max_slices=max_slices)
+        laid_out = lay_out_at_any_length(asked.conversation, request, asked.new, manifest, model)
+        if laid_out.size.total < model.context:
+            yield _plan(request, views, laid_out, asked, costs)
+
+
+def _ways_to_cut(mode: Mode, asked: Asked, manifest: Manifest) -> Iterator[tuple[int, Views]]:
+    """Every number of slices that may make a difference, with the views of every image."""
+    sizes, preprocessing = asked.sizes, manifest.preprocessing
+    useful = max((most_useful_slices(*size, preprocessing) for size in sizes), default=1)
+    for max_slices in range(1, min(asked.max_slices, useful) + 1):
+        try:
+            yield (
+                max_slices,
+                [plan_views(*size, preprocessing, mode=mode, max_slices=max_slices).views for size in sizes],
+            )
+        except ImageError:
+            continue  # cut into so few slices the image is too thin
+
+
+def _plan(request: Request, views: Views, laid_out: LaidOut, asked: Asked, costs: CostModel) -> Plan:
+    tokens = laid_out.size.total
+    whole = len(laid_out.turns) == len(asked.conversation.turns)
+    layouts = laid_out.plan.image_layouts(request.max_slices)[len(laid_out.plan.seen) :]
+    return Plan(
+        request.mode,
+        request.max_slices or 1,
+        sum(map(len, views)),
+        sum(rows * columns for image in views for rows, columns in image),
+        sum(sum(layout.tokens) for layout in layouts),
+        tokens,
+        costs.milliseconds(Work(asked.sizes, views, tokens, min(asked.in_memory, tokens) if whole else 0)),
+    )

@@ -88,6 +88,17 @@ class PromptMemory:
             begin = stop
         return start
 
+    def known_of(self, reader: object | None) -> int:
+        """At least how many tokens of a conversation's next prompt need not be read, as long as no turn is dropped."""
+        ids = None if reader is None else self._needed.get(reader)
+        if ids is None or not self._model.reads_in_one_piece:
+            return 0
+        length = max(common_length(ids, known) for known in (self._present, *(one.ids for one in self._saved.whole())))
+        if not self._model.is_recurrent:
+            return max(0, length - SMALLEST_BATCH)
+        recurrent = self._saved.latest_within(ids[:length])
+        return 0 if recurrent is None else len(recurrent.ids)
+
     def share(self, reader: object, fork: object) -> None:
         """Keep for `fork` what is kept for `reader`, from which it goes on."""
         if reader in self._needed:

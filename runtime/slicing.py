@@ -101,6 +101,11 @@ def plan_slices(
     return SlicePlan(preprocessing.patch_size, thumbnail, slice_size, grid)
 
 
+def most_useful_slices(width: int, height: int, preprocessing: Preprocessing) -> int:
+    """From which `max_slices` on an image of this size is cut no other way."""
+    return math.ceil(width * height / preprocessing.scale_resolution**2) + 1
+
+
 def plan_views(
     width: int, height: int, preprocessing: Preprocessing, *, mode: Mode, max_slices: int | None = None
 ) -> SlicePlan:

@@ -84,6 +84,50 @@ def test_the_table_of_plans_is_what_a_budget_chooses_from(assistant: Assistant, 
     assert {plan.within_budget for plan in assistant.plans(picture, QUESTION, budget_ms=1e-3)} == {False}
 
 
+def test_in_a_session_the_turns_before_count(assistant: Assistant, picture: Image.Image) -> None:
+    with assistant.session(picture) as session:
+        first = session.ask(QUESTION, max_tokens=4, budget_ms=60_000)
+        again = session.ask(QUESTION, max_tokens=4, budget_ms=60_000)
+        assert first.plan is not None
+        assert again.plan is not None
+        assert again.plan.prompt_tokens == again.usage.prompt_tokens > first.plan.prompt_tokens
+        assert (again.plan.views, again.plan.vision_tokens) == (0, 0)
+
+
+def test_in_a_session_that_is_nearly_full_an_image_is_seen_as_finely_as_there_is_room(
+    assistant: Assistant, picture: Image.Image
+) -> None:
+    filling = "Is there a circle on the table? " * 60
+    with assistant.session() as session:
+        session.ask(filling, max_tokens=4)
+        assert len(session.ask(QUESTION, images=picture, max_tokens=4, budget_ms=60_000).views) == 7
+        with pytest.raises(ContextError):
+            session.ask(QUESTION, images=picture, max_tokens=4, mode="4x")
+
+
+def test_turns_that_are_dropped_make_room_in_a_plan_too(assistant: Assistant, picture: Image.Image) -> None:
+    with assistant.session(drop_oldest=True) as session:
+        session.ask("Is there a circle on the table? " * 70, max_tokens=4)
+        answer = session.ask(QUESTION, images=picture, max_tokens=4, budget_ms=60_000, mode="4x")
+        assert answer.plan is not None
+        assert (answer.dropped_turns, answer.plan.views) == (1, 7)
+        assert answer.plan.prompt_tokens == answer.usage.prompt_tokens
+
+
+def test_what_a_session_has_in_memory_takes_no_time_and_what_was_lost_does(picture: Image.Image) -> None:
+    with Assistant(context=1024, session_bytes=0) as forgetful:
+        forgetful.measure()
+        with forgetful.session(picture) as session:
+            session.ask(QUESTION * 30, max_tokens=1)
+            known = session.ask(QUESTION, max_tokens=1, budget_ms=60_000)
+            forgetful.ask(None, QUESTION, max_tokens=1)
+            lost = session.ask(QUESTION, max_tokens=1, budget_ms=60_000)
+        assert known.usage.cached_tokens > 0 == lost.usage.cached_tokens
+        assert known.plan is not None
+        assert lost.plan is not None
+        assert lost.plan.predicted_ms > 1.5 * known.plan.predicted_ms
+
+
 def without_a_graph(bundle: Bundle) -> Bundle:
     """The bundle without FP16 graphs for 4x."""
     graphs = {**bundle.manifest.graphs, "4x": {"fp32": bundle.manifest.graphs["4x"]["fp32"]}}

@@ -3,12 +3,15 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from uhd_edge.runtime.answer import Request
 from uhd_edge.runtime.bundle import Bundle, Mode
-from uhd_edge.runtime.costs import CostModel, PromptCosts, SlicingCosts, VisionCosts
+from uhd_edge.runtime.conversation import Conversation, NewImage, Turn
+from uhd_edge.runtime.costs import MARGIN, CostModel, PromptCosts, SlicingCosts, VisionCosts
 from uhd_edge.runtime.llm import LanguageModel
 from uhd_edge.runtime.planning import Asked, Plan, choose_plan, list_plans
-from uhd_edge.runtime.prompt import user_message
+from uhd_edge.runtime.sampling import Sampling
 from uhd_edge.runtime.vision import VisionEncoder
 
 COSTS: dict[Mode, CostModel] = {
@@ -28,10 +31,18 @@ def model(bundle: Bundle) -> Iterator[LanguageModel]:
         yield opened
 
 
+def about(
+    *sizes: tuple[int, int], modes: list[Mode], max_slices: int = 9, turns: tuple[Turn, ...] = (), in_memory: int = 0
+) -> Asked:
+    request = Request((), "Why?", Sampling(), 16, "16x", None)
+    new = [NewImage(Image.new("RGB", size)) for size in sizes]
+    return Asked(Conversation(turns), request, new, modes, max_slices, in_memory)
+
+
 def plans(
     bundle: Bundle, model: LanguageModel, *sizes: tuple[int, int], budget_ms: float | None = None, max_slices: int = 9
 ) -> list[Plan]:
-    asked = Asked([user_message("Why?", images=len(sizes))], sizes, ["16x", "4x"], max_slices)
+    asked = about(*sizes, modes=["16x", "4x"], max_slices=max_slices)
     return list_plans(asked, bundle.manifest, model, COSTS.__getitem__, budget_ms=budget_ms)
 
 
@@ -97,7 +108,7 @@ def test_the_choice_sees_most_of_what_keeps_within_the_budget(
 
 
 def test_what_the_question_has_taken_already_counts(bundle: Bundle, model: LanguageModel) -> None:
-    asked = Asked([user_message("Why?", images=1)], [(640, 480)], ["16x"], 9)
+    asked = about((640, 480), modes=["16x"])
     fresh, late = (
         list_plans(asked, bundle.manifest, model, COSTS.__getitem__, budget_ms=100, spent=lambda spent=spent: spent)
         for spent in (0.0, 50.0)
@@ -110,3 +121,27 @@ def test_without_a_budget_the_most_is_seen(bundle: Bundle, model: LanguageModel)
     assert chosen is not None
     assert chosen.within_budget is None
     assert chosen.views == 7
+
+
+def test_the_most_slices_there_may_be_make_no_more_work_than_there_is(bundle: Bundle, model: LanguageModel) -> None:
+    listed = plans(bundle, model, (640, 480), max_slices=2**31 - 1)
+    assert listed == plans(bundle, model, (640, 480), max_slices=100)
+
+
+def test_earlier_turns_take_room_and_what_is_in_memory_of_them_takes_no_time(
+    bundle: Bundle, model: LanguageModel
+) -> None:
+    turns = (Turn("What is there? " * 60, "A table. " * 20),)
+
+    def planned(asked: Asked) -> list[Plan]:
+        return list_plans(asked, bundle.manifest, model, COSTS.__getitem__)
+
+    alone = planned(about((1000, 1000), modes=["16x"]))
+    later = planned(about((1000, 1000), modes=["16x"], turns=turns))
+    known = planned(about((1000, 1000), modes=["16x"], turns=turns, in_memory=100))
+    assert later[0].prompt_tokens > alone[0].prompt_tokens + 100
+    assert later[0].vision_tokens == alone[0].vision_tokens
+    assert max(plan.prompt_tokens for plan in later) < model.context
+    assert max(plan.views for plan in later) < max(plan.views for plan in alone)
+    saved = [one.predicted_ms - other.predicted_ms for one, other in zip(later, known, strict=True)]
+    assert saved == pytest.approx([MARGIN * 100 * 0.1] * len(later))
