@@ -9,7 +9,7 @@ import click
 
 from uhd_edge.cli.export import names_out_of
 from uhd_edge.cli.verify import verify
-from uhd_edge.engines.errors import EngineError
+from uhd_edge.engines.errors import EngineError, UhdError
 from uhd_edge.engines.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 @click.option(
     "--modes", type=names_out_of("16x", "4x"), metavar="16x,4x", help="Modes; without it all of the bundle's."
 )
-@click.option("--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices; the bundle's without it.")
+@click.option(
+    "--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices at once; the bundle's without it."
+)
 @click.option("--picture", "pictures", multiple=True, metavar="IMAGE", help="here: compare on it; may be repeated.")
 @click.option("--jetpack", metavar="V", help="orin, thor: the device's JetPack, such as 6.2.")
 @click.option("--output", type=click.Path(path_type=Path), help="orin, thor: the kit, a folder or a .tar.gz.")
@@ -51,7 +53,7 @@ def build(
     """
     from uhd_edge.engines.build import build_engines
     from uhd_edge.engines.targets import check_precision, find_jetpack, find_target
-    from uhd_edge.runtime.building import engine_orders
+    from uhd_edge.runtime.building import engine_orders, has_reference
     from uhd_edge.runtime.bundle import Bundle
 
     wanted = find_target(target)
@@ -64,8 +66,10 @@ def build(
     modes = list(opened.manifest.graphs) if modes is None else modes
     checked: BuiltPrecision = precision  # type: ignore[assignment]  # by `check_precision`
     orders = engine_orders(opened, modes=modes, precision=checked, max_slices=max_slices)
+    if wanted.backend == "tensorrt" and not has_reference(opened, modes):
+        _say(f"uhd: {opened.path} has no FP32 graphs: what is built cannot be compared with them before it is used")
     if wanted.jetpacks:
-        _make_kit(opened, orders, wanted, modes, jetpack=jetpack, output=output)
+        _make_kit(opened, orders, wanted, modes, max_slices=max_slices, jetpack=jetpack, output=output)
         return
     records = build_engines(opened.path, orders, target=wanted, progress=_say)
     if wanted.backend == "tensorrt":
@@ -80,6 +84,7 @@ def _make_kit(
     target: Target,
     modes: list[Mode],
     *,
+    max_slices: int | None,
     jetpack: str | None,
     output: Path | None,
 ) -> None:
@@ -88,7 +93,7 @@ def _make_kit(
     from uhd_edge.runtime.building import kit_contents
 
     release = find_jetpack(target, jetpack)
-    contents = kit_contents(bundle, modes=modes, precision=orders[0].precision)
+    contents = kit_contents(bundle, modes=modes, precision=orders[0].precision, max_slices=max_slices)
     place = Path(f"{bundle.path.resolve().name}-{target.name}-jetpack{release.version}") if output is None else output
     write_kit(place, contents, orders, target=target, jetpack=release, progress=_say)
     _say(f"copy it to the {target.device} and run ./build.sh there")
@@ -98,7 +103,7 @@ def _make_kit(
 def _verify(
     ctx: click.Context, bundle: Bundle, records: list[EngineRecord], modes: list[Mode], pictures: tuple[str, ...]
 ) -> None:
-    """Keep engines aside that do not reach the bundle's thresholds."""
+    """Keep engines aside that do not reach the bundle's thresholds; those that cannot be compared stay."""
     from uhd_edge.engines.engine_record import set_aside
 
     for mode in modes:
@@ -114,7 +119,14 @@ def _verify(
         except click.exceptions.Exit as error:
             for record in records:
                 folder = set_aside(record).parent
-            raise EngineError(f"the engines are not exact enough; they are kept in {folder} and not used") from error
+            raise EngineError(
+                f"the engines do not pass the comparison with FP32; they are kept in {folder} and not used"
+            ) from error
+        except UhdError as error:
+            raise EngineError(
+                f"built, but not verified: {error}; after that: uhd verify {bundle.path} --engine tensorrt "
+                f"--precision {records[0].precision}"
+            ) from error
 
 
 def _say(step: str) -> None:

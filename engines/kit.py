@@ -34,15 +34,19 @@ MANIFEST = "bundle.json"
 _README = """\
 uhd-edge: engines for {device}, JetPack {jetpack} (TensorRT {tensorrt}, CUDA {cuda}, Python {python})
 
-Copy this folder to the device, then:
+Copy this folder to the device, then, there:
 
-    pip install uhd-edge
+    python3 -m venv --system-site-packages venv     so that JetPack's TensorRT is found
+    . venv/bin/activate
+    pip install uhd-edge pycuda
     ./build.sh photo.jpg
     uhd ask photo.jpg "What is on the table?" --bundle bundle
 
 build.sh builds {engines} with the device's own TensorRT and compares them with FP32
 before they are used, on the pictures it is given or on drawn ones. It can be started again:
-what is built stays.
+what is built stays. Building needs JetPack's trtexec alone (apt install tensorrt); running
+and comparing need its Python package (apt install python3-libnvinfer) and pycuda too, which
+pip compiles with JetPack's CUDA toolkit.
 """
 
 
@@ -52,12 +56,14 @@ class KitContents:
 
     `manifest` is the text of its bundle.json; `files` are paths within the bundle, which
     lies at `bundle`; `modes` are the modes as the command line takes them, such as "16x,4x".
+    The engines are for images of at most `max_slices` slices.
     """
 
     bundle: Path
     manifest: str
     files: tuple[str, ...]
     modes: str
+    max_slices: int
 
 
 def write_kit(
@@ -86,7 +92,7 @@ def write_kit(
         for order in orders:
             record = _record_template(contents.bundle, order, target)
             kit.add_text(f"records/{order.name}.json", json.dumps(record, indent=2) + "\n")
-        kit.add_text(SCRIPT, _script(orders, contents.modes, target, jetpack), executable=True)
+        kit.add_text(SCRIPT, _script(orders, contents, target, jetpack), executable=True)
         kit.add_text("README.txt", _readme(orders, target, jetpack))
     return output
 
@@ -125,7 +131,7 @@ def _plain(digest: FileDigest) -> dict[str, Any]:
     return digest.model_dump()
 
 
-def _script(orders: Sequence[EngineOrder], modes: str, target: Target, jetpack: JetPack) -> str:
+def _script(orders: Sequence[EngineOrder], contents: KitContents, target: Target, jetpack: JetPack) -> str:
     template = (resources.files("uhd_edge.engines") / "kit.sh").read_text(encoding="utf-8")
     builds = [
         shlex.join(["build_engine", order.name, order.graph, *shape_arguments(order.profiles)]) for order in orders
@@ -137,7 +143,8 @@ def _script(orders: Sequence[EngineOrder], modes: str, target: Target, jetpack: 
         "@TENSORRT@": jetpack.tensorrt,
         "@CAPABILITY@": target.compute_capability or "",
         "@PRECISION@": orders[0].precision,
-        "@MODES@": modes,
+        "@MODES@": contents.modes,
+        "@MAX_SLICES@": str(contents.max_slices),
         "@TARGET@": target.name,
         "    :\n    #BUILD#": "\n".join(f"    {line}" for line in builds),
         "    :\n    #RUN#": "\n".join(f"    {line}" for line in runs),

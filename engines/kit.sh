@@ -9,7 +9,7 @@
 #
 # trtexec is looked for on the PATH and in JetPack's package; TRTEXEC=FILE names another one.
 # Where there is none, TensorRT's Python package does the work, through uhd. Verifying how exact
-# the engines are needs uhd (pip install uhd-edge) as well.
+# the engines are needs uhd, pycuda (pip install uhd-edge pycuda) and that package as well.
 # Exit code 0: built and verified. 1: not.
 set -eu
 started_in=$PWD
@@ -20,6 +20,7 @@ TENSORRT='@TENSORRT@'
 CAPABILITY='@CAPABILITY@'
 PRECISION='@PRECISION@'
 MODES='@MODES@'
+MAX_SLICES='@MAX_SLICES@'
 ENGINES='bundle/engines/@TARGET@'
 
 say() {
@@ -33,7 +34,11 @@ fail() {
 
 find_trtexec() {
     if [ -n "${TRTEXEC:-}" ]; then
-        printf '%s\n' "$TRTEXEC"
+        case $TRTEXEC in
+            /*) printf '%s\n' "$TRTEXEC" ;;
+            */*) printf '%s\n' "${started_in%/}/$TRTEXEC" ;;
+            *) command -v "$TRTEXEC" || fail "there is no $TRTEXEC on the PATH, which TRTEXEC names" ;;
+        esac
     elif ! command -v trtexec; then
         dpkg -L libnvinfer-bin 2>/dev/null | grep '/trtexec$' | head -n 1
     fi
@@ -64,8 +69,12 @@ run_trtexec() {
     grep -q '^&&&& PASSED TensorRT\.trtexec' "$log"
 }
 
+# Built by this TensorRT, and from this kit's graphs for this kit's shapes: the record has every
+# line of the kit's template, but for those that only the device can fill.
 is_built() {
-    [ -f "$ENGINES/$1.engine" ] && grep -q "\"backend_version\": \"$version\"" "$ENGINES/$1.engine.json" 2>/dev/null
+    record=$ENGINES/$1.engine.json
+    [ -f "$ENGINES/$1.engine" ] && [ -f "$record" ] && grep -q "\"backend_version\": \"$version\"" "$record" &&
+        ! grep -vxFf "$record" "records/$1.json" | grep -qv '@[A-Z0-9]*@'
 }
 
 # build_engine NAME GRAPH SHAPES..
@@ -81,7 +90,7 @@ build_engine() {
     engine=$ENGINES/$name.engine
     rm -f "$engine.json" "$engine.partial"
     run_trtexec "$ENGINES/$name.log" "--onnx=bundle/$graph" "--saveEngine=$engine.partial" --stronglyTyped \
-        --skipInference "--timingCacheFile=$ENGINES/timing.cache" "$@" ||
+        --skipInference "--timingCacheFile=$ENGINES/timing-$version.cache" "$@" ||
         give_up "$name" "trtexec could not build it: $(first_error "$ENGINES/$name.log")"
     if grep -q 'UINT8 zero_point' "$ENGINES/$name.log"; then
         give_up "$name" "its graph is quantized to uint8, which TensorRT reads as int8"
@@ -130,20 +139,21 @@ set_aside() {
     mv -f "$ENGINES/$1.engine" "$ENGINES/failed/"
 }
 
-# compare PICTURE..: with FP32 on onnxruntime. A table on stdout means that it was compared, good or bad.
+# compare PICTURE..: with FP32 on onnxruntime. Only what was compared and found wanting is kept aside.
 compare() {
     command -v uhd >/dev/null 2>&1 ||
-        fail "built, but not verified: uhd is missing; pip install uhd-edge, then run ./build.sh verify"
+        fail "built, but not verified: uhd is missing; pip install uhd-edge pycuda, then run ./build.sh verify"
     if uhd verify bundle "$@" --engine tensorrt --precision "$PRECISION" >"$ENGINES/verify.txt"; then
         cat "$ENGINES/verify.txt"
         return
     fi
     cat "$ENGINES/verify.txt"
-    [ -s "$ENGINES/verify.txt" ] || fail "built, but could not be verified; see above, then run ./build.sh verify"
+    grep -q '^failed: ' "$ENGINES/verify.txt" ||
+        fail "built, but could not be verified; see above, then run ./build.sh verify"
     for record in "$ENGINES"/*.engine.json; do
         set_aside "$(basename "$record" .engine.json)"
     done
-    fail "the engines are not exact enough; they are kept in $ENGINES/failed and not used"
+    fail "the engines do not pass the comparison with FP32; they are kept in $ENGINES/failed and not used"
 }
 
 build_all() {
@@ -175,17 +185,25 @@ trtexec=$(find_trtexec)
 if [ -z "$trtexec" ]; then
     python3 -c 'import tensorrt' 2>/dev/null ||
         fail "neither trtexec nor TensorRT's Python package is here; on JetPack: apt install tensorrt"
-    command -v uhd >/dev/null 2>&1 || fail "trtexec is missing; with TensorRT's Python package, uhd builds: pip install uhd-edge"
+    command -v uhd >/dev/null 2>&1 ||
+        fail "trtexec is missing; with TensorRT's Python package, uhd builds: pip install uhd-edge pycuda"
+    if [ "$order" = verify ]; then
+        exec uhd verify bundle "$@" --engine tensorrt --precision "$PRECISION"
+    fi
     for picture; do
         shift
         set -- "$@" --picture "$picture"
     done
-    exec uhd build bundle --target here --precision "$PRECISION" --modes "$MODES" "$@"
+    exec uhd build bundle --target here --precision "$PRECISION" --modes "$MODES" --max-slices "$MAX_SLICES" "$@"
 fi
 
 version=$(read_version)
 [ "${version%.*}" = "$TENSORRT" ] || fail "this kit is for JetPack $JETPACK with TensorRT $TENSORRT; this device has" \
     "TensorRT $version: make the kit again with the --jetpack of this device"
+if command -v flock >/dev/null 2>&1; then # held until this script and what it started have ended
+    exec 9<bundle/bundle.json
+    flock -n 9 || fail "another build.sh is at work in this kit; wait for it to end"
+fi
 mkdir -p "$ENGINES"
 if [ "$order" = build ]; then
     build_all

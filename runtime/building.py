@@ -55,6 +55,11 @@ def engine_orders(
     return orders
 
 
+def has_reference(bundle: Bundle, modes: Sequence[Mode]) -> bool:
+    """Whether there are FP32 graphs of all `modes`, which engines are compared with."""
+    return all("fp32" in bundle.manifest.graphs.get(mode, {}) for mode in modes)
+
+
 def _graphs(bundle: Bundle, mode: Mode, kind: GraphKind) -> Graphs:
     graphs = bundle.manifest.graphs.get(mode, {}).get(kind)
     if graphs is None:
@@ -77,7 +82,9 @@ def _slicing(manifest: Manifest, mode: Mode, max_slices: int) -> Slicing:
     )
 
 
-def kit_contents(bundle: Bundle, *, modes: Sequence[Mode], precision: BuiltPrecision) -> KitContents:
+def kit_contents(
+    bundle: Bundle, *, modes: Sequence[Mode], precision: BuiltPrecision, max_slices: int | None = None
+) -> KitContents:
     """Choose the part of `bundle` that a device needs to build and verify `modes` in `precision`.
 
     FP32 graphs go along where there are any: the engines are compared with them. Raises
@@ -104,4 +111,10 @@ def kit_contents(bundle: Bundle, *, modes: Sequence[Mode], precision: BuiltPreci
             "files": {name: record for name, record in manifest.files.items() if name in files},
         }
     )
-    return KitContents(bundle.path, part.model_dump_json(indent=2) + "\n", tuple(sorted(files)), ",".join(graphs))
+    return KitContents(
+        bundle.path,
+        part.model_dump_json(indent=2) + "\n",
+        tuple(sorted(files)),
+        ",".join(graphs),
+        manifest.preprocessing.max_slices if max_slices is None else max_slices,
+    )
