@@ -14,21 +14,22 @@ import click
 
 from uhd_edge.engines.errors import UhdError
 
-# In the order of `uhd --help`; each is the function of this name in the file of this name.
-COMMANDS = (
-    "ask",
-    "chat",
-    "serve",
-    "plan",
-    "export",
-    "calibrate",
-    "build",
-    "verify",
-    "bench",
-    "flops",
-    "inspect",
-    "doctor",
-)
+# In the order of `uhd --help`, with what it says of them; each is the function of this name in the
+# file of this name.
+COMMANDS = {
+    "ask": "Ask a question about images or videos.",
+    "chat": "Talk about images on the terminal.",
+    "serve": "Answer requests of OpenAI's chat-completions API.",
+    "plan": "List the ways to look at an image, and the time each takes.",
+    "export": "Make a bundle out of a checkpoint.",
+    "calibrate": "Add INT8 graphs to a bundle, calibrated on your pictures.",
+    "build": "Build TensorRT engines out of a bundle's graphs.",
+    "verify": "Compare a bundle's engine with FP32.",
+    "bench": "Time every stage of an answer on this machine.",
+    "flops": "Count the operations of encoding a picture.",
+    "inspect": "Show what a bundle holds, and check its files.",
+    "doctor": "Show what this machine can run, and how to get what is missing.",
+}
 
 ANSWERED = 0
 OUR_ERROR = 1
@@ -61,6 +62,12 @@ class Commands(click.Group):
             return super().get_command(ctx, cmd_name)
         command: click.Command = getattr(import_module(f"uhd_edge.cli.{cmd_name}"), cmd_name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Name the commands and say what each does, whole and without importing any."""
+        others = {name: self.commands[name].get_short_help_str() for name in super().list_commands(ctx)}
+        with formatter.section("Commands"):
+            formatter.write_dl([*COMMANDS.items(), *others.items()])
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

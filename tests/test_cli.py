@@ -61,6 +61,19 @@ def test_a_command_does_not_import_the_others() -> None:
     assert not {f"uhd_edge.cli.{name}" for name in cli.COMMANDS if name != "ask"} & set(modules)
 
 
+def test_the_help_says_what_each_command_does_in_one_whole_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.exit_code(["--help"]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.partition("Commands:\n")[2].splitlines()]
+    assert [line.split()[0] for line in lines] == list(cli.COMMANDS)
+    assert all(line.endswith(".") and not line.endswith("...") and len(line) < 78 for line in lines)
+
+
+def test_the_list_of_commands_imports_none_of_them() -> None:
+    script = "import sys\nfrom uhd_edge.cli.main import exit_code\nexit_code(['--help'])\n"
+    modules = printed_by(f"{script}print(*sys.modules)").splitlines()[-1].split()
+    assert not {f"uhd_edge.cli.{name}" for name in cli.COMMANDS} & set(modules)
+
+
 def test_asking_imports_nothing_that_only_other_ways_need() -> None:
     spared = {"torch", "onnx", "transformers", "tensorrt", "tensorrt_rtx", "openvino", "pycuda", "matplotlib"}
     spared |= {"uhd_edge.engines.engine_record", "uhd_edge.runtime.cost_measuring"}
