@@ -2,7 +2,8 @@
 
     python benchmarks/int8_on_uhd_tiny.py [--bundle BUNDLE] [--questions 600] [--threads N] [--folder FOLDER]
 
-Works on a copy; the bundle stays as it is. ONNX Runtime's CPU provider runs everything.
+Works on a copy; the bundle stays as it is. FP32 runs on ONNX Runtime's CPU provider, and so does INT8
+without `--engine openvino`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from uhd_edge.tiny.scenes import SINGLE, SLICED, draw_scene
 if TYPE_CHECKING:
     from PIL import Image
 
+    from uhd_edge.engines.selection import EngineName
     from uhd_edge.runtime.bundle import Mode
 
 CALIBRATED_WITH = 32
@@ -40,12 +42,12 @@ def pictures(purpose: str, count: int) -> list[Image.Image]:
     return [draw_picture(draw_scene(f"int8/{purpose}/{index}", worlds[index % 2])) for index in range(count)]
 
 
-def view_cosines(bundle: Bundle, mode: Mode, threads: int | None) -> list[float]:
+def view_cosines(bundle: Bundle, mode: Mode, engine: EngineName, threads: int | None) -> list[float]:
     """Cosine of INT8 and FP32 of every view of the held-out scenes."""
     cosines = []
     with (
-        VisionEncoder(bundle, mode=mode, precision="int8", threads=threads) as tested,
-        VisionEncoder(bundle, mode=mode, precision="fp32", threads=threads) as exact,
+        VisionEncoder(bundle, mode=mode, engine=engine, precision="int8", threads=threads) as tested,
+        VisionEncoder(bundle, mode=mode, engine="onnxruntime", precision="fp32", threads=threads) as exact,
     ):
         for picture in pictures("held-out", HELD_OUT):
             one, other = tested.encode(picture), exact.encode(picture)
@@ -55,13 +57,13 @@ def view_cosines(bundle: Bundle, mode: Mode, threads: int | None) -> list[float]
     return cosines
 
 
-def ask(bundle: Bundle, mode: Mode, name: str, count: int, threads: int | None) -> None:
+def ask(bundle: Bundle, mode: Mode, engine: EngineName, name: str, count: int, threads: int | None) -> None:
     """Ask the questions of one set in both precisions and print the shares of right and of equal answers."""
     right = {"fp32": 0, "int8": 0}
     same = 0
     with (
-        Assistant(bundle, mode=mode, precision="fp32", threads=threads) as exact,
-        Assistant(bundle, mode=mode, precision="int8", threads=threads) as rounded,
+        Assistant(bundle, mode=mode, engine="onnxruntime", precision="fp32", threads=threads) as exact,
+        Assistant(bundle, mode=mode, engine=engine, precision="int8", threads=threads) as rounded,
     ):
         for entry in measured_set(name, count):
             answers = {}
@@ -81,6 +83,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=600, help="of each set")
     parser.add_argument("--modes", default="16x,4x", help="to ask in")
     parser.add_argument("--cosine", type=float, default=0.0, help="what every view must reach, if not the default")
+    parser.add_argument("--engine", choices=("onnxruntime", "openvino"), default="onnxruntime", help="for INT8")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--folder", help="where to put the temporary files")
     options = parser.parse_args()
@@ -93,13 +96,13 @@ def main() -> None:
         calibrated = calibrate_bundle(copied, [folder / "pictures"], cosine=options.cosine, threads=options.threads)
         print(table(calibrated.report), flush=True)
         for mode in calibrated.bundle.manifest.graphs:
-            cosines = view_cosines(calibrated.bundle, mode, options.threads)
+            cosines = view_cosines(calibrated.bundle, mode, options.engine, options.threads)
             print(
                 f"{mode}: {len(cosines)} views held out, lowest cosine {min(cosines):.6f}, mean {np.mean(cosines):.6f}"
             )
         for mode in options.modes.split(","):
             for questions in ("single", "sliced"):
-                ask(calibrated.bundle, mode, questions, options.questions, options.threads)
+                ask(calibrated.bundle, mode, options.engine, questions, options.questions, options.threads)
 
 
 if __name__ == "__main__":
