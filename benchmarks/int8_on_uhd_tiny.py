@@ -57,7 +57,7 @@ def view_cosines(bundle: Bundle, mode: Mode, engine: EngineName, threads: int | 
     return cosines
 
 
-def ask(bundle: Bundle, mode: Mode, engine: EngineName, name: str, count: int, threads: int | None) -> None:
+def ask(bundle: Bundle, name: str, count: int, *, mode: Mode, engine: EngineName, threads: int | None) -> None:
     """Ask the questions of one set in both precisions and print the shares of right and of equal answers."""
     right = {"fp32": 0, "int8": 0}
     same = 0
@@ -102,7 +102,14 @@ def main() -> None:
             )
         for mode in options.modes.split(","):
             for questions in ("single", "sliced"):
-                ask(calibrated.bundle, mode, options.engine, questions, options.questions, options.threads)
+                ask(
+                    calibrated.bundle,
+                    questions,
+                    options.questions,
+                    mode=mode,
+                    engine=options.engine,
+                    threads=options.threads,
+                )
 
 
 if __name__ == "__main__":
