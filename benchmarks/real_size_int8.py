@@ -92,8 +92,8 @@ def compare(target: Path, picture: Path, runs: int, threads: int | None) -> None
     bundle: Bundle = Bundle.open(target)
     seconds: dict[str, list[float]] = {"fp32": [], "int8": []}
     with (
-        VisionEncoder(bundle, precision="fp32", threads=threads, cache_bytes=0) as exact,
-        VisionEncoder(bundle, precision="int8", threads=threads, cache_bytes=0) as rounded,
+        VisionEncoder(bundle, engine="onnxruntime", precision="fp32", threads=threads, cache_bytes=0) as exact,
+        VisionEncoder(bundle, engine="onnxruntime", precision="int8", threads=threads, cache_bytes=0) as rounded,
     ):
         encoders = {"fp32": exact, "int8": rounded}
         for encoder in encoders.values():
