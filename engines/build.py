@@ -29,7 +29,7 @@ from uhd_edge.engines.gpu import first_gpu
 from uhd_edge.engines.targets import Target, why_unbuildable
 from uhd_edge.engines.tensorrt_builder import compile_graph
 from uhd_edge.engines.tensorrt_library import import_tensorrt
-from uhd_edge.engines.trtexec import build_arguments, find_trtexec, run_trtexec
+from uhd_edge.engines.trtexec import blames_timing_cache, build_arguments, find_trtexec, run_trtexec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -129,9 +129,15 @@ def _with_python(graph: Path, engine: Path, profiles: Sequence[Profile]) -> _Ori
 
 
 def _with_trtexec(graph: Path, engine: Path, profiles: Sequence[Profile], program: str) -> _Origin:
-    partial = _partial(engine)
-    arguments = build_arguments(graph, partial, profiles, timing_cache=engine.with_name(TIMING_CACHE))
-    report = run_trtexec(program, arguments, engine.with_suffix(".log"), graph)
+    partial, log, cache = _partial(engine), engine.with_suffix(".log"), engine.with_name(TIMING_CACHE)
+    arguments = build_arguments(graph, partial, profiles, timing_cache=cache)
+    try:
+        report = run_trtexec(program, arguments, log, graph)
+    except EngineBuildError:
+        if not (cache.is_file() and blames_timing_cache(log)):
+            raise
+        cache.unlink()  # another version's, as after an upgrade of JetPack: measure anew
+        report = run_trtexec(program, arguments, log, graph)
     if not partial.is_file() or partial.stat().st_size == 0:
         raise EngineBuildError(f"{graph}: trtexec says it passed but wrote no engine; check the disk's free space")
     with partial.open("rb") as stream:

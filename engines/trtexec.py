@@ -93,6 +93,12 @@ def run_trtexec(program: str, arguments: Sequence[str], log: Path, graph: Path) 
     return report
 
 
+def blames_timing_cache(log: Path) -> bool:
+    """Whether an error in the file `log` is about the timing cache; trtexec then builds nothing."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    return re.search(r"\[E\].*timing ?cache", text, re.IGNORECASE) is not None
+
+
 def read_report(log: str) -> TrtexecReport:
     """Read TensorRT's version and the GPU out of a log; raises `EngineBuildError` when they are not there."""
     version = re.search(r"TensorRT\.trtexec \[TensorRT v(\d+)\]", log)

@@ -126,6 +126,17 @@ def test_trtexecs_failures_are_errors_and_leave_no_engine(
     assert what_is_in(small, "here") - {"timing.cache", "linear.log"} == set()
 
 
+@pytest.mark.usefixtures("trtexec")
+def test_a_timing_cache_of_another_tensorrt_is_measured_anew(small: Path) -> None:
+    cache = small / "engines/here/timing.cache"
+    cache.parent.mkdir(parents=True)
+    cache.write_bytes(b"of another version")
+    (record,) = build(small, "here")
+    assert record.backend_version == "10.3.0"
+    assert cache.read_bytes() == b"timings"
+    assert what_is_in(small, "here") == {"linear.engine", "linear.engine.json", "timing.cache"}
+
+
 def test_the_stand_in_refuses_a_flag_that_trtexec_10_3_does_not_have(trtexec: Path, tmp_path: Path) -> None:
     with pytest.raises(EngineBuildError, match="Unknown option: --buildOnly"):
         run_trtexec(str(trtexec), ["--onnx=graph.onnx", "--buildOnly"], tmp_path / "log", Path("graph.onnx"))

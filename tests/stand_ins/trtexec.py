@@ -20,6 +20,7 @@ from pathlib import Path
 
 FLAGS = Path(__file__).with_name("trtexec_10_3_flags.txt")
 MARK = b"an engine of the stand-in\n"
+TIMINGS = b"timings"
 STAMP = "[11/22/2026-10:00:00]"
 
 
@@ -84,11 +85,14 @@ def build(options: dict[str, list[str]], does: str) -> None:
         raise TrtexecError("This would measure for minutes")
     profiles = read_profiles(options)
     say("I", f"{len(profiles)} profiles for {', '.join(profiles[0])}")
+    cache = Path(options["--timingCacheFile"][0])
+    if cache.is_file() and cache.read_bytes() != TIMINGS:
+        raise TrtexecError("TimingCache creation failed")
     if does in ("fail-build", "lie"):
         raise TrtexecError("Engine could not be created from network")
     if does != "empty":
         Path(options["--saveEngine"][0]).write_bytes(MARK + graph.name.encode())
-    Path(options["--timingCacheFile"][0]).write_bytes(b"timings")
+    cache.write_bytes(TIMINGS)
 
 
 def read_profiles(options: dict[str, list[str]]) -> list[list[str]]:
