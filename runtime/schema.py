@@ -8,6 +8,7 @@ which also sees what no grammar can express.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -58,6 +59,8 @@ class AnswerSchema:
                 reason = (
                     f"the answer was cut off after {tokens} tokens, before its JSON was complete; raise --max-tokens"
                 )
+            elif not _is_json(answer.text):  # which the grammar sees to
+                reason = "a text of `stop` ended the answer before its JSON was complete; ask without it"
             raise SchemaError(f"{reason}: {begun}", answer) from error
 
 
@@ -95,9 +98,13 @@ def _of_model(model: type[BaseModel]) -> AnswerSchema:
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(str(step) for step in first["loc"]) or model.__name__
-            raise SchemaError(f"the answer does not fit the schema: {where}: {first['msg']}") from error
+            said = " ".join(first["msg"].split())
+            raise SchemaError(f"the answer does not fit the schema: {where}: {said}") from error
 
-    return AnswerSchema(grammar_of(_as_json(schema)), read)
+    try:
+        return AnswerSchema(grammar_of(_as_json(schema)), read)
+    except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError) as error:  # by `json_schema_extra`, say
+        raise SchemaError(f"{model.__name__} makes what is no JSON schema ({type(error).__name__}: {error})") from error
 
 
 def _as_json(schema: object) -> Any:
@@ -106,11 +113,25 @@ def _as_json(schema: object) -> Any:
         text = schema if isinstance(schema, str) else json.dumps(schema, allow_nan=False)
         if len(text) > MOST_CHARACTERS:
             raise SchemaError(f"the schema has {len(text)} characters, more than {MOST_CHARACTERS}; simplify it")
-        return json.loads(text)
+        return json.loads(text, parse_float=_finite, parse_constant=_finite)
     except (TypeError, ValueError) as error:
         raise SchemaError(
             f"the schema is no JSON ({error}); pass a JSON schema, its text or a pydantic model's class"
         ) from error
+
+
+def _finite(number: str) -> float:
+    if not math.isfinite(float(number)):
+        raise ValueError(f"{number[:SHOWN]} is not a number that JSON has")
+    return float(number)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _of_json_schema(schema: Any) -> AnswerSchema:

@@ -2,11 +2,13 @@
 
 Schemas come from users of a server too. So nothing is looked up on a network, and patterns
 are matched by pydantic's engine for them (that of Rust), which takes no longer for one
-pattern than for another; Python's own can take hours for a short text.
+pattern than for another; Python's own can take hours for a short text. And references are
+followed so many times and no more, as each may hold two others.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +22,11 @@ from uhd_edge.runtime.errors import SchemaError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+# References that are followed to check one answer.
+MOST_REFERENCES = 10_000
+# Characters of what `jsonschema` says, which may quote the whole schema.
+SHOWN = 200
+
 
 def validator_of(schema: Mapping[str, Any] | bool) -> Callable[[str], Any]:
     """Return what reads an answer's text into a JSON value and raises `SchemaError` when that does not fit.
@@ -30,22 +37,27 @@ def validator_of(schema: Mapping[str, Any] | bool) -> Callable[[str], Any]:
     with extra_needed("schema", "a JSON schema (a pydantic model does without)"):
         import jsonschema
         import referencing
-    kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    from uhd_edge.runtime.schema_keywords import keywords
+
+    kind = jsonschema.validators.validator_for(_named_draft(schema), default=jsonschema.Draft202012Validator)
+    if kind is jsonschema.Draft3Validator:
+        raise SchemaError("$schema names draft 3, which is not supported; use draft 2020-12")
     try:
         kind.check_schema(schema)
-    except (jsonschema.SchemaError, re.error) as error:
+    except jsonschema.SchemaError as error:
+        raise SchemaError(f"this is no JSON schema: {error.json_path}: {_first_line(error)}") from error
+    except re.error as error:
         raise SchemaError(f"this is no JSON schema: {_first_line(error)}") from error
-    patterns = {pattern: _matcher(pattern) for pattern in _patterns_in(schema)}
-
-    def fits_pattern(_validator: object, pattern: str, value: object, _schema: object) -> Iterator[Exception]:
-        if isinstance(value, str) and not patterns[pattern](value):
-            yield jsonschema.ValidationError(f"{value!r} does not match {pattern!r}")
-
-    kind = jsonschema.validators.extend(kind, {"pattern": fits_pattern})
-    # A registry of its own looks nothing up on the network.
-    validator = kind(schema, registry=referencing.Registry(), format_checker=kind.FORMAT_CHECKER)
+    # `jsonschema` goes over to another class wherever it meets the keyword again, by a reference to the whole.
+    bare = {key: value for key, value in schema.items() if key != "$schema"} if isinstance(schema, dict) else schema
+    matchers = {pattern: _matcher(pattern) for pattern in _patterns_in(bare)}
+    kind = jsonschema.validators.extend(kind, keywords(matchers))
+    follow = kind.VALIDATORS["$ref"]
 
     def read(text: str) -> Any:
+        limited = jsonschema.validators.extend(kind, {"$ref": _limited(follow)})
+        # A registry of its own looks nothing up on the network.
+        validator = limited(bare, registry=referencing.Registry(), format_checker=kind.FORMAT_CHECKER)
         try:
             value = json.loads(text)
             error = jsonschema.exceptions.best_match(validator.iter_errors(value))
@@ -56,6 +68,24 @@ def validator_of(schema: Mapping[str, Any] | bool) -> Callable[[str], Any]:
         return value
 
     return read
+
+
+def _named_draft(schema: Mapping[str, Any] | bool) -> Mapping[str, Any] | bool:
+    if isinstance(schema, dict) and not isinstance(schema.get("$schema", ""), str):
+        raise SchemaError("$schema must be a text that names a draft; leave it out")
+    return schema
+
+
+def _limited(follow: Callable[..., Iterator[Exception] | None]) -> Callable[..., Iterator[Exception]]:
+    """`$ref`, followed so many times in all."""
+    followed = itertools.count(1)
+
+    def reference(validator: Any, ref: str, value: object, schema: object) -> Iterator[Exception]:
+        if next(followed) > MOST_REFERENCES:
+            raise SchemaError(f"checking the answer takes more than {MOST_REFERENCES} references; simplify the schema")
+        yield from follow(validator, ref, value, schema) or ()
+
+    return reference
 
 
 def _matcher(pattern: str) -> Callable[[str], bool]:
@@ -75,21 +105,25 @@ def _matcher(pattern: str) -> Callable[[str], bool]:
 
 
 def _patterns_in(schema: object) -> Iterator[str]:
-    """All patterns of a schema; those of names, which `jsonschema` matches itself, must not be ambiguous."""
+    """All patterns of a schema; raises `SchemaError` for what would be checked without the limits here."""
     if isinstance(schema, list):
         for part in schema:
             yield from _patterns_in(part)
     if not isinstance(schema, dict):
         return
+    for keyword in ("$schema", "$dynamicRef", "$recursiveRef"):
+        if isinstance(schema.get(keyword), str):
+            raise SchemaError(f"{keyword} inside a schema is not supported; leave it out, and use $ref for references")
     if isinstance(pattern := schema.get("pattern"), str):
         yield pattern
     if isinstance(names := schema.get("patternProperties"), dict):
-        for name in names:
-            if re.search(r"[*+?}]\)[*+{]|\\\d", name):
-                raise SchemaError(f"the pattern {name!r} repeats what repeats in itself; write it in another way")
+        if "unevaluatedProperties" in schema:
+            raise SchemaError("unevaluatedProperties beside patternProperties is not supported")
+        yield from names
     for part in schema.values():
         yield from _patterns_in(part)
 
 
 def _first_line(error: Exception) -> str:
-    return str(getattr(error, "message", error)).partition("\n")[0]
+    line = str(getattr(error, "message", error)).partition("\n")[0]
+    return line if len(line) <= SHOWN else f"{line[:SHOWN]}.."

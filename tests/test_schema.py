@@ -152,6 +152,46 @@ def test_what_is_no_schema_is_refused_in_one_line(schema: Any) -> None:
     refused(schema)
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        '{"enum": [NaN]}',
+        '{"type": "integer", "enum": [1e999]}',
+        '{"type": "number", "minimum": 0, "maximum": 1e999}',
+        '{"type": "number", "minimum": 0, "maximum": 5, "multipleOf": Infinity}',
+        {"$schema": 5},
+        {"$schema": ["a"]},
+        {"$schema": "http://json-schema.org/draft-03/schema#", "type": ["string", {"type": "null"}]},
+        {"properties": {"a": {"$schema": "http://json-schema.org/draft-07/schema#"}}},
+        {"not": {"$dynamicRef": "#a"}},
+        {"not": {"pattern": "(?=a)"}},
+        {"patternProperties": {"a": {}}, "unevaluatedProperties": False},
+    ],
+)
+def test_what_cannot_be_kept_to_is_refused_before_anything_is_asked(schema: Any) -> None:
+    refused(schema)
+
+
+def test_a_model_that_makes_no_json_schema_is_refused() -> None:
+    class Broken(BaseModel):
+        x: int = Field(json_schema_extra={"enum": 3})
+
+    refused(Broken)
+
+
+def test_what_a_validator_says_in_several_lines_is_one() -> None:
+    class Part(BaseModel):
+        count: int
+
+        @field_validator("count")
+        @classmethod
+        def never(cls, _value: int) -> int:
+            raise ValueError("one\ntwo")
+
+    with pytest.raises(SchemaError, match=r"count: Value error, one two"):
+        answer_schema(Part).read('{"count": 1}')
+
+
 def test_a_schema_inside_itself_a_thousand_times_is_refused() -> None:
     schema: dict[str, Any] = {}
     for _ in range(1000):
@@ -200,9 +240,41 @@ def test_a_value_that_misses_a_pattern_beside_it_is_told() -> None:
         answer_schema({"const": "b", "pattern": "^a"}).read('"b"')
 
 
-def test_a_pattern_of_names_that_repeats_itself_is_refused() -> None:
-    refused({"type": "object", "patternProperties": {"^(a+)+$": {}}})
-    refused({"type": "string", "not": {"pattern": "(?=a)"}})
+def test_names_are_matched_at_once_too_by_what_jsonschema_would_give_to_python() -> None:
+    slow, name = "^(a|aa)+$", "a" * 60 + "b"
+    schema = {"patternProperties": {slow: {}, "^a+b$": {"type": "boolean"}}, "additionalProperties": False}
+    assert answer_schema(schema).read(json.dumps({name: True})) == {name: True}
+    for wrong, said in (({name: 1}, "is not of type 'boolean'"), ({"c": 1}, "'c' is not allowed")):
+        with pytest.raises(SchemaError, match=said):
+            answer_schema(schema).read(json.dumps(wrong))
+    with pytest.raises(SchemaError, match="not of type 'null'"):
+        answer_schema({**schema, "additionalProperties": {"type": "null"}}).read('{"c": 1}')
+
+
+def test_a_reference_to_a_schema_that_names_its_draft_leads_back_to_no_slow_pattern() -> None:
+    draft = "https://json-schema.org/draft/2020-12/schema"
+    schema = {"$schema": draft, "properties": {"x": {"$ref": "#"}}, "pattern": "^(a|aa)+$"}
+    with pytest.raises(SchemaError, match="does not match"):
+        answer_schema(schema).read(json.dumps({"x": "a" * 60 + "b"}))
+
+
+def test_references_that_double_forty_times_are_given_up() -> None:
+    doubled = {f"a{n}": {"not": {"not": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2}}} for n in range(40)}
+    schema = {"$defs": {**doubled, "a40": True}, "not": {"not": {"$ref": "#/$defs/a0"}}}
+    with pytest.raises(SchemaError, match="more than 10000 references"):
+        answer_schema(schema).read("5")
+
+
+def test_decimal_multiples_are_multiples() -> None:
+    schema = answer_schema({"type": "number", "multipleOf": 0.1})
+    assert schema.read("0.3") == 0.3
+    with pytest.raises(SchemaError, match="not a multiple"):
+        schema.read("0.35")
+
+
+def test_a_stop_inside_the_json_is_said_to_have_ended_it(assistant: Assistant) -> None:
+    with pytest.raises(SchemaError, match="a text of `stop` ended the answer"):
+        assistant.ask(None, "Why?", max_tokens=60, schema={"enum": ["red", "green"]}, stop="e")
 
 
 def test_a_date_in_a_model_comes_as_a_date(assistant: Assistant) -> None:
