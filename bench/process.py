@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
-from contextlib import suppress
+import signal
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
 
 from uhd_edge.bench.errors import BenchError
 from uhd_edge.bench.worker import Sample, serve
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from uhd_edge.bench.configuration import Configuration, Settings
@@ -25,7 +28,8 @@ class MeasuringProcess:
         self._connection, theirs = context.Pipe()
         self._first = first
         self._process = context.Process(target=serve, args=(theirs, bundle, first, settings), daemon=True)
-        self._process.start()
+        with _without_interrupts():
+            self._process.start()
         theirs.close()  # so that its end is noticed
 
     def measure(self, configuration: Configuration) -> Sample:
@@ -66,3 +70,14 @@ class MeasuringProcess:
             f"the process that measured {configuration.picture.name} {configuration.mode} in "
             f"{configuration.precision} on {configuration.engine} {how}{killed}"
         )
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Let a process that begins here be deaf to Ctrl-C: it would print a traceback while it still imports."""
+    resource_tracker.ensure_running()  # begun by the first process otherwise, and it takes the mask away
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,9 +50,8 @@ def serve(connection: Connection, bundle: Path, first: Configuration, settings: 
     """Open what `first` names, then answer each configuration that comes with a `Sample`, until None comes.
 
     All of them have the engine and precision of `first`. An error is sent in place of an
-    answer and ends the process.
+    answer and ends the process. Ctrl-C is the parent's to handle, who ends this process.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle, who ends this process
     try:
         _serve(connection, bundle, first, settings)
     except UhdError as error:

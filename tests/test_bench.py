@@ -250,6 +250,21 @@ def test_no_process_is_left_behind() -> None:
     assert not multiprocessing.active_children()
 
 
+def test_a_process_hears_no_interrupt_from_its_beginning_on_and_its_parent_still_does() -> None:
+    """It would print a traceback where the interrupt finds it importing."""
+    with MeasuringProcess(Bundle.open().path, with_picture(SMALL.data), ONCE) as process:
+        (child,) = multiprocessing.active_children()
+        assert signal.SIGINT in blocked_signals(Path(f"/proc/{child.pid}/status"))
+        assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        process.measure(with_picture(SMALL.data))
+        assert signal.SIGINT in blocked_signals(Path(f"/proc/{child.pid}/status"))
+
+
+def blocked_signals(status: Path) -> set[int]:
+    (mask,) = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("SigBlk:")]
+    return {number for number in range(1, 65) if int(mask, 16) >> (number - 1) & 1}
+
+
 def test_peak_memory_is_that_of_the_process_and_not_of_its_parent() -> None:
     """A child of a process that has had 300 MB begins at its own few."""
     ballast = b"x" * 300_000_000
