@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
@@ -91,13 +91,21 @@ def digest_of(file: Path) -> FileDigest:
     return FileDigest(bytes=size, sha256=sha256)
 
 
-def find_engines(bundle: Path) -> list[EngineRecord]:
+def find_engines(bundle: Path, tell: Callable[[str], None] | None = None) -> list[EngineRecord]:
     """Read the records of all engines below `bundle`/engines, sorted by path; failed ones are left out.
 
-    Raises `EngineRefusedError` for a record that cannot be read.
+    A record that cannot be read is left out as well, and `tell` is told why; without `tell`
+    it raises `EngineRefusedError`.
     """
-    files = sorted((bundle / FOLDER).glob(f"*/*{RECORD_SUFFIX}"))
-    return [read_record(file) for file in files]
+    found = []
+    for file in sorted((bundle / FOLDER).glob(f"*/*{RECORD_SUFFIX}")):
+        try:
+            found.append(read_record(file))
+        except EngineRefusedError as error:
+            if tell is None:
+                raise
+            tell(str(error))
+    return found
 
 
 def read_record(file: Path) -> EngineRecord:

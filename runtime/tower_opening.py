@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from uhd_edge.engines.selection import open_onnxruntime, open_openvino, open_tensorrt
 from uhd_edge.runtime.engine_choice import Choice, PrecisionChoice, choices, records_of
-from uhd_edge.runtime.errors import EngineError, EngineRefusedError, MissingExtraError
+from uhd_edge.runtime.errors import EngineError, MissingExtraError
 from uhd_edge.runtime.towers import Towers
 
 if TYPE_CHECKING:
@@ -98,13 +98,7 @@ class TowerOpener:
             return []  # where nothing was built, what validates the records is not imported either
         from uhd_edge.engines.engine_record import find_engines
 
-        try:
-            return find_engines(self._bundle.path)
-        except EngineRefusedError as error:
-            if self._engine != "auto":
-                raise
-            self._note(str(error))
-            return []
+        return find_engines(self._bundle.path, self._note if self._engine == "auto" else None)
 
     def _choices(self, mode: Mode) -> list[Choice]:
         return choices(self._bundle, mode, engine=self._engine, precision=self._precision, built=self._built)

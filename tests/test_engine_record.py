@@ -198,6 +198,15 @@ def test_a_broken_record_is_refused_with_the_command_that_replaces_it(
     assert "\n" not in str(caught.value)
 
 
+def test_a_broken_record_is_told_and_does_not_hide_the_others(bundle: Path) -> None:
+    found = find_engines(bundle)
+    broken = bundle / "engines/rtx-40/broken.engine.json"
+    broken.write_text("{")
+    told: list[str] = []
+    assert find_engines(bundle, told.append) == found
+    assert [text.partition(": ")[0] for text in told] == [str(broken)]
+
+
 def test_an_engine_that_failed_is_kept_aside_and_not_found(bundle: Path) -> None:
     moved = set_aside(only(bundle))
     assert moved == bundle / "engines/rtx-40/failed/encoder-16x-fp16.engine"
