@@ -55,13 +55,14 @@ class CudaDevice:
 
         Raises `EngineError`.
         """
-        self._context.push()
         try:
-            yield
+            self._context.push()
+            try:
+                yield
+            finally:
+                self._driver.Context.pop()
         except self._driver.Error as error:
             raise EngineError(f"{what}: {_one_line(error)}; free some memory of the GPU, or use the CPU") from error
-        finally:
-            self._driver.Context.pop()
 
     def buffer(self, size: int) -> Buffer:
         """Allocate `size` bytes twice: pinned on the host, and on the device."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,21 @@ def test_an_output_for_engines_is_wrong_usage(qwen3_bundle: Bundle, capsys: Any)
     code, _, err = run(capsys, qwen3_bundle.path, "--target", "rtx-40", "--output", "x")
     assert code == 2
     assert "--output is for the kits" in err
+
+
+def test_a_kit_that_will_have_nothing_to_compare_with_is_told_of(
+    qwen3_bundle: Bundle, tmp_path: Path, capsys: Any
+) -> None:
+    bundle = shutil.copytree(qwen3_bundle.path, tmp_path / "bundle")
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    for graphs in manifest["graphs"].values():
+        del graphs["fp32"]
+    (bundle / "bundle.json").write_text(json.dumps(manifest))
+    code, _, err = run(capsys, bundle, "--target", "orin", "--output", tmp_path / "kit")
+    assert code == 0
+    assert err.startswith(f"uhd: {bundle} has no FP32 graphs")
+    code, _, err = run(capsys, qwen3_bundle.path, "--target", "orin", "--output", tmp_path / "other")
+    assert "no FP32 graphs" not in err
 
 
 @pytest.mark.usefixtures("trtexec")
