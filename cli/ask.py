@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from uhd_edge.cli.options import answering_options, ask_options, open_assistant, opening_options
+from uhd_edge.cli.options import answering_options, ask_options, max_frames_option, open_assistant, opening_options
 from uhd_edge.cli.printing import plan_as_object, print_pieces, say_budget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from uhd_edge.runtime.answer import Answer
+    from uhd_edge.runtime.image import ImageInput
 
 STANDARD_INPUT = "-"
 
@@ -25,12 +26,13 @@ STANDARD_INPUT = "-"
 @click.argument("question")
 @opening_options
 @answering_options
+@max_frames_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with usage, views and timings.")
-def ask(images: tuple[str, ...], question: str, *, as_json: bool, **given: Any) -> None:
+def ask(images: tuple[str, ...], question: str, *, max_frames: int, as_json: bool, **given: Any) -> None:
     """Ask QUESTION about one or several images or videos; `-` reads an image from standard input."""
     request = ask_options(given)
     with open_assistant(given) as assistant:
-        inputs = [_image_input(image) for image in images]
+        inputs = [_image_input(image, max_frames) for image in images]
         if as_json:
             answer = assistant.ask(inputs, question, **request)
             shown = _as_object(answer, request) | {"opening_ms": _rounded(assistant.opening)}
@@ -46,12 +48,13 @@ def ask(images: tuple[str, ...], question: str, *, as_json: bool, **given: Any) 
     click.get_current_context().obj.all_closed = True
 
 
-def _image_input(image: str) -> str | bytes:
+def _image_input(image: str, max_frames: int) -> ImageInput:
     """Raises `ImageError` for standard input that is closed."""
     from uhd_edge.runtime.errors import ImageError
+    from uhd_edge.runtime.video import Video, is_video
 
     if image != STANDARD_INPUT:
-        return image
+        return Video(image, max_frames) if is_video(image) else image
     if sys.stdin is None or sys.stdin.closed:
         raise ImageError("standard input is closed; pipe an image into it, or name a file instead of `-`")
     return sys.stdin.buffer.read()

@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from uhd_edge.cli.options import answering_options, ask_options, open_assistant, opening_options
+from uhd_edge.cli.options import answering_options, ask_options, max_frames_option, open_assistant, opening_options
 from uhd_edge.cli.printing import print_pieces, say_budget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from PIL import Image
-
     from uhd_edge.runtime.assistant import Assistant
+    from uhd_edge.runtime.image import ImageInput
     from uhd_edge.runtime.session import Session
 
 MODES = ("16x", "4x")
 
 HELP = """\
-/image FILE      show one more image with the next question
+/image FILE      show one more image, or a video, with the next question
 /mode 16x|4x     how images are looked at from now on; /reset looks at the first ones again
 /reset           start anew with the images of the command line
 /help            this list
@@ -34,23 +33,22 @@ HELP = """\
 @click.option("--drop-oldest", is_flag=True, help="Forget the oldest turns when the context is full.")
 @opening_options
 @answering_options
-def chat(images: tuple[str, ...], *, drop_oldest: bool, **given: Any) -> None:
-    """Talk about images, a question a line; /help lists what else a line can be.
+@max_frames_option
+def chat(images: tuple[str, ...], *, drop_oldest: bool, max_frames: int, **given: Any) -> None:
+    """Talk about images or videos, a question a line; /help lists what else a line can be.
 
     An image is looked at once, however many questions there are. Questions may also be
     piped in; the exit code is then 1 when one of them could not be answered.
     """
-    from uhd_edge.runtime.image import load_image
-
     if "-" in images:
         raise click.UsageError("questions come from standard input, so an image cannot; name a file instead of `-`")
     if sys.stdin is None or sys.stdin.closed:
         raise click.UsageError("standard input is closed, and questions come from it")
     options = ask_options(given)
-    shown = [load_image(image) for image in images]  # what is wrong with one is told before anything is opened
+    shown = [_decoded(image, max_frames) for image in images]  # what is wrong is told before anything is opened
     with (
         open_assistant(given) as assistant,
-        closing(Talk(assistant, shown, options, drop_oldest=drop_oldest)) as talk,
+        closing(Talk(assistant, shown, options, drop_oldest=drop_oldest, max_frames=max_frames)) as talk,
     ):
         for line in _lines():
             if not talk.say(line):
@@ -66,13 +64,20 @@ class Talk:
     """
 
     def __init__(
-        self, assistant: Assistant, images: list[Image.Image], options: dict[str, Any], *, drop_oldest: bool
+        self,
+        assistant: Assistant,
+        images: list[ImageInput],
+        options: dict[str, Any],
+        *,
+        drop_oldest: bool,
+        max_frames: int,
     ) -> None:
         self._assistant = assistant
         self._first_images = images
         self._options = options
         self._drop_oldest = drop_oldest
-        self._more_images: list[Image.Image] = []
+        self._max_frames = max_frames
+        self._more_images: list[ImageInput] = []
         self._notes = 0
         self.failed = False
         self._session = self._begin()
@@ -122,10 +127,8 @@ class Talk:
 
     def _follow(self, command: str, argument: str = "") -> None:
         """Do what a line that begins with a slash says; raises `ImageError` for a file that is no image."""
-        from uhd_edge.runtime.image import load_image
-
         if command == "/image" and argument:
-            self._more_images.append(load_image(argument.strip("\"' ")))
+            self._more_images.append(_decoded(argument.strip("\"' "), self._max_frames))
         elif command == "/mode" and argument in MODES:
             self._options["mode"] = argument
         elif command == "/reset" and not argument:
@@ -140,6 +143,16 @@ class Talk:
     def _complain(self, message: str) -> None:
         self.failed = True
         click.echo(f"uhd: {message}", err=True)
+
+
+def _decoded(path: str, max_frames: int) -> ImageInput:
+    """Raises `ImageError` for what is neither an image nor a video."""
+    from uhd_edge.runtime.image import load_image
+    from uhd_edge.runtime.video import Video, is_video, video_frames
+
+    if is_video(path):
+        return Video(video_frames(path, max_frames=max_frames), max_frames)
+    return load_image(path)
 
 
 def _lines() -> Iterator[str]:

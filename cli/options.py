@@ -70,6 +70,15 @@ _OPENING_OPTIONS = (
     ),
 )
 
+max_frames_option = click.option(
+    "--max-frames",
+    type=click.IntRange(1, 10_000),
+    default=128,
+    show_default=True,
+    metavar="N",
+    help="Most frames of a video to look at.",
+)
+
 _ANSWERING_OPTIONS = (
     click.option("--max-tokens", type=click.IntRange(min=1), default=256, show_default=True, help="Longest answer."),
     click.option(

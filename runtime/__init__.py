@@ -15,10 +15,20 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.async_assistant import AsyncAssistant
     from uhd_edge.runtime.bundle import Bundle
     from uhd_edge.runtime.session import Session
-    from uhd_edge.runtime.video import video_frames
+    from uhd_edge.runtime.video import Video, video_frames
     from uhd_edge.runtime.vision import Encoded, VisionEncoder
 
-__all__ = ["Answer", "Assistant", "AsyncAssistant", "Bundle", "Encoded", "Session", "VisionEncoder", "video_frames"]
+__all__ = [
+    "Answer",
+    "Assistant",
+    "AsyncAssistant",
+    "Bundle",
+    "Encoded",
+    "Session",
+    "Video",
+    "VisionEncoder",
+    "video_frames",
+]
 
 _MODULES = {
     "Answer": "answer",
@@ -27,6 +37,7 @@ _MODULES = {
     "Bundle": "bundle",
     "Encoded": "vision",
     "Session": "session",
+    "Video": "video",
     "VisionEncoder": "vision",
     "video_frames": "video",
 }

@@ -116,8 +116,9 @@ class Assistant:
 
         A question is a string, or a conversation as `Message`s in whose last one it is; the
         images then have their places in it. It starts anew either way.
-        An image is a path, the bytes of a file, a PIL image or uint8 [H, W, 3] RGB. See
-        `AskOptions` for what can be set; the default always takes the likeliest token.
+        An image is a path, the bytes of a file, a PIL image or uint8 [H, W, 3] RGB; in its
+        place may be the path of a video, or a `Video`. See `AskOptions` for what can be set;
+        the default always takes the likeliest token.
 
         Raises `ImageError`, `PromptError` (`ContextError` when image and question are too
         long), `OptionError`, `SchemaError`, `EngineError` or `ModelError`.

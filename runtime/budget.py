@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -93,9 +94,7 @@ def _remedies(size: PromptSize, plan: PromptPlan, max_slices: int | None, model:
     if slices is not None:
         remedies.append(f"use --max-slices {slices}")
     elif len(plan.sizes) > 1:
-        remedies.append(
-            "use a shorter video" if any(video is not None for video in plan.videos) else "use fewer images"
-        )
+        remedies.append(_fewer_images(size, plan, model))
     if plan.mode == "4x" and "16x" in plan.manifest.graphs and _fits(replace(plan, mode="16x"), max_slices, model):
         remedies.append("use --mode 16x")
     if plan.turns:
@@ -105,6 +104,17 @@ def _remedies(size: PromptSize, plan: PromptPlan, max_slices: int | None, model:
     if size.total < model.trained_context:
         remedies.append(f"use --context {size.total + 1} or more")
     return remedies or ["shorten the question"]
+
+
+def _fewer_images(size: PromptSize, plan: PromptPlan, model: LanguageModel) -> str:
+    """Of one video so many frames would fit, each of which has a token at its begin and one at its end."""
+    numbers = {video for video in plan.videos if video is not None}
+    if not numbers:
+        return "use fewer images"
+    of_frame = plan.image_layouts(1)[-1].tokens[0] + 2
+    too_many = math.ceil((size.total - model.context + 1) / of_frame)
+    frames = plan.videos.count(max(numbers)) - too_many
+    return f"use --max-frames {frames}" if len(numbers) == 1 and frames > 0 else "use a shorter video"
 
 
 def _fewer_slices(plan: PromptPlan, max_slices: int | None, model: LanguageModel) -> int | None:

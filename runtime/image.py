@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
@@ -22,7 +21,14 @@ from uhd_edge.runtime.jpeg_scans import refuse_endless_scans
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ImageInput: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[np.uint8]
+    from numpy.typing import NDArray
+
+    from uhd_edge.runtime.video import Video
+
+# A question takes videos too; nothing else does.
+ImageInput: TypeAlias = (
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[np.uint8] | Video"
+)
 
 # width * height; Pillow takes 400 MB for an image of as many, and at most three at once are in memory here.
 DEFAULT_MAX_PIXELS = 100_000_000

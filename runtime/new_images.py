@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.conversation import NewImage
 from uhd_edge.runtime.image import load_image
-from uhd_edge.runtime.video import is_video, video_frames
+from uhd_edge.runtime.video import Video, is_video
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ _videos = itertools.count()
 
 
 def new_images(sources: Sequence[ImageInput]) -> list[NewImage]:
-    """Decode images and videos, which are paths that end as those of videos do.
+    """Decode images and videos, which are each a `Video` or a path that ends as those of videos do.
 
     Raises `ImageError` (`VideoError` for a video), and `MissingExtraError` for a video where
     PyAV is not installed.
@@ -36,8 +36,9 @@ def one_view_per_frame(request: Request, images: Sequence[NewImage]) -> Request:
 
 
 def _images_of(source: ImageInput) -> Iterator[NewImage]:
-    if is_video(source):
+    video = Video(source) if is_video(source) else source
+    if isinstance(video, Video):
         number = next(_videos)
-        yield from (NewImage(frame, number) for frame in video_frames(source))
+        yield from (NewImage(frame, number) for frame in video.frames())
     else:
-        yield NewImage(load_image(source))
+        yield NewImage(load_image(video))

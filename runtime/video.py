@@ -6,6 +6,7 @@ import math
 import os
 import stat
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from PIL import Image
 
 from uhd_edge.engines.extras import extra_needed
 from uhd_edge.runtime.errors import UhdError, VideoError
-from uhd_edge.runtime.image import DEFAULT_MAX_PIXELS
+from uhd_edge.runtime.image import DEFAULT_MAX_PIXELS, load_image
 from uhd_edge.runtime.settings import require_whole
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
+    from numpy.typing import NDArray
+
+    from uhd_edge.runtime.image import ImageInput
 
 SUFFIXES = frozenset(
     f".{suffix}"
@@ -35,6 +39,30 @@ FRAME_PIXELS = 2**20  # of a frame; it becomes one view of about 0.2 megapixels,
 SEEK_SECONDS = 10.0  # a shorter way is decoded through, which costs less than starting again at a key frame
 
 _TURNS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
+
+
+@dataclass(frozen=True, eq=False)
+class Video:
+    """A video to ask about, in place of an image: at most `max_frames` of its frames are shown, one view each.
+
+    `source` is the path of a video, whatever its suffix, or frames at hand, such as a camera's
+    of the last seconds: a sequence of images as `Assistant.ask` takes them, or uint8
+    [N, H, W, 3] in RGB. Of more than `max_frames` of these that many are taken, evenly.
+    """
+
+    source: str | os.PathLike[str] | Sequence[ImageInput] | NDArray[np.uint8]
+    max_frames: int = MAX_FRAMES
+
+    def frames(self) -> list[Image.Image]:
+        """Decode the frames that are shown; raises what `video_frames` raises, and `ImageError` for a wrong frame."""
+        if isinstance(self.source, str | os.PathLike):
+            return video_frames(self.source, max_frames=self.max_frames)
+        max_frames = _checked(self.max_frames)
+        if not isinstance(self.source, list | tuple | np.ndarray) or len(self.source) == 0:
+            raise VideoError("a video is the path of a file or a list of at least one frame; give one of them")
+        count = len(self.source)
+        places = np.linspace(0, count - 1, min(count, max_frames), dtype=int)
+        return [load_image(self.source[place]) for place in places.tolist()]
 
 
 def is_video(source: object) -> TypeGuard[str | os.PathLike[str]]:
@@ -54,19 +82,19 @@ def video_frames(path: str | os.PathLike[str], *, max_frames: int = MAX_FRAMES) 
     without pictures, `OptionError` for `max_frames` below 1, and `MissingExtraError` where
     PyAV is not installed.
     """
-    max_frames = require_whole("max_frames", max_frames, 1, 10_000)
+    max_frames = _checked(max_frames)
     name = ascii(os.fsdecode(path))[1:-1]
     _check_file(path, name)
     with extra_needed("video", "reading a video"):
-        import av
-    with _errors_of(name), av.open(os.fsdecode(path), options={"protocol_whitelist": "file"}) as container:
+        import av  # noqa: F401  # told before anything else is wrong
+    with _errors_of(name), _opened(path) as container:
         if not container.streams.video:
             raise VideoError(f"{name}: has no pictures in it; give a video, not a recording of sound")
         stream = container.streams.video[0]
         if stream.width * stream.height > DEFAULT_MAX_PIXELS:
             raise VideoError(f"{name}: frames of {stream.width} x {stream.height} pixels are too large")
         stream.thread_type = "AUTO"
-        times = sample_times(_seconds(container, stream), max_frames)
+        times = sample_times(_seconds(container, stream) or _measured_seconds(path), max_frames)
         frames = [_upright(frame) for frame in _shown_at(container, stream, times)]
     if not frames:
         raise VideoError(f"{name}: no frame could be decoded; the video is empty or damaged")
@@ -79,6 +107,10 @@ def sample_times(seconds: float, max_frames: int) -> list[float]:
         return [float(second) for second in range(max(1, math.ceil(seconds)))]
     tenths = np.linspace(0, int(seconds / 0.1) - 1, max_frames, dtype=int)
     return [tenth / 10 for tenth in tenths.tolist()]
+
+
+def _checked(max_frames: int) -> int:
+    return require_whole("max_frames", max_frames, 1, 10_000)
 
 
 def _check_file(path: str | os.PathLike[str], name: str) -> None:
@@ -94,6 +126,13 @@ def _check_file(path: str | os.PathLike[str], name: str) -> None:
         raise VideoError(f"{name}: the file is empty; copy the video again")
 
 
+def _opened(path: str | os.PathLike[str]) -> InputContainer:
+    """Open a video, and nothing that it names."""
+    import av
+
+    return av.open(os.fsdecode(path), options={"protocol_whitelist": "file"})
+
+
 def _seconds(container: InputContainer, stream: VideoStream) -> float:
     """Length of the video by its number of frames, as the reference has it, or by what the file says."""
     if stream.frames and stream.average_rate:
@@ -102,7 +141,19 @@ def _seconds(container: InputContainer, stream: VideoStream) -> float:
         return float(stream.duration * stream.time_base)
     if container.duration:
         return container.duration / 1e6
-    return 0.0  # unknown: the first frame alone
+    return 0.0
+
+
+def _measured_seconds(path: str | os.PathLike[str]) -> float:
+    """Length by the last frame, of a video that was written before anybody knew, as a browser or a live camera does."""
+    last = 0.0
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        for packet in container.demux(stream):
+            if packet.pts is not None and packet.time_base:
+                end = packet.pts + (packet.duration or 0) - (stream.start_time or 0)
+                last = max(last, float(end * packet.time_base))
+    return last
 
 
 def _shown_at(container: InputContainer, stream: VideoStream, times: Sequence[float]) -> Iterator[VideoFrame]:
@@ -113,15 +164,27 @@ def _shown_at(container: InputContainer, stream: VideoStream, times: Sequence[fl
     shown, given = None, None
     for time in times:
         if following is not None and time - _time(following, start) > SEEK_SECONDS and stream.time_base:
-            container.seek(int((start + time) / stream.time_base), stream=stream)
-            frames = container.decode(stream)
-            following = next(frames, None)
+            frames, following = _from_key_frame(container, stream, time, start)
         while following is not None and (shown is None or _time(following, start) <= time + 1e-6):
             shown, following = following, next(frames, None)
         if shown is None or shown is given:
             continue
         given = shown
         yield shown
+
+
+def _from_key_frame(
+    container: InputContainer, stream: VideoStream, time: float, start: float
+) -> tuple[Iterator[VideoFrame], VideoFrame | None]:
+    """Go to a key frame at or before `time`; transport streams lead behind the place that is asked for."""
+    for earlier in (0.0, SEEK_SECONDS, 10 * SEEK_SECONDS, time):
+        place = start + max(time - earlier, 0.0)
+        container.seek(int(place / (stream.time_base or 1)), stream=stream)
+        frames = container.decode(stream)
+        first = next(frames, None)
+        if first is not None and _time(first, start) <= time + 1e-6:
+            break
+    return frames, first
 
 
 def _time(frame: VideoFrame, start: float) -> float:

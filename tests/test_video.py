@@ -13,15 +13,16 @@ import av
 import numpy as np
 import pytest
 from checkpoints import load_processor
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from transformers.models.minicpmv4_6.video_processing_minicpmv4_6 import MiniCPMV4_6VideoProcessor
 
-from uhd_edge.cli.main import exit_code
-from uhd_edge.runtime import Assistant, video_frames
+from uhd_edge.cli.main import Invocation, exit_code, uhd
+from uhd_edge.runtime import Assistant, Video, video_frames
 from uhd_edge.runtime.budget import PromptPlan
-from uhd_edge.runtime.errors import ContextError, MissingExtraError, OptionError, VideoError
+from uhd_edge.runtime.errors import ContextError, ImageError, MissingExtraError, OptionError, VideoError
 from uhd_edge.runtime.llm import LanguageModel
 from uhd_edge.runtime.prompt import ImagePart, ImageSlot, Message, TextPart
 from uhd_edge.runtime.video import FRAME_PIXELS, MAX_FRAMES, is_video, sample_times
@@ -35,11 +36,18 @@ LEVELS = 200  # a frame's grey level tells its number
 
 
 def make_video(
-    file: Path, frames: int, *, rate: int = 10, size: tuple[int, int] = (64, 48), turned: float | None = None
+    file: Path,
+    frames: int,
+    *,
+    rate: int = 10,
+    size: tuple[int, int] = (64, 48),
+    turned: float | None = None,
+    codec: str = "mpeg4",
+    options: dict[str, str] | None = None,
 ) -> Path:
     """Frames that are one grey each, darker in their upper left quarter."""
-    with av.open(str(file), "w") as container:
-        stream = container.add_stream("mpeg4", rate=rate)
+    with av.open(str(file), "w", options=options or {}) as container:
+        stream: Any = container.add_stream(codec, rate=rate)
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         stream.bit_rate = 4_000_000
@@ -100,6 +108,22 @@ def test_of_a_long_video_frames_are_taken_evenly_from_begin_to_end(tmp_path: Pat
     assert expected[-1] == 1989
     assert numbers(frames) == pytest.approx([index % LEVELS for index in expected], abs=3)
     assert len(video_frames(file)) == MAX_FRAMES
+
+
+def test_a_transport_stream_leads_behind_a_place_and_its_frames_are_found_all_the_same(tmp_path: Path) -> None:
+    frames = video_frames(make_video(tmp_path / "camera.m2ts", 990, codec="mpeg2video", rate=25), max_frames=3)
+    expected = [index % LEVELS for index in reference_indices(39.6, 25, 3)]
+    assert numbers(frames) == pytest.approx(expected, abs=3)
+
+
+def test_a_video_that_does_not_say_how_long_it_is_is_measured(tmp_path: Path) -> None:
+    """As browsers record: nothing is written into its head afterwards."""
+    file = make_video(tmp_path / "browser.webm", 550, codec="libvpx", options={"live": "1"})
+    with av.open(str(file)) as container:
+        assert not container.duration
+    assert len(video_frames(file)) == 55
+    expected = [index % LEVELS for index in reference_indices(55.0, 10, 3)]
+    assert numbers(video_frames(file, max_frames=3)) == pytest.approx(expected, abs=3)
 
 
 def test_a_long_video_is_not_in_memory_as_a_whole(tmp_path: Path) -> None:
@@ -270,13 +294,66 @@ def test_a_video_is_asked_about_as_its_frames_in_one_view_each(tmp_path: Path) -
         assert max(plan.max_slices for plan in assistant.plans([file], "What?")) == 1
 
 
-def test_a_video_too_long_for_the_context_is_told_with_what_helps(tmp_path: Path) -> None:
+def test_a_video_too_long_for_the_context_is_told_how_many_of_its_frames_fit(tmp_path: Path) -> None:
     file = make_video(tmp_path / "clip.mp4", 60)
-    with Assistant(threads=1, context=64) as assistant, pytest.raises(ContextError, match="use a shorter video"):
-        assistant.ask(file, "What?")
+    with Assistant(threads=1, context=64) as assistant:
+        with pytest.raises(ContextError, match=r"use --max-frames \d+, or use --context") as caught:
+            assistant.ask(file, "What?")
+        fitting = int(str(caught.value).split("--max-frames ")[1].split(",")[0])
+        assert len(assistant.ask(Video(file, fitting), "What?", max_tokens=1).views) == fitting
+        with pytest.raises(ContextError, match=rf"use --max-frames {fitting},"):
+            assistant.ask(Video(file, fitting + 1), "What?")
+        with pytest.raises(ContextError, match="use a shorter video"):
+            assistant.ask([file, file], "What?")
+
+
+def test_frames_at_hand_are_asked_about_as_the_video_they_are_from(tmp_path: Path) -> None:
+    file = make_video(tmp_path / "clip.mp4", 35, size=(640, 480))
+    frames = video_frames(file)
+    asked = "What is labelled FEC?"
+    with Assistant(threads=1) as assistant:
+        expected = assistant.ask(file, asked, max_tokens=3)
+        for video in (Video(file), Video(frames), Video(np.stack([np.asarray(frame) for frame in frames]))):
+            answer = assistant.ask(video, asked, max_tokens=3)
+            assert (answer.text, answer.usage) == (expected.text, expected.usage)
+            assert answer.reused_views == len(answer.views) == 4
+        assert assistant.ask(frames, asked, max_tokens=3).usage != expected.usage  # four images
+
+
+def test_of_too_many_frames_at_hand_some_are_taken_evenly() -> None:
+    frames = [Image.new("L", (2, 2), number) for number in range(11)]
+    assert [frame.getpixel((0, 0))[0] for frame in Video(frames, 3).frames()] == [0, 5, 10]  # type: ignore[index]
+    assert len(Video(frames).frames()) == 11
+
+
+@pytest.mark.parametrize("wrong", [[], None, 3, b"bytes", iter([])])
+def test_what_is_no_list_of_frames_is_refused(wrong: Any) -> None:
+    with pytest.raises(VideoError, match="a list of at least one frame"):
+        Video(wrong).frames()
+    with pytest.raises(ImageError, match="an image is a path"):
+        Video([3]).frames()  # type: ignore[list-item]
+    with pytest.raises(OptionError, match="max_frames"):
+        Video([Image.new("L", (2, 2))], 0).frames()
 
 
 def test_the_command_takes_a_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = make_video(tmp_path / "clip.mp4", 15)
     assert exit_code(["ask", str(file), "What is labelled FEC?", "--max-tokens", "2", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["views"]) == 2
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (900, 700)).save(photo)
+    arguments = ["ask", str(file), str(photo), "What?", "--max-tokens", "2", "--json", "--max-frames", "1"]
+    assert exit_code(arguments) == 0
+    assert len(json.loads(capsys.readouterr().out)["views"]) == 2
+
+
+def test_a_chat_takes_videos_and_goes_on_after_a_broken_one(tmp_path: Path) -> None:
+    file = make_video(tmp_path / "clip.mp4", 25, size=(640, 480))
+    (tmp_path / "broken.mp4").write_bytes(b"not a video")
+    questions = ("What is labelled FEC?", "Which object is the leftmost?")
+    with Assistant() as assistant, assistant.session(Video(file, 2)) as session:
+        expected = [session.ask(questions[0]).text, session.ask(questions[1], images=Video(file, 2)).text]
+    lines = f"{questions[0]}\n/image {tmp_path / 'broken.mp4'}\n/image {file}\n{questions[1]}\n"
+    told = CliRunner().invoke(uhd, ["chat", str(file), "--max-frames", "2"], input=lines, obj=Invocation())
+    assert told.stdout.splitlines() == expected
+    assert told.stderr.startswith(f"uhd: {tmp_path / 'broken.mp4'}: not a video, or damaged")
