@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from uhd_edge.engines.errors import EngineError, EngineUnavailableError
@@ -97,8 +98,18 @@ def offered_providers() -> tuple[str, ...]:
     return tuple(import_onnxruntime().get_available_providers())
 
 
+def refuse_telemetry() -> None:
+    """Keep ONNX Runtime from reporting what it runs to Microsoft, unless the user has set it otherwise.
+
+    From 1.29 on it does so on Linux, and keeps an identifier of the machine in the user's cache,
+    unless it is told not to before it does anything.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
 def import_onnxruntime() -> Any:
     """Import ONNX Runtime, late: it takes a fraction of a second that `--help` and errors need not wait for."""
+    refuse_telemetry()
     try:
         return importlib.import_module("onnxruntime")
     except ImportError as error:

@@ -84,6 +84,9 @@ def _memory() -> str:
 
 
 def _onnxruntime() -> str:
+    from uhd_edge.engines.onnxruntime import refuse_telemetry
+
+    refuse_telemetry()
     import onnxruntime
 
     providers = ", ".join(name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Generator
@@ -211,3 +212,11 @@ def test_a_closed_standard_input_is_one_line(closed: bool, monkeypatch: pytest.M
     monkeypatch.setattr(sys, "stdin", stream if closed else None)
     with pytest.raises(ImageError, match=r"^standard input is closed; "):
         _image_input("-")
+
+
+def test_looking_at_the_machine_reports_nothing_to_anybody(tmp_path: Path) -> None:
+    unset = {name: value for name, value in os.environ.items() if name not in ("ORT_DISABLE_TELEMETRY", "CI")}
+    command = [sys.executable, "-m", "uhd_edge.cli", "doctor"]
+    environment = {**unset, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert not (tmp_path / "cache").exists()

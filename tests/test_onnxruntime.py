@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -223,3 +224,19 @@ assert failures == 2
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_nothing_is_reported_to_anybody_unless_the_user_has_asked_for_it(tmp_path: Path) -> None:
+    """Beside its reports ONNX Runtime keeps an identifier of the machine in the user's cache."""
+    graph = save_product(tmp_path)
+    script = "import sys\nfrom pathlib import Path\nfrom uhd_edge.engines.onnxruntime import OnnxRuntimeEngine\n"
+    script += "with OnnxRuntimeEngine(Path(sys.argv[1]), threads=1):\n    pass\n"
+    script += "import os\nprint(os.environ['ORT_DISABLE_TELEMETRY'])"
+    unset = {name: value for name, value in os.environ.items() if name not in ("ORT_DISABLE_TELEMETRY", "CI")}
+    cache = tmp_path / "cache"
+    for asked, expected in (({}, "1"), ({"ORT_DISABLE_TELEMETRY": "0", "CI": "1"}, "0")):
+        environment = {**unset, **asked, "XDG_CACHE_HOME": str(cache)}
+        run = [sys.executable, "-c", script, str(graph)]
+        printed = subprocess.run(run, env=environment, capture_output=True, text=True, check=True).stdout
+        assert printed.split() == [expected]
+    assert not cache.exists()
