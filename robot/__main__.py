@@ -37,7 +37,12 @@ def main(*, schema: str | None, **settings: Any) -> None:
     with extra_needed("dora", "the node of a dataflow"):
         import pyarrow
         from dora import Node
-    node = Node()
+    try:
+        node = Node()
+    except RuntimeError as error:
+        raise click.ClickException(
+            "this is a node that dora starts: name it in a dataflow, see robot/README.md"
+        ) from error
     try:
         answer_frames(node, settings, schema)
     except UhdError as error:
@@ -50,16 +55,19 @@ def answer_frames(node: DoraNode, settings: dict[str, Any], schema: str | None) 
     """Open the assistant and answer until the dataflow stops."""
     from uhd_edge.robot.inbox import Inbox
     from uhd_edge.robot.node import Answerer, read_events
+    from uhd_edge.runtime.answer import Budget
     from uhd_edge.runtime.assistant import Assistant
 
     options: AskOptions = {"max_tokens": settings["max_tokens"], "schema": schema_in(schema)}
     if settings["budget_ms"] is not None:
-        options["budget_ms"] = settings["budget_ms"]
-    inbox = Inbox(settings["question"])
+        options["budget_ms"] = Budget(settings["budget_ms"], ()).milliseconds
+    inbox = Inbox(settings["question"].strip())
     with Assistant(
         settings["bundle"],
         **{name: settings[name] for name in ("mode", "max_slices", "context", "threads")},
     ) as assistant:
+        if "budget_ms" in options:  # before the first frame is in a hurry
+            assistant.measure(lambda step: click.echo(f"uhd: {step}", err=True))
         events = read_events(node, inbox)
         Answerer(node, assistant, options).run(inbox)
         events.join()

@@ -150,6 +150,32 @@ def test_a_node_that_cannot_open_its_bundle_says_so_and_fails(tmp_path: Path) ->
     assert done.returncode != 0
 
 
+@needs_command
+def test_a_node_with_a_budget_has_measured_the_machine_before_it_is_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    out, done = run_dataflow(tmp_path, [[]], UHD_BUDGET_MS="500")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert json.loads(out[0]["text"])["state"] == "ready"
+    assert len(list((tmp_path / "cache" / "uhd-edge" / "costs").glob("*.json"))) == 2
+
+
+@needs_command
+def test_a_senseless_budget_is_told_at_once_and_not_with_every_frame(tmp_path: Path) -> None:
+    out, done = run_dataflow(tmp_path, [[], []], UHD_BUDGET_MS="0")
+    (health,) = [json.loads(entry["text"]) for entry in out]
+    assert (health["state"], "budget_ms is 0.0" in health["message"]) == ("error", True)
+    assert done.returncode != 0
+
+
+def test_outside_of_a_dataflow_the_command_says_what_it_is() -> None:
+    command = [sys.executable, "-m", "uhd_edge.robot"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "Error: this is a node that dora starts: name it in a dataflow, see robot/README.md\n"
+
+
 def frame(pixels: np.ndarray) -> Any:
     return pyarrow.array(pixels.ravel())
 
