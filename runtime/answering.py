@@ -85,7 +85,7 @@ class Answering:
         for image in new:
             seen.append(image.see(self._request.mode, self._request.max_slices, self._encode))
             yield ""
-        self._read(laid_out, seen)
+        yield from self._read(laid_out, seen)
         with closing(self._generated()) as tokens:
             stream = TextStream(tokens, parts.model.vocabulary, parts.manifest.prompt.stop_ids)
             pieces, text = StoppedText(iter(stream), request.stops), ""
@@ -112,8 +112,8 @@ class Answering:
             parts.model.require_grammar(self._request.schema.grammar)
         return lay_out_conversation(self._conversation, self._request, new, parts.manifest, parts.model)
 
-    def _read(self, laid_out: LaidOut, seen: Sequence[SeenImage]) -> None:
-        """Read the prompt; where the conversation will go on, only what is not in memory."""
+    def _read(self, laid_out: LaidOut, seen: Sequence[SeenImage]) -> Generator[str, None, None]:
+        """Read the prompt, in steps; where the conversation will go on, only what is not in memory."""
         model, memory, reader = self._parts.model, self._parts.memory, self._conversation.reader
         with timed(self._timings, "prompt"):
             images = [*(image for turn in laid_out.turns for image in turn.images), *seen]
@@ -124,9 +124,9 @@ class Answering:
                 stable = stable_length(prompt, turns, self._parts.manifest, model)
         with timed(self._timings, "prefill"):
             if reader is None:
-                memory.read_alone(prompt)
+                yield from memory.read_alone(prompt)
             else:
-                self._cached_tokens = memory.read(prompt, reader=reader, stable=stable)
+                self._cached_tokens = yield from memory.read(prompt, reader=reader, stable=stable)
 
     def _generated(self) -> Generator[int, None, None]:
         """Generate the answer's tokens; what a model that fails leaves behind is not gone on with."""

@@ -6,18 +6,17 @@ called: widths, NaN, the length of a batch, the room in the context.
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from uhd_edge.runtime.batch import Batch, embedding_batch, token_batch
+from uhd_edge.runtime.batch import embedding_batch, token_batch
 from uhd_edge.runtime.errors import ContextError, ModelError
 from uhd_edge.runtime.grammar_sampling import Grammar
 from uhd_edge.runtime.llama_library import llama_library
 from uhd_edge.runtime.llama_loading import LlamaOptions, metadata, open_context, open_model
 from uhd_edge.runtime.llm_state import SEQUENCE, SavedState, put_state, take_state
-from uhd_edge.runtime.pieces import IMAGE_ROW, batch_bounds, ids_of, in_one_piece, piece_of
+from uhd_edge.runtime.pieces import IMAGE_ROW, ids_of, in_batches, in_one_piece, piece_of
 from uhd_edge.runtime.sampling import Sampler, Sampling
 from uhd_edge.runtime.settings import HIGHEST_COUNT, MOST_THREADS, require_whole
 from uhd_edge.runtime.token_embeddings import PLAIN_ARCHITECTURES, TokenEmbeddings, open_token_embeddings
@@ -165,6 +164,14 @@ class LanguageModel:
         width or with NaN, `ModelError` when llama.cpp fails; nothing was read after the
         first two, and memory is empty after the last.
         """
+        for _ in self.prefill_steps(segments):
+            pass
+
+    def prefill_steps(self, segments: Sequence[Segment]) -> Generator[str, None, None]:
+        """Read segments as `prefill` does, with an empty text between two batches.
+
+        There the generator may be closed: what was read until then stays in memory.
+        """
         self._require_open()
         pieces = [piece_of(segment, self.vocabulary, width=self.width, path=self.path) for segment in segments]
         pieces = [piece for piece in pieces if len(piece)]
@@ -173,10 +180,14 @@ class LanguageModel:
             raise ContextError(
                 f"the prompt has {self.position + total} tokens, the context {self.context}; raise --context"
             )
-        self._history += ids_of(pieces)
-        pieces = in_one_piece(pieces, self._table)
-        for number, piece in enumerate(pieces, start=1):
-            self._read(piece, is_last=number == len(pieces))
+        ids, done = ids_of(pieces), 0
+        for part in in_batches(in_one_piece(pieces, self._table), self._batch):
+            if done:
+                yield ""
+                self._require_open()
+            self._history[self.position :] = ids[done : done + len(part)]
+            done += len(part)
+            self._decode(part, want_logits=done == total)
 
     def generate(
         self, sampling: Sampling, *, max_tokens: int, grammar: str | None = None
@@ -205,7 +216,7 @@ class LanguageModel:
                 yield token
                 self._require_open()
                 self._history.append(token)
-                self._read([token], is_last=True)
+                self._decode([token], want_logits=True)
 
     def require_grammar(self, grammar: str) -> None:
         """Raise `SchemaError` or `ModelError` when answers cannot be kept to `grammar`."""
@@ -258,18 +269,12 @@ class LanguageModel:
         if self._context is None:
             raise ModelError(f"{self.path}: the language model has been closed")
 
-    def _read(self, piece: Piece, *, is_last: bool) -> None:
-        """Decode token ids or embeddings in batches that llama.cpp accepts."""
-        for start, stop in pairwise(batch_bounds(len(piece), self._batch)):
-            part = piece[start:stop]
-            want_logits = is_last and stop == len(piece)
-            if isinstance(part, list):
-                batch = token_batch(self._api, part, self.position, want_logits=want_logits)
-            else:
-                batch = embedding_batch(self._api, part, self.position, mrope=self._mrope, want_logits=want_logits)
-            self._decode(batch)
-
-    def _decode(self, batch: Batch) -> None:
+    def _decode(self, part: Piece, *, want_logits: bool) -> None:
+        """Read one batch."""
+        if isinstance(part, list):
+            batch = token_batch(self._api, part, self.position, want_logits=want_logits)
+        else:
+            batch = embedding_batch(self._api, part, self.position, mrope=self._mrope, want_logits=want_logits)
         self._library.forget_log()
         status = self._library.call(self._api.llama_decode, self._context, batch.struct)
         if status != 0:

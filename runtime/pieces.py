@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -11,7 +12,7 @@ from uhd_edge.runtime.errors import EngineError
 from uhd_edge.runtime.prompt import TextSegment, TokenSegment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from uhd_edge.runtime.prompt import Segment
@@ -57,6 +58,13 @@ def in_one_piece(pieces: list[Piece], table: TokenEmbeddings | None) -> list[Pie
     if table is None or all(isinstance(piece, list) for piece in pieces):
         return pieces
     return [np.concatenate([table.rows(piece) if isinstance(piece, list) else piece for piece in pieces])]
+
+
+def in_batches(pieces: Iterable[Piece], most: int) -> Iterator[Piece]:
+    """Cut pieces into what llama.cpp reads at once: token ids or embeddings, at most `most`."""
+    for piece in pieces:
+        for start, stop in pairwise(batch_bounds(len(piece), most)):
+            yield piece[start:stop]
 
 
 def batch_bounds(count: int, most: int) -> list[int]:

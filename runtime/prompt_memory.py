@@ -18,7 +18,7 @@ from uhd_edge.runtime.prompt_tokens import common_length
 from uhd_edge.runtime.saved_prompts import SavedPrompt, SavedPrompts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from numpy.typing import NDArray
 
@@ -65,15 +65,18 @@ class PromptMemory:
         """Bytes of what is saved."""
         return self._saved.nbytes
 
-    def read_alone(self, prompt: PromptTokens) -> None:
-        """Read a prompt that has nothing to do with what was read before, nor with what comes after."""
+    def read_alone(self, prompt: PromptTokens) -> Generator[str, None, None]:
+        """Read a prompt that has nothing to do with what was read before, nor with what comes after.
+
+        In steps, see `LanguageModel.prefill_steps`: what was read when they are ended is not gone on from.
+        """
         self._save_what_is_needed(0)
         self._model.clear()
         self._note(NOTHING)
-        self._model.prefill(prompt.between(0, len(prompt.ids)))
+        yield from self._model.prefill_steps(prompt.between(0, len(prompt.ids)))
 
-    def read(self, prompt: PromptTokens, *, reader: object, stable: int) -> int:
-        """Read a prompt of the conversation `reader` and return how many of its tokens were in memory.
+    def read(self, prompt: PromptTokens, *, reader: object, stable: int) -> Generator[str, None, int]:
+        """Read a prompt of the conversation `reader`, in steps, and return how many of its tokens were in memory.
 
         `stable` tokens of it are expected at the beginning of the conversation's next prompt.
         """
@@ -81,7 +84,7 @@ class PromptMemory:
         start = begin = self._go_back(prompt)
         self._note(prompt.ids[:start])
         for stop in (*self._places_to_save(prompt, start, stable), len(prompt.ids)):
-            self._model.prefill(prompt.between(begin, stop))
+            yield from self._model.prefill_steps(prompt.between(begin, stop))
             self._note(prompt.ids[:stop])
             if stop < len(prompt.ids):
                 self._saved.add(SavedPrompt(prompt.ids[:stop], self._model.save(whole=False)))

@@ -89,7 +89,7 @@ def test_every_step_is_in_a_stage_and_the_stages_make_up_the_total(
         (towers, "patches_of", 5),
         (OnnxRuntimeEngine, "run", 70),
         (PromptPlan, "layout", 13),
-        (LanguageModel, "prefill", 170),
+        (LanguageModel, "prefill_steps", 170),
         (Vocabulary, "piece", 19),
     ]
     for owner, name, seconds in owners:

@@ -19,6 +19,8 @@ from PIL import Image
 
 from uhd_edge.runtime import Assistant, AsyncAssistant, Bundle
 from uhd_edge.runtime.errors import BundleError, Busy, ImageError, ModelError, OptionError, PromptError
+from uhd_edge.tiny.drawing import draw_picture
+from uhd_edge.tiny.scenes import SLICED, draw_scene
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -50,6 +52,10 @@ def _no_thread_is_left() -> Any:
 def picture(seed: int = 0, size: tuple[int, int] = (365, 211)) -> Image.Image:
     colours = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     return Image.fromarray(colours).resize(size)
+
+
+def scene(number: int) -> Image.Image:
+    return draw_picture(draw_scene(f"cancelled {number}", SLICED))
 
 
 def opened(bundle: Bundle, *, queue: int = 8) -> AsyncAssistant:
@@ -194,23 +200,24 @@ def test_a_dropped_stream_ends_its_answer(bundle: Bundle) -> None:
     run(test())
 
 
+@pytest.mark.parametrize(("kind", "longest"), [("telling", 0.04), ("uhd-tiny", 0.15)])
 def test_a_hundred_cancelled_questions_leave_the_next_answer_as_in_a_fresh_process(
-    bundle: Bundle, tmp_path: Path
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str, longest: float
 ) -> None:
+    bundle: Bundle = Bundle.open() if kind == "uhd-tiny" else request.getfixturevalue("bundle")
+    pictures = [scene(number) if kind == "uhd-tiny" else picture(number) for number in range(100)]
     file = tmp_path / "picture.png"
-    picture(5).save(file)
+    pictures[5].save(file)
     alone = subprocess.run([sys.executable, "-c", ALONE, bundle.path, file], capture_output=True, check=True)
     rng = random.Random(0)
 
     async def test() -> None:
         async with opened(bundle) as assistant:
             cancelled = 0
-            for number in range(100):
-                asked = assistant.ask(
-                    [picture(number), picture(5)], QUESTION, max_tokens=60, mode=rng.choice(["16x", "4x"])
-                )
+            for image in pictures:
+                asked = assistant.ask([image, pictures[5]], QUESTION, max_tokens=60, mode=rng.choice(["16x", "4x"]))
                 task = asyncio.create_task(asked)
-                await asyncio.sleep(rng.uniform(0, 0.04))  # somewhere in encoding, prefilling or generating
+                await asyncio.sleep(rng.uniform(0, longest))  # somewhere in encoding, prefilling or generating
                 cancelled += task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
 from uhd_edge.runtime import Assistant, Bundle
 from uhd_edge.runtime.errors import ContextError, ImageError, ModelError, OptionError, PromptError
+from uhd_edge.runtime.llm import BATCH
 from uhd_edge.runtime.prompt import ImagePart, Message, TextPart
 from uhd_edge.tiny.drawing import draw_picture
 from uhd_edge.tiny.scenes import SLICED, draw_scene
@@ -87,17 +89,22 @@ class Told:
         self.images, self.waiting = [*self.images, *new], 0
 
 
-def first_logits(assistant: Assistant, steps: Any, images: int) -> tuple[NDArray[np.float32], str, Any]:
-    """The logits behind the prompt, the answer's text, and the answer; `images` are encoded on the way."""
-    for _ in range(1 + images):
-        assert next(steps) == ""
-    text = next(steps)
-    logits = assistant._model.logits()
-    while True:
-        try:
-            text += next(steps)
-        except StopIteration as end:
-            return logits, text, end.value
+def first_logits(assistant: Assistant, steps: Any) -> tuple[NDArray[np.float32], str, Any]:
+    """The logits behind the prompt, the answer's text, and the answer."""
+    model, text = assistant._model, ""
+    generate, logits = model.generate, []
+
+    def noting(*arguments: Any, **options: Any) -> Any:
+        logits.append(model.logits())
+        return generate(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model, "generate", noting)
+        while True:
+            try:
+                text += next(steps)
+            except StopIteration as end:
+                return logits[0], text, end.value
 
 
 def ask_both(
@@ -105,9 +112,9 @@ def ask_both(
 ) -> Any:
     """Ask in the session and, with the whole conversation anew, elsewhere: logits and text are the same."""
     steps = session.steps(question, images=list(new), max_tokens=6)
-    logits, text, answer = first_logits(assistant, steps, told.waiting + len(new))
+    logits, text, answer = first_logits(assistant, steps)
     images = [*told.images, *new]
-    expected = first_logits(fresh, fresh.steps(images, told.asked(question, list(new)), max_tokens=6), len(images))
+    expected = first_logits(fresh, fresh.steps(images, told.asked(question, list(new)), max_tokens=6))
     if fresh.bundle.manifest.llm.architecture == "qwen3":
         assert np.array_equal(logits, expected[0])
     else:
@@ -138,6 +145,26 @@ def test_every_question_has_the_logits_of_the_whole_conversation_read_anew(train
         assert read[-1] < 200
         assert session.history[0][0] == QUESTION
         assert len(session.history) == 6
+
+
+def test_a_question_that_is_left_while_its_prompt_is_read_stops_within_a_batch_and_leaves_no_trace(
+    trained: Bundle, fresh: Assistant
+) -> None:
+    with Assistant(trained, threads=1) as assistant:
+        session, told = assistant.session([picture()]), Told([picture()])
+        ask_both(assistant, session, told, fresh, QUESTION)
+        for batches in (1, 2, 3):
+            steps, read = session.steps(LONG_QUESTION * 16, max_tokens=3), []
+            for _ in range(1 + batches):
+                assert next(steps) == ""
+                read.append(assistant._model.position)
+            assert all(0 < after - before <= BATCH for before, after in pairwise(read[1:]))
+            assert read[1] <= read[0] + BATCH
+            steps.close()
+            assert assistant._model.position == read[-1]
+            if batches == 2:  # another takes the memory from what was half read
+                assistant.ask(picture(4), "Something else?", max_tokens=2)
+            ask_both(assistant, session, told, fresh, f"Sure, after {batches}?")
 
 
 @settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
