@@ -56,7 +56,7 @@ def read_costs(identity: Mapping[str, str], patch_size: int) -> CostModel | None
     """Return the costs that were kept under `identity`, None when there are none or the file is damaged."""
     try:
         record = _Costs.model_validate_json(_file(identity).read_bytes())
-    except (OSError, ValidationError):
+    except (OSError, RuntimeError, ValidationError):  # RuntimeError: whoever runs this has no home folder
         return None
     if record.identity != dict(identity):
         return None
@@ -70,7 +70,10 @@ def read_costs(identity: Mapping[str, str], patch_size: int) -> CostModel | None
 
 def write_costs(identity: Mapping[str, str], costs: CostModel) -> str | None:
     """Keep the costs under `identity`, whole or not at all; returns why that could not be done."""
-    file = _file(identity)
+    try:
+        file = _file(identity)
+    except RuntimeError:
+        return "there is no home folder to keep what was measured in; set XDG_CACHE_HOME"
     text = json.dumps({"format": 1, "identity": dict(identity), **as_record(costs)}, indent=2) + "\n"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

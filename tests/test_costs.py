@@ -94,6 +94,21 @@ def test_a_cache_that_cannot_be_written_is_said_and_leaves_nothing(cache: Path) 
     assert list(cache.parent.iterdir()) == [cache]
 
 
+def test_whoever_has_no_home_folder_is_told_where_costs_could_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", nowhere)
+    assert read_costs(IDENTITY, 14) is None
+    assert "set XDG_CACHE_HOME" in (write_costs(IDENTITY, COSTS) or "")
+
+
+def test_what_is_in_memory_is_not_read() -> None:
+    whole, known = (COSTS.milliseconds(Work([], [], 100, in_memory)) for in_memory in (0, 60))
+    assert whole - known == pytest.approx(MARGIN * (60 * 0.5 + 60**2 * 0.001))
+
+
 def open_book(encoder: VisionEncoder, model: LanguageModel, *, gpu_layers: int = 0) -> CostBook:
     return CostBook(encoder, model, threads=1, gpu_layers=gpu_layers)
 
