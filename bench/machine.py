@@ -10,7 +10,17 @@ from pathlib import Path
 
 from uhd_edge.engines.threads import usable_cores
 
-PACKAGES = ("uhd-edge", "onnxruntime", "onnxruntime-gpu", "openvino", "llama-cpp-python", "numpy", "pillow")
+PACKAGES = (
+    "uhd-edge",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-ep-openvino",
+    "tensorrt",
+    "tensorrt-rtx",
+    "llama-cpp-python",
+    "numpy",
+    "pillow",
+)
 
 
 @dataclass(frozen=True)
