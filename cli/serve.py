@@ -26,6 +26,9 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 @click.option("--queue", type=click.IntRange(min=0), default=8, show_default=True, help="Most requests that wait.")
 @click.option("--time-limit", type=click.FloatRange(min=1), default=300, show_default=True, help="Seconds a request.")
 @click.option("--max-body", type=click.FloatRange(min=0.01), default=32, show_default=True, help="Megabytes a body.")
+@click.option(
+    "--cache-mb", type=click.FloatRange(0, 1e6), metavar="MB", help="Megabytes of embeddings kept; room for 200 views."
+)
 @click.option("--max-pixels", type=click.FloatRange(0.01, 100), default=25, show_default=True, help="Megapixels.")
 def serve(
     *,
@@ -37,6 +40,7 @@ def serve(
     time_limit: float,
     max_body: float,
     max_pixels: float,
+    cache_mb: float | None,
     **given: Any,
 ) -> None:
     """Answer requests of OpenAI's chat-completions API.
@@ -50,8 +54,11 @@ def serve(
 
     from uhd_edge.engines.extras import extra_needed
     from uhd_edge.runtime.async_assistant import AsyncAssistant
+    from uhd_edge.runtime.bundle import Bundle
 
     with extra_needed("serve", "a server"):
+        from uhd_edge.server.cache_room import room_for_views
+        from uhd_edge.server.memory import give_large_blocks_back
         from uhd_edge.server.options import ServerOptions
         from uhd_edge.server.serving import listening_socket
         from uhd_edge.server.serving import serve as serve_until_signal
@@ -65,8 +72,12 @@ def serve(
         allow_remote_images=allow_remote_images,
         local_names=host in LOOPBACK,
     )
+    give_large_blocks_back()
     listening = listening_socket(host, port)
-    assistant = AsyncAssistant(given["bundle"], queue=queue, **{name: given[name] for name in OPENING})
+    bundle = Bundle.open(given["bundle"])
+    cache_bytes = room_for_views(bundle.manifest, given["mode"]) if cache_mb is None else int(cache_mb * 1e6)
+    opening = {name: given[name] for name in OPENING}
+    assistant = AsyncAssistant(bundle, queue=queue, cache_bytes=cache_bytes, **opening)
     address, taken = listening.getsockname()[:2]
     where = f"http://{f'[{address}]' if ':' in address else address}:{taken}/v1"
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -21,9 +23,8 @@ from uhd_edge.server.replies import Reply, Trimmed, failed
 from uhd_edge.server.waiting import ClientGoneError, finished_in_time, read_body
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from PIL import Image
     from starlette.types import Receive, Scope, Send
 
     from uhd_edge.runtime.answer import Answer
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from uhd_edge.server.conversations import Asked
     from uhd_edge.server.metrics import Metrics
     from uhd_edge.server.options import ServerOptions
+
+Result = TypeVar("Result")
 
 CLIENT_GONE = 499  # nginx's number for it; nobody receives it
 
@@ -53,6 +56,7 @@ class Chat:
         self._options = options
         self._metrics = metrics
         self._taken = 0
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="uhd-edge reader")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> int:
         """Answer a request whatever happens; returns the status that was sent."""
@@ -88,7 +92,9 @@ class Chat:
         await finished_in_time(self._work(body, sending), receive, since=arrived, limit=self._options.time_limit)
 
     async def _work(self, body: bytes, sending: _Sending) -> None:
-        chat, asked, images = await asyncio.to_thread(self._read, body)
+        chat, asked = await self._in_reader(self._understood, body)
+        files = [await self._file(url) for url in asked.urls]
+        images = await self._in_reader(partial(decoded, files, max_pixels=self._options.max_pixels))
         stream = self._assistant.stream(images, asked.messages, **asked.options)
         try:
             if chat.stream:
@@ -101,8 +107,15 @@ class Chat:
             await stream.aclose()
         self._metrics.answered(answer)
 
-    def _read(self, body: bytes) -> tuple[ChatRequest, Asked, list[Image.Image]]:
-        """Understand a body and decode its images; takes a while, so it is called in a thread."""
+    async def _in_reader(self, work: Callable[..., Result], *arguments: object) -> Result:
+        """Do what takes a while in the one thread for it.
+
+        In several threads it is no faster, images are decoded one after the other anyway,
+        and each thread would keep as much memory as its largest image took.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._reader, work, *arguments)
+
+    def _understood(self, body: bytes) -> tuple[ChatRequest, Asked]:
         chat = chat_request(body)
         if chat.model != self._model:
             raise ApiError(
@@ -111,12 +124,12 @@ class Chat:
                 param="model",
                 code="model_not_found",
             )
-        asked = asked_by(chat)
-        return chat, asked, decoded([self._file(url) for url in asked.urls], max_pixels=self._options.max_pixels)
+        return chat, asked_by(chat)
 
-    def _file(self, url: str) -> bytes:
+    async def _file(self, url: str) -> bytes:
+        """Return the bytes of an image file; those that are fetched wait in threads of their own."""
         if is_data_uri(url):
-            return image_of(url)
+            return await self._in_reader(image_of, url)
         if not self._options.allow_remote_images:
             raise ApiError(
                 400,
@@ -124,7 +137,7 @@ class Chat:
                 param="messages",
                 code="invalid_image_url",
             )
-        return fetched(url, most_bytes=self._options.max_body, seconds=REMOTE_SECONDS)
+        return await asyncio.to_thread(fetched, url, most_bytes=self._options.max_body, seconds=REMOTE_SECONDS)
 
 
 class _Sending:

@@ -1,0 +1,22 @@
+"""Many clients at once: no request is lost, and memory stays."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "serve_load.py"
+
+
+def test_eight_clients_and_two_hundred_requests() -> None:
+    spec = importlib.util.spec_from_file_location("serve_load", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules["serve_load"] = script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    load = script.load_on_a_server(clients=8, requests=200)
+    assert sum(load.statuses.values()) == 200
+    assert set(load.statuses) <= {200, 429, 503}
+    assert load.statuses[200] > 100
+    assert load.last_memory <= 1.1 * load.early_memory
