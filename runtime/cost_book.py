@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.towers import Towers
     from uhd_edge.runtime.vision import VisionEncoder
 
+# More than the longest prompt that is measured.
+LARGEST_CONTEXT = 4096
+
 
 class CostBook:
     """Knows what each mode costs with this encoder and this language model, and measures what it does not know.
@@ -75,6 +78,8 @@ class CostBook:
             "provider": towers.encoder.provider,
             "versions": " ".join(f"{name} {_version(name)}" for name in ("uhd-edge", "llama-cpp-python")),
             "machine": machine(),
+            # In a small context only short prompts can be measured.
+            "context": str(min(self._model.context, LARGEST_CONTEXT)),
         }
 
 

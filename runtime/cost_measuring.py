@@ -146,7 +146,7 @@ def _seen_and_read(
     stages: dict[str, float] = {}
     with timed(timings, "encoding"):
         rows = np.concatenate(encode_views(towers, views, stages))
-    rows = rows[: model.context - 2]
+    rows = rows[: max(1, model.context - 2)]
     with timed(timings, "prompt"):
         _first_token(model, rows)
     counts = tuple(view.rows * view.columns for view in views)

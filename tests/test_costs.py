@@ -127,3 +127,13 @@ def test_a_machine_is_measured_once_for_a_bundle_and_its_settings(cache: Path) -
         assert len(said) == len(list(cache.iterdir())) == 2
     assert costs.vision.per_patch + costs.vision.per_patch_squared > 0
     assert costs.prompt.per_token + costs.prompt.per_token_squared > 0
+
+
+def test_a_context_of_two_tokens_can_be_measured_and_is_not_taken_for_a_larger_one(cache: Path) -> None:
+    bundle = Bundle.open()
+    said: list[str] = []
+    with VisionEncoder(bundle, threads=1) as encoder:
+        for context in (2, 64):
+            with LanguageModel(bundle.llm_path, threads=1, context=context) as model:
+                open_book(encoder, model).costs("16x", said.append)
+    assert len(said) == len(list(cache.iterdir())) == 2
