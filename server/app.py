@@ -83,7 +83,7 @@ def _paths(model: str, metrics: Metrics) -> Starlette:
         return Response(metrics.text(), media_type=METRICS_TYPE)
 
     async def only_post(request: Request) -> Response:
-        return await _refusal(request, HTTPException(405))
+        return await _refusal(request, HTTPException(405, headers={"Allow": "POST"}))
 
     routes = [
         Route("/health", health),
@@ -92,11 +92,13 @@ def _paths(model: str, metrics: Metrics) -> Starlette:
         Route("/metrics", numbers),
         Route(CHAT, only_post),
     ]
-    return Starlette(routes=routes, exception_handlers={HTTPException: _refusal})
+    paths = Starlette(routes=routes, exception_handlers={HTTPException: _refusal})
+    paths.router.redirect_slashes = False  # a redirected POST loses its body, or its client
+    return paths
 
 
 async def _refusal(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     reason = {404: "there is nothing at", 405: "another method is needed for"}.get(status, "an error at")
     refused = ApiError(status, f"{reason} {request.url.path}")
-    return JSONResponse(refused.body, status)
+    return JSONResponse(refused.body, status, error.headers if isinstance(error, HTTPException) else None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 
 from uhd_edge.runtime.bundle import Mode
 from uhd_edge.server.errors import ApiError
@@ -60,22 +60,28 @@ class ImageContent(_Strict):
     image_url: ImageUrl
 
 
+def _in_parts(content: object) -> object:
+    """A text alone is the only part of its message."""
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
 Content = Annotated[TextContent | ImageContent, Field(discriminator="type")]
+Number = Annotated[float, Field(strict=True)]
 
 
 class ChatMessage(_Strict):
     """A turn; `developer` is another name for `system`."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[Content]
+    content: Annotated[list[Content], BeforeValidator(_in_parts)]
     name: str | None = None
 
 
 class StreamOptions(_Strict):
     """What a stream has beside the text."""
 
-    include_usage: bool = False
-    include_obfuscation: bool = False
+    include_usage: StrictBool = False
+    include_obfuscation: StrictBool = False
 
 
 class JsonSchema(BaseModel):
@@ -97,22 +103,22 @@ class ChatRequest(_Strict):
 
     model: str
     messages: list[ChatMessage] = Field(min_length=1)
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    seed: int | None = None
+    max_tokens: StrictInt | None = None
+    max_completion_tokens: StrictInt | None = None
+    temperature: Number | None = None
+    top_p: Number | None = None
+    seed: StrictInt | None = None
     stop: str | list[str] | None = None
-    stream: bool | None = None
+    stream: StrictBool | None = None
     stream_options: StreamOptions | None = None
     response_format: ResponseFormat | None = None
     # Not OpenAI's: see `AskOptions`.
-    top_k: int | None = None
-    min_p: float | None = None
-    repetition_penalty: float | None = None
+    top_k: StrictInt | None = None
+    min_p: Number | None = None
+    repetition_penalty: Number | None = None
     mode: Mode | None = None
-    max_slices: int | None = None
-    budget_ms: float | None = None
+    max_slices: StrictInt | None = None
+    budget_ms: Number | None = None
 
 
 def chat_request(body: bytes) -> ChatRequest:
@@ -129,6 +135,11 @@ def chat_request(body: bytes) -> ChatRequest:
         if given[name] not in NEUTRAL[name]:
             raise ApiError(400, f"{name} is not supported; leave it out", param=name, code="unsupported_parameter")
         del given[name]
+    messages = given.get("messages")
+    for message in messages if isinstance(messages, list) else []:
+        # As an answer's message has them, which a client sends back as it came.
+        for name in [name for name in message if message[name] is None] if isinstance(message, dict) else []:
+            del message[name]
     try:
         return ChatRequest.model_validate(given)
     except ValidationError as error:
@@ -137,7 +148,10 @@ def chat_request(body: bytes) -> ChatRequest:
 
 def _refused(error: ValidationError) -> ApiError:
     first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
+    loc = list(first["loc"])
+    if loc[0] == "messages" and len(loc) > 5:
+        del loc[4]  # the kind of part, which is no place in the request
+    place = ".".join(str(part) for part in loc)
     if first["type"] == "extra_forbidden":
         return ApiError(400, f"{place} is not a parameter of this server", param=place, code="unknown_parameter")
     return ApiError(400, f"{place}: {first['msg']}", param=place)

@@ -37,11 +37,7 @@ def asked_by(request: ChatRequest) -> Asked:
     if not any(part.text.strip() for part in _parts(last) if isinstance(part, TextPart)):
         raise ApiError(400, "the last message has no text; ask something", param="messages")
     urls = [
-        part.image_url.url
-        for message in request.messages
-        if not isinstance(message.content, str)
-        for part in message.content
-        if isinstance(part, ImageContent)
+        part.image_url.url for message in request.messages for part in message.content if isinstance(part, ImageContent)
     ]
     messages = tuple(Message(_ROLES[message.role], _parts(message)) for message in request.messages)
     return Asked(messages, tuple(urls), options_of(request))
@@ -69,8 +65,6 @@ def _schema(wanted: ResponseFormat | None) -> object | None:
 
 
 def _parts(message: ChatMessage) -> tuple[TextPart | ImagePart, ...]:
-    if isinstance(message.content, str):
-        return (TextPart(message.content),)
     if message.role != "user" and any(isinstance(part, ImageContent) for part in message.content):
         raise ApiError(400, f"a message of the {message.role}'s has an image; only the user's may", param="messages")
     return tuple(ImagePart() if isinstance(part, ImageContent) else TextPart(part.text) for part in message.content)

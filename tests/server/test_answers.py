@@ -110,6 +110,16 @@ def test_a_conversation_keeps_its_turns_and_places(client: openai.OpenAI, assist
     assert again.usage == completion.usage
 
 
+def test_an_answer_can_be_sent_back_as_it_came(client: openai.OpenAI) -> None:
+    given = messages(["bench.png"], CODE)
+    first = client.chat.completions.create(model="uhd-tiny", messages=given)
+    given += [first.choices[0].message, {"role": "user", "content": CODE}]
+    again = client.chat.completions.create(model="uhd-tiny", messages=given)
+    assert first.usage is not None
+    assert again.usage is not None
+    assert again.usage.prompt_tokens > first.usage.prompt_tokens
+
+
 def test_settings_are_those_of_the_assistant(server: Running, assistant: Assistant) -> None:
     settings: dict[str, Any] = {"temperature": 1.5, "top_p": 0.9, "seed": 3, "top_k": 30, "min_p": 0.01}
     settings |= {"repetition_penalty": 1.1, "mode": "4x", "max_slices": 2}

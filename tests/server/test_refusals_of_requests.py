@@ -60,6 +60,10 @@ def plain(width: int, height: int) -> bytes:
     return data.getvalue()
 
 
+def with_part(part: dict[str, Any]) -> dict[str, Any]:
+    return {"model": "uhd-tiny", "messages": [{"role": "user", "content": [{"type": "text", "text": "What?"}, part]}]}
+
+
 def in_format(kind: str, **more: Any) -> dict[str, Any]:
     return {"response_format": {"type": kind, **more}}
 
@@ -109,6 +113,10 @@ def test_pixels_count_for_all_images_together(server: Running) -> None:
         (asked(ASK, surprise=1), "surprise"),
         (asked(ASK, temperature="hot"), "temperature"),
         (asked(ASK, stream="perhaps"), "stream"),
+        (asked(ASK, stream="true"), "stream"),
+        (asked(ASK, max_tokens=True), "max_tokens"),
+        (asked(ASK, max_tokens="5"), "max_tokens"),
+        (asked(ASK, temperature="0.5"), "temperature"),
         (asked(ASK, stream_options={"more": True}), "stream_options.more"),
         (asked(ASK, mode="9x"), "mode"),
         ({"messages": [{"role": "user", "content": "What?"}]}, "model"),
@@ -117,6 +125,13 @@ def test_pixels_count_for_all_images_together(server: Running) -> None:
         ({"model": "uhd-tiny", "messages": [{"role": "tool", "content": "What?"}]}, "messages.0.role"),
         ({"model": "uhd-tiny", "messages": [{"role": "assistant", "content": "What?"}]}, "messages"),
         ({"model": "uhd-tiny", "messages": [{"role": "user", "content": " "}]}, "messages"),
+        ({"model": "uhd-tiny", "messages": [{"role": "user", "content": None}]}, "messages.0.content"),
+        ({"model": "uhd-tiny", "messages": [{"role": "user", "content": 5}]}, "messages.0.content"),
+        ({"model": "uhd-tiny", "messages": ["What?"]}, "messages.0"),
+        (with_part({"type": "image_url", "image_url": "data:,x"}), "messages.0.content.1.image_url"),
+        (with_part({"type": "image_url"}), "messages.0.content.1.image_url"),
+        (with_part({"type": "text", "text": 5}), "messages.0.content.1.text"),
+        (with_part({"type": "video_url", "video_url": {"url": "x"}}), "messages.0.content.1"),
         (asked(plain(8, 8)), "messages"),
         (asked(ASK, **in_format("json_schema")), "response_format"),
         (asked(ASK, **in_format("yaml")), "response_format.type"),
@@ -214,8 +229,9 @@ def test_a_body_that_never_comes_is_not_waited_for(monkeypatch: pytest.MonkeyPat
 
 
 def test_other_paths_and_methods_are_refused_in_the_same_shape(server: Running) -> None:
-    assert server.request("GET", CHAT).status == 405
-    for method, path in [("GET", "/"), ("POST", "/v1/completions"), ("GET", "/docs")]:
+    refused = server.request("GET", CHAT)
+    assert (refused.status, refused.headers["allow"], refused.error["type"]) == (405, "POST", "invalid_request_error")
+    for method, path in [("GET", "/"), ("POST", "/v1/completions"), ("GET", "/docs"), ("POST", f"{CHAT}/")]:
         reply = server.request(method, path)
         assert (reply.status, reply.error["type"]) == (404, "invalid_request_error")
     assert server.request("POST", "/health").status == 405
