@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,16 @@ TOKEN_VARIABLE = "UHD_TOKEN"  # noqa: S105  # a name
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
+class _FiniteRange(click.FloatRange):
+    """A range that NaN and infinity are not in, even where it has no upper end."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
 @click.command()
 @opening_options
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is every one.")
@@ -24,12 +35,16 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 @click.option("--token-file", type=click.Path(path_type=Path), metavar="FILE", help="File with the bearer token.")
 @click.option("--allow-remote-images", is_flag=True, help="Fetch http(s) images, from public addresses only.")
 @click.option("--queue", type=click.IntRange(min=0), default=8, show_default=True, help="Most requests that wait.")
-@click.option("--time-limit", type=click.FloatRange(min=1), default=300, show_default=True, help="Seconds a request.")
-@click.option("--max-body", type=click.FloatRange(min=0.01), default=32, show_default=True, help="Megabytes a body.")
+@click.option("--time-limit", type=_FiniteRange(min=1), default=300, show_default=True, help="Seconds a request.")
+@click.option("--max-body", type=_FiniteRange(min=0.01), default=32, show_default=True, help="Megabytes a body.")
 @click.option(
-    "--cache-mb", type=click.FloatRange(0, 1e6), metavar="MB", help="Megabytes of embeddings kept; room for 200 views."
+    "--cache-mb",
+    type=_FiniteRange(0, 1e6),
+    metavar="MB",
+    show_default="room for 200 views",
+    help="Megabytes of embeddings kept.",
 )
-@click.option("--max-pixels", type=click.FloatRange(0.01, 100), default=25, show_default=True, help="Megapixels.")
+@click.option("--max-pixels", type=_FiniteRange(0.01, 100), default=25, show_default=True, help="Megapixels.")
 def serve(
     *,
     host: str,

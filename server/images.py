@@ -30,7 +30,8 @@ def image_of(data_uri: str) -> bytes:
     if not head.lower().endswith(";base64"):
         return unquote_to_bytes(data)
     try:
-        return base64.b64decode("".join(data.split()), validate=True)
+        base64_text = unquote_to_bytes(data) if "%" in data else data.encode("ascii")
+        return base64.b64decode(b"".join(base64_text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise _refused(f"an image's base64 is broken ({error})") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +131,15 @@ def test_settings_are_those_of_the_assistant(server: Running, assistant: Assista
         expected = assistant.ask(sliced, "Describe the scene.", max_tokens=9, **settings)
         assert reply["choices"][0]["message"]["content"] == expected.text
         assert reply["usage"]["vision_tokens"] == expected.usage.vision_tokens
+
+
+def test_the_ways_to_write_a_data_uri_are_one(server: Running) -> None:
+    data = base64.b64encode((EXAMPLES / "bench.png").read_bytes()).decode()
+    lines = "\n".join(data[start : start + 76] for start in range(0, len(data), 76))
+    escaped = data.replace("+", "%2B").replace("/", "%2F").replace("=", "%3D")
+    for uri in (f"DATA:;BASE64,{data}", f"data:image/jpeg;name=x;base64,{lines}", f"data:image/png;base64,{escaped}"):
+        reply = server.request("POST", CHAT, asked(uri, f"?{CODE}"))
+        assert reply.json["choices"][0]["message"]["content"] == "JX7"
 
 
 def test_a_stop_ends_the_answer(client: openai.OpenAI) -> None:

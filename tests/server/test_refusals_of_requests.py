@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 from running_server import CHAT, Running, about_the_bench, asked, finished, running, without_an_end
 
+from uhd_edge.cli.serve import serve
 from uhd_edge.server import waiting
 from uhd_edge.server.errors import ApiError
 
@@ -72,6 +74,7 @@ def in_format(kind: str, **more: Any) -> dict[str, Any]:
     ("image", "said"),
     [
         ("data:image/png;base64,@@@@", "base64 is broken"),
+        ("data:image/png;base64,iVBORw0KGgé=", "base64 is broken"),
         ("data:image/png;base64,iVBORw0KGg", "base64 is broken"),
         ("data:image/png;base64,", "no bytes"),
         ("data:image/png;base64", "needs a comma"),
@@ -288,6 +291,14 @@ def test_a_server_that_cannot_start_says_why(arguments: list[str], said: str) ->
     assert done.returncode == 1
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("limit", ["--time-limit", "--max-body", "--cache-mb", "--max-pixels"])
+@pytest.mark.parametrize("number", ["nan", "inf", "-1", "many"])
+def test_a_limit_is_a_finite_number(limit: str, number: str) -> None:
+    refused = CliRunner().invoke(serve, [limit, number])
+    assert refused.exit_code == 2
+    assert f"Invalid value for '{limit}'" in refused.stderr
 
 
 def test_a_port_that_is_taken_is_said_so(server: Running) -> None:
