@@ -48,7 +48,9 @@ class SavedPrompts:
         return sum(saved.nbytes for saved in self._saved)
 
     def add(self, new: SavedPrompt) -> None:
-        """Keep a state, in place of those of its kind that it makes superfluous."""
+        """Keep a state, in place of those of its kind that it makes superfluous; one over the limit is not kept."""
+        if new.nbytes > self.limit:
+            return
         self._saved = [saved for saved in self._saved if not _replaces(new, saved)]
         self._saved.append(new)
         while self.nbytes > self.limit:
