@@ -58,6 +58,7 @@ class Request:
     budget: Budget | None = None
     schema: AnswerSchema | None = None
     stops: tuple[str, ...] = ()
+    tolerance: float = 0.0
 
     def __post_init__(self) -> None:
         if isinstance(self.question, list):
@@ -67,6 +68,8 @@ class Request:
                 f"the question is {type(self.question).__name__}; it must be a string, or a list of `Message`"
             )
         object.__setattr__(self, "max_tokens", require_whole("max_tokens", self.max_tokens, 1, HIGHEST_COUNT))
+        hint = "from 0 to 255 grey levels"
+        object.__setattr__(self, "tolerance", require_number("tolerance", self.tolerance, 0, 255, hint=hint))
         if self.mode not in get_args(Mode):
             raise OptionError(f"mode is {self.mode!r}; it must be {' or '.join(get_args(Mode))}")
         if self.max_slices is not None:

@@ -167,7 +167,9 @@ class Answering:
 
     def _encode(self, image: Image.Image) -> Encoded:
         request = self._request
-        encoded = self._parts.encoder.encode(image, mode=request.mode, max_slices=request.max_slices)
+        encoded = self._parts.encoder.encode(
+            image, mode=request.mode, max_slices=request.max_slices, tolerance=request.tolerance
+        )
         for stage, milliseconds in encoded.timings.items():
             self._timings[stage] += milliseconds
         self._encoded_views += encoded.encoded

@@ -40,6 +40,9 @@ class AskOptions(TypedDict, total=False):
     wanted. An answer that does not fit, as one that was cut off at `max_tokens`, raises
     `SchemaError`, at the end where it is streamed.
 
+    `tolerance` (0) lets views of a noisy camera be seen as those before, in grey levels, see
+    `VisionEncoder.encode`.
+
     `stop` (None) is a text, or up to 16, before the first of which the answer ends.
     """
 
@@ -54,6 +57,7 @@ class AskOptions(TypedDict, total=False):
     max_slices: int | None
     budget_ms: float | None
     schema: SchemaInput | None
+    tolerance: float
     stop: str | Sequence[str] | None
 
 
@@ -91,6 +95,7 @@ def request_of(
         _budget_of(options, modes),
         _schema_of(options),
         stops_of(options.get("stop")),
+        options.get("tolerance", 0.0),
     )
 
 

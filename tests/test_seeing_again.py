@@ -299,6 +299,18 @@ def test_a_view_that_failed_is_tried_again(telling: Bundle, monkeypatch: pytest.
         assert encoder.encode(noise((336, 224))).encoded == 7
 
 
+def test_a_question_about_a_noisy_frame_reuses_views_within_its_tolerance() -> None:
+    frame = noise((400, 300))
+    with Assistant(threads=1) as assistant:
+        views = len(assistant.ask(frame, "What is labelled FEC?", max_tokens=1, tolerance=2).views)
+        reused = [
+            assistant.ask(frame + np.uint8(level), "And?", max_tokens=1, tolerance=2).reused_views for level in (1, 9)
+        ]
+        with pytest.raises(OptionError, match="tolerance is -1"):
+            assistant.ask(frame, "And?", tolerance=-1)
+    assert reused == [views, 0]
+
+
 def test_asking_again_about_an_image_does_not_encode_it_again(batches: list[int]) -> None:
     picture = Image.fromarray(noise((500, 400)))
     with Assistant(threads=1) as assistant, Assistant(threads=1, cache_bytes=0) as forgetful:
