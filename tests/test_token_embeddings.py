@@ -104,7 +104,7 @@ def test_text_between_images_does_not_cost_a_batch(tmp_path: Path, monkeypatch: 
     with LanguageModel(write_gguf(tmp_path / "model.gguf"), threads=1) as model:
         sizes: list[int] = []
         decode = model._decode
-        monkeypatch.setattr(model, "_decode", lambda batch: (sizes.append(batch.size), decode(batch)))
+        monkeypatch.setattr(model, "_decode", lambda part, **more: (sizes.append(len(part)), decode(part, **more)))
         view = ImageSegment(embedding_table()[:16])
         model.prefill([TextSegment("<image>"), view, TextSegment("</image><slice>"), view, TextSegment("</slice>a")])
         assert sizes == [37]
