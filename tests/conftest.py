@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,9 @@ import pytest
 if TYPE_CHECKING:
     from uhd_edge.calibration.calibrate import Calibrated
     from uhd_edge.runtime.bundle import Bundle
+
+# ONNX Runtime reports to its makers unless told not to; some tests import it without us.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # Tests are imported by path; this lets them say `import checkpoints`.
 sys.path.insert(0, str(Path(__file__).parent))
