@@ -55,9 +55,10 @@ def choices(
     """List what may run `mode`, the best first and at least one; whether it works shows when it is opened.
 
     `auto` means the TensorRT engines among `built` that belong to the bundle's graphs, in
-    FP16 before INT8, and ONNX Runtime after them; where INT8 or FP16 is asked for and OpenVINO
-    is installed, that before ONNX Runtime's own. Raises `EngineUnavailableError` naming what
-    the bundle does have.
+    FP16 before INT8, and ONNX Runtime after them; where INT8 is asked for and OpenVINO is
+    installed, that before ONNX Runtime's own. FP16 graphs are run as they are: on a CPU they
+    are there to show what a GPU will compute. Raises `EngineUnavailableError` naming what the
+    bundle does have.
     """
     if engine == "onnxruntime":
         return [_on_onnxruntime(bundle, mode, precision)]
@@ -74,7 +75,7 @@ def choices(
         if not found:
             raise
         return found
-    if precision in ("int8", "fp16") and openvino_is_installed():
+    if precision == "int8" and openvino_is_installed():
         found.append(_on_openvino(bundle, mode, precision))
     return [*found, last]
 

@@ -13,7 +13,6 @@ import io
 import itertools
 import json
 import random
-import resource
 import struct
 import sys
 import time
@@ -23,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
+
+from uhd_edge.bench.memory import peak_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -205,7 +206,7 @@ def main() -> None:
             counts[kind][result] += 1
         else:
             wrong.append([seed, kind, result])
-    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    megabytes = peak_memory() / 1e6
     print(json.dumps({"counts": counts, "wrong": wrong, "slowest": slowest, "megabytes": megabytes}))
 
 

@@ -207,11 +207,11 @@ def test_a_streamed_answer_begins_with_its_first_word(capsys: pytest.CaptureFixt
 def test_a_closed_standard_input_is_one_line(closed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.TextIOWrapper(io.BytesIO(b"a picture"))
     monkeypatch.setattr(sys, "stdin", stream)
-    assert _image_input("-") == b"a picture"
+    assert _image_input("-", 128) == b"a picture"
     stream.close()
     monkeypatch.setattr(sys, "stdin", stream if closed else None)
     with pytest.raises(ImageError, match=r"^standard input is closed; "):
-        _image_input("-")
+        _image_input("-", 128)
 
 
 def test_looking_at_the_machine_reports_nothing_to_anybody(tmp_path: Path) -> None:
