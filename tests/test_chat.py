@@ -91,8 +91,9 @@ def test_a_chat_that_cannot_begin_says_why(
 
 # Takes the terminal that is its standard input for its own, so that Ctrl-C arrives as it does in a shell.
 TAKE_TERMINAL = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # tests that run in the background inherit that it is ignored
 os.execv(sys.executable, [sys.executable, "-m", "uhd_edge.cli", "chat", *sys.argv[1:]])
 """
 
