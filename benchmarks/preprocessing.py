@@ -22,8 +22,8 @@ import numpy as np
 from PIL import Image
 from transformers import MiniCPMV4_6ImageProcessorPil
 
-from uhd_edge.runtime.bundle import Preprocessing, Vision
 from uhd_edge.runtime.encoding import views_at_once
+from uhd_edge.runtime.model_sizes import MINICPM_V_4_6
 from uhd_edge.runtime.patches import patches_of
 from uhd_edge.runtime.slicing import slice_image
 
@@ -32,18 +32,7 @@ SIZES = ((448, 448), (640, 480), (1344, 1344), (1920, 1080), (4000, 3000))
 JUDGED = (1344, 1344)
 LEAST_RATIO = 3.0
 
-# The values of the real checkpoint.
-PREPROCESSING = Preprocessing(
-    scale_resolution=448,
-    max_slices=9,
-    patch_size=14,
-    slicing=True,
-    rescale_factor=1 / 255,
-    mean=(0.5, 0.5, 0.5),
-    std=(0.5, 0.5, 0.5),
-    resample=Image.Resampling.BICUBIC,
-)
-VISION = Vision(hidden_size=1152, layers=27, insert_layer=6, table_side=70, window=2, merge=2, merge_rounds=1)
+PREPROCESSING, VISION = MINICPM_V_4_6.preprocessing, MINICPM_V_4_6.vision
 
 
 def ours(image: Image.Image) -> Iterator[np.ndarray[Any, Any]]:
