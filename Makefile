@@ -20,7 +20,6 @@ TORCH_SOURCE := $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 # Image handling is ours, so llama.cpp is built without its own.
 export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF
 
-PACKAGES := bench calibration cli engines export robot runtime server tiny
 PICTURE := examples/bench.png
 QUESTION := What is the code on the white star?
 
@@ -44,11 +43,8 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# The folders are subpackages of uhd_edge by name only; mypy wants to see that on disk.
 types: $(VENV)/.test
-	@mkdir -p $(VENV)/source/uhd_edge
-	@for package in $(PACKAGES); do ln -sfn "$(CURDIR)/$$package" $(VENV)/source/uhd_edge/$$package; done
-	MYPYPATH=$(VENV)/source $(BIN)/mypy $(addprefix -p uhd_edge.,$(PACKAGES))
+	$(BIN)/mypy --package uhd_edge
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV_OPTIONS) $(VENV)
