@@ -59,7 +59,7 @@ $(VENV)/.test: pyproject.toml $(CONSTRAINTS) | $(VENV)/.ask
 	@echo "Installing torch, onnx, transformers and the checkers into $(VENV): about 1.5 GB with the CPU build of torch."
 	$(PIP) $(PINNED) $(TORCH_SOURCE) torch==2.13.0
 	$(PIP) $(PINNED) --editable ".[dev]"
-	$(BIN)/python -m uhd_edge.export.converter
+	$(BIN)/python -m uhd_edge.export.language_model.converter
 	@touch $@
 
 clean:

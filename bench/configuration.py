@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args
 
 from uhd_edge.engines.selection import EngineName
-from uhd_edge.runtime.bundle import Mode, Precision
 from uhd_edge.runtime.errors import OptionError
-from uhd_edge.runtime.settings import HIGHEST_COUNT, MOST_THREADS, require_whole
+from uhd_edge.runtime.modes import Mode, Precision
+from uhd_edge.runtime.validation import HIGHEST_COUNT, MOST_THREADS, require_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from uhd_edge.bench.configuration import Picture
 from uhd_edge.runtime.errors import ImageError, OptionError
-from uhd_edge.runtime.image import load_image
-from uhd_edge.runtime.synthetic_pictures import shapes
+from uhd_edge.runtime.images.loading import load_image
+from uhd_edge.runtime.images.synthetic_pictures import shapes
 
 JPEG_QUALITY = 90
 LONGEST_SIDE = 65500  # libjpeg's limit

@@ -17,14 +17,14 @@ from uhd_edge.bench.machine import this_machine
 from uhd_edge.bench.memory import available_memory
 from uhd_edge.bench.process import MeasuringProcess
 from uhd_edge.bench.report import BenchReport, summarize
-from uhd_edge.runtime.tower_opening import TowerOpener
+from uhd_edge.runtime.vision.opening import TowerOpener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from uhd_edge.bench.configuration import Configuration, Settings
     from uhd_edge.bench.worker import Sample
-    from uhd_edge.runtime.bundle import Bundle
+    from uhd_edge.runtime.bundles.bundle import Bundle
 
     # Told what is being done.
     Progress = Callable[[str], None]

@@ -16,7 +16,7 @@ import click
 import numpy as np
 
 from uhd_edge.runtime import Assistant
-from uhd_edge.runtime.planning import Plan
+from uhd_edge.runtime.answer import Plan
 
 SEED = 20
 KEPT = 1.2

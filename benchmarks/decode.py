@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uhd_edge.engines.threads import usable_cores
-from uhd_edge.runtime.bundle import Bundle
-from uhd_edge.runtime.llm import LanguageModel
-from uhd_edge.runtime.prompt import TextSegment
-from uhd_edge.runtime.sampling import Sampling
+from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.llm.language_model import LanguageModel
+from uhd_edge.runtime.llm.sampling import Sampling
+from uhd_edge.runtime.llm.segments import TextSegment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

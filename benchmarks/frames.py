@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from uhd_edge.runtime import VisionEncoder
-from uhd_edge.tiny.drawing import draw_picture
-from uhd_edge.tiny.scenes import SLICED, draw_scene
+from uhd_edge.tiny.world.drawing import draw_picture
+from uhd_edge.tiny.world.scenes import SLICED, draw_scene
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from uhd_edge.runtime.bundle import Mode
+    from uhd_edge.runtime.modes import Mode
 
 TOLERANCE = 3.0  # grey levels, over the noise of twice its deviation
 

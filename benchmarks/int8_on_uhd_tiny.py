@@ -19,17 +19,17 @@ import numpy as np
 from uhd_edge.calibration.calibrate import calibrate_bundle
 from uhd_edge.calibration.report import table
 from uhd_edge.runtime.assistant import Assistant
-from uhd_edge.runtime.bundle import Bundle
-from uhd_edge.runtime.vision import VisionEncoder
-from uhd_edge.tiny.drawing import draw_picture
-from uhd_edge.tiny.measured import measured_set
-from uhd_edge.tiny.scenes import SINGLE, SLICED, draw_scene
+from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.vision.encoder import VisionEncoder
+from uhd_edge.tiny.measuring.measured import measured_set
+from uhd_edge.tiny.world.drawing import draw_picture
+from uhd_edge.tiny.world.scenes import SINGLE, SLICED, draw_scene
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from uhd_edge.engines.selection import EngineName
-    from uhd_edge.runtime.bundle import Mode
+    from uhd_edge.runtime.modes import Mode
 
 CALIBRATED_WITH = 32
 HELD_OUT = 40

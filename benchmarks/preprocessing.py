@@ -22,10 +22,10 @@ import numpy as np
 from PIL import Image
 from transformers import MiniCPMV4_6ImageProcessorPil
 
-from uhd_edge.runtime.encoding import views_at_once
-from uhd_edge.runtime.model_sizes import MINICPM_V_4_6
-from uhd_edge.runtime.patches import patches_of
-from uhd_edge.runtime.slicing import slice_image
+from uhd_edge.runtime.bundles.model_sizes import MINICPM_V_4_6
+from uhd_edge.runtime.vision.encoding import views_at_once
+from uhd_edge.runtime.vision.patches import patches_of
+from uhd_edge.runtime.vision.slicing import slice_image
 
 ROUNDS = 15
 SIZES = ((448, 448), (640, 480), (1344, 1344), (1920, 1080), (4000, 3000))

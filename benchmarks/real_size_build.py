@@ -21,7 +21,7 @@ from real_size_export import make_checkpoint, measured
 from real_size_int8 import export
 
 if TYPE_CHECKING:
-    from uhd_edge.engines.build import EngineOrder
+    from uhd_edge.engines.building.build import EngineOrder
 
 MADE_UP = (-8.0, 8.0)
 
@@ -29,11 +29,11 @@ MADE_UP = (-8.0, 8.0)
 def write_int8(target: Path) -> None:
     """Write INT8 graphs for TensorRT beside the others, with the connector left out as a calibration does."""
     from uhd_edge.calibration.flavours import TOWER
-    from uhd_edge.calibration.graph_files import all_sites, int8_names, write_int8
-    from uhd_edge.calibration.plan import FOR_TENSORRT, Plan
-    from uhd_edge.calibration.rounding import Range
-    from uhd_edge.calibration.smoothing import Smoothing
-    from uhd_edge.runtime.bundle import Bundle
+    from uhd_edge.calibration.graphs.graph_files import all_sites, int8_names, write_int8
+    from uhd_edge.calibration.ranges.plan import FOR_TENSORRT, Plan
+    from uhd_edge.calibration.ranges.rounding import Range
+    from uhd_edge.calibration.ranges.smoothing import Smoothing
+    from uhd_edge.runtime.bundles.bundle import Bundle
 
     bundle = Bundle.open(target)
     found = all_sites(bundle)
@@ -49,10 +49,10 @@ def write_int8(target: Path) -> None:
 
 def build(target: Path, card: str, precision: str, max_slices: int, part: str) -> None:
     """Build the engine of the encoder or the connector, and print its size."""
-    from uhd_edge.engines.build import build_engines
-    from uhd_edge.engines.targets import find_target
-    from uhd_edge.runtime.building import engine_orders
-    from uhd_edge.runtime.bundle import Bundle
+    from uhd_edge.engines.building.build import build_engines
+    from uhd_edge.engines.building.targets import find_target
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.checking.building import engine_orders
 
     orders = engine_orders(Bundle.open(target), modes=["16x"], precision="fp16", max_slices=max_slices)
     (order,) = [order for order in orders if order.name.startswith(part)]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from uhd_edge.runtime.bundle import Precision
+    from uhd_edge.runtime.modes import Precision
 
 VISION = {
     "hidden_size": 1152,
@@ -62,8 +62,8 @@ def make_checkpoint(folder: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from uhd_edge.export.config import read_model_config
-    from uhd_edge.export.tensors import expected_tensors
+    from uhd_edge.export.checkpoint.config import read_model_config
+    from uhd_edge.export.checkpoint.tensors import expected_tensors
 
     folder.mkdir()
     files = {
@@ -92,8 +92,8 @@ def random_weight(name: str, shape: torch.Size) -> torch.Tensor:
 
 def export(checkpoint: Path, target: Path, precisions: list[Precision]) -> None:
     """Open the checkpoint and write the graphs of both modes."""
-    from uhd_edge.export.checkpoint import open_checkpoint
-    from uhd_edge.export.graphs import write_graphs
+    from uhd_edge.export.checkpoint.checkpoint import open_checkpoint
+    from uhd_edge.export.graphs.graphs import write_graphs
 
     with open_checkpoint(checkpoint) as opened:
         write_graphs(opened, target, modes=["16x", "4x"], precisions=precisions, progress=lambda step: print(" ", step))

@@ -21,7 +21,8 @@ from PIL import Image
 from real_size_export import TEXT, VISION, make_checkpoint, measured
 
 if TYPE_CHECKING:
-    from uhd_edge.runtime.bundle import Bundle, Precision
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.modes import Precision
 
 SIDE = 448
 PICTURES = 4
@@ -29,9 +30,10 @@ PICTURES = 4
 
 def export(checkpoint: Path, target: Path, precisions: tuple[Precision, ...] = ("fp32",)) -> None:
     """Write the graphs of 16x, and a manifest with a language model that is never opened."""
-    from uhd_edge.export.checkpoint import open_checkpoint
-    from uhd_edge.export.graphs import write_graphs
-    from uhd_edge.runtime.bundle import FORMAT_VERSION, FileRecord, LanguageModelFile, Manifest, Vision, sha256_of
+    from uhd_edge.export.checkpoint.checkpoint import open_checkpoint
+    from uhd_edge.export.graphs.graphs import write_graphs
+    from uhd_edge.runtime.bundles.bundle import sha256_of
+    from uhd_edge.runtime.bundles.manifest import FORMAT_VERSION, FileRecord, LanguageModelFile, Manifest, Vision
 
     with open_checkpoint(checkpoint) as opened:
         graphs = write_graphs(opened, target, modes=["16x"], precisions=precisions, progress=lambda _: None)
@@ -76,7 +78,7 @@ def calibrate(target: Path, pictures: Path, threads: int | None) -> None:
     """Add the INT8 graphs and print what each step gained."""
     from uhd_edge.calibration.calibrate import calibrate_bundle
     from uhd_edge.calibration.report import table
-    from uhd_edge.runtime.bundle import Bundle
+    from uhd_edge.runtime.bundles.bundle import Bundle
 
     calibrated = calibrate_bundle(
         Bundle.open(target), [pictures], threads=threads, progress=lambda stage: print(" ", stage)
@@ -86,8 +88,8 @@ def calibrate(target: Path, pictures: Path, threads: int | None) -> None:
 
 def compare(target: Path, picture: Path, runs: int, threads: int | None) -> None:
     """Encode the same picture in both precisions, in turns, each time anew."""
-    from uhd_edge.runtime.bundle import Bundle
-    from uhd_edge.runtime.vision import VisionEncoder
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.vision.encoder import VisionEncoder
 
     bundle: Bundle = Bundle.open(target)
     seconds: dict[str, list[float]] = {"fp32": [], "int8": []}

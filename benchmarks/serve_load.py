@@ -21,8 +21,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from uhd_edge.tiny.drawing import draw_picture
-from uhd_edge.tiny.scenes import SLICED, draw_scene
+from uhd_edge.tiny.world.drawing import draw_picture
+from uhd_edge.tiny.world.scenes import SLICED, draw_scene
 
 EARLY = 10
 

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uhd_edge.runtime import Assistant
-from uhd_edge.tiny.drawing import draw_picture
-from uhd_edge.tiny.questions import MEASURED_KINDS, ask
-from uhd_edge.tiny.scenes import SLICED, draw_scene
+from uhd_edge.tiny.world.drawing import draw_picture
+from uhd_edge.tiny.world.questions import MEASURED_KINDS, ask
+from uhd_edge.tiny.world.scenes import SLICED, draw_scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable

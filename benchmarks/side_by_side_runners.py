@@ -15,7 +15,9 @@ from side_by_side_weights import Weights, post_vit_name
 
 if TYPE_CHECKING:
     from uhd_edge.engines.selection import EngineName
-    from uhd_edge.runtime.bundle import Bundle, GraphKind, Precision
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.bundles.manifest import GraphKind
+    from uhd_edge.runtime.modes import Precision
 
 Embeddings: TypeAlias = NDArray[np.float32]
 Encode: TypeAlias = "Callable[[NDArray[np.uint8]], Embeddings]"
@@ -42,9 +44,9 @@ def ours(engine: EngineName, precision: Precision, *, post_vit: bool = False) ->
     """Our own runtime, through the class that users call."""
 
     def open_ours(setting: Setting) -> Encode:
-        from uhd_edge.runtime.bundle import Bundle
-        from uhd_edge.runtime.engine_choice import choices
-        from uhd_edge.runtime.vision import VisionEncoder
+        from uhd_edge.runtime.bundles.bundle import Bundle
+        from uhd_edge.runtime.vision.encoder import VisionEncoder
+        from uhd_edge.runtime.vision.engine_choice import choices
 
         bundle = Bundle.open(setting.weights.bundle)
         if post_vit:
@@ -60,7 +62,7 @@ def ours(engine: EngineName, precision: Precision, *, post_vit: bool = False) ->
 
 def with_post_vit(bundle: Bundle, kind: GraphKind) -> Bundle:
     """Exchange the encoder of `kind` for that with the compressor at the end."""
-    from uhd_edge.runtime.bundle import Bundle
+    from uhd_edge.runtime.bundles.bundle import Bundle
 
     manifest = bundle.manifest
     graphs = manifest.graphs["16x"]
@@ -76,8 +78,8 @@ def openvino(kind: GraphKind, precision: str) -> Callable[[Setting], Encode]:
     def open_openvino(setting: Setting) -> Encode:
         import openvino
 
-        from uhd_edge.runtime.bundle import Bundle
-        from uhd_edge.runtime.slicing import slice_image
+        from uhd_edge.runtime.bundles.bundle import Bundle
+        from uhd_edge.runtime.vision.slicing import slice_image
 
         bundle = Bundle.open(setting.weights.bundle)
         preprocessing = bundle.manifest.preprocessing
@@ -93,7 +95,7 @@ def openvino(kind: GraphKind, precision: str) -> Callable[[Setting], Encode]:
             return np.concatenate([view_of(view) for view in sliced.views])
 
         def view_of(view: object) -> Embeddings:
-            from uhd_edge.runtime.patches import patches_of, position_ids
+            from uhd_edge.runtime.vision.patches import patches_of, position_ids
 
             vision = bundle.manifest.vision
             patches = patches_of(view, preprocessing, vision, mode="16x")[None]

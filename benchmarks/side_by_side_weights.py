@@ -19,7 +19,8 @@ from PIL import Image
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from uhd_edge.runtime.bundle import Bundle, GraphKind
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.bundles.manifest import GraphKind
 
 ROOT = Path(__file__).resolve().parents[1]
 SIDES = {"one view": 448, "ten views": 1344}
@@ -114,7 +115,7 @@ def make_bundle(weights: Weights) -> None:
 
 def make_mmproj(weights: Weights, kind: str) -> None:
     """Convert the vision tower with llama.cpp's own converter."""
-    from uhd_edge.export.converter import converter_folder
+    from uhd_edge.export.language_model.converter import converter_folder
 
     print(f"converting to mmproj {kind}", flush=True)
     converter = converter_folder()

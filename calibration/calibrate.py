@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from uhd_edge.calibration.activations import record_activations
 from uhd_edge.calibration.flavours import Prepared, settle
-from uhd_edge.calibration.graph_files import (
+from uhd_edge.calibration.graphs.graph_files import (
     FullWeights,
     all_sites,
     graph_paths,
@@ -22,22 +21,24 @@ from uhd_edge.calibration.graph_files import (
 )
 from uhd_edge.calibration.measure import Measurement
 from uhd_edge.calibration.pictures import Pictures, find_pictures, split_pictures
-from uhd_edge.calibration.plan import FLAVOURS
 from uhd_edge.calibration.plot import write_plot
+from uhd_edge.calibration.ranges.activations import record_activations
+from uhd_edge.calibration.ranges.plan import FLAVOURS
+from uhd_edge.calibration.ranges.smoothing import Smoothing, choose_smoothing
 from uhd_edge.calibration.report import Report, make_report
-from uhd_edge.calibration.smoothing import Smoothing, choose_smoothing
-from uhd_edge.runtime.bundle import Bundle, Graphs, Manifest
-from uhd_edge.runtime.bundle_update import add_files, free_names, staging_folder
+from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.bundles.manifest import Graphs, Manifest
+from uhd_edge.runtime.bundles.update import add_files, free_names, staging_folder
 from uhd_edge.runtime.errors import CalibrationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from uhd_edge.calibration.activations import Recorded
     from uhd_edge.calibration.flavours import Outcome
-    from uhd_edge.calibration.linears import Site
-    from uhd_edge.calibration.plan import Flavour
+    from uhd_edge.calibration.ranges.activations import Recorded
+    from uhd_edge.calibration.ranges.linears import Site
+    from uhd_edge.calibration.ranges.plan import Flavour
 
     # Told what is being done.
     Progress = Callable[[str], None]

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from uhd_edge.calibration.measure import Agreement
-    from uhd_edge.calibration.plan import Plan
-    from uhd_edge.runtime.bundle import Threshold
+    from uhd_edge.calibration.ranges.plan import Plan
+    from uhd_edge.runtime.bundles.manifest import Threshold
 
 
 @dataclass(frozen=True)

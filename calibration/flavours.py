@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from uhd_edge.calibration.fallback import put_back
-from uhd_edge.calibration.graph_files import int8_names, write_int8
-from uhd_edge.calibration.layer_error import layer_errors, multiplied, products, rounded_weights
+from uhd_edge.calibration.graphs.graph_files import int8_names, write_int8
 from uhd_edge.calibration.measure import compare
-from uhd_edge.calibration.plan import Plan
-from uhd_edge.calibration.ranges import choose_range, full_range
-from uhd_edge.calibration.smoothing import Smoothing
-from uhd_edge.runtime.bundle import Threshold
+from uhd_edge.calibration.ranges.layer_error import layer_errors, multiplied, products, rounded_weights
+from uhd_edge.calibration.ranges.plan import Plan
+from uhd_edge.calibration.ranges.ranges import choose_range, full_range
+from uhd_edge.calibration.ranges.smoothing import Smoothing
+from uhd_edge.runtime.bundles.manifest import Threshold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from uhd_edge.calibration.activations import Activations, Recorded
-    from uhd_edge.calibration.graph_files import FullWeights
-    from uhd_edge.calibration.linears import Site
+    from uhd_edge.calibration.graphs.graph_files import FullWeights
     from uhd_edge.calibration.measure import Agreement, Measurement
-    from uhd_edge.calibration.plan import Flavour
-    from uhd_edge.calibration.rounding import Range
-    from uhd_edge.runtime.bundle import Bundle
+    from uhd_edge.calibration.ranges.activations import Activations, Recorded
+    from uhd_edge.calibration.ranges.linears import Site
+    from uhd_edge.calibration.ranges.plan import Flavour
+    from uhd_edge.calibration.ranges.rounding import Range
+    from uhd_edge.runtime.bundles.bundle import Bundle
 
 # The threshold must hold on pictures that nobody has seen yet: so much of what it allows is left unused here.
 RESERVE = 0.2

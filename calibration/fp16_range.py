@@ -20,8 +20,8 @@ from onnx import TensorProto, helper
 
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
 from uhd_edge.runtime.errors import OutputError
-from uhd_edge.runtime.patches import patches_of, position_ids
-from uhd_edge.runtime.vision import cut_views
+from uhd_edge.runtime.vision.encoder import cut_views
+from uhd_edge.runtime.vision.patches import patches_of, position_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from uhd_edge.engines.engine import Array
-    from uhd_edge.runtime.bundle import Bundle, Mode
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.modes import Mode
 
 LARGEST = 65504.0  # of FP16
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from uhd_edge.calibration.pictures import Pictures
-    from uhd_edge.runtime.bundle import Manifest, Mode, Threshold
+    from uhd_edge.runtime.bundles.manifest import Manifest, Threshold
+    from uhd_edge.runtime.modes import Mode
 
     Embeddings = Mapping[str, NDArray[np.float32]]
 

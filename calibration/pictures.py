@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from uhd_edge.runtime.errors import CalibrationError
-from uhd_edge.runtime.image import load_image
-from uhd_edge.runtime.patches import patches_of, position_ids
-from uhd_edge.runtime.vision import cut_views
+from uhd_edge.runtime.images.loading import load_image
+from uhd_edge.runtime.vision.encoder import cut_views
+from uhd_edge.runtime.vision.patches import patches_of, position_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from uhd_edge.runtime.bundle import Manifest, Mode
+    from uhd_edge.runtime.bundles.manifest import Manifest
+    from uhd_edge.runtime.modes import Mode
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from uhd_edge.calibration.flavours import Outcome, Prepared, Step
-    from uhd_edge.calibration.plan import Flavour
-    from uhd_edge.runtime.bundle import GraphKind, Threshold
+    from uhd_edge.calibration.ranges.plan import Flavour
+    from uhd_edge.runtime.bundles.manifest import GraphKind, Threshold
 
 FORMAT = 1
 LARGEST_HALF = 65504.0

@@ -60,7 +60,7 @@ class Commands(click.Group):
         """Import a command; None when there is none of that name."""
         if cmd_name not in COMMANDS:
             return super().get_command(ctx, cmd_name)
-        command: click.Command = getattr(import_module(f"uhd_edge.cli.{cmd_name}"), cmd_name)
+        command: click.Command = getattr(import_module(f"uhd_edge.cli.commands.{cmd_name}"), cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -114,7 +114,7 @@ def answering_options(command: Command) -> Command:
 def open_assistant(given: Mapping[str, Any]) -> Assistant:
     """Open an assistant with what the options of `opening_options` say, and measure it where there is a budget."""
     from uhd_edge.runtime.assistant import Assistant
-    from uhd_edge.runtime.bundle import Bundle
+    from uhd_edge.runtime.bundles.bundle import Bundle
 
     assistant = Assistant(Bundle.open(given["bundle"]), **{name: given[name] for name in OPENING})
     if given.get("budget_ms") is not None:

@@ -11,8 +11,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from uhd_edge.runtime.answer import Answer
-    from uhd_edge.runtime.planning import Plan
+    from uhd_edge.runtime.answer import Answer, Plan
 
 
 def print_pieces(steps: Generator[str, None, Answer]) -> Answer:

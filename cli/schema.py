@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from uhd_edge.runtime.schema import AnswerSchema
+    from uhd_edge.runtime.schema.answer_schema import AnswerSchema
 
 schema_option = click.option(
     "--schema", metavar="FILE", help="JSON schema that the answer keeps to; ask for what is in it. Needs jsonschema."
@@ -18,7 +18,7 @@ schema_option = click.option(
 def schema_in(file: str | None) -> AnswerSchema | None:
     """Make the schema in a file ready; raises `SchemaError` when it is missing or no answer can keep to it."""
     from uhd_edge.runtime.errors import SchemaError
-    from uhd_edge.runtime.schema import answer_schema
+    from uhd_edge.runtime.schema.answer_schema import answer_schema
 
     if file is None:
         return None

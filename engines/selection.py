@@ -7,16 +7,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from uhd_edge.engines.errors import EngineError, EngineRefusedError, EngineUnavailableError
-from uhd_edge.engines.gpu import first_gpu
 from uhd_edge.engines.onnxruntime import CPU, CUDA, OnnxRuntimeEngine, offered_providers
-from uhd_edge.engines.tensorrt_library import NAMES, Backend, import_tensorrt
+from uhd_edge.engines.tensorrt.gpu import first_gpu
+from uhd_edge.engines.tensorrt.library import NAMES, Backend, import_tensorrt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from uhd_edge.engines.building.engine_record import EngineRecord
     from uhd_edge.engines.engine import Engine
-    from uhd_edge.engines.engine_record import EngineRecord
     from uhd_edge.engines.openvino import Arithmetic
 
 EngineName: TypeAlias = Literal["auto", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
@@ -111,8 +111,8 @@ def _open_record(
     record: EngineRecord, graph: Path, version: str, compute_capability: str, known_sha256: Mapping[Path, str]
 ) -> Engine:
     # Late, as everything of TensorRT's: who runs on a CPU need not wait for it.
-    from uhd_edge.engines.engine_record import check_fits
-    from uhd_edge.engines.tensorrt import TensorRtEngine
+    from uhd_edge.engines.building.engine_record import check_fits
+    from uhd_edge.engines.tensorrt.engine import TensorRtEngine
 
     check_fits(
         record,

@@ -18,7 +18,8 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from uhd_edge.runtime.bundle import MANIFEST, Bundle, FileRecord, Manifest, sha256_of
+from uhd_edge.runtime.bundles.bundle import MANIFEST, Bundle, sha256_of
+from uhd_edge.runtime.bundles.manifest import FileRecord, Manifest
 from uhd_edge.runtime.errors import OutputError
 
 if TYPE_CHECKING:

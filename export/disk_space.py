@@ -6,16 +6,16 @@ import math
 import shutil
 from typing import TYPE_CHECKING
 
-from uhd_edge.export.quantize import UNQUANTIZED, file_type
-from uhd_edge.export.tensors import text_tensors, vision_tensors
+from uhd_edge.export.checkpoint.tensors import text_tensors, vision_tensors
+from uhd_edge.export.language_model.quantize import UNQUANTIZED, file_type
 from uhd_edge.runtime.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from uhd_edge.export.checkpoint import Checkpoint
-    from uhd_edge.runtime.bundle import Precision
+    from uhd_edge.export.checkpoint.checkpoint import Checkpoint
+    from uhd_edge.runtime.modes import Precision
 
 BYTES = {"fp32": 4, "fp16": 2}
 

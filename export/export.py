@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, get_args
 
 from uhd_edge.export.bundle_writer import BundleWriter
-from uhd_edge.export.checkpoint import open_checkpoint
+from uhd_edge.export.checkpoint.checkpoint import open_checkpoint
+from uhd_edge.export.checkpoint.hub import is_hub_name
 from uhd_edge.export.disk_space import bytes_to_convert, bytes_to_copy, check_disk_space
-from uhd_edge.export.hub import is_hub_name
-from uhd_edge.export.llm import GGUF, check_language_model, convert_language_model, describe
-from uhd_edge.export.quantize import file_type
-from uhd_edge.export.tokenizer_check import load_tokenizer
-from uhd_edge.runtime.bundle import FORMAT_VERSION, Bundle, Manifest, Mode, Precision, Prompt, Vision
+from uhd_edge.export.language_model.conversion import GGUF, check_language_model, convert_language_model, describe
+from uhd_edge.export.language_model.quantize import file_type
+from uhd_edge.export.language_model.tokenizer_check import load_tokenizer
+from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.bundles.manifest import FORMAT_VERSION, Manifest, Prompt, Vision
 from uhd_edge.runtime.errors import CheckpointError, ExportError
+from uhd_edge.runtime.modes import Mode, Precision
 
 if TYPE_CHECKING:
-    from uhd_edge.export.checkpoint import Checkpoint
+    from uhd_edge.export.checkpoint.checkpoint import Checkpoint
     from uhd_edge.export.tower import TowerConfig
-    from uhd_edge.runtime.bundle import Graphs, LanguageModelFile
+    from uhd_edge.runtime.bundles.manifest import Graphs, LanguageModelFile
 
 # Told what is being done and which part of the whole is behind, from 0 to 1.
 Progress = Callable[[str, float], None]
@@ -49,7 +51,7 @@ def export_bundle(
     """Export the checkpoint `source`, a folder or a Hugging Face name, into the bundle folder `target`.
 
     `llm` is a ready GGUF, which is checked and copied as it is; without it the checkpoint's own
-    text model is converted to `llm_type` (see `uhd_edge.export.quantize.FILE_TYPES`), with
+    text model is converted to `llm_type` (see `uhd_edge.export.language_model.quantize.FILE_TYPES`), with
     `tokenizer_pre` as llama.cpp's name for its pre-tokenizer where that is not found by itself.
     `name` is the bundle's name, that of the source without it. An existing bundle is replaced
     only with `overwrite`, and only once the new one is whole.
@@ -138,7 +140,7 @@ def _graphs(
     precisions: Sequence[Precision],
     progress: Progress,
 ) -> dict[Mode, dict[Precision, Graphs]]:
-    from uhd_edge.export.graphs import write_graphs
+    from uhd_edge.export.graphs.graphs import write_graphs
 
     steps = len(precisions) * (len(modes) + 1)  # the connector is one more
     begun = itertools.count()

@@ -1,14 +1,14 @@
 """The vision tower and the connector as torch modules: what the ONNX graphs compute.
 
 Every module takes a batch of views whose patches are laid out in *block order*
-(see `uhd_edge.runtime.patches`): tokens that will be merged stand next to each
+(see `uhd_edge.runtime.vision.patches`): tokens that will be merged stand next to each
 other, so that each merge is a plain reshape. Self-attention does not care about
 the order of its tokens as long as the position ids travel with them, so the
 features equal those of transformers' `MiniCPMV4_6VisionModel`, which keeps rows.
 
 Parameter names equal those of a `minicpmv4_6` checkpoint below `model.vision_tower.`
 and `model.merger.`, so a checkpoint's tensors load without being renamed, and a
-checkpoint is checked against them. `uhd_edge.export.onnx_tower` writes the same steps
+checkpoint is checked against them. `uhd_edge.export.graphs.onnx_tower` writes the same steps
 as ONNX operators.
 """
 

@@ -55,8 +55,8 @@ def answer_frames(node: DoraNode, settings: dict[str, Any], schema: str | None) 
     """Open the assistant and answer until the dataflow stops."""
     from uhd_edge.robot.inbox import Inbox
     from uhd_edge.robot.node import Answerer, read_events
-    from uhd_edge.runtime.answer import Budget
     from uhd_edge.runtime.assistant import Assistant
+    from uhd_edge.runtime.conversation.request import Budget
 
     options: AskOptions = {"max_tokens": settings["max_tokens"], "schema": schema_in(schema)}
     if settings["budget_ms"] is not None:

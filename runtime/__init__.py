@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.answer import Answer
     from uhd_edge.runtime.assistant import Assistant
     from uhd_edge.runtime.async_assistant import AsyncAssistant
-    from uhd_edge.runtime.bundle import Bundle
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.images.video import Video, video_frames
     from uhd_edge.runtime.session import Session
-    from uhd_edge.runtime.video import Video, video_frames
-    from uhd_edge.runtime.vision import Encoded, VisionEncoder
+    from uhd_edge.runtime.vision.encoder import Encoded, VisionEncoder
 
 __all__ = [
     "Answer",
@@ -34,12 +34,12 @@ _MODULES = {
     "Answer": "answer",
     "Assistant": "assistant",
     "AsyncAssistant": "async_assistant",
-    "Bundle": "bundle",
-    "Encoded": "vision",
+    "Bundle": "bundles.bundle",
+    "Encoded": "vision.encoder",
     "Session": "session",
-    "Video": "video",
-    "VisionEncoder": "vision",
-    "video_frames": "video",
+    "Video": "images.video",
+    "VisionEncoder": "vision.encoder",
+    "video_frames": "images.video",
 }
 
 

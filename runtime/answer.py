@@ -1,92 +1,45 @@
-"""What an assistant is asked and what it answers, as values."""
+"""An answer and what it took, as values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
-
-from uhd_edge.runtime.bundle import Mode
-from uhd_edge.runtime.errors import OptionError, PromptError
-from uhd_edge.runtime.prompt import Message, user_message
-from uhd_edge.runtime.settings import HIGHEST_COUNT, require_number, require_whole
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from uhd_edge.runtime.image import ImageInput
-    from uhd_edge.runtime.planning import Plan
-    from uhd_edge.runtime.sampling import Sampling
-    from uhd_edge.runtime.schema import AnswerSchema
-    from uhd_edge.runtime.streaming import FinishReason
-    from uhd_edge.runtime.vision import EncodedView
+    from uhd_edge.runtime.modes import Mode
+
+FinishReason = Literal["stop", "length"]
 
 
 @dataclass(frozen=True)
-class Budget:
-    """The time to the first token that a question may take, and the modes it may be answered in.
+class EncodedView:
+    """Size of one view in patches, and how many embeddings it became."""
 
-    Raises `OptionError` for a time that makes no sense.
-    """
-
-    milliseconds: float
-    modes: tuple[Mode, ...]
-
-    def __post_init__(self) -> None:
-        hint = "a number of milliseconds above 0"
-        object.__setattr__(
-            self, "milliseconds", require_number("budget_ms", self.milliseconds, 1e-3, HIGHEST_COUNT, hint=hint)
-        )
+    rows: int
+    columns: int
+    tokens: int
 
 
 @dataclass(frozen=True)
-class Request:
-    """One question with everything that can be set for it; `max_slices` None is the bundle's own number.
+class Plan:
+    """One way to look at the images of a question.
 
-    With a `budget`, `mode` and `max_slices` are chosen when the images are known, and
-    `max_slices` is the most there may be. With a `schema` the answer is JSON that fits it.
-
-    Raises `OptionError` for a setting that makes no sense and `PromptError` for a question
-    that is no string.
+    `views`, `patches` and `vision_tokens` are those of all images that come with it,
+    `prompt_tokens` those of the whole prompt, a session's earlier turns included.
+    `predicted_ms` is the time from the question to the first token. `within_budget` is
+    None when there is no budget.
     """
 
-    images: tuple[ImageInput, ...]
-    question: str | Sequence[Message]
-    sampling: Sampling
-    max_tokens: int
     mode: Mode
-    max_slices: int | None
-    budget: Budget | None = None
-    schema: AnswerSchema | None = None
-    stops: tuple[str, ...] = ()
-    tolerance: float = 0.0
-
-    def __post_init__(self) -> None:
-        if isinstance(self.question, list):
-            object.__setattr__(self, "question", tuple(self.question))
-        if not isinstance(self.question, str) and not _are_messages(self.question):
-            raise PromptError(
-                f"the question is {type(self.question).__name__}; it must be a string, or a list of `Message`"
-            )
-        object.__setattr__(self, "max_tokens", require_whole("max_tokens", self.max_tokens, 1, HIGHEST_COUNT))
-        hint = "from 0 to 255 grey levels"
-        object.__setattr__(self, "tolerance", require_number("tolerance", self.tolerance, 0, 255, hint=hint))
-        if self.mode not in get_args(Mode):
-            raise OptionError(f"mode is {self.mode!r}; it must be {' or '.join(get_args(Mode))}")
-        if self.max_slices is not None:
-            object.__setattr__(self, "max_slices", require_whole("max_slices", self.max_slices, 1, HIGHEST_COUNT))
-
-    def messages(self, *, images: int) -> list[Message]:
-        """Return what is asked as a conversation: so many images and the question, or the messages as they are.
-
-        Raises `PromptError` for a blank question.
-        """
-        if isinstance(self.question, str):
-            return [user_message(self.question, images=images)]
-        return list(self.question)
-
-
-def _are_messages(question: object) -> bool:
-    return isinstance(question, tuple) and question != () and all(isinstance(part, Message) for part in question)
+    max_slices: int
+    views: int
+    patches: int
+    vision_tokens: int
+    prompt_tokens: int
+    predicted_ms: float
+    within_budget: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -7,31 +7,31 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from uhd_edge.runtime import vision
 from uhd_edge.runtime.answer import Answer, Usage
-from uhd_edge.runtime.conversation import Conversation, Turn
+from uhd_edge.runtime.conversation.fitting import lay_out_conversation, stable_length
+from uhd_edge.runtime.conversation.new_images import new_images, one_view_per_frame
+from uhd_edge.runtime.conversation.prompt_tokens import prompt_tokens
+from uhd_edge.runtime.conversation.turns import Conversation, Turn
 from uhd_edge.runtime.errors import ModelError
-from uhd_edge.runtime.laying_out import lay_out_conversation, stable_length
-from uhd_edge.runtime.new_images import new_images, one_view_per_frame
-from uhd_edge.runtime.prompt_tokens import prompt_tokens
-from uhd_edge.runtime.stages import timed
-from uhd_edge.runtime.stopping import StoppedText
-from uhd_edge.runtime.streaming import TextStream
+from uhd_edge.runtime.llm.stopping import StoppedText
+from uhd_edge.runtime.llm.streaming import TextStream
+from uhd_edge.runtime.timing import timed
+from uhd_edge.runtime.vision import encoder as vision
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from PIL import Image
 
-    from uhd_edge.runtime.answer import Request
-    from uhd_edge.runtime.bundle import Manifest
-    from uhd_edge.runtime.conversation import NewImage, SeenImage
-    from uhd_edge.runtime.laying_out import LaidOut
-    from uhd_edge.runtime.llm import LanguageModel
-    from uhd_edge.runtime.planner import Planner
-    from uhd_edge.runtime.planning import Plan
-    from uhd_edge.runtime.prompt_memory import PromptMemory
-    from uhd_edge.runtime.vision import Encoded, VisionEncoder
+    from uhd_edge.runtime.answer import Plan
+    from uhd_edge.runtime.budget.planner import Planner
+    from uhd_edge.runtime.bundles.manifest import Manifest
+    from uhd_edge.runtime.conversation.fitting import LaidOut
+    from uhd_edge.runtime.conversation.prompt_memory import PromptMemory
+    from uhd_edge.runtime.conversation.request import Request
+    from uhd_edge.runtime.conversation.turns import NewImage, SeenImage
+    from uhd_edge.runtime.llm.language_model import LanguageModel
+    from uhd_edge.runtime.vision.encoder import Encoded, VisionEncoder
 
 
 # In the order of an answer, those of `Encoded` first.

@@ -5,20 +5,20 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Literal
 
+from uhd_edge.runtime.answer_lock import TakingTurns
 from uhd_edge.runtime.answering import Answering, Parts
-from uhd_edge.runtime.bundle import Bundle
-from uhd_edge.runtime.bundle_llm import open_language_model
-from uhd_edge.runtime.conversation import NewImage
-from uhd_edge.runtime.cost_book import CostBook
-from uhd_edge.runtime.new_images import new_images, one_view_per_frame
+from uhd_edge.runtime.budget.cost_book import CostBook
+from uhd_edge.runtime.budget.planner import Planner
+from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.conversation.new_images import new_images, one_view_per_frame
+from uhd_edge.runtime.conversation.prompt_memory import PromptMemory
+from uhd_edge.runtime.conversation.turns import NewImage
+from uhd_edge.runtime.llm.opening import open_language_model
 from uhd_edge.runtime.options import as_tuple, request_of
-from uhd_edge.runtime.planner import Planner
-from uhd_edge.runtime.prompt_memory import PromptMemory
 from uhd_edge.runtime.session import Session, SessionDefaults
-from uhd_edge.runtime.settings import require_whole
-from uhd_edge.runtime.stages import timed
-from uhd_edge.runtime.taking_turns import TakingTurns
-from uhd_edge.runtime.vision import CACHE_BYTES, MOST_CACHE_BYTES, VisionEncoder
+from uhd_edge.runtime.timing import timed
+from uhd_edge.runtime.validation import require_whole
+from uhd_edge.runtime.vision.encoder import CACHE_BYTES, MOST_CACHE_BYTES, VisionEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from uhd_edge.engines.selection import EngineName
-    from uhd_edge.runtime.answer import Answer, Request
-    from uhd_edge.runtime.bundle import Mode, Precision
-    from uhd_edge.runtime.image import ImageInput
+    from uhd_edge.runtime.answer import Answer, Plan
+    from uhd_edge.runtime.conversation.request import Request
+    from uhd_edge.runtime.images.video import MediaInput
+    from uhd_edge.runtime.modes import Mode, Precision
     from uhd_edge.runtime.options import AskOptions
-    from uhd_edge.runtime.planning import Plan
-    from uhd_edge.runtime.prompt import Message
+    from uhd_edge.runtime.prompt.layout import Message
 
 # Of MiniCPM-V 4.6 a conversation of 1,500 tokens takes about 40 MB, a place to go back to 19 MB.
 SESSION_BYTES = 256 * 2**20
@@ -108,7 +108,7 @@ class Assistant:
 
     def ask(
         self,
-        images: ImageInput | Sequence[ImageInput] | None,
+        images: MediaInput | Sequence[MediaInput] | None,
         question: str | Sequence[Message],
         **options: Unpack[AskOptions],
     ) -> Answer:
@@ -127,7 +127,7 @@ class Assistant:
 
     def stream(
         self,
-        images: ImageInput | Sequence[ImageInput] | None,
+        images: MediaInput | Sequence[MediaInput] | None,
         question: str | Sequence[Message],
         **options: Unpack[AskOptions],
     ) -> Iterator[str]:
@@ -141,7 +141,7 @@ class Assistant:
 
     def steps(
         self,
-        images: ImageInput | Sequence[ImageInput] | None,
+        images: MediaInput | Sequence[MediaInput] | None,
         question: str | Sequence[Message],
         **options: Unpack[AskOptions],
     ) -> Generator[str, None, Answer]:
@@ -155,7 +155,7 @@ class Assistant:
 
     def session(
         self,
-        images: ImageInput | Sequence[ImageInput] | None = None,
+        images: MediaInput | Sequence[MediaInput] | None = None,
         *,
         mode: Mode | None = None,
         max_slices: int | None = None,
@@ -186,7 +186,7 @@ class Assistant:
 
     def plans(
         self,
-        images: ImageInput | Sequence[ImageInput] | None,
+        images: MediaInput | Sequence[MediaInput] | None,
         question: str | Sequence[Message],
         **options: Unpack[AskOptions],
     ) -> list[Plan]:
@@ -236,7 +236,7 @@ class Assistant:
         self.close()
 
     def _request(
-        self, images: ImageInput | Sequence[ImageInput] | None, question: str | Sequence[Message], options: AskOptions
+        self, images: MediaInput | Sequence[MediaInput] | None, question: str | Sequence[Message], options: AskOptions
     ) -> Request:
         self._turns.require_open()
         modes = tuple(self.bundle.manifest.graphs)

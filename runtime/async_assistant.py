@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 from uhd_edge.runtime.answer import Answer
 from uhd_edge.runtime.assistant import Assistant
 from uhd_edge.runtime.errors import PromptError
-from uhd_edge.runtime.settings import HIGHEST_COUNT, require_whole
+from uhd_edge.runtime.validation import HIGHEST_COUNT, require_whole
 from uhd_edge.runtime.watch import watch
 from uhd_edge.runtime.worker import Failed, Finished, Job, Worker
 
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from uhd_edge.engines.selection import EngineName
-    from uhd_edge.runtime.bundle import Bundle, Mode, Precision
-    from uhd_edge.runtime.image import ImageInput
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.images.video import MediaInput
+    from uhd_edge.runtime.modes import Mode, Precision
     from uhd_edge.runtime.options import AskOptions
-    from uhd_edge.runtime.prompt import Message
+    from uhd_edge.runtime.prompt.layout import Message
     from uhd_edge.runtime.watch import Frames, Seen
 
 Event: TypeAlias = str | Finished[Answer] | Failed
@@ -78,7 +79,7 @@ class AsyncAssistant:
 
     async def ask(
         self,
-        images: ImageInput | Sequence[ImageInput] | None,
+        images: MediaInput | Sequence[MediaInput] | None,
         question: str | Sequence[Message],
         **options: Unpack[AskOptions],
     ) -> Answer:
@@ -90,7 +91,7 @@ class AsyncAssistant:
 
     def stream(
         self,
-        images: ImageInput | Sequence[ImageInput] | None,
+        images: MediaInput | Sequence[MediaInput] | None,
         question: str | Sequence[Message],
         **options: Unpack[AskOptions],
     ) -> AnswerStream:

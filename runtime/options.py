@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-from uhd_edge.runtime.answer import Budget, Request
-from uhd_edge.runtime.bundle import Mode
-from uhd_edge.runtime.sampling import Sampling
-from uhd_edge.runtime.stopping import stops_of
+from uhd_edge.runtime.conversation.request import Budget, Request
+from uhd_edge.runtime.llm.sampling import Sampling
+from uhd_edge.runtime.llm.stopping import stops_of
+from uhd_edge.runtime.modes import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from uhd_edge.runtime.image import ImageInput
-    from uhd_edge.runtime.prompt import Message
-    from uhd_edge.runtime.schema import AnswerSchema, SchemaInput
+    from uhd_edge.runtime.images.video import MediaInput
+    from uhd_edge.runtime.prompt.layout import Message
+    from uhd_edge.runtime.schema.answer_schema import AnswerSchema, SchemaInput
 
 MAX_TOKENS = 256
 
@@ -62,7 +62,7 @@ class AskOptions(TypedDict, total=False):
 
 
 def request_of(
-    images: ImageInput | Sequence[ImageInput] | None,
+    images: MediaInput | Sequence[MediaInput] | None,
     question: str | Sequence[Message],
     options: AskOptions,
     *,
@@ -111,15 +111,15 @@ def _schema_of(options: AskOptions) -> AnswerSchema | None:
     schema = options.get("schema")
     if schema is None:
         return None
-    from uhd_edge.runtime.schema import answer_schema  # which most questions do without
+    from uhd_edge.runtime.schema.answer_schema import answer_schema  # which most questions do without
 
     return answer_schema(schema)
 
 
-def as_tuple(images: ImageInput | Sequence[ImageInput] | None) -> tuple[ImageInput, ...]:
+def as_tuple(images: MediaInput | Sequence[MediaInput] | None) -> tuple[MediaInput, ...]:
     """Return no, one or several images as a tuple; several are a list or a tuple."""
     if images is None:
         return ()
     if isinstance(images, list | tuple):
         return tuple(images)
-    return (cast("ImageInput", images),)  # whatever else it is, loading it says so
+    return (cast("MediaInput", images),)  # whatever else it is, loading it says so

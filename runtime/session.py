@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.answering import Answering
-from uhd_edge.runtime.conversation import Conversation
+from uhd_edge.runtime.conversation.turns import Conversation
 from uhd_edge.runtime.errors import PromptError
 from uhd_edge.runtime.options import request_of
 
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from uhd_edge.runtime.answer import Answer, Request
+    from uhd_edge.runtime.answer import Answer
+    from uhd_edge.runtime.answer_lock import TakingTurns
     from uhd_edge.runtime.answering import Parts
-    from uhd_edge.runtime.bundle import Mode
-    from uhd_edge.runtime.conversation import NewImage, Turn
-    from uhd_edge.runtime.image import ImageInput
+    from uhd_edge.runtime.conversation.request import Request
+    from uhd_edge.runtime.conversation.turns import NewImage, Turn
+    from uhd_edge.runtime.images.video import MediaInput
+    from uhd_edge.runtime.modes import Mode
     from uhd_edge.runtime.options import AskOptions
-    from uhd_edge.runtime.taking_turns import TakingTurns
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Session:
         self,
         question: str,
         *,
-        images: ImageInput | Sequence[ImageInput] | None = None,
+        images: MediaInput | Sequence[MediaInput] | None = None,
         **options: Unpack[AskOptions],
     ) -> Answer:
         """Answer the conversation's next question, about all images so far and new ones that come with it.
@@ -91,7 +92,7 @@ class Session:
         self,
         question: str,
         *,
-        images: ImageInput | Sequence[ImageInput] | None = None,
+        images: MediaInput | Sequence[MediaInput] | None = None,
         **options: Unpack[AskOptions],
     ) -> Iterator[str]:
         """Answer as `ask` does, in pieces of text as they come, see `Assistant.stream`."""
@@ -102,7 +103,7 @@ class Session:
         self,
         question: str,
         *,
-        images: ImageInput | Sequence[ImageInput] | None = None,
+        images: MediaInput | Sequence[MediaInput] | None = None,
         **options: Unpack[AskOptions],
     ) -> Generator[str, None, Answer]:
         """Answer as `ask` does, in steps between which it can be ended, see `Assistant.steps`."""

@@ -7,20 +7,28 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from uhd_edge.runtime.errors import Busy, ImageError
-from uhd_edge.runtime.settings import require_number
+from uhd_edge.runtime.validation import require_number
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from uhd_edge.runtime.answer import Answer
-    from uhd_edge.runtime.async_assistant import AsyncAssistant
-    from uhd_edge.runtime.image import ImageInput
+    from uhd_edge.runtime.images.video import MediaInput
     from uhd_edge.runtime.options import AskOptions
 
-Frames: TypeAlias = "AsyncIterable[ImageInput] | Iterable[ImageInput] | Callable[[], ImageInput | None]"
+
+class Asker(Protocol):
+    """What is asked about each frame: an `AsyncAssistant`."""
+
+    async def ask(self, images: MediaInput, question: str, /, **options: Unpack[AskOptions]) -> Answer:
+        """Answer a question about one frame."""
+        ...
+
+
+Frames: TypeAlias = "AsyncIterable[MediaInput] | Iterable[MediaInput] | Callable[[], MediaInput | None]"
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class Seen:
 
 
 async def watch(
-    assistant: AsyncAssistant,
+    assistant: Asker,
     frames: Frames,
     question: str,
     *,
@@ -88,12 +96,12 @@ class _Newest:
         self._changed = asyncio.Event()
         self._lock = threading.Lock()
         self._count = 0
-        self._frame: tuple[int, ImageInput] | None = None
+        self._frame: tuple[int, MediaInput] | None = None
         self._ended = False
         self._error: BaseException | None = None
         self.unwanted = False
 
-    def put(self, frame: ImageInput) -> None:
+    def put(self, frame: MediaInput) -> None:
         with self._lock:
             was_empty = self._frame is None
             self._frame = (self._count, frame)
@@ -106,7 +114,7 @@ class _Newest:
             self._ended, self._error = True, error
         self._tell()
 
-    async def take(self) -> tuple[int, ImageInput] | None:
+    async def take(self) -> tuple[int, MediaInput] | None:
         """Wait for a frame that has not been taken and return it with its number; None at the end."""
         while True:
             self._changed.clear()
@@ -146,7 +154,7 @@ async def _reading(frames: Frames) -> AsyncIterator[_Newest]:
         newest.unwanted = True
 
 
-async def _read_async(frames: AsyncIterable[ImageInput], newest: _Newest) -> None:
+async def _read_async(frames: AsyncIterable[MediaInput], newest: _Newest) -> None:
     try:
         async for frame in frames:
             newest.put(frame)
@@ -156,7 +164,7 @@ async def _read_async(frames: AsyncIterable[ImageInput], newest: _Newest) -> Non
         newest.end()
 
 
-def _read(frames: Iterator[ImageInput], newest: _Newest) -> None:
+def _read(frames: Iterator[MediaInput], newest: _Newest) -> None:
     try:
         for frame in frames:
             if newest.unwanted:
@@ -168,7 +176,7 @@ def _read(frames: Iterator[ImageInput], newest: _Newest) -> None:
         newest.end()
 
 
-def _iterator(frames: Iterable[ImageInput] | Callable[[], ImageInput | None]) -> Iterator[ImageInput]:
+def _iterator(frames: Iterable[MediaInput] | Callable[[], MediaInput | None]) -> Iterator[MediaInput]:
     if isinstance(frames, Iterable) and not isinstance(frames, str | bytes | bytearray | memoryview):
         return iter(frames)
     if callable(frames):
@@ -176,6 +184,6 @@ def _iterator(frames: Iterable[ImageInput] | Callable[[], ImageInput | None]) ->
     raise ImageError(f"frames are an iterator or a function, not {type(frames).__name__}; give one of them")
 
 
-def _returned_by(camera: Callable[[], ImageInput | None]) -> Iterator[ImageInput]:
+def _returned_by(camera: Callable[[], MediaInput | None]) -> Iterator[MediaInput]:
     while (frame := camera()) is not None:
         yield frame

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from uhd_edge.runtime.patches import tokens_per_view
-from uhd_edge.runtime.view_cache import ENTRY_BYTES
+from uhd_edge.runtime.vision.patches import tokens_per_view
+from uhd_edge.runtime.vision.view_cache import ENTRY_BYTES
 
 if TYPE_CHECKING:
-    from uhd_edge.runtime.bundle import Manifest, Mode
+    from uhd_edge.runtime.bundles.manifest import Manifest
+    from uhd_edge.runtime.modes import Mode
 
 # A client sends the images of a conversation anew with each turn. This is room for those of twenty
 # conversations about one image of ten views each.

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 
-from uhd_edge.runtime.bundle import Mode
+from uhd_edge.runtime.modes import Mode
 from uhd_edge.server.errors import ApiError
 
 # Parameters that say something about the client and change no answer.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from uhd_edge.runtime.prompt import ImagePart, Message, TextPart
-from uhd_edge.runtime.schema import answer_schema
+from uhd_edge.runtime.prompt.layout import ImagePart, Message, TextPart
+from uhd_edge.runtime.schema.answer_schema import answer_schema
 from uhd_edge.server.chat_request import ImageContent
 from uhd_edge.server.errors import ApiError
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 from uhd_edge.runtime.errors import ImageError
-from uhd_edge.runtime.image import load_image
+from uhd_edge.runtime.images.loading import load_image
 from uhd_edge.server.errors import ApiError
 
 if TYPE_CHECKING:

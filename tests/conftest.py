@@ -8,22 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.places import EXAMPLES, STAND_INS
 
 if TYPE_CHECKING:
     from uhd_edge.calibration.calibrate import Calibrated
-    from uhd_edge.runtime.bundle import Bundle
+    from uhd_edge.runtime.bundles.bundle import Bundle
 
 # ONNX Runtime reports to its makers unless told not to; some tests import it without us.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-
-# Tests are imported by path; this lets them say `import checkpoints`.
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")
 def qwen3_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny checkpoint whose text model is a plain transformer; do not write into it."""
-    from checkpoints import TinyCheckpoint, save_checkpoint
+    from support.checkpoints import TinyCheckpoint, save_checkpoint
 
     return save_checkpoint(tmp_path_factory.mktemp("checkpoints") / "qwen3", TinyCheckpoint("qwen3"))
 
@@ -31,7 +29,7 @@ def qwen3_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def hybrid_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny checkpoint whose text model is Qwen3.5's hybrid; do not write into it."""
-    from checkpoints import TinyCheckpoint, save_checkpoint
+    from support.checkpoints import TinyCheckpoint, save_checkpoint
 
     return save_checkpoint(tmp_path_factory.mktemp("checkpoints") / "qwen3_5", TinyCheckpoint("qwen3_5_text"))
 
@@ -55,7 +53,7 @@ def hybrid_bundle(hybrid_checkpoint: Path, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="session")
 def calibration_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of six pictures, 0.png to 5.png."""
-    from int8 import draw_pictures
+    from support.int8 import draw_pictures
 
     folder = tmp_path_factory.mktemp("pictures")
     draw_pictures(folder, 6, seed=1)
@@ -67,7 +65,7 @@ def calibrated(
     qwen3_bundle: Bundle, calibration_pictures: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Calibrated:
     """A copy of `qwen3_bundle` with INT8 graphs, and their report; do not write into it."""
-    from int8 import copy_of
+    from support.int8 import copy_of
 
     from uhd_edge.calibration.calibrate import calibrate_bundle
 
@@ -78,20 +76,19 @@ def calibrated(
 @pytest.fixture(scope="session")
 def calibrated_tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A copy of the built-in bundle with INT8 graphs, calibrated on two pictures of its world; do not write into it."""
-    from int8 import copy_of
+    from support.int8 import copy_of
 
     from uhd_edge.calibration.calibrate import calibrate_bundle
-    from uhd_edge.runtime.bundle import Bundle
+    from uhd_edge.runtime.bundles.bundle import Bundle
 
-    examples = Path(__file__).parents[1] / "examples"
     bundle = copy_of(Bundle.open(), tmp_path_factory.mktemp("bundles") / "tiny")
-    return calibrate_bundle(bundle, [examples / "bench.png", examples / "sliced.jpg"], max_slices=4).bundle
+    return calibrate_bundle(bundle, [EXAMPLES / "bench.png", EXAMPLES / "sliced.jpg"], max_slices=4).bundle
 
 
 @pytest.fixture
 def trtexec(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A PATH with nothing but the stand-in of TensorRT 10.3's trtexec, and no Python package of TensorRT."""
-    stand_in = Path(__file__).parent / "stand_ins" / "trtexec.py"
+    stand_in = STAND_INS / "trtexec.py"
     program = tmp_path / "programs" / "trtexec"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{stand_in}" "$@"\n')

@@ -14,20 +14,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.places import EXAMPLES
 
 from uhd_edge.cli.main import exit_code
-from uhd_edge.engines.cuda import CudaDevice
+from uhd_edge.engines.building.targets import target_of_gpu
 from uhd_edge.engines.errors import UhdError
-from uhd_edge.engines.gpu import Gpu, first_gpu
-from uhd_edge.engines.targets import target_of_gpu
-from uhd_edge.engines.tensorrt_library import INSTALL, import_tensorrt
-from uhd_edge.runtime.bundle import Bundle
+from uhd_edge.engines.tensorrt.cuda import CudaDevice
+from uhd_edge.engines.tensorrt.gpu import Gpu, first_gpu
+from uhd_edge.engines.tensorrt.library import INSTALL, import_tensorrt
+from uhd_edge.runtime.bundles.bundle import Bundle
 
 if TYPE_CHECKING:
-    from uhd_edge.engines.tensorrt_library import Backend
-    from uhd_edge.runtime.bundle import Precision
+    from uhd_edge.engines.tensorrt.library import Backend
+    from uhd_edge.runtime.modes import Precision
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.png"))
+PICTURES = sorted(EXAMPLES.glob("*.png"))
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def built(
     target = "here" if backend == "tensorrt" else target_of_gpu(backend, gpu.compute_capability)
     if backend == "tensorrt-rtx" and target == "here":
         pytest.skip(f"TensorRT-RTX does not build for compute capability {gpu.compute_capability}")
-    named_pictures = [word for picture in EXAMPLES for word in ("--picture", str(picture))]
+    named_pictures = [word for picture in PICTURES for word in ("--picture", str(picture))]
     assert exit_code(["build", str(copy), "--target", target, "--precision", request.param, *named_pictures]) == 0
     return Built(Bundle.open(copy), backend, request.param)
 
@@ -77,4 +78,4 @@ def built(
 @pytest.fixture
 def pictures() -> list[Path]:
     """The repository's own example pictures; without any the tests draw some."""
-    return EXAMPLES
+    return PICTURES

@@ -13,17 +13,17 @@ import pytest
 from PIL import Image
 
 from uhd_edge.cli.main import exit_code
-from uhd_edge.engines.engine_record import find_engines, write_record
+from uhd_edge.engines.building.engine_record import find_engines, write_record
 from uhd_edge.engines.errors import EngineError, EngineRefusedError, EngineUnavailableError
-from uhd_edge.engines.gpu import first_gpu
 from uhd_edge.engines.onnxruntime import CPU, CUDA, OnnxRuntimeEngine, offered_providers
 from uhd_edge.engines.selection import open_onnxruntime
-from uhd_edge.engines.tensorrt import TensorRtEngine
-from uhd_edge.engines.tensorrt_library import NAMES
+from uhd_edge.engines.tensorrt.engine import TensorRtEngine
+from uhd_edge.engines.tensorrt.gpu import first_gpu
+from uhd_edge.engines.tensorrt.library import NAMES
 from uhd_edge.runtime.assistant import Assistant
-from uhd_edge.runtime.bundle import Bundle
-from uhd_edge.runtime.verify import verify_bundle
-from uhd_edge.runtime.vision import VisionEncoder
+from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.checking.verify import verify_bundle
+from uhd_edge.runtime.vision.encoder import VisionEncoder
 
 if TYPE_CHECKING:
     from conftest import Built

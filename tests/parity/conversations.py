@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from checkpoints import load_processor
 from PIL import Image
+from support.checkpoints import load_processor
 
-from uhd_edge.runtime.budget import PromptPlan
-from uhd_edge.runtime.prompt import ImagePart, ImageSlot, Message, TextPart
+from uhd_edge.runtime.prompt.layout import ImagePart, ImageSlot, Message, TextPart
+from uhd_edge.runtime.prompt.room import PromptPlan
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from uhd_edge.runtime.bundle import Bundle, Mode
-    from uhd_edge.runtime.vocabulary import Vocabulary
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.llm.vocabulary import Vocabulary
+    from uhd_edge.runtime.modes import Mode
 
 
 def picture(seed: int, width: int, height: int) -> Image.Image:

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from checkpoints import load_model
 from PIL import Image
-from preprocessing_reference import MODES
+from support.checkpoints import load_model
+from support.preprocessing_reference import MODES
 from transformers import MiniCPMV4_6ImageProcessorPil
 
-from uhd_edge.runtime.vision import VisionEncoder
+from uhd_edge.runtime.vision.encoder import VisionEncoder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from uhd_edge.runtime.bundle import Bundle, Mode
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.modes import Mode
 
 SIZES = [(365, 211), (153, 174), (60, 300), (50, 40)]
 

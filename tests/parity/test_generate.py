@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from checkpoints import load_model
 from parity.conversations import Reference, messages, picture
+from support.checkpoints import load_model
 
 from uhd_edge.runtime.assistant import Assistant
-from uhd_edge.runtime.llm import LanguageModel
-from uhd_edge.runtime.prompt import build_prompt
-from uhd_edge.runtime.vision import VisionEncoder
+from uhd_edge.runtime.llm.language_model import LanguageModel
+from uhd_edge.runtime.prompt.layout import build_prompt
+from uhd_edge.runtime.vision.encoder import VisionEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from uhd_edge.runtime.bundle import Bundle, Mode
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.modes import Mode
 
 QUESTION = "What is the code on the red circle?"
 TOKENS = 32

@@ -8,10 +8,11 @@ import random
 import numpy as np
 import pytest
 from PIL import Image
-from preprocessing_reference import MODES, Prepared, ours, preprocessing, their_grid, theirs
+from support.preprocessing_reference import MODES, Prepared, ours, preprocessing, their_grid, theirs
 
-from uhd_edge.runtime.bundle import Mode, Preprocessing
-from uhd_edge.runtime.slicing import plan_slices
+from uhd_edge.runtime.bundles.manifest import Preprocessing
+from uhd_edge.runtime.modes import Mode
+from uhd_edge.runtime.vision.slicing import plan_slices
 
 # width x height; transformers fails on none of them, and on none of the drawn ones
 NAMED = [(365, 211), (153, 174), (1084, 820), (1920, 300), (90, 700), (1, 1), (4000, 1), (1, 4000)]

@@ -9,14 +9,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from parity.conversations import Reference, our_ids, picture
 
-from uhd_edge.runtime.llm import LanguageModel
+from uhd_edge.runtime.llm.language_model import LanguageModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from parity.conversations import Image
 
-    from uhd_edge.runtime.bundle import Bundle, Mode
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.modes import Mode
 
     Turns = list[tuple[str, list[str | Image.Image]]]
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from checkpoints import load_model, load_processor
+from support.checkpoints import load_model, load_processor
+from support.places import ROOT
 
 from uhd_edge.runtime.assistant import Assistant
-from uhd_edge.runtime.bundle import Bundle
-from uhd_edge.tiny.measured import Measured, measured_set
+from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.tiny.measuring.measured import Measured, measured_set
 
-CHECKPOINT = Path(__file__).parents[2] / "tiny" / "checkpoint"
+CHECKPOINT = ROOT / "tiny" / "checkpoint"
 MEGABYTE = 1_000_000
 
 

@@ -9,24 +9,25 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from checkpoints import TinyCheckpoint, load_model, save_checkpoint, spread_weights
 from safetensors.torch import load_file
+from support.checkpoints import TinyCheckpoint, load_model, save_checkpoint, spread_weights
 from transformers import AutoConfig, MiniCPMV4_6ForConditionalGeneration, MiniCPMV4_6ImageProcessorPil
 
-from uhd_edge.export.checkpoint import Checkpoint, open_checkpoint
-from uhd_edge.export.graphs import write_graphs
+from uhd_edge.export.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from uhd_edge.export.graphs.graphs import write_graphs
 from uhd_edge.export.tower import Connector, VisionTower
-from uhd_edge.runtime.bundle import Mode, Precision, Vision
-from uhd_edge.runtime.patches import patches_of, position_ids
-from uhd_edge.runtime.slicing import View
+from uhd_edge.runtime.bundles.manifest import Vision
+from uhd_edge.runtime.modes import Mode, Precision
+from uhd_edge.runtime.vision.patches import patches_of, position_ids
+from uhd_edge.runtime.vision.slicing import View
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from uhd_edge.export.config import ModelConfig
-    from uhd_edge.export.processor import ProcessorConfig
+    from uhd_edge.export.checkpoint.config import ModelConfig
+    from uhd_edge.export.checkpoint.processor import ProcessorConfig
 
 MODES: tuple[Mode, ...] = ("16x", "4x")
 

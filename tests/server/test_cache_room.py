@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from uhd_edge.runtime import Bundle, VisionEncoder
-from uhd_edge.runtime.bundle import Mode
-from uhd_edge.runtime.view_cache import ENTRY_BYTES
+from uhd_edge.runtime.modes import Mode
+from uhd_edge.runtime.vision.view_cache import ENTRY_BYTES
 from uhd_edge.server.cache_room import VIEWS, room_for_views
-from uhd_edge.tiny.drawing import draw_picture
-from uhd_edge.tiny.scenes import SLICED, draw_scene
+from uhd_edge.tiny.world.drawing import draw_picture
+from uhd_edge.tiny.world.scenes import SLICED, draw_scene
 
 
 @pytest.mark.parametrize("mode", ["16x", "4x"])

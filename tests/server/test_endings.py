@@ -8,7 +8,7 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
-from running_server import CHAT, Running, about_the_bench, finished, running, without_an_end
+from support.running_server import CHAT, Running, about_the_bench, finished, running, without_an_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from pathlib import Path
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "serve_load.py"
+from support.places import BENCHMARKS
+
+SCRIPT = BENCHMARKS / "serve_load.py"
 
 
 def test_eight_clients_and_two_hundred_requests() -> None:

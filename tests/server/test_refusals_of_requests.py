@@ -17,9 +17,9 @@ import openai
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from running_server import CHAT, Running, about_the_bench, asked, finished, running, without_an_end
+from support.running_server import CHAT, Running, about_the_bench, asked, finished, running, without_an_end
 
-from uhd_edge.cli.serve import serve
+from uhd_edge.cli.commands.serve import serve
 from uhd_edge.server import waiting
 from uhd_edge.server.errors import ApiError
 

@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
-from running_server import CHAT, CODE, EXAMPLES, Running, asked, running
+from support.running_server import CHAT, CODE, EXAMPLES, Running, asked, running
 
 from uhd_edge.server import remote_images
 from uhd_edge.server.errors import ApiError

@@ -1,0 +1,190 @@
+"""A bundle of random weights in the sizes of a real model, to see what it costs without downloading it.
+
+What it says is noise, and INT8 is not calibrated; how long the vision tower takes and
+how much memory is what the real one would take. The language model is a small stand-in of
+the right width: prefill and tokens per second say nothing about the real one.
+
+It is made once and kept in the user's cache.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from uhd_edge.bench.synthetic.random_llm import RandomLanguageModel, prompt, write_random_llm
+from uhd_edge.bench.synthetic.random_weights import RandomConfig, RandomWeights
+from uhd_edge.export.bundle_writer import BundleWriter
+from uhd_edge.export.disk_space import BYTES, check_disk_space
+from uhd_edge.export.export import EXPORTED_PRECISIONS
+from uhd_edge.export.tower import TowerConfig
+from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.bundles.manifest import FORMAT_VERSION, Manifest
+from uhd_edge.runtime.bundles.model_sizes import CHANNELS, MINICPM_V_4_6, ModelSizes
+from uhd_edge.runtime.errors import BundleError, ExportError, OutputError
+from uhd_edge.runtime.user_cache import user_cache
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from uhd_edge.runtime.bundles.manifest import Graphs, LanguageModelFile
+    from uhd_edge.runtime.modes import Mode, Precision
+
+    # Told what is being done.
+    Progress = Callable[[str], None]
+
+VERSION = 1  # of what is made; another number makes it anew
+LLM = "llm.gguf"
+
+
+@dataclass(frozen=True)
+class SyntheticModel:
+    """The sizes of a real vision model, and of the language model that stands in for its own."""
+
+    sizes: ModelSizes
+    heads: int
+    llm: RandomLanguageModel
+
+
+MODELS: Final[Mapping[str, SyntheticModel]] = MappingProxyType(
+    {MINICPM_V_4_6.name: SyntheticModel(MINICPM_V_4_6, 16, RandomLanguageModel(MINICPM_V_4_6.llm_width, 3072))}
+)
+
+
+def synthetic_bundle(
+    name: str,
+    *,
+    precisions: Sequence[str] = ("fp32",),
+    threads: int | None = None,
+    progress: Progress = lambda _step: None,
+) -> Bundle:
+    """Open the synthetic bundle `name`, such as `minicpm-v-4.6`, made now if it is not in the user's cache.
+
+    It has FP32 graphs in any case, and FP16 and INT8 ones when `precisions` names them. FP32
+    takes 2.2 GB of disk, FP16 another 1.1 GB, INT8 0.7 GB; its ranges are for measuring speed,
+    not those of a calibration.
+
+    Raises `ExportError` for another name, `OutputError` when there is not enough disk or the
+    cache cannot be written.
+    """
+    model = MODELS.get(name.lower())
+    if model is None:
+        raise ExportError(f"there are no random weights for {name!r}; valid are {', '.join(MODELS)}")
+    return synthetic_bundle_of(
+        model, user_cache() / "synthetic", precisions=precisions, threads=threads, progress=progress
+    )
+
+
+def synthetic_bundle_of(
+    model: SyntheticModel,
+    folder: Path,
+    *,
+    precisions: Sequence[str],
+    threads: int | None,
+    progress: Progress,
+) -> Bundle:
+    """Do as `synthetic_bundle` does with any sizes, keeping the bundle in `folder`."""
+    target = folder / f"{model.sizes.name}-{VERSION}"
+    with _locked(folder, progress):
+        bundle = _opened(target)
+        missing = {"fp32", *precisions} - {"auto", "int8"} - _precisions(bundle)
+        if bundle is None or missing:
+            bundle = _make(model, target, sorted(_precisions(bundle) - {"int8"} | missing), progress)
+        if "int8" in precisions and "int8" not in _precisions(bundle):
+            from uhd_edge.bench.synthetic.random_int8 import add_random_int8
+
+            progress("INT8 graphs, whose ranges are for measuring speed only")
+            bundle = add_random_int8(bundle, weights=_weights(model).count, threads=threads)
+    return bundle
+
+
+def _opened(target: Path) -> Bundle | None:
+    """None without one, and for one that has been damaged or was made by another version."""
+    try:
+        return Bundle.open(target)
+    except BundleError:
+        return None
+
+
+def _precisions(bundle: Bundle | None) -> set[str]:
+    """Those that every mode has."""
+    by_mode = [] if bundle is None else [set(by_kind) for by_kind in bundle.manifest.graphs.values()]
+    return set(map(str, set.intersection(*by_mode))) if by_mode else set()
+
+
+def _make(model: SyntheticModel, target: Path, precisions: Sequence[str], progress: Progress) -> Bundle:
+    from uhd_edge.export.graphs.graphs import write_graphs
+
+    chosen: list[Precision] = [precision for precision in EXPORTED_PRECISIONS if precision in precisions]
+    weights = _weights(model)
+    needed = weights.count * sum(BYTES[precision] for precision in chosen) + model.llm.bytes
+    with BundleWriter(target, overwrite=True) as writer:
+        check_disk_space(writer.folder, needed)
+        progress(f"random weights of {model.sizes.name}, {needed / 1e9:.2g} GB, are written to {target}")
+        graphs = write_graphs(weights, writer.folder, modes=["16x", "4x"], precisions=chosen, progress=progress)
+        progress("language model")
+        return writer.finish(_manifest(model, graphs, write_random_llm(writer.folder / LLM, model.llm)))
+
+
+def _weights(model: SyntheticModel) -> RandomWeights:
+    return RandomWeights(RandomConfig(tower_of(model)))
+
+
+def _manifest(model: SyntheticModel, graphs: dict[Mode, dict[Precision, Graphs]], llm: LanguageModelFile) -> Manifest:
+    return Manifest(
+        format=FORMAT_VERSION,
+        architecture="minicpmv4_6",
+        name=f"{model.sizes.name}, random weights",
+        default_mode="16x",
+        vision=model.sizes.vision,
+        preprocessing=model.sizes.preprocessing,
+        prompt=prompt(),
+        graphs=graphs,
+        llm=llm,
+        files={},
+    )
+
+
+def tower_of(model: SyntheticModel) -> TowerConfig:
+    """The same sizes as the export knows them."""
+    vision = model.sizes.vision
+    return TowerConfig(
+        hidden=vision.hidden_size,
+        intermediate=model.sizes.mlp_width,
+        layers=vision.layers,
+        heads=model.heads,
+        patch=model.sizes.preprocessing.patch_size,
+        channels=CHANNELS,
+        table_side=vision.table_side,
+        insert_layer=vision.insert_layer,
+        window=vision.window**2,
+        merge=vision.merge**2,
+        merge_rounds=vision.merge_rounds,
+        llm_hidden=model.sizes.llm_width,
+    )
+
+
+@contextmanager
+def _locked(folder: Path, progress: Progress) -> Iterator[None]:
+    """Let one process at a time make a bundle in `folder`; the lock ends with the process, however that ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot be written ({error.strerror}); set XDG_CACHE_HOME to another folder"
+        ) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress(f"another process is writing to {folder}; waiting for it")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,49 @@
+"""The vision half of a checkpoint whose weights are random numbers, made when they are read."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+
+from uhd_edge.export.checkpoint.tensors import vision_tensors
+
+if TYPE_CHECKING:
+    from uhd_edge.export.checkpoint.tensors import Shape
+    from uhd_edge.export.tower import TowerConfig
+
+
+@dataclass(frozen=True)
+class RandomConfig:
+    """The sizes of a tower, where a checkpoint's configuration has them."""
+
+    tower: TowerConfig
+
+
+@dataclass(frozen=True)
+class RandomWeights:
+    """Tensors of the right shapes by the names of a checkpoint; one name gives the same numbers every time."""
+
+    config: RandomConfig
+
+    @cached_property
+    def shapes(self) -> dict[str, Shape]:
+        """Every tensor of the vision tower, the compressor and the connector."""
+        return vision_tensors(self.config.tower)
+
+    @property
+    def count(self) -> int:
+        """How many numbers there are."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """Make one float32 tensor: products keep the size of what they are given, norms are near one."""
+        shape = self.shapes[name]
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(zlib.crc32(name.encode())))
+        if len(shape) > 1:
+            return noise / math.sqrt(math.prod(shape[1:]))
+        return 0.02 * noise + float("norm" in name and name.endswith("weight"))

@@ -1,0 +1,166 @@
+"""A graph becomes an INT8 graph: smoothed weights, and Q/DQ around every linear that is quantized.
+
+QuantizeLinear and DequantizeLinear are standard operators that say what is meant; ONNX
+Runtime and TensorRT turn them into INT8 products. onnxruntime.quantization writes the like,
+but neither on an FP16 graph with balanced weights, nor into one weight file for two graphs,
+nor with smoothing.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import onnx_ir as ir
+
+from uhd_edge.calibration.ranges.rounded_weight import RoundedWeight
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from uhd_edge.calibration.ranges.linears import Linear, Site
+    from uhd_edge.calibration.ranges.plan import Flavour, Plan
+    from uhd_edge.calibration.ranges.rounding import Range
+
+    Array = NDArray[np.float32]
+    ReadWeight = Callable[[str], Array]
+
+
+def quantize(model: ir.Model, sites: Sequence[Site], plan: Plan, flavour: Flavour, read: ReadWeight) -> None:
+    """Rewrite `model`, the graph of `flavour.base`, in place; its weights are made when they are read.
+
+    `sites` are those of the graph in FP32, and `read` returns a weight in FP32 by its name.
+    """
+    rewriter = _Rewriter(model.graph, plan, flavour, read)
+    for site in sites:
+        rewriter.rewrite(site)
+
+
+class _Rewriter:
+    def __init__(self, graph: ir.Graph, plan: Plan, flavour: Flavour, read: ReadWeight) -> None:
+        self.graph, self.plan, self.flavour, self.read = graph, plan, flavour, read
+        self.nodes: Mapping[str, ir.Node] = {str(node.name): node for node in graph}
+        self.pairs: dict[ir.Value, ir.Value] = {}
+
+    def rewrite(self, site: Site) -> None:
+        """Smooth one site and quantize those of its linears that are not kept."""
+        factors = self.plan.smoothing[site.name].factors
+        if factors is not None:
+            self._divide_norm(cast("str", site.norm), factors)
+        for linear in site.linears:
+            node = self.nodes[linear.node]
+            if linear.name in self.plan.kept:
+                if factors is not None:
+                    self._multiply_kept(linear, factors)
+                continue
+            node.replace_input_with(0, self._round_activation(node, site))
+            self._round_weight(node, linear, factors)
+
+    def _divide_norm(self, norm: str, factors: Array) -> None:
+        for name in (f"{norm}.weight", f"{norm}.bias"):
+            value = self.graph.initializers[name]
+            divided = partial(self._divided, name, factors)
+            value.const_value = _lazy(name, ir.DataType.FLOAT, _shape(value), divided)
+
+    def _divided(self, name: str, factors: Array) -> Array:
+        return self.read(name) / factors
+
+    def _multiply_kept(self, linear: Linear, factors: Array) -> None:
+        """Keep the base's type, and the powers of two that FP16 may have taken out of the weight."""
+        value = self.graph.initializers[linear.weight]
+        dtype = cast("ir.DataType", value.dtype)
+        restored = self.graph.initializers.get(f"{linear.weight}.scales")
+        powers = None if restored is None else cast("ir.TensorProtocol", restored.const_value)
+
+        def smoothed() -> NDArray[np.generic]:
+            weight = self._smoothed(linear, factors)
+            return (weight if powers is None else weight / powers.numpy()).astype(dtype.numpy())
+
+        value.const_value = _lazy(linear.weight, dtype, _shape(value), smoothed)
+
+    def _round_activation(self, node: ir.Node, site: Site) -> ir.Value:
+        """Put a Q/DQ pair behind what `node` multiplies, one for all that read the same value.
+
+        An FP16 graph may hold it twice, where a linear was kept in FP32 beside others that were not.
+        """
+        value = cast("ir.Value", node.inputs[0])
+        if value not in self.pairs:
+            scope = f"{site.name}_{'half' if _is_half(node) else 'full'}"
+            scale, zero = self._scale(self.plan.ranges[site.name])
+            stored = scale.astype(np.float16 if _is_half(node) else np.float32)
+            constants = [self._constant(f"{scope}/scale", stored), self._constant(f"{scope}/zero", zero)]
+            quantized = self._insert("QuantizeLinear", scope, [value, *constants], node)
+            self.pairs[value] = self._insert("DequantizeLinear", scope, [quantized, *constants], node)
+        return self.pairs[value]
+
+    def _scale(self, span: Range) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
+        if self.flavour.symmetric:
+            return np.array(span.symmetric_scale()), np.array(0, dtype=np.int8)
+        scale, zero = span.asymmetric()
+        return np.array(scale), np.array(zero)
+
+    def _round_weight(self, node: ir.Node, linear: Linear, factors: Array | None) -> None:
+        """Replace the weight by its INT8 numbers and scales; a balanced one gets new powers of two."""
+        old = cast("ir.Value", node.inputs[1])
+        restored = self.graph.initializers.get(f"{linear.weight}.scales")
+        rounded = RoundedWeight(
+            partial(self._smoothed, linear, factors), half=_is_half(node), balanced=restored is not None
+        )
+        inputs = [
+            self._weight(f"{linear.weight}_quantized", ir.DataType.INT8, _shape(old), rounded.numbers),
+            self._weight(
+                f"{linear.weight}_scales", cast("ir.DataType", old.dtype), ir.Shape(_shape(old)[1:]), rounded.scales
+            ),
+        ]
+        node.replace_input_with(1, self._insert("DequantizeLinear", linear.name, inputs, node, {"axis": 1}))
+        if restored is not None:
+            restored.const_value = _lazy(str(restored.name), ir.DataType.FLOAT, _shape(restored), rounded.powers_of_two)
+        if not old.uses():
+            del self.graph.initializers[str(old.name)]
+
+    def _smoothed(self, linear: Linear, factors: Array | None) -> Array:
+        weight = self.read(linear.weight)
+        return weight if factors is None else weight * factors[:, None]
+
+    def _insert(
+        self,
+        operator: str,
+        scope: str,
+        inputs: Sequence[ir.Value],
+        before: ir.Node,
+        attributes: Mapping[str, int] | None = None,
+    ) -> ir.Value:
+        node = ir.node(operator, inputs, attributes=attributes or {}, name=f"{scope}/{operator}")
+        node.outputs[0].name = node.name
+        self.graph.insert_before(before, node)
+        return node.outputs[0]
+
+    def _constant(self, name: str, array: NDArray[np.generic]) -> ir.Value:
+        return self._register(name, ir.tensor(array, name=name))
+
+    def _weight(
+        self, name: str, dtype: ir.DataType, shape: ir.Shape, make: Callable[[], NDArray[np.generic]]
+    ) -> ir.Value:
+        return self._register(name, _lazy(name, dtype, shape, make))
+
+    def _register(self, name: str, tensor: ir.TensorProtocol) -> ir.Value:
+        value = ir.Value(
+            name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape.numpy()), const_value=tensor
+        )
+        self.graph.register_initializer(value)
+        return value
+
+
+def _is_half(linear: ir.Node) -> bool:
+    return cast("ir.Value", linear.inputs[1]).dtype == ir.DataType.FLOAT16
+
+
+def _shape(value: ir.Value) -> ir.Shape:
+    return cast("ir.Shape", value.shape)
+
+
+def _lazy(name: str, dtype: ir.DataType, shape: ir.Shape, make: Callable[[], NDArray[np.generic]]) -> ir.LazyTensor:
+    return ir.LazyTensor(lambda: ir.tensor(make(), name=name), dtype, shape, name=name)

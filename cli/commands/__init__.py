@@ -1,0 +1,1 @@
+"""One file per command of `uhd`; each has a function of its file's name."""

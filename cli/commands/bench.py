@@ -1,0 +1,132 @@
+"""`uhd bench`: how long every stage of an answer takes on this machine, and how much memory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from uhd_edge.cli.commands.flops import require_one
+from uhd_edge.engines.extras import extra_needed
+
+if TYPE_CHECKING:
+    from uhd_edge.bench.configuration import Picture
+    from uhd_edge.runtime.bundles.bundle import Bundle
+
+DEFAULT_SIZES = "448x448,1344x1344"
+STAND_IN = "the language model is a small stand-in; prefill and tokens per second are not those of the real one"
+
+
+@click.command()
+@click.argument("bundle", required=False)
+@click.option("--synthetic", metavar="NAME", help="Random weights of a model's real sizes: minicpm-v-4.6.")
+@click.option("--sizes", metavar="WxH,..", help=f"Sizes of the pictures drawn for it.  [default: {DEFAULT_SIZES}]")
+@click.option("--image", metavar="FILE", help="Measure with this picture instead.")
+@click.option("--modes", metavar="M,..", help="16x, 4x or both.  [default: the bundle's]")
+@click.option("--precisions", default="auto", show_default=True, metavar="P,..", help="Of auto, fp32, fp16, int8.")
+@click.option(
+    "--engines",
+    default="auto",
+    show_default=True,
+    metavar="E,..",
+    help="Of auto, onnxruntime, openvino, tensorrt, tensorrt-rtx.",
+)
+@click.option("--rounds", default=5, show_default=True, metavar="N", help="How often each is measured.")
+@click.option("--warm-up", default=1, show_default=True, metavar="N", help="Rounds before them that do not count.")
+@click.option("--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices a picture is cut into.")
+@click.option("--max-tokens", default=16, show_default=True, metavar="N", help="Most tokens of an answer.")
+@click.option("--context", default=4096, show_default=True, metavar="N", help="Most tokens of prompt and answer.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads; the usable cores without it.")
+@click.option("--json", "as_json", is_flag=True, help="Print one object, with every round's values.")
+@click.option("--plot", metavar="FILE.png", help="Draw the stages as bars, too.")
+def bench(
+    bundle: str | None,
+    *,
+    synthetic: str | None,
+    sizes: str | None,
+    image: str | None,
+    modes: str | None,
+    precisions: str,
+    engines: str,
+    rounds: int,
+    warm_up: int,
+    max_slices: int | None,
+    max_tokens: int,
+    context: int,
+    threads: int | None,
+    as_json: bool,
+    plot: str | None,
+) -> None:
+    """Time BUNDLE (without it: the built-in uhd-tiny), each stage of an answer by itself.
+
+    Every combination of sizes, modes, precisions and engines is measured. They take turns,
+    so that what else the machine does hits all alike; peak memory is that of a fresh process.
+    """
+    from uhd_edge.bench.configuration import Settings, configurations
+    from uhd_edge.bench.rounds import run_bench
+    from uhd_edge.bench.table import table
+
+    require_one("a bundle or --synthetic", bundle, synthetic)
+    require_one("--sizes or --image", sizes, image)
+    if plot is not None:
+        _require_drawable(plot)
+    settings = Settings(rounds, warm_up, max_tokens, threads, context, max_slices)
+    pictures = _pictures(sizes, image)
+    configurations(
+        pictures, _names("16x,4x" if modes is None else modes), _names(precisions), _names(engines)
+    )  # before anything is made
+    opened = _bundle(bundle, synthetic, _names(precisions), threads)
+    chosen = configurations(
+        pictures,
+        list(opened.manifest.graphs) if modes is None else _names(modes),
+        _names(precisions),
+        _names(engines),
+    )
+    report = run_bench(opened, chosen, settings, progress=lambda step: click.echo(step, err=True))
+    for note in report.notes:
+        click.echo(f"uhd: {note}", err=True)
+    click.echo(json.dumps(report.as_object(), ensure_ascii=False) if as_json else table(report))
+    if plot is not None:
+        from uhd_edge.bench.plot import write_plot
+
+        write_plot(report, Path(plot))
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
+
+
+def _require_drawable(plot: str) -> None:
+    """Find out now rather than after minutes of measuring."""
+    from uhd_edge.runtime.errors import OutputError
+
+    with extra_needed("calibration", "--plot"):
+        import matplotlib.figure  # noqa: F401
+    folder = Path(plot).parent
+    if Path(plot).is_dir() or not folder.is_dir():
+        raise OutputError(f"{plot}: cannot be written, {folder} is no folder or the name is one; choose another name")
+
+
+def _pictures(sizes: str | None, image: str | None) -> list[Picture]:
+    from uhd_edge.bench.pictures import drawn_picture, picture_of
+    from uhd_edge.runtime.images.picture_size import picture_sizes
+
+    if image is not None:
+        return [picture_of(image)]
+    return [drawn_picture(*size) for size in picture_sizes(DEFAULT_SIZES if sizes is None else sizes)]
+
+
+def _bundle(bundle: str | None, synthetic: str | None, precisions: list[str], threads: int | None) -> Bundle:
+    from uhd_edge.runtime.bundles.bundle import Bundle
+
+    if synthetic is None:
+        return Bundle.open(bundle)
+    with extra_needed("export", "--synthetic"):
+        from uhd_edge.bench.synthetic.bundle import synthetic_bundle
+    opened = synthetic_bundle(
+        synthetic, precisions=precisions, threads=threads, progress=lambda step: click.echo(step, err=True)
+    )
+    click.echo(f"uhd: {STAND_IN}", err=True)
+    return opened

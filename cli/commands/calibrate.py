@@ -1,0 +1,53 @@
+"""`uhd calibrate`: INT8 graphs for a bundle, from pictures."""
+
+from __future__ import annotations
+
+import click
+
+from uhd_edge.engines.extras import extra_needed
+
+
+@click.command()
+@click.argument("bundle")
+@click.argument("pictures", nargs=-1, metavar="IMAGE_OR_FOLDER...")
+@click.option("--max-slices", type=click.IntRange(min=1), metavar="N", help="Slices of a picture at most.")
+@click.option(
+    "--cosine",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    metavar="C",
+    help="What every view must reach beside FP32, where the bundle's threshold is not enough.",
+)
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU cores to use; all of them without it.")
+@click.option("--seed", default=0, show_default=True, help="Of the rows that errors are measured on.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def calibrate(
+    bundle: str,
+    pictures: tuple[str, ...],
+    *,
+    max_slices: int | None,
+    cosine: float,
+    threads: int | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Add INT8 graphs to BUNDLE, calibrated on pictures like those the device will see."""
+    with extra_needed("calibration", "a calibration"):
+        from uhd_edge.calibration.calibrate import calibrate_bundle
+        from uhd_edge.calibration.report import table
+    from uhd_edge.runtime.bundles.bundle import Bundle
+
+    calibrated = calibrate_bundle(
+        Bundle.open(bundle),
+        pictures,
+        max_slices=max_slices,
+        cosine=cosine,
+        seed=seed,
+        threads=threads,
+        progress=lambda stage: click.echo(stage, err=True),
+    )
+    report = calibrated.report
+    click.echo(report.to_json() if as_json else table(report), nl=not as_json)
+    if not as_json:
+        written = calibrated.bundle
+        click.echo(f"\n{written.path}: {written.describe_graphs()}; the report is {written.manifest.calibration}")

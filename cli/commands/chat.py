@@ -1,0 +1,183 @@
+"""`uhd chat`: a conversation about images, on a terminal or from a file of questions."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from uhd_edge.cli.options import answering_options, ask_options, max_frames_option, open_assistant, opening_options
+from uhd_edge.cli.printing import print_pieces, say_budget
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from uhd_edge.runtime.assistant import Assistant
+    from uhd_edge.runtime.images.video import MediaInput
+    from uhd_edge.runtime.session import Session
+
+MODES = ("16x", "4x")
+
+HELP = """\
+/image FILE      show one more image, or a video, with the next question
+/mode 16x|4x     how images are looked at from now on; /reset looks at the first ones again
+/reset           start anew with the images of the command line
+/help            this list
+/quit            end, as Ctrl-D does; Ctrl-C ends an answer and forgets its question"""
+
+
+@click.command()
+@click.argument("images", nargs=-1, metavar="[IMAGE]...")
+@click.option("--drop-oldest", is_flag=True, help="Forget the oldest turns when the context is full.")
+@opening_options
+@answering_options
+@max_frames_option
+def chat(images: tuple[str, ...], *, drop_oldest: bool, max_frames: int, **given: Any) -> None:
+    """Talk about images or videos, a question a line; /help lists what else a line can be.
+
+    An image is looked at once, however many questions there are. Questions may also be
+    piped in; the exit code is then 1 when one of them could not be answered.
+    """
+    if "-" in images:
+        raise click.UsageError("questions come from standard input, so an image cannot; name a file instead of `-`")
+    if sys.stdin is None or sys.stdin.closed:
+        raise click.UsageError("standard input is closed, and questions come from it")
+    options = ask_options(given)
+    shown = [_decoded(image, max_frames) for image in images]  # what is wrong is told before anything is opened
+    with (
+        open_assistant(given) as assistant,
+        closing(Talk(assistant, shown, options, drop_oldest=drop_oldest, max_frames=max_frames)) as talk,
+    ):
+        for line in _lines():
+            if not talk.say(line):
+                break
+    if talk.failed and not sys.stdin.isatty():
+        sys.exit(1)
+
+
+class Talk:
+    """The conversation that a terminal has with an assistant; close it.
+
+    `failed` says whether a line could not be answered.
+    """
+
+    def __init__(
+        self,
+        assistant: Assistant,
+        images: list[MediaInput],
+        options: dict[str, Any],
+        *,
+        drop_oldest: bool,
+        max_frames: int,
+    ) -> None:
+        self._assistant = assistant
+        self._first_images = images
+        self._options = options
+        self._drop_oldest = drop_oldest
+        self._max_frames = max_frames
+        self._more_images: list[MediaInput] = []
+        self._notes = 0
+        self.failed = False
+        self._session = self._begin()
+        self._session.steps("?", **options)  # nothing is asked, but a senseless option is told now
+
+    def say(self, line: str) -> bool:
+        """Answer a question or follow a command; False when the line ends the conversation."""
+        from uhd_edge.runtime.errors import UhdError
+
+        line = line.strip()
+        if line == "/quit":
+            return False
+        try:
+            if line.startswith("/"):
+                self._follow(*line.split(maxsplit=1))
+            elif line:
+                self._answer(line)
+        except UhdError as error:
+            self._complain(" ".join(str(error).split()))
+        except KeyboardInterrupt:
+            if not sys.stdin.isatty():
+                raise
+            click.echo()
+            click.echo("uhd: interrupted; this question is forgotten", err=True)
+        return True
+
+    def close(self) -> None:
+        """End the conversation."""
+        self._session.close()
+
+    def _begin(self) -> Session:
+        mode = self._options.get("mode")
+        return self._assistant.session(self._first_images, mode=mode, drop_oldest=self._drop_oldest)
+
+    def _answer(self, question: str) -> None:
+        new = list(self._more_images)
+        if self._options["schema"] is not None:  # whole or not at all
+            answer = self._session.ask(question, images=new, **self._options)
+            click.echo(answer.text)
+        else:
+            answer = print_pieces(self._session.steps(question, images=new, **self._options))
+        say_budget(answer)
+        self._more_images.clear()
+        for note in self._assistant.notes[self._notes :]:
+            click.echo(f"uhd: {note}", err=True)
+        self._notes = len(self._assistant.notes)
+
+    def _follow(self, command: str, argument: str = "") -> None:
+        """Do what a line that begins with a slash says; raises `ImageError` for a file that is no image."""
+        if command == "/image" and argument:
+            self._more_images.append(_decoded(argument.strip("\"' "), self._max_frames))
+        elif command == "/mode" and argument in MODES:
+            self._options["mode"] = argument
+        elif command == "/reset" and not argument:
+            self._session.close()
+            self._session = self._begin()
+            self._more_images.clear()
+        elif command == "/help":
+            click.echo(HELP, err=True)
+        else:
+            self._complain(f"{command} {argument}".strip() + ": not a command like this; /help lists them")
+
+    def _complain(self, message: str) -> None:
+        self.failed = True
+        click.echo(f"uhd: {message}", err=True)
+
+
+def _decoded(path: str, max_frames: int) -> MediaInput:
+    """Raises `ImageError` for what is neither an image nor a video."""
+    from uhd_edge.runtime.images.loading import load_image
+    from uhd_edge.runtime.images.video import Video, is_video, video_frames
+
+    if is_video(path):
+        return Video(video_frames(path, max_frames=max_frames), max_frames)
+    return load_image(path)
+
+
+def _lines() -> Iterator[str]:
+    """Lines of standard input up to its end; with a prompt and with line editing on a terminal."""
+    if not sys.stdin.isatty():
+        for line in sys.stdin.buffer:
+            yield line.decode("utf-8", "replace")
+        return
+    with suppress(ImportError):
+        import readline  # noqa: F401  # gives `input` editing and the lines before
+    while True:
+        try:
+            yield _typed()
+        except EOFError:
+            click.echo()
+            return
+        except KeyboardInterrupt:
+            click.echo()
+        except UnicodeDecodeError:
+            click.echo("uhd: this line is not valid text; type it again", err=True)
+
+
+def _typed() -> str:
+    """One line from the terminal; the prompt goes where the answers do not."""
+    if sys.stdout.isatty():
+        return input("> ")
+    click.echo("> ", nl=False, err=True)
+    return input()

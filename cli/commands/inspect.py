@@ -1,0 +1,56 @@
+"""`uhd inspect`: what is in a bundle, checked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from uhd_edge.runtime.bundles.bundle import Bundle
+
+
+@click.command()
+@click.argument("bundle", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
+def inspect(bundle: str | None, *, as_json: bool) -> None:
+    """Show what BUNDLE holds (without it: the built-in uhd-tiny) and check every file's SHA-256."""
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.llm.llama_loading import check_file
+
+    opened = Bundle.open(bundle)
+    opened.verify()
+    check_file(opened.llm_path)
+    click.echo(opened.manifest.model_dump_json(indent=2) if as_json else _table(opened))
+
+
+def _table(bundle: Bundle) -> str:
+    manifest = bundle.manifest
+    vision, preprocessing, llm = manifest.vision, manifest.preprocessing, manifest.llm
+    total = sum(record.bytes for record in manifest.files.values())
+    rows = [
+        ("bundle", f"{manifest.name} at {bundle.path}"),
+        ("format", f"{manifest.format}, architecture {manifest.architecture}"),
+        (
+            "vision",
+            f"{vision.layers} layers of width {vision.hidden_size}, compressor after layer {vision.insert_layer}",
+        ),
+        (
+            "views",
+            f"{preprocessing.scale_resolution} x {preprocessing.scale_resolution} pixels, "
+            f"patch {preprocessing.patch_size}, at most {preprocessing.max_slices} slices",
+        ),
+        ("graphs", f"{bundle.describe_graphs()}; {manifest.default_mode} unless told otherwise"),
+        ("llm", f"{llm.architecture}, {llm.type}, width {llm.hidden_size}, {llm.vocabulary_size} tokens"),
+        *(
+            (name, f"{_size(record.bytes)}  SHA-256 {record.sha256[:12]}.. ok")
+            for name, record in manifest.files.items()
+        ),
+        ("total", _size(total)),
+    ]
+    width = max(len(label) for label, _ in rows)
+    return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"

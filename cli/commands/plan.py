@@ -1,0 +1,78 @@
+"""`uhd plan`: the ways to look at images, and how long each is predicted to take."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from uhd_edge.cli.options import open_assistant, opening_options
+from uhd_edge.cli.printing import plan_as_object
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from uhd_edge.runtime.answer import Plan
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.option("--question", default="Describe the image.", show_default=True, help="What will be asked.")
+@click.option("--budget-ms", type=float, metavar="MS", help="Mark what would be chosen for a first token in MS.")
+@opening_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def plan(
+    images: tuple[str, ...],
+    *,
+    question: str,
+    budget_ms: float | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """List the ways to look at IMAGEs: mode, slices, tokens, and the predicted time to the first token.
+
+    The first time on a machine it measures how fast the bundle runs there.
+    """
+    from uhd_edge.runtime.budget.planning import choose_plan
+
+    with open_assistant(given) as assistant:
+        assistant.measure(lambda step: click.echo(f"uhd: {step}", err=True))
+        plans = assistant.plans(
+            list(images), question, mode=given["mode"], max_slices=given["max_slices"], budget_ms=budget_ms
+        )
+        room = assistant.context
+    chosen = choose_plan(plans)
+    if as_json:
+        click.echo(json.dumps(_as_object(plans, chosen, budget_ms)))
+    elif chosen is None:
+        click.echo(f"nothing fits into the context of {room} tokens; raise --context, or use fewer images")
+    else:
+        click.echo("\n".join(_table(plans, chosen, budget_ms)))
+
+
+def _as_object(plans: Sequence[Plan], chosen: Plan | None, budget_ms: float | None) -> dict[str, Any]:
+    return {
+        "budget_ms": budget_ms,
+        "plans": [plan_as_object(one) for one in plans],
+        "chosen": None if chosen is None else plan_as_object(chosen),
+    }
+
+
+def _table(plans: Sequence[Plan], chosen: Plan, budget_ms: float | None) -> list[str]:
+    lines = [" mode  max slices  views  vision tokens  prompt tokens  first token"]
+    lines += [
+        f"{'>' if budget_ms is not None and one == chosen else ' '}{one.mode:>4}  {one.max_slices:>10}  {one.views:>5}"
+        f"  {one.vision_tokens:>13}  {one.prompt_tokens:>13}  {one.predicted_ms:>8.0f} ms"
+        for one in plans
+    ]
+    if budget_ms is not None:
+        lines += ["", budget_line(chosen, budget_ms)]
+    return lines
+
+
+def budget_line(plan: Plan, budget_ms: float) -> str:
+    """Say in words whether the plan keeps the budget."""
+    if plan.within_budget:
+        return f"> keeps within {budget_ms:g} ms and sees the most"
+    return f"> {budget_ms:g} ms cannot be kept: this is the quickest, at about {plan.predicted_ms:.0f} ms"

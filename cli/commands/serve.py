@@ -1,0 +1,127 @@
+"""`uhd serve`: the OpenAI chat-completions API in front of a bundle."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from uhd_edge.cli.options import OPENING, opening_options
+
+if TYPE_CHECKING:
+    from uhd_edge.server.options import ServerOptions
+
+TOKEN_VARIABLE = "UHD_TOKEN"  # noqa: S105  # a name
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class _FiniteRange(click.FloatRange):
+    """A range that NaN and infinity are not in, even where it has no upper end."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+@click.command()
+@opening_options
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is every one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes any free one.")
+@click.option("--token-file", type=click.Path(path_type=Path), metavar="FILE", help="File with the bearer token.")
+@click.option("--allow-remote-images", is_flag=True, help="Fetch http(s) images, from public addresses only.")
+@click.option("--queue", type=click.IntRange(min=0), default=8, show_default=True, help="Most requests that wait.")
+@click.option("--time-limit", type=_FiniteRange(min=1), default=300, show_default=True, help="Seconds a request.")
+@click.option("--max-body", type=_FiniteRange(min=0.01), default=32, show_default=True, help="Megabytes a body.")
+@click.option(
+    "--cache-mb",
+    type=_FiniteRange(0, 1e6),
+    metavar="MB",
+    show_default="room for 200 views",
+    help="Megabytes of embeddings kept.",
+)
+@click.option("--max-pixels", type=_FiniteRange(0.01, 100), default=25, show_default=True, help="Megapixels.")
+def serve(
+    *,
+    host: str,
+    port: int,
+    token_file: Path | None,
+    allow_remote_images: bool,
+    queue: int,
+    time_limit: float,
+    max_body: float,
+    max_pixels: float,
+    cache_mb: float | None,
+    **given: Any,
+) -> None:
+    """Answer requests of OpenAI's chat-completions API.
+
+    One request is answered at a time, the others wait; more than --queue of them are
+    answered with status 429. Who may ask is decided by a bearer token, the first line of
+    --token-file or the environment's UHD_TOKEN; without one, everybody who can reach the
+    address. Ctrl-C or SIGTERM finishes what has begun, the second one ends at once.
+    """
+    import asyncio
+
+    from uhd_edge.engines.extras import extra_needed
+    from uhd_edge.runtime.async_assistant import AsyncAssistant
+    from uhd_edge.runtime.bundles.bundle import Bundle
+
+    with extra_needed("serve", "a server"):
+        from uhd_edge.server.cache_room import room_for_views
+        from uhd_edge.server.memory import give_large_blocks_back
+        from uhd_edge.server.options import ServerOptions
+        from uhd_edge.server.serving import listening_socket
+        from uhd_edge.server.serving import serve as serve_until_signal
+
+    options = ServerOptions(
+        token=_token(token_file),
+        max_body=int(max_body * 1e6),
+        max_pixels=int(max_pixels * 1e6),
+        time_limit=time_limit,
+        queue=queue,
+        allow_remote_images=allow_remote_images,
+        local_names=host in LOOPBACK,
+    )
+    give_large_blocks_back()
+    listening = listening_socket(host, port)
+    bundle = Bundle.open(given["bundle"])
+    cache_bytes = room_for_views(bundle.manifest, given["mode"]) if cache_mb is None else int(cache_mb * 1e6)
+    opening = {name: given[name] for name in OPENING}
+    assistant = AsyncAssistant(bundle, queue=queue, cache_bytes=cache_bytes, **opening)
+    address, taken = listening.getsockname()[:2]
+    where = f"http://{f'[{address}]' if ':' in address else address}:{taken}/v1"
+
+    def ready(model: str) -> None:
+        click.echo(f"uhd: {model} answers at {where}{_who(options)}", err=True)
+
+    asyncio.run(serve_until_signal(assistant, options, listening, ready))
+
+
+def _who(options: ServerOptions) -> str:
+    if options.token is not None:
+        return " to whoever has the token"
+    return "" if options.local_names else " to everybody who can reach it; set a token with --token-file"
+
+
+def _token(file: Path | None) -> str | None:
+    """Return the bearer token of the file or the environment; raises `OptionError` for one that is empty."""
+    from uhd_edge.runtime.errors import OptionError
+
+    if file is None:
+        token, place = os.environ.get(TOKEN_VARIABLE), TOKEN_VARIABLE
+        if token is None:
+            return None
+    else:
+        try:
+            token, place = file.read_text(encoding="utf-8").partition("\n")[0], str(file)
+        except (OSError, ValueError) as error:
+            raise OptionError(f"{file}: the token cannot be read ({error})") from error
+    token = token.strip()
+    if not token or not token.isascii() or not token.isprintable():
+        raise OptionError(f"{place}: the token is empty or has other than ASCII characters; write another one")
+    return token

@@ -1,0 +1,196 @@
+"""`uhd verify`: an engine beside FP32 on ONNX Runtime."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from uhd_edge.engines.extras import extra_needed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from uhd_edge.calibration.fp16_range import LayerRange
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.checking.verify import VerificationReport
+
+DRAWN = "No pictures were given, so a few were drawn; your own tell more."
+DRAWN_HARDER = "INT8 is calibrated on pictures like yours, and drawn ones are not: give some of yours before you judge."
+
+
+@click.command()
+@click.argument("bundle")
+@click.argument("images", nargs=-1, metavar="[IMAGE]...")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]),
+    default="auto",
+    show_default=True,
+    help="The engine to compare.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "fp16", "int8"]),
+    default="auto",
+    show_default=True,
+    help="The precision to compare; auto is what `uhd ask` would take.",
+)
+@click.option("--mode", type=click.Choice(["16x", "4x"]), help="Compare one mode; without it all of the bundle's.")
+@click.option("--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices an image is cut into.")
+@click.option("--question", metavar="TEXT", help="What to ask about every picture.  [default: Describe the image.]")
+@click.option("--no-answers", is_flag=True, help="Compare embeddings alone, without the language model.")
+@click.option("--ranges", is_flag=True, help="Show the largest number of every layer in FP16 too; needs onnx.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads; the usable cores without it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.pass_context
+def verify(
+    ctx: click.Context,
+    bundle: str,
+    images: tuple[str, ...],
+    *,
+    engine: str,
+    precision: str,
+    mode: str | None,
+    max_slices: int | None,
+    question: str | None,
+    no_answers: bool,
+    ranges: bool,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Compare BUNDLE's engine with FP32 on ONNX Runtime, on IMAGEs or on pictures drawn for it.
+
+    Exit code 1 when a threshold of the bundle is not reached.
+    """
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.checking.verify import QUESTION, verify_bundle
+
+    opened = Bundle.open(bundle)
+    report = verify_bundle(
+        opened,
+        engine=engine,  # type: ignore[arg-type]  # click has checked the choices
+        precision=precision,  # type: ignore[arg-type]
+        images=images,
+        modes=None if mode is None else [mode],  # type: ignore[list-item]
+        max_slices=max_slices,
+        question=None if no_answers else question or QUESTION,
+        threads=threads,
+        progress=lambda step: click.echo(step, err=True),
+    )
+    for note in report.notes:
+        click.echo(f"uhd: {note}", err=True)
+    layers = _layer_ranges(opened, report, images, max_slices, threads) if ranges else []
+    click.echo(
+        json.dumps(_as_object(report, layers), ensure_ascii=False) if as_json else "\n".join(_text(report, layers))
+    )
+    if not report.passed:
+        ctx.exit(1)
+
+
+def _layer_ranges(
+    bundle: Bundle, report: VerificationReport, images: tuple[str, ...], max_slices: int | None, threads: int | None
+) -> list[LayerRange]:
+    with extra_needed("export", "--ranges"):
+        from uhd_edge.calibration.fp16_range import layer_ranges
+    from uhd_edge.runtime.checking.verify import named_pictures
+
+    pictures = [picture.image for picture in named_pictures(bundle, images)]
+    return [
+        layer
+        for verified in report.verified
+        for layer in layer_ranges(bundle, pictures, mode=verified.mode, max_slices=max_slices, threads=threads)
+    ]
+
+
+def _as_object(report: VerificationReport, layers: Sequence[LayerRange]) -> dict[str, Any]:
+    summary = {"passed": report.passed, "agreement": report.agreement}
+    ranges = [asdict(layer) | {"half": _finite(layer.half), "full": _finite(layer.full)} for layer in layers]
+    return summary | asdict(report) | ({"ranges": ranges} if ranges else {})
+
+
+def _finite(number: float) -> float | None:
+    """JSON has no infinity."""
+    return number if math.isfinite(number) else None
+
+
+def _text(report: VerificationReport, layers: Sequence[LayerRange]) -> list[str]:
+    ranges = [*_ranges(layers), ""] if layers else []
+    return [*_intro(report), "", *_table(report), "", *ranges, *_answers(report), *_verdict(report)]
+
+
+def _ranges(layers: Sequence[LayerRange]) -> list[str]:
+    rows = [("mode", "layer", "largest in FP16", "where", "of 65504", "largest in FP32")]
+    rows += [
+        (
+            layer.mode,
+            layer.layer,
+            f"{layer.half:.4g}" if layer.operator else "none",
+            layer.operator,
+            f"{100 / layer.headroom:.2g} %" if layer.headroom >= 1 else "OVERFLOW",
+            f"{layer.full:.4g}",
+        )
+        for layer in layers
+    ]
+    return _aligned(rows)
+
+
+def _intro(report: VerificationReport) -> list[str]:
+    lines = [
+        f"{verified.mode}: {verified.precision} on {verified.provider}, beside FP32 on ONNX Runtime's CPU provider"
+        for verified in report.verified
+    ]
+    if all((one.precision, one.provider) == ("fp32", "CPUExecutionProvider") for one in report.verified):
+        lines.append("That is the reference itself: name a --precision or an --engine to compare something else.")
+    return [*lines, DRAWN] if report.synthetic else lines
+
+
+def _table(report: VerificationReport) -> list[str]:
+    rows = [("mode", "picture", "view", "cosine", "worst token", "largest error")]
+    rows += [
+        (
+            view.mode,
+            view.picture,
+            view.view,
+            f"{_floored(view.cosine)}",
+            f"{_floored(view.token_cosine)} (token {view.worst_token})",
+            f"{view.largest_error:.3g} of {view.largest:.3g}",
+        )
+        for view in report.views
+    ]
+    return _aligned(rows)
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _floored(cosine: float) -> str:
+    """Never rounded up: 0.99996 must not look like 1."""
+    return f"{math.floor(cosine * 1e6) / 1e6:.6f}"
+
+
+def _answers(report: VerificationReport) -> list[str]:
+    if not report.answers:
+        return []
+    same = sum(answer.same for answer in report.answers)
+    lines = [f"answers: {same} of {len(report.answers)} the same"]
+    for answer in report.answers:
+        if not answer.same:
+            lines += [f"  {answer.mode}, {answer.picture}: FP32 {answer.expected!r}", f"    here {answer.given!r}"]
+    return lines
+
+
+def _verdict(report: VerificationReport) -> list[str]:
+    if report.passed:
+        return ["passed: the bundle's thresholds are reached"]
+    lines = [f"failed: {failure}" for failure in report.failures]
+    return (
+        [*lines, DRAWN_HARDER]
+        if report.synthetic and any(one.precision == "int8" for one in report.verified)
+        else lines
+    )

@@ -1,0 +1,197 @@
+"""Building engines into a bundle: one file for each graph, and a record of what it belongs to.
+
+An engine appears under its name when it is whole, its record after it; what is found without
+a record is not used. Until then what was built before stays, and is used. A timing cache is
+kept beside the engines of TensorRT, so that building again takes seconds.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from uhd_edge.engines.building.builder import compile_graph
+from uhd_edge.engines.building.engine_record import (
+    ENGINE_SUFFIX,
+    FOLDER,
+    RECORD_SUFFIX,
+    EngineRecord,
+    digest_of,
+    digests_of,
+    write_record,
+    write_whole,
+)
+from uhd_edge.engines.building.targets import Target, why_unbuildable
+from uhd_edge.engines.building.trtexec import blames_timing_cache, build_arguments, find_trtexec, run_trtexec
+from uhd_edge.engines.errors import EngineBuildError, EngineUnavailableError, MissingExtraError
+from uhd_edge.engines.tensorrt.gpu import first_gpu
+from uhd_edge.engines.tensorrt.library import import_tensorrt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from uhd_edge.engines.building.profiles import Profile
+
+TIMING_CACHE = "timing.cache"
+
+BuiltPrecision: TypeAlias = Literal["fp16", "int8"]
+
+
+@dataclass(frozen=True)
+class EngineOrder:
+    """One engine to build: its name, the graph's path within the bundle, its precision, the shapes."""
+
+    name: str
+    graph: str
+    precision: BuiltPrecision
+    profiles: tuple[Profile, ...]
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """What built an engine, and for which GPU; `gpu` is None ahead of time."""
+
+    version: str
+    compute_capability: str
+    gpu: str | None
+
+
+def build_engines(
+    bundle: Path,
+    orders: Sequence[EngineOrder],
+    *,
+    target: Target,
+    progress: Callable[[str], None],
+) -> list[EngineRecord]:
+    """Build `orders` into `bundle`/engines/TARGET and return their records; `progress` is told each one.
+
+    Engines for RTX cards are built ahead of time by TensorRT-RTX, with or without a GPU;
+    those for `here` by TensorRT's Python package if it can be imported, else by trtexec.
+    An engine of the same name is replaced once the new one is whole.
+
+    Raises `EngineBuildError` when a graph is refused, the build fails or the folder cannot
+    be written, `EngineUnavailableError` and `MissingExtraError` when there is nothing to
+    build with. Engines finished before stay.
+    """
+    build = _builder(target)
+    with _writing(bundle / FOLDER / target.name) as folder:
+        records = []
+        for order in orders:
+            progress(order.name)
+            records.append(_build(build, order, bundle, folder, target))
+        return records
+
+
+_Build: TypeAlias = "Callable[[Path, Path, Sequence[Profile]], _Origin]"
+
+
+def _builder(target: Target) -> _Build:
+    """Choose what compiles (graph, engine file, profiles) for `target`."""
+    if target.backend == "tensorrt-rtx":
+        version: str = import_tensorrt("tensorrt-rtx").__version__
+        return lambda graph, engine, profiles: _ahead_of_time(graph, engine, profiles, target, version)
+    try:
+        import_tensorrt("tensorrt")
+    except (MissingExtraError, EngineUnavailableError) as error:
+        program = find_trtexec()
+        if program is None:
+            raise EngineUnavailableError(
+                f"this device has neither TensorRT's Python package nor trtexec ({error}); for an RTX card build "
+                "ahead of time, for example with --target rtx-40"
+            ) from error
+        return lambda graph, engine, profiles: _with_trtexec(graph, engine, profiles, program)
+    return _with_python
+
+
+def _ahead_of_time(graph: Path, engine: Path, profiles: Sequence[Profile], target: Target, version: str) -> _Origin:
+    capability = target.compute_capability
+    try:
+        content = compile_graph(
+            graph, profiles, backend="tensorrt-rtx", compute_capability=capability, timing_cache=None
+        )
+    except EngineBuildError as error:
+        reason = why_unbuildable(target, str(error))
+        raise (EngineBuildError(f"{graph}: {reason}") if reason else error) from error
+    write_whole(_partial(engine), content)
+    return _Origin(version, capability or "", None)
+
+
+def _with_python(graph: Path, engine: Path, profiles: Sequence[Profile]) -> _Origin:
+    gpu = first_gpu()
+    cache = engine.with_name(TIMING_CACHE)
+    content = compile_graph(graph, profiles, backend="tensorrt", compute_capability=None, timing_cache=cache)
+    write_whole(_partial(engine), content)
+    return _Origin(import_tensorrt("tensorrt").__version__, gpu.compute_capability, gpu.name)
+
+
+def _with_trtexec(graph: Path, engine: Path, profiles: Sequence[Profile], program: str) -> _Origin:
+    partial, log, cache = _partial(engine), engine.with_suffix(".log"), engine.with_name(TIMING_CACHE)
+    arguments = build_arguments(graph, partial, profiles, timing_cache=cache)
+    try:
+        report = run_trtexec(program, arguments, log, graph)
+    except EngineBuildError:
+        if not (cache.is_file() and blames_timing_cache(log)):
+            raise
+        cache.unlink()  # another version's, as after an upgrade of JetPack: measure anew
+        report = run_trtexec(program, arguments, log, graph)
+    if not partial.is_file() or partial.stat().st_size == 0:
+        raise EngineBuildError(f"{graph}: trtexec says it passed but wrote no engine; check the disk's free space")
+    with partial.open("rb") as stream:
+        os.fsync(stream.fileno())
+    return _Origin(report.tensorrt, report.compute_capability, report.gpu)
+
+
+def _partial(engine: Path) -> Path:
+    """Where an engine is written before it is whole; one build at a time holds the folder."""
+    return engine.with_name(f".{engine.name}.partial")
+
+
+def _build(build: _Build, order: EngineOrder, bundle: Path, folder: Path, target: Target) -> EngineRecord:
+    graph, engine = bundle / order.graph, folder / f"{order.name}{ENGINE_SUFFIX}"
+    before = digests_of(graph)
+    try:
+        origin = build(graph, engine, order.profiles)
+        # An old record beside a new engine would be wrong, an engine without one is not found.
+        (folder / f"{order.name}{RECORD_SUFFIX}").unlink(missing_ok=True)
+        _partial(engine).replace(engine)
+    finally:
+        _partial(engine).unlink(missing_ok=True)
+    record = EngineRecord(
+        backend=target.backend,
+        backend_version=origin.version,
+        target=target.name,
+        compute_capability=origin.compute_capability,
+        gpu=origin.gpu,
+        precision=order.precision,
+        graph=order.graph,
+        graph_files=before,
+        profiles=order.profiles,
+        engine=digest_of(engine),
+        path=engine,
+    )
+    write_record(record)
+    return record
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[Path]:
+    """Hold the folder against other builds, without what killed ones left; the system's refusals become ours."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for leftover in folder.glob(".*.engine*"):
+                leftover.unlink()
+            yield folder
+        except BlockingIOError as error:
+            raise EngineBuildError(f"{folder}: another build is writing there; wait for it to end") from error
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        where, reason = error.filename or folder, error.strerror or error
+        raise EngineBuildError(f"{where}: cannot be written ({reason}); free some space, or copy the bundle") from error

@@ -1,0 +1,165 @@
+"""A kit: everything a Jetson needs to build its own engines, as one folder or archive.
+
+Engines for a Jetson are built on it, by the TensorRT of its JetPack. A kit holds the part of
+the bundle that is needed there (graphs, language model, manifest), one POSIX shell script
+that builds and verifies, and for each engine the record it will get. Nothing in it names a
+path of the machine it was made on.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from uhd_edge.engines.building.builder import check_graph
+from uhd_edge.engines.building.engine_record import FileDigest, digests_of
+from uhd_edge.engines.building.kit_files import writing_kit
+from uhd_edge.engines.building.trtexec import run_arguments, shape_arguments
+from uhd_edge.engines.errors import EngineUnavailableError, MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from uhd_edge.engines.building.build import EngineOrder
+    from uhd_edge.engines.building.targets import JetPack, Target
+
+SCRIPT = "build.sh"
+BUNDLE = "bundle"
+MANIFEST = "bundle.json"
+
+_README = """\
+uhd-edge: engines for {device}, JetPack {jetpack} (TensorRT {tensorrt}, CUDA {cuda}, Python {python})
+
+Copy this folder to the device, then, there:
+
+    python3 -m venv --system-site-packages venv     so that JetPack's TensorRT is found
+    . venv/bin/activate
+    pip install uhd-edge pycuda
+    ./build.sh photo.jpg
+    uhd ask photo.jpg "What is on the table?" --bundle bundle
+
+build.sh builds {engines} with the device's own TensorRT and compares them with FP32
+before they are used, on the pictures it is given or on drawn ones. It can be started again:
+what is built stays. Building needs JetPack's trtexec alone (apt install tensorrt); running
+and comparing need its Python package (apt install python3-libnvinfer) and pycuda too, which
+pip compiles with JetPack's CUDA toolkit.
+"""
+
+
+@dataclass(frozen=True)
+class KitContents:
+    """The part of a bundle that goes into a kit.
+
+    `manifest` is the text of its bundle.json; `files` are paths within the bundle, which
+    lies at `bundle`; `modes` are the modes as the command line takes them, such as "16x,4x".
+    The engines are for images of at most `max_slices` slices.
+    """
+
+    bundle: Path
+    manifest: str
+    files: tuple[str, ...]
+    modes: str
+    max_slices: int
+
+
+def write_kit(
+    output: Path,
+    contents: KitContents,
+    orders: Sequence[EngineOrder],
+    *,
+    target: Target,
+    jetpack: JetPack,
+    progress: Callable[[str], None],
+) -> Path:
+    """Write a kit to `output`, a folder or, if its name ends so, a .tar.gz; returns `output`.
+
+    The graphs are first shown to TensorRT-RTX's parser where that is installed, since the
+    device's is of the same kind. Raises `EngineBuildError` when a graph is refused, and
+    when `output` exists or cannot be written.
+    """
+    for order in orders:
+        progress(f"checking {order.graph}")
+        _check(contents.bundle / order.graph)
+    with writing_kit(output) as kit:
+        for name in contents.files:
+            progress(f"copying {name}")
+            kit.add_file(f"{BUNDLE}/{name}", contents.bundle / name)
+        kit.add_text(f"{BUNDLE}/{MANIFEST}", contents.manifest)
+        for order in orders:
+            record = _record_template(contents.bundle, order, target)
+            kit.add_text(f"records/{order.name}.json", json.dumps(record, indent=2) + "\n")
+        kit.add_text(SCRIPT, _script(orders, contents, target, jetpack), executable=True)
+        kit.add_text("README.txt", _readme(orders, target, jetpack))
+    return output
+
+
+def _check(graph: Path) -> None:
+    try:
+        check_graph(graph, "tensorrt-rtx")
+    except (MissingExtraError, EngineUnavailableError):
+        return  # the device will tell
+
+
+def _record_template(bundle: Path, order: EngineOrder, target: Target) -> dict[str, Any]:
+    """The record of `order`, with @NAMES@ in the places that only the device can fill."""
+    return {
+        "format": 1,
+        "backend": target.backend,
+        "backend_version": "@VERSION@",
+        "target": target.name,
+        "compute_capability": target.compute_capability,
+        "gpu": "@GPU@",
+        "precision": order.precision,
+        "graph": order.graph,
+        "graph_files": {name: _plain(digest) for name, digest in digests_of(bundle / order.graph).items()},
+        "profiles": [
+            {
+                name: {"smallest": shapes.smallest, "usual": shapes.usual, "largest": shapes.largest}
+                for name, shapes in profile.items()
+            }
+            for profile in order.profiles
+        ],
+        "engine": {"bytes": "@BYTES@", "sha256": "@SHA256@"},
+    }
+
+
+def _plain(digest: FileDigest) -> dict[str, Any]:
+    return digest.model_dump()
+
+
+def _script(orders: Sequence[EngineOrder], contents: KitContents, target: Target, jetpack: JetPack) -> str:
+    template = (resources.files("uhd_edge.engines.building") / "kit.sh").read_text(encoding="utf-8")
+    builds = [
+        shlex.join(["build_engine", order.name, order.graph, *shape_arguments(order.profiles)]) for order in orders
+    ]
+    runs = [shlex.join(["run_engine", order.name, run_arguments(order.profiles[0])]) for order in orders]
+    values = {
+        "@DEVICE@": target.device,
+        "@JETPACK@": jetpack.version,
+        "@TENSORRT@": jetpack.tensorrt,
+        "@CAPABILITY@": target.compute_capability or "",
+        "@PRECISION@": orders[0].precision,
+        "@MODES@": contents.modes,
+        "@MAX_SLICES@": str(contents.max_slices),
+        "@TARGET@": target.name,
+        "    :\n    #BUILD#": "\n".join(f"    {line}" for line in builds),
+        "    :\n    #RUN#": "\n".join(f"    {line}" for line in runs),
+    }
+    for name, value in values.items():
+        template = template.replace(name, value)
+    return template
+
+
+def _readme(orders: Sequence[EngineOrder], target: Target, jetpack: JetPack) -> str:
+    return _README.format(
+        device=target.device,
+        jetpack=jetpack.version,
+        tensorrt=jetpack.tensorrt,
+        cuda=jetpack.cuda,
+        python=jetpack.python,
+        engines=", ".join(order.name for order in orders),
+    )

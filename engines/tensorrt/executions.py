@@ -1,0 +1,140 @@
+"""Execution contexts of a TensorRT engine: one per profile, and one per shape that is captured.
+
+A shape is run in its profile's context when it comes first. When it comes again it gets a
+context of its own, whose work is captured as a CUDA graph and launched from then on: a graph
+belongs to the shapes its context had, so two shapes cannot share one. A camera's frames have
+two or three shapes, hence `MOST_CAPTURED`; the one not used for longest makes room.
+
+All contexts use one block of device memory, as only one runs at a time.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from uhd_edge.engines.errors import EngineError
+from uhd_edge.engines.tensorrt.cuda_graph import CudaGraph
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from uhd_edge.engines.tensorrt.profile_shapes import ProfileShapes
+
+Shapes: TypeAlias = dict[str, tuple[int, ...]]
+Key: TypeAlias = tuple[tuple[str, tuple[int, ...]], ...]
+
+MOST_CAPTURED = 8
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A context whose work for one shape is recorded."""
+
+    context: Any
+    graph: CudaGraph
+    outputs: Shapes
+
+
+class Executions:
+    """The contexts of an open engine, and what is captured of them.
+
+    `memory` is the address and size of the block that the contexts share; it must outlive
+    this object. The CUDA context must be current in every method.
+    """
+
+    def __init__(
+        self, trt: Any, engine: Any, stream: Any, profiles: list[ProfileShapes], memory: tuple[int, int]
+    ) -> None:
+        self._trt, self._engine, self._stream, self._memory = trt, engine, stream, memory
+        self._addresses: dict[str, int] = {}
+        self._outputs: list[str] = []
+        # TensorRT-RTX captures by itself, kernel by kernel as it compiles them.
+        self._captures = not hasattr(trt, "CudaGraphStrategy")
+        self._contexts = {profile.index: self._new_context(profile) for profile in profiles}
+        self._seen: set[Key] = set()
+        self._captured: OrderedDict[Key, Captured] = OrderedDict()
+
+    def output_shapes(
+        self, profile: ProfileShapes, inputs: Mapping[str, tuple[int, ...]], outputs: list[str]
+    ) -> Shapes:
+        """Shapes of the outputs for inputs of these shapes, without running."""
+        return self._set_shapes(self._contexts[profile.index], inputs, outputs)
+
+    def bind(self, addresses: Mapping[str, int], outputs: list[str]) -> None:
+        """Tell every context, and those to come, at which device addresses the tensors lie for good."""
+        self._addresses, self._outputs = dict(addresses), outputs
+        for context in self._contexts.values():
+            self._bind(context)
+
+    def enqueue(self, profile: ProfileShapes, inputs: Mapping[str, tuple[int, ...]]) -> Shapes:
+        """Put one run on the stream; returns the shapes of the outputs. Raises `EngineError`."""
+        key = tuple(sorted(inputs.items()))
+        if captured := self._captured.get(key):
+            self._captured.move_to_end(key)
+            captured.graph.launch(self._stream.handle)
+            return captured.outputs
+        if self._captures and key in self._seen:
+            return self._run_and_capture(profile, inputs, key)
+        self._seen.add(key)
+        return self._run(self._contexts[profile.index], inputs)
+
+    def close(self) -> None:
+        """Release graphs and contexts; nothing may be running."""
+        for captured in self._captured.values():
+            captured.graph.free()
+        self._captured.clear()
+        self._contexts.clear()
+        self._engine = None  # it can be released once nothing refers to it
+
+    def _run_and_capture(self, profile: ProfileShapes, inputs: Mapping[str, tuple[int, ...]], key: Key) -> Shapes:
+        context = self._new_context(profile)
+        self._bind(context)
+        # An ordinary run comes first: a context sets itself up in it, which cannot be captured.
+        outputs = self._run(context, inputs)
+        self._stream.synchronize()
+        try:
+            graph = CudaGraph(self._stream.handle, lambda: bool(context.execute_async_v3(self._stream.handle)))
+        except EngineError:
+            self._captures = False  # some engines cannot be captured; they run as before
+            return outputs
+        if len(self._captured) == MOST_CAPTURED:
+            _, oldest = self._captured.popitem(last=False)
+            oldest.graph.free()
+        self._captured[key] = Captured(context, graph, outputs)
+        return outputs
+
+    def _run(self, context: Any, inputs: Mapping[str, tuple[int, ...]]) -> Shapes:
+        outputs = self._set_shapes(context, inputs, self._outputs)
+        if not context.execute_async_v3(self._stream.handle):
+            raise EngineError("TensorRT refused the run")
+        return outputs
+
+    def _set_shapes(self, context: Any, inputs: Mapping[str, tuple[int, ...]], outputs: list[str]) -> Shapes:
+        for name, shape in inputs.items():
+            if not context.set_input_shape(name, shape):
+                raise EngineError(f"TensorRT refuses {name} of shape {list(shape)}")
+        return {name: tuple(context.get_tensor_shape(name)) for name in outputs}
+
+    def _new_context(self, profile: ProfileShapes) -> Any:
+        managed = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        if self._captures:
+            context = self._engine.create_execution_context(managed)
+        else:
+            config = self._engine.create_runtime_config()
+            config.set_execution_context_allocation_strategy(managed)
+            config.cuda_graph_strategy = self._trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+            context = self._engine.create_execution_context(config)
+        if context is None:
+            raise EngineError("TensorRT cannot open an execution context: too little memory")
+        context.set_device_memory(*self._memory)
+        if not context.set_optimization_profile_async(profile.index, self._stream.handle):
+            raise EngineError(f"TensorRT refuses profile {profile.index}")
+        self._stream.synchronize()
+        return context
+
+    def _bind(self, context: Any) -> None:
+        for name, address in self._addresses.items():
+            if not context.set_tensor_address(name, address):
+                raise EngineError(f"TensorRT refuses the memory of {name}")

@@ -1,0 +1,190 @@
+"""The files beside the weights: image processor, special tokens, chat template, stop tokens.
+
+Files are looked for in the order in which transformers' `AutoProcessor` does; defaults are
+those of its `MiniCPMV4_6ImageProcessorPil`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from uhd_edge.export.checkpoint.json_file import read_object, read_optional_object, validated
+from uhd_edge.runtime.bundles.manifest import Preprocessing, Prompt, SpecialTokens
+from uhd_edge.runtime.errors import CheckpointError
+from uhd_edge.runtime.modes import Mode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROCESSOR, IMAGE_PROCESSOR = "processor_config.json", "preprocessor_config.json"
+TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
+TEMPLATE, OLD_TEMPLATE = "chat_template.jinja", "chat_template.json"
+GENERATION, CONFIG = "generation_config.json", "config.json"
+
+# Far above any processor, so that a broken file cannot ask for an image of terabytes.
+Count = Annotated[int, Field(ge=1, le=1 << 14, strict=True)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+def _repeated(value: object) -> object:
+    """Give every channel the one number that may stand for all three."""
+    return (value,) * 3 if isinstance(value, (int, float)) else value
+
+
+Mean = Annotated[tuple[float, float, float], BeforeValidator(_repeated)]
+Deviation = Annotated[tuple[Positive, Positive, Positive], BeforeValidator(_repeated)]
+
+
+class _ImageProcessor(BaseModel):
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    do_resize: Literal[True] = True
+    do_rescale: Literal[True] = True
+    do_normalize: Literal[True] = True
+    rescale_factor: Positive = 1 / 255
+    image_mean: Mean = (0.5, 0.5, 0.5)
+    image_std: Deviation = (0.5, 0.5, 0.5)
+    resample: Annotated[int, Field(ge=0, le=5)] = 3
+    scale_resolution: Count = 448
+    max_slice_nums: Count = 9
+    patch_size: Count = 14
+    slice_mode: bool = True
+    downsample_mode: Mode = "16x"
+    use_image_id: bool = True
+
+
+@dataclass(frozen=True)
+class ProcessorConfig:
+    """What the runtime has to know beside the graphs, in the form that a bundle keeps it."""
+
+    preprocessing: Preprocessing
+    prompt: Prompt
+
+
+def read_processor_config(folder: Path, *, patch_size: int) -> ProcessorConfig:
+    """Read the processor's files; raises `CheckpointError` on a missing, broken or unsupported one.
+
+    `patch_size` is the vision tower's, which the image processor's has to equal.
+    """
+    images = _image_processor(folder)
+    if images.patch_size != patch_size:
+        raise CheckpointError(
+            f"{folder}: the image processor cuts patches of {images.patch_size}, the vision tower reads {patch_size}"
+        )
+    return ProcessorConfig(_preprocessing(images), _prompt(folder, images))
+
+
+def _image_processor(folder: Path) -> _ImageProcessor:
+    nested = read_optional_object(folder / PROCESSOR).get("image_processor")
+    if nested is not None:
+        return validated(_ImageProcessor, _given(nested), f"{folder / PROCESSOR}: image_processor")
+    return validated(_ImageProcessor, _given(read_object(folder / IMAGE_PROCESSOR)), str(folder / IMAGE_PROCESSOR))
+
+
+def _given(content: object) -> object:
+    """Without the nulls, which stand for the default."""
+    return (
+        {name: value for name, value in content.items() if value is not None} if isinstance(content, dict) else content
+    )
+
+
+def _preprocessing(images: _ImageProcessor) -> Preprocessing:
+    return Preprocessing(
+        scale_resolution=images.scale_resolution,
+        max_slices=images.max_slice_nums,
+        patch_size=images.patch_size,
+        slicing=images.slice_mode,
+        rescale_factor=images.rescale_factor,
+        mean=images.image_mean,
+        std=images.image_std,
+        resample=images.resample,
+    )
+
+
+def _prompt(folder: Path, images: _ImageProcessor) -> Prompt:
+    tokenizer = read_object(folder / TOKENIZER_CONFIG)
+    return Prompt(
+        chat_template=_chat_template(folder, tokenizer),
+        tokens=_special_tokens(folder, tokenizer),
+        stop_ids=_stop_ids(folder, tokenizer),
+        use_image_id=images.use_image_id,
+        bos_token=_text(tokenizer.get("bos_token")),
+        eos_token=_text(tokenizer.get("eos_token")),
+    )
+
+
+def _text(token: object) -> str | None:
+    """Take the text of a token, which is stored as such or in an object."""
+    content = token.get("content") if isinstance(token, dict) else token
+    return content if isinstance(content, str) and content else None
+
+
+def _special_tokens(folder: Path, tokenizer: dict[str, Any]) -> SpecialTokens:
+    named: dict[str, Any] = {}
+    for group in ("extra_special_tokens", "model_specific_special_tokens"):
+        more = tokenizer.get(group)
+        named |= more if isinstance(more, dict) else {}
+    named |= tokenizer
+    tokens = {field: _text(named.get(f"{field}_token")) for field in SpecialTokens.model_fields}
+    missing = [f"{field}_token" for field, text in tokens.items() if text is None]
+    if missing:
+        raise CheckpointError(f"{folder / TOKENIZER_CONFIG}: {', '.join(missing)} is missing")
+    return validated(SpecialTokens, tokens, str(folder / TOKENIZER_CONFIG))
+
+
+def _chat_template(folder: Path, tokenizer: dict[str, Any]) -> str:
+    found = (
+        read_optional_object(folder / PROCESSOR).get("chat_template")
+        or read_optional_object(folder / OLD_TEMPLATE).get("chat_template")
+        or _template_file(folder / TEMPLATE)
+        or tokenizer.get("chat_template")
+    )
+    if isinstance(found, list):  # several by name
+        named = [entry for entry in found if isinstance(entry, dict) and entry.get("name") == "default"]
+        found = named[0].get("template") if named else None
+    elif isinstance(found, dict):
+        found = found.get("default")
+    if not isinstance(found, str):
+        raise CheckpointError(f"{folder}: no chat template, neither {TEMPLATE} nor in {TOKENIZER_CONFIG}")
+    return found
+
+
+def _template_file(file: Path) -> str | None:
+    try:
+        return file.read_text(encoding="utf-8") if file.exists() else None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file}: cannot be read; copy or download the checkpoint again") from error
+
+
+def _stop_ids(folder: Path, tokenizer: dict[str, Any]) -> tuple[int, ...]:
+    """Where transformers would end an answer, and the tokenizer's own end."""
+    config = read_object(folder / CONFIG)
+    found = (
+        read_optional_object(folder / GENERATION).get("eos_token_id"),
+        config.get("eos_token_id"),
+        (config.get("text_config") or {}).get("eos_token_id"),
+    )
+    ids = next(([given] if isinstance(given, int) else given for given in found if given is not None), [])
+    if not isinstance(ids, list) or not all(type(number) is int and number >= 0 for number in ids):
+        raise CheckpointError(f"{folder}: eos_token_id is neither a number nor a list of numbers")
+    own = _token_id(folder, _text(tokenizer.get("eos_token")))
+    stops = tuple(dict.fromkeys([*ids, *own]))
+    if not stops:
+        raise CheckpointError(f"{folder}: no eos_token_id in {GENERATION} and no eos_token in {TOKENIZER_CONFIG}")
+    return stops
+
+
+def _token_id(folder: Path, text: str | None) -> list[int]:
+    added = read_object(folder / TOKENIZER).get("added_tokens")
+    entries = added if isinstance(added, list) else []
+    return [
+        entry["id"]
+        for entry in entries
+        if isinstance(entry, dict)
+        and text is not None
+        and entry.get("content") == text
+        and type(entry.get("id")) is int
+    ]

@@ -1,0 +1,116 @@
+"""Which products of a graph could leave the range of FP16, whatever the picture.
+
+After a LayerNorm nothing is unknown but the direction: a normalized row of d numbers has a
+length of at most sqrt(d), so a product with a weight W [d, out] is bounded by the lengths of
+W's columns (Cauchy-Schwarz), and so is what follows from it up to the next LayerNorm. Real
+towers stay far below these bounds, and the bounds far below 65504; a tower that exceeds them
+somewhere keeps FP32 there. The bounds hold for every picture, and need none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import onnx_ir as ir
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Half of what FP16 holds: rounding, here and there, and the order of summation must not matter.
+LIMIT = 2.0**15
+
+# The product that reads what the first one's output has become on its way, in the same module.
+_FOLLOWED_BY = {"v_proj": "out_proj", "fc1": "fc2", "linear_1": "linear_2"}
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """Of a linear's output, over all inputs: the largest number of each channel, and the rows' length."""
+
+    numbers: NDArray[np.float32]
+    length: float
+
+
+def products_near_overflow(graph: ir.Graph, balanced_size: float) -> frozenset[str]:
+    """Names of the MatMuls whose operands or results might pass `LIMIT`.
+
+    `graph` is one of `uhd_edge.export.graphs.onnx_tower`, in FP32. `balanced_size` is the root mean
+    square of the columns of a weight whose product goes into the residual stream.
+    """
+    nodes = {str(node.name): node for node in graph}
+    return frozenset(
+        name
+        for norm in nodes.values()
+        if norm.op_type == "LayerNormalization"
+        for name in _near_overflow(norm, nodes, balanced_size)
+    )
+
+
+def _near_overflow(norm: ir.Node, nodes: dict[str, ir.Node], balanced_size: float) -> Iterator[str]:
+    gain, shift = _array(norm.inputs[1]), _array(norm.inputs[2])
+    linears = {_module(node): node for node in norm.outputs[0].consumers() if node.op_type == "MatMul"}
+    if _exceeds((np.sqrt(len(gain)) * np.abs(gain) + np.abs(shift)).max()):
+        yield from (str(node.name) for node in linears.values())
+    bounds = {module: _bound(node, gain, shift) for module, node in linears.items()}
+    for module, bound in bounds.items():
+        if _exceeds(bound.numbers.max()):
+            yield str(linears[module].name)
+        parent, _, last = module.rpartition(".")
+        following = nodes.get(f"{parent}.{_FOLLOWED_BY.get(last)}/MatMul")
+        # Balanced columns of n numbers are `balanced_size` * sqrt(n) long.
+        if following is not None and _exceeds(bound.length * balanced_size * np.sqrt(len(bound.numbers))):
+            yield str(following.name)
+        if last == "q_proj" and _exceeds(_largest_score(nodes, parent, gain, shift)):
+            yield f"{parent}/MatMul"
+
+
+def _exceeds(bound: float) -> bool:
+    """Also true of a bound that is NaN, having come of infinities."""
+    return not bound <= LIMIT
+
+
+def _bound(linear: ir.Node, gain: NDArray[np.float32], shift: NDArray[np.float32]) -> _Bound:
+    weight, bias = _parameters(linear)
+    longest = float(np.sqrt(len(gain)))
+    offset = shift @ weight + bias
+    columns = np.sqrt(np.square(gain) @ np.square(weight))
+    return _Bound(
+        numbers=longest * columns + np.abs(offset),
+        length=float(longest * np.linalg.norm(columns) + np.linalg.norm(offset)),
+    )
+
+
+def _largest_score(
+    nodes: dict[str, ir.Node], attention: str, gain: NDArray[np.float32], shift: NDArray[np.float32]
+) -> float:
+    """Bound the product of a query and a key of one head, with the scale that the query carries."""
+    *_, heads, size = _array(nodes[f"{attention}.q_proj/Reshape"].inputs[1]).astype(int)
+    scale = float(_array(nodes[f"{attention}/Mul"].inputs[1]))
+    lengths = []
+    for name in ("q_proj", "k_proj"):
+        weight, bias = _parameters(nodes[f"{attention}.{name}/MatMul"])
+        offset = shift @ weight + bias
+        by_head = (gain[:, None] * weight).reshape(len(gain), heads, size).transpose(1, 2, 0)  # [heads, size, d]
+        # The largest singular value: a head's rows are far from parallel, and their lengths alone say too much.
+        stretch = np.sqrt(np.linalg.eigvalsh(by_head @ by_head.transpose(0, 2, 1))[:, -1].clip(min=0))
+        lengths.append(float(np.sqrt(len(gain))) * stretch + np.linalg.norm(offset.reshape(heads, size), axis=1))
+    return float((lengths[0] * lengths[1]).max() * scale)
+
+
+def _parameters(linear: ir.Node) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Weight [d, out] and bias [out] of a linear."""
+    (add,) = linear.outputs[0].consumers()
+    bias = next(_array(value) for value in add.inputs if value is not None and value.is_initializer())
+    return _array(linear.inputs[1]), bias
+
+
+def _array(value: ir.Value | None) -> NDArray[np.float32]:
+    tensor = cast("ir.TensorProtocol", cast("ir.Value", value).const_value)
+    return tensor.numpy().astype(np.float32, copy=False)
+
+
+def _module(node: ir.Node) -> str:
+    return str(node.name).rpartition("/")[0]

@@ -1,0 +1,120 @@
+"""The language model of a bundle: a ready GGUF that is checked, or the checkpoint's own, converted."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from uhd_edge.export.checkpoint.tensors import TEXT
+from uhd_edge.export.language_model.converter import converter_folder
+from uhd_edge.export.language_model.llama_process import GgufFacts, inspect_gguf, run_worker
+from uhd_edge.export.language_model.quantize import UNQUANTIZED, file_type, name_of_type, quantize
+from uhd_edge.export.language_model.text_checkpoint import write_text_checkpoint
+from uhd_edge.export.language_model.tokenizer_check import compare, load_tokenizer, pre_tokenizer_name, probes
+from uhd_edge.runtime.bundles.manifest import LanguageModelFile
+from uhd_edge.runtime.errors import ExportError, MissingExtraError, ModelError, UhdError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from uhd_edge.export.checkpoint.checkpoint import Checkpoint
+
+# Called with the part of the work that is done, from 0 to 1.
+Fraction = Callable[[float], None]
+GGUF = "llm.gguf"
+
+
+def check_language_model(file: Path, checkpoint: Checkpoint, *, name: str) -> GgufFacts:
+    """Load the GGUF `file` and check that it fits the checkpoint's connector and tokenizer.
+
+    `name` is what messages call it. Raises `ModelError` when it does not load, takes embeddings
+    of another width or has another vocabulary, `ExportError` when it only splits text differently.
+    """
+    expected = probes(load_tokenizer(checkpoint.folder))
+    facts = inspect_gguf(file, [probe.text for probe in expected], name=name)
+    width = checkpoint.config.tower.llm_hidden
+    if facts.hidden_size != width:
+        raise ModelError(
+            f"{name}: takes embeddings of width {facts.hidden_size}, the checkpoint's connector makes {width}; "
+            "take the language model that belongs to the checkpoint"
+        )
+    if facts.parts > 1:
+        raise ModelError(f"{name}: one of {facts.parts} parts; merge them first with llama-gguf-split --merge")
+    compare(name, expected, facts.tokens)
+    return facts
+
+
+def convert_language_model(
+    checkpoint: Checkpoint, target: Path, *, llm_type: str, tokenizer_pre: str | None, scratch: Path, progress: Fraction
+) -> None:
+    """Write the checkpoint's text model to the GGUF `target` with weights of `llm_type`.
+
+    `tokenizer_pre` is llama.cpp's name for the checkpoint's pre-tokenizer, and found out where
+    possible without it. `scratch` is an empty folder for what comes in between: the text model
+    twice. Raises `ExportError` or `CheckpointError`.
+    """
+    file_type(llm_type)
+    if importlib.util.find_spec("transformers") is None:
+        raise MissingExtraError("llama.cpp's converter needs transformers; pip install 'uhd-edge[export]'")
+    progress(0.0)
+    pre = tokenizer_pre or pre_tokenizer_name(checkpoint.folder)
+    converter_folder()  # fetched now if need be: without it the work below would be for nothing
+    text_model = scratch / "text"
+    write_text_checkpoint(checkpoint.folder, checkpoint, checkpoint.config.text_config, text_model)
+    progress(0.2)
+    if llm_type in UNQUANTIZED:
+        _convert(text_model, target, outtype=llm_type, pre=pre, watch=_growth(target, text_model, progress))
+    else:
+        plain = scratch / "plain.gguf"
+        between = _plain_type(checkpoint)
+        _convert(text_model, plain, outtype=between, pre=pre, watch=_growth(plain, text_model, progress))
+        shutil.rmtree(text_model)
+        quantize(plain, target, llm_type, watch=lambda: progress(0.9))
+    progress(1.0)
+
+
+def describe(facts: GgufFacts, llm_type: str | None) -> LanguageModelFile:
+    """Write down what the bundle's manifest says about the model; a ready GGUF knows its type itself."""
+    return LanguageModelFile(
+        file=GGUF,
+        architecture=facts.architecture,
+        type=llm_type or name_of_type(facts.file_type),
+        hidden_size=facts.hidden_size,
+        vocabulary_size=facts.vocabulary_size,
+    )
+
+
+def _convert(source: Path, target: Path, *, outtype: str, pre: str | None, watch: Callable[[], None]) -> None:
+    def not_converted(reason: str) -> UhdError:
+        if "pre-tokenizer was not recognized" in reason:
+            return ExportError(
+                "llama.cpp's converter does not know the checkpoint's tokenizer; name its pre-tokenizer with "
+                "--tokenizer-pre, such as qwen2 (Qwen2, Qwen3) or qwen35 (Qwen3.5)"
+            )
+        return ExportError(f"llama.cpp's converter failed: {reason}; give a ready language model with --llm FILE.gguf")
+
+    options = ["--outfile", str(target.resolve()), "--outtype", outtype]
+    if json.loads((source / "config.json").read_text(encoding="utf-8"))["model_type"] == "qwen3_5_text":
+        options.append("--no-mtp")  # a checkpoint without the layers that predict further tokens is refused otherwise
+    arguments = ("convert", str(converter_folder()), pre or "", str(source.resolve()), *options)
+    run_worker(*arguments, error=not_converted, folder=target.parent, watch=watch)
+
+
+def _plain_type(checkpoint: Checkpoint) -> str:
+    """Choose what to quantize from: the checkpoint's own precision, so that nothing is rounded twice."""
+    name = str(checkpoint.tensor(f"{TEXT}embed_tokens.weight").dtype)
+    return {"torch.float16": "f16", "torch.bfloat16": "bf16"}.get(name, "f32")
+
+
+def _growth(target: Path, source: Path, progress: Fraction) -> Callable[[], None]:
+    """Report the growth of `target` as progress from 0.2 to 0.8; it ends about as large as its source."""
+    expected = sum(file.stat().st_size for file in source.iterdir())
+
+    def watch() -> None:
+        if target.exists():
+            progress(0.2 + 0.6 * min(target.stat().st_size / expected, 1.0))
+
+    return watch

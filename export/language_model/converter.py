@@ -1,0 +1,134 @@
+"""llama.cpp's own converter from checkpoints to GGUF, of the version that is installed.
+
+`convert_hf_to_gguf.py` is neither in the wheel of llama-cpp-python nor in the package
+`gguf`, only in the source package. That is fetched once with pip, which knows the user's
+index settings, and the few files the converter needs are kept in the user's cache.
+
+`python -m uhd_edge.export.language_model.converter` fills the cache ahead of time.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from importlib import metadata
+from pathlib import Path, PurePosixPath
+
+from uhd_edge.runtime.errors import ExportError, MissingExtraError, UhdError
+from uhd_edge.runtime.user_cache import user_cache
+
+PACKAGE = "llama-cpp-python"
+SCRIPT = "convert_hf_to_gguf.py"
+NEEDED_FILES = (SCRIPT, "LICENSE")
+NEEDED_FOLDERS = ("conversion/", "gguf-py/gguf/")
+# Names llama.cpp's source folder, or the unpacked source package, on a machine without a network.
+FOLDER_VARIABLE = "UHD_LLAMA_CPP"
+
+
+def converter_folder() -> Path:
+    """Find the folder that holds `convert_hf_to_gguf.py`, `conversion/` and `gguf-py/`.
+
+    Taken from `$UHD_LLAMA_CPP` when that is set, else from the cache, else fetched.
+    Raises `ExportError` when it cannot be had.
+    """
+    if named := os.environ.get(FOLDER_VARIABLE):
+        return _named_folder(Path(named).expanduser())
+    version = installed_version()
+    folder = user_cache() / f"llama.cpp-{version}"
+    if not (folder / SCRIPT).is_file():
+        _fetch(version, folder)
+    return folder
+
+
+def installed_version() -> str:
+    """Read the version of llama-cpp-python, without a local part such as `+cu124`."""
+    try:
+        return metadata.version(PACKAGE).partition("+")[0]
+    except metadata.PackageNotFoundError as error:
+        raise MissingExtraError(f"{PACKAGE} is not installed; pip install 'uhd-edge[export]'") from error
+
+
+def _named_folder(folder: Path) -> Path:
+    for candidate in (folder, folder / "vendor" / "llama.cpp"):
+        if (candidate / SCRIPT).is_file() and (candidate / "conversion").is_dir():
+            return candidate.resolve()
+    raise ExportError(
+        f"{FOLDER_VARIABLE}={folder}: no {SCRIPT} with its conversion folder there; "
+        f"name the unpacked source package of {PACKAGE}"
+    )
+
+
+def _fetch(version: str, folder: Path) -> None:
+    """Download the source package and put the converter's files into `folder`, all or nothing."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as scratch:
+            archive = _download(version, Path(scratch))
+            unpacked = Path(scratch) / "unpacked"
+            _unpack(archive, unpacked)
+            if not folder.exists():  # another export may have been faster
+                unpacked.rename(folder)
+    except (OSError, tarfile.TarError) as error:
+        raise _cannot_fetch(version, " ".join(str(error).split())) from error
+
+
+def _download(version: str, scratch: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
+    # llama-cpp-python is a fixed name and `version` comes from the installed package's metadata.
+    command += ["--no-deps", "--no-binary", PACKAGE, "--dest", str(scratch), f"{PACKAGE}=={version}"]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
+    archives = sorted(scratch.glob("*.tar.gz"))
+    if done.returncode or not archives:
+        errors = [line for line in done.stderr.splitlines() if line.strip() and "notice" not in line]
+        raise _cannot_fetch(version, errors[-1].strip() if errors else "pip found no source package")
+    return archives[0]
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Copy the converter out of the archive; names are checked, an archive may say anything."""
+    with tarfile.open(archive, "r:gz") as package:
+        for member in package:
+            name = _wanted(member.name)
+            stream = package.extractfile(member) if name and member.isfile() else None
+            if name is None or stream is None:
+                continue
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with stream, file.open("wb") as copy:
+                shutil.copyfileobj(stream, copy)
+    if not (folder / SCRIPT).is_file():
+        raise tarfile.TarError(f"{archive.name} has no {SCRIPT}")
+
+
+def _wanted(member: str) -> str | None:
+    """Cut the path below `vendor/llama.cpp` out of a member's name; None for what the converter does not need."""
+    parts = PurePosixPath(member).parts
+    if len(parts) < 4 or parts[1:3] != ("vendor", "llama.cpp") or ".." in parts:
+        return None
+    name = "/".join(parts[3:])
+    return name if name in NEEDED_FILES or name.startswith(NEEDED_FOLDERS) else None
+
+
+def _cannot_fetch(version: str, reason: str) -> ExportError:
+    return ExportError(
+        f"llama.cpp's converter cannot be fetched ({PACKAGE} {version} from the package index: {reason}); "
+        f"give a ready language model with --llm FILE.gguf, or set {FOLDER_VARIABLE} to the unpacked source package"
+    )
+
+
+def main() -> int:
+    """Fill the cache and print the folder."""
+    try:
+        print(converter_folder())
+    except UhdError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

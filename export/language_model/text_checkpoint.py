@@ -1,0 +1,111 @@
+"""The text model of a checkpoint as a plain text checkpoint, which is what llama.cpp's converter reads.
+
+The weights below `model.language_model.` move up to `model.`, the text configuration becomes
+the whole one, and the tokenizer comes along. One tensor at a time, so that memory holds a
+shard and never the model.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any, Protocol
+
+from uhd_edge.export.checkpoint.tensors import HEAD, TEXT
+from uhd_edge.runtime.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+# Text model types and the class whose checkpoints llama.cpp's converter knows them by.
+ARCHITECTURES = {"qwen3": "Qwen3ForCausalLM", "qwen3_5_text": "Qwen3_5ForCausalLM"}
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "generation_config.json",
+    "chat_template.jinja",
+)
+SHARD_BYTES = 1 << 30
+
+
+class Tensors(Protocol):
+    """A checkpoint's tensors, read one at a time."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Every tensor's name."""
+        ...
+
+    def tensor(self, name: str) -> Tensor:
+        """Read one tensor."""
+        ...
+
+
+def write_text_checkpoint(
+    source: Path, tensors: Tensors, text_config: Mapping[str, Any], folder: Path, *, shard_bytes: int = SHARD_BYTES
+) -> None:
+    """Write the text model of the checkpoint in `source` into `folder`, with its tokenizer.
+
+    Tensors keep their dtype. Raises `CheckpointError` for a text model that cannot be converted.
+    """
+    architecture = ARCHITECTURES.get(text_config.get("model_type", ""))
+    if architecture is None:
+        raise CheckpointError(
+            f"{source}: text model {text_config.get('model_type')!r} cannot be converted, only "
+            f"{', '.join(ARCHITECTURES)}; give a ready language model with --llm FILE.gguf"
+        )
+    folder.mkdir()
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
+    tied = HEAD not in tensors.names
+    config = {**text_config, "architectures": [architecture], "tie_word_embeddings": tied}
+    (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
+    _write_shards(_text_tensors(tensors), folder, shard_bytes)
+
+
+def _text_tensors(tensors: Tensors) -> Iterator[tuple[str, Tensor]]:
+    for name in tensors.names:
+        if name.startswith(TEXT):
+            yield f"model.{name.removeprefix(TEXT)}", tensors.tensor(name)
+        elif name == HEAD:
+            yield name, tensors.tensor(name)
+
+
+def _write_shards(named: Iterator[tuple[str, Tensor]], folder: Path, shard_bytes: int) -> None:
+    from safetensors.torch import save_file
+
+    shards: list[list[str]] = []
+    total = 0
+    for shard in _gathered(named, shard_bytes):
+        shards.append(list(shard))
+        total += sum(tensor.nbytes for tensor in shard.values())
+        save_file(shard, folder / f"shard-{len(shards)}", metadata={"format": "pt"})
+    weight_map = {}
+    for number, names in enumerate(shards, 1):
+        file = f"model-{number:05}-of-{len(shards):05}.safetensors"
+        (folder / f"shard-{number}").rename(folder / file)
+        weight_map.update(dict.fromkeys(names, file))
+    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+
+
+def _gathered(named: Iterator[tuple[str, Tensor]], shard_bytes: int) -> Iterator[dict[str, Tensor]]:
+    """Gather tensors into dictionaries of at most `shard_bytes`, or of one tensor."""
+    shard: dict[str, Tensor] = {}
+    held = 0
+    for name, tensor in named:
+        if shard and held + tensor.nbytes > shard_bytes:
+            yield shard
+            shard, held = {}, 0
+        shard[name] = tensor.contiguous()
+        held += tensor.nbytes
+    if shard:
+        yield shard

@@ -1,0 +1,82 @@
+"""One question at a time: whoever asks last has the engines and the language model's memory."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from uhd_edge.runtime.errors import ModelError, PromptError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from uhd_edge.runtime.answer import Answer
+    from uhd_edge.runtime.llm.language_model import LanguageModel
+
+
+class TakingTurns:
+    """Lets questions from several threads and conversations be worked off one after the other.
+
+    What else must not happen meanwhile is done while holding `lock`, which a thread that
+    has it may take again.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._newest: object = None
+        self._closed = False
+
+    def require_open(self) -> None:
+        """Raise `ModelError` when there is nothing left to ask."""
+        if self._closed:
+            raise ModelError("the assistant has been closed; open a new one")
+
+    def close(self) -> None:
+        """End the answer in work at its next step, and refuse all others."""
+        with self.lock:
+            self._closed = True
+
+    @contextmanager
+    def between_answers(self, model: LanguageModel) -> Iterator[None]:
+        """Hold `lock` for something that is no answer; where it clears the model's memory, the open answer is over."""
+        with self.lock:
+            self.require_open()
+            clearings = model.clearings
+            try:
+                yield
+            finally:
+                if model.clearings != clearings:
+                    self._newest = None
+
+    def take_turns(self, begin: Callable[[], Generator[str, None, Answer]]) -> Generator[str, None, Answer]:
+        """Take the steps of an answer, which `begin` starts with the first; others may ask between two of them.
+
+        The model's memory belongs to the newest question: an older one that is gone on with
+        raises `PromptError`.
+        """
+        ticket = object()
+        steps: Generator[str, None, Answer] | None = None
+        while True:
+            with self.lock:
+                self.require_open()
+                if steps is None:
+                    self._newest, steps = ticket, begin()
+                if self._newest is not ticket:
+                    raise PromptError("another question was asked before this answer was read to its end")
+                try:
+                    piece = next(steps)
+                except StopIteration as end:
+                    answer: Answer = end.value
+                    return answer
+            yield piece
+
+    def finish(self, steps: Generator[str, None, Answer]) -> Answer:
+        """Take all steps without letting others in between, and return what comes at their end."""
+        with self.lock:
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    answer: Answer = end.value
+                    return answer

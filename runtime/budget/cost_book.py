@@ -1,0 +1,92 @@
+"""The costs of the modes of one open assistant: remembered, read from the user's cache, or measured now."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from uhd_edge.engines.threads import usable_cores
+from uhd_edge.runtime.bundles.bundle import MANIFEST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from uhd_edge.runtime.budget.costs import CostModel
+    from uhd_edge.runtime.llm.language_model import LanguageModel
+    from uhd_edge.runtime.modes import Mode
+    from uhd_edge.runtime.vision.encoder import VisionEncoder
+    from uhd_edge.runtime.vision.vision_engines import Towers
+
+# More than the longest prompt that is measured.
+LARGEST_CONTEXT = 4096
+
+
+class CostBook:
+    """Knows what each mode costs with this encoder and this language model, and measures what it does not know.
+
+    `threads` and `gpu_layers` are what both were opened with.
+    """
+
+    def __init__(
+        self,
+        encoder: VisionEncoder,
+        model: LanguageModel,
+        *,
+        threads: int | None,
+        gpu_layers: int,
+    ) -> None:
+        self._encoder, self._model = encoder, model
+        self._settings = {"threads": str(threads or usable_cores()), "gpu_layers": str(gpu_layers)}
+        self._known: dict[Mode, CostModel] = {}
+
+    def costs(self, mode: Mode, progress: Callable[[str], None] = lambda _: None) -> CostModel:
+        """Return the costs of `mode`, whose engines are opened for it.
+
+        `progress` is told when measuring begins, which takes seconds with a large model, and
+        when the result cannot be kept. Measuring empties the language model's memory. Raises
+        `EngineError` or `ModelError` when the engines or the model fail.
+        """
+        if mode not in self._known:
+            self._known[mode] = self._find(self._encoder.towers(mode), progress)
+        return self._known[mode]
+
+    def _find(self, towers: Towers, progress: Callable[[str], None]) -> CostModel:
+        # Late, as only a question with a time budget needs it: every start would pay for it.
+        from uhd_edge.runtime.budget.cost_measuring import measure_costs
+        from uhd_edge.runtime.budget.cost_store import read_costs, write_costs
+
+        identity = self._identity(towers)
+        kept = read_costs(identity, towers.manifest.preprocessing.patch_size)
+        if kept is not None:
+            return kept
+        progress(f"measuring how fast this machine is in {towers.mode}, once for this bundle")
+        costs = measure_costs(towers, self._model)
+        if problem := write_costs(identity, costs):
+            progress(problem)
+        return costs
+
+    def _identity(self, towers: Towers) -> dict[str, str]:
+        """All that the costs depend on: what runs, how it is set, and on what machine."""
+        from uhd_edge.runtime.budget.cost_store import machine
+
+        manifest = (self._encoder.bundle.path / MANIFEST).read_bytes()
+        return {
+            **self._settings,
+            "bundle": hashlib.sha256(manifest).hexdigest(),
+            "mode": towers.mode,
+            "precision": towers.precision,
+            "provider": towers.encoder.provider,
+            "versions": " ".join(f"{name} {_version(name)}" for name in ("uhd-edge", "llama-cpp-python")),
+            "machine": machine(),
+            # In a small context only short prompts can be measured.
+            "context": str(min(self._model.context, LARGEST_CONTEXT)),
+        }
+
+
+def _version(package: str) -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"

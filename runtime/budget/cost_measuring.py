@@ -1,0 +1,178 @@
+"""Measuring what an answer's first token costs: a few drawn images go the real way, round after round.
+
+Every stage is timed inside the whole way and not in a loop of its own, because caches and
+sleeping threads make a stage a third slower there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from uhd_edge.runtime.budget.costs import CostModel, PromptCosts, SlicingCosts, VisionCosts
+from uhd_edge.runtime.llm.sampling import Sampling
+from uhd_edge.runtime.llm.segments import ImageSegment
+from uhd_edge.runtime.timing import timed
+from uhd_edge.runtime.vision.encoding import encode_views, number_of_runs
+from uhd_edge.runtime.vision.patches import block_side
+from uhd_edge.runtime.vision.slicing import View, slice_image
+from uhd_edge.runtime.vision.view_cache import content_key, engines_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from uhd_edge.runtime.llm.language_model import LanguageModel
+    from uhd_edge.runtime.vision.vision_engines import Towers
+
+ROUNDS = 5
+# A slow machine makes fewer rounds, and leaves out images of many slices.
+ENOUGH_SECONDS = 8.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One image gone its way: what it consisted of, and the milliseconds of each stage."""
+
+    source_pixels: int
+    patches: tuple[int, ...]
+    view_pixels: int
+    tokens: int
+    slicing: float
+    encoding: float
+    prompt: float
+
+
+def measure_costs(towers: Towers, model: LanguageModel) -> CostModel:
+    """Measure a mode with its open engines and the language model, whose memory is empty afterwards.
+
+    Raises `EngineError` or `ModelError` when one of them fails.
+    """
+    rounds = list(_rounds(towers, model))
+    model.clear()
+    # The first round of several warms up: engines set themselves up for new shapes.
+    trials = [_median(group) for group in zip(*(rounds[1:] or rounds), strict=True)]
+    vision = [
+        (number_of_runs(trial.patches), sum(trial.patches), sum(count**2 for count in trial.patches))
+        for trial in trials
+    ]
+    # Images that are sliced are resized twice.
+    slicing = [
+        ((1 + (len(trial.patches) > 1)) * trial.source_pixels / 1e6, trial.view_pixels / 1e6) for trial in trials
+    ]
+    prompt = [(1, trial.tokens, trial.tokens**2) for trial in trials]
+    return CostModel(
+        VisionCosts(*fit_costs(vision, [trial.encoding for trial in trials])),
+        SlicingCosts(*fit_costs(slicing, [trial.slicing for trial in trials])),
+        PromptCosts(*fit_costs(prompt, [trial.prompt for trial in trials])),
+        towers.manifest.preprocessing.patch_size,
+    )
+
+
+def fit_costs(features: Sequence[tuple[float, ...]], times: Sequence[float]) -> list[float]:
+    """Costs, none below zero, that give `times` [n] for `features` [n, k] with the least relative error.
+
+    There are two or three costs, so every choice of those that are not zero is tried.
+    """
+    wanted = np.array(times)
+    scaled = np.array(features) / wanted[:, None]
+    count = scaled.shape[1]
+    best, least = np.zeros(count), float(len(times))
+    for size in range(1, count + 1):
+        for chosen in itertools.combinations(range(count), size):
+            costs = np.zeros(count)
+            costs[list(chosen)] = np.linalg.lstsq(scaled[:, chosen], np.ones(len(wanted)), rcond=None)[0]
+            error = float(((scaled @ costs - 1) ** 2).sum())
+            if (costs >= 0).all() and error < least:
+                best, least = costs, error
+    return [float(cost) for cost in best]
+
+
+def _rounds(towers: Towers, model: LanguageModel) -> Iterator[list[Trial]]:
+    """Rounds of the same trials, at least one, until there are enough or they have taken long enough."""
+    start = time.perf_counter()
+    scale = towers.manifest.preprocessing.scale_resolution
+    sizes = [(scale, scale), (2 * scale, scale), (3 * scale, 3 * scale)]
+    first = [_half_a_view(towers, model, 0)]
+    for size in sizes:
+        # Each is about three times as much work as the one before it.
+        if len(first) < 3 or 3 * _seconds(first[-1]) < ENOUGH_SECONDS / 2:
+            first.append(_trial(towers, model, size, 0))
+    yield first
+    for number in range(1, ROUNDS):
+        if time.perf_counter() - start + sum(map(_seconds, first)) > ENOUGH_SECONDS:
+            return
+        trials = [_trial(towers, model, size, number) for size in sizes[: len(first) - 1]]
+        yield [_half_a_view(towers, model, number), *trials]
+
+
+def _trial(towers: Towers, model: LanguageModel, size: tuple[int, int], seed: int) -> Trial:
+    """Let a drawn image of `size` (width, height) go its way in as many slices as it gives."""
+    timings: dict[str, float] = {}
+    image = Image.fromarray(_noise(size[1], size[0], seed))
+    with timed(timings, "slicing"):
+        views = slice_image(image, towers.manifest.preprocessing, mode=towers.mode).views
+        for view in views:
+            content_key(view, engines_of(towers))
+    return _seen_and_read(towers, model, views, size[0] * size[1], timings)
+
+
+def _half_a_view(towers: Towers, model: LanguageModel, seed: int) -> Trial:
+    """Let a view of half the usual patches go its way, which tells the cost of a patch from that of its square."""
+    preprocessing = towers.manifest.preprocessing
+    block = block_side(towers.manifest.vision, mode=towers.mode)
+    side = max(1, preprocessing.scale_resolution // (block * preprocessing.patch_size))
+    rows, columns = block * max(1, side // 2), block * side
+    patch = preprocessing.patch_size
+    timings: dict[str, float] = {}
+    image = Image.fromarray(_noise(rows * patch, columns * patch, seed))
+    with timed(timings, "slicing"):
+        pixels = np.asarray(image.resize(image.size, resample=preprocessing.resample, box=(0, 0, *image.size)))
+        view = View(pixels, rows, columns)
+        content_key(view, engines_of(towers))
+    return _seen_and_read(towers, model, (view,), pixels.size // 3, timings)
+
+
+def _seen_and_read(
+    towers: Towers, model: LanguageModel, views: tuple[View, ...], source_pixels: int, timings: dict[str, float]
+) -> Trial:
+    stages: dict[str, float] = {}
+    with timed(timings, "encoding"):
+        rows = np.concatenate(encode_views(towers, views, stages))
+    rows = rows[: max(1, model.context - 2)]
+    with timed(timings, "prompt"):
+        _first_token(model, rows)
+    counts = tuple(view.rows * view.columns for view in views)
+    pixels = sum(counts) * towers.manifest.preprocessing.patch_size**2
+    return Trial(source_pixels, counts, pixels, len(rows), **timings)
+
+
+def _first_token(model: LanguageModel, rows: NDArray[np.float32]) -> None:
+    model.clear()
+    model.prefill([ImageSegment(rows)])
+    tokens = model.generate(Sampling(), max_tokens=1)
+    next(tokens)
+    tokens.close()
+
+
+def _median(trials: Sequence[Trial]) -> Trial:
+    """The same trial in several rounds, with the median of each time."""
+    return Trial(
+        *(trials[0].source_pixels, trials[0].patches, trials[0].view_pixels, trials[0].tokens),
+        *(statistics.median(getattr(trial, stage) for trial in trials) for stage in ("slicing", "encoding", "prompt")),
+    )
+
+
+def _seconds(trial: Trial) -> float:
+    return (trial.slicing + trial.encoding + trial.prompt) / 1e3
+
+
+def _noise(height: int, width: int, seed: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)

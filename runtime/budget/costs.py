@@ -1,0 +1,102 @@
+"""What an answer's first token costs in milliseconds, as a function of what there is to do.
+
+The model is a sum of terms that are linear in what was measured (see `cost_measuring.py`):
+slicing by pixels, the vision tower by patches and, for its attention, by their squares, the
+language model by tokens and their squares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from uhd_edge.runtime.vision.encoding import number_of_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# Runs differ; a promise is kept when it is a little above what is usual.
+MARGIN = 1.2
+
+
+@dataclass(frozen=True)
+class Work:
+    """What has to be done before a first token.
+
+    `sizes` are (width, height) in pixels of the images, `views` the (rows, columns) in
+    patches of each image's views, `tokens` those of the whole prompt, vision included, of
+    which the first `in_memory` need not be read.
+    """
+
+    sizes: Sequence[tuple[int, int]]
+    views: Sequence[Sequence[tuple[int, int]]]
+    tokens: int
+    in_memory: int = 0
+
+
+@dataclass(frozen=True)
+class VisionCosts:
+    """Milliseconds of patches, encoder and connector: for a run of the engines, a patch, a patch's square."""
+
+    per_batch: float
+    per_patch: float
+    per_patch_squared: float
+
+
+@dataclass(frozen=True)
+class SlicingCosts:
+    """Milliseconds of resizing, for a million pixels of the image and for a million of its views."""
+
+    per_source_megapixel: float
+    per_view_megapixel: float
+
+
+@dataclass(frozen=True)
+class PromptCosts:
+    """Milliseconds of prefill and the first token: for a prompt, a token, a token's square."""
+
+    per_prompt: float
+    per_token: float
+    per_token_squared: float
+
+
+@dataclass(frozen=True)
+class CostModel:
+    """The costs of one mode of one bundle on one machine; `patch_size` is a patch's side in pixels."""
+
+    vision: VisionCosts
+    slicing: SlicingCosts
+    prompt: PromptCosts
+    patch_size: int
+
+    def milliseconds(self, work: Work) -> float:
+        """Predict the time from loaded images to the first token, on the safe side."""
+        images = zip(work.sizes, work.views, strict=True)
+        looking = sum(self._slicing(size, views) + self._encoding(views) for size, views in images)
+        return MARGIN * (looking + self._reading(work.tokens, work.in_memory))
+
+    def _reading(self, tokens: int, in_memory: int) -> float:
+        """The further back a token is the more there is for it to attend to, in memory or not."""
+        costs = self.prompt
+        squared = tokens**2 - in_memory**2
+        return costs.per_prompt + (tokens - in_memory) * costs.per_token + squared * costs.per_token_squared
+
+    def _slicing(self, size: tuple[int, int], views: Sequence[tuple[int, int]]) -> float:
+        pixels = sum(rows * columns for rows, columns in views) * self.patch_size**2
+        source = size[0] * size[1]
+        # Every image is resized to its thumbnail, and a second time to what is cut into slices.
+        times = 2 if len(views) > 1 else 1
+        costs = self.slicing
+        return (times * source * costs.per_source_megapixel + pixels * costs.per_view_megapixel) / 1e6
+
+    def _encoding(self, views: Sequence[tuple[int, int]]) -> float:
+        counts = [rows * columns for rows, columns in views]
+        costs = self.vision
+        return number_of_runs(counts) * costs.per_batch + sum(
+            count * (costs.per_patch + count * costs.per_patch_squared) for count in counts
+        )
+
+
+def as_record(model: CostModel) -> Mapping[str, Mapping[str, float]]:
+    """Return the costs as plain numbers by name."""
+    return {part: dict(vars(getattr(model, part))) for part in ("vision", "slicing", "prompt")}

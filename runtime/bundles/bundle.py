@@ -1,0 +1,162 @@
+"""The bundle: one folder with the graphs, the language model and what both need to know.
+
+`bundle.json` is validated whenever a bundle is opened; the SHA-256 of its files only on
+request (`Bundle.verify`), because reading gigabytes at every start would be waste.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ValidationError
+
+from uhd_edge.engines.errors import first_wrong_field
+from uhd_edge.runtime.bundles.manifest import (
+    FORMAT_VERSION,
+    GraphKind,
+    Manifest,
+)
+from uhd_edge.runtime.errors import BundleError, EngineUnavailableError
+from uhd_edge.runtime.modes import Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MANIFEST = "bundle.json"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk whose manifest has been read and found valid."""
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path: str | Path | None = None) -> Bundle:
+        """Open the bundle at `path`, or the built-in uhd-tiny without one.
+
+        Raises `BundleError` when the folder is missing, half written, of another format
+        version, or lacks one of its files.
+        """
+        if path is not None and not isinstance(path, str | os.PathLike):
+            raise BundleError(f"a bundle is named by the path of its folder, not by {type(path).__name__}")
+        folder = builtin_bundle() if path is None else Path(path).expanduser()
+        with _readable(folder):
+            if path is None and not folder.is_dir():
+                raise BundleError(f"{folder}: the built-in uhd-tiny is not installed; install uhd-edge again")
+            bundle = cls(folder, read_manifest(folder))
+            bundle._check_files_exist()
+        return bundle
+
+    @classmethod
+    def of(cls, bundle: Bundle | str | Path | None) -> Bundle:
+        """Return a bundle that is open already, or open the folder, as `open` does."""
+        return bundle if isinstance(bundle, Bundle) else cls.open(bundle)
+
+    def graphs(self, mode: Mode, kind: GraphKind) -> tuple[Path, Path]:
+        """Encoder and connector graph of `mode`, of one kind.
+
+        Raises `EngineUnavailableError` naming what the bundle does have.
+        """
+        graphs = self.manifest.graphs.get(mode, {}).get(kind)
+        if graphs is None:
+            raise EngineUnavailableError(
+                f"{self.path}: no {mode} graphs in {kind}; the bundle has {self.describe_graphs()}"
+            )
+        return self.path / graphs.encoder, self.path / graphs.connector
+
+    def describe_graphs(self) -> str:
+        """The modes and kinds of graph in words, such as `16x (fp32, fp16), 4x (fp32)`."""
+        return ", ".join(f"{mode} ({', '.join(by_kind)})" for mode, by_kind in self.manifest.graphs.items())
+
+    @property
+    def llm_path(self) -> Path:
+        """The GGUF file of the language model."""
+        return self.path / self.manifest.llm.file
+
+    def verify(self) -> None:
+        """Compare the SHA-256 of every file with the manifest; raises `BundleError` listing the changed ones."""
+        with _readable(self.path):
+            self._check_files_exist()
+            changed = [
+                name for name, record in self.manifest.files.items() if sha256_of(self.path / name) != record.sha256
+            ]
+        if changed:
+            raise BundleError(
+                f"{self.path}: changed since it was written: {', '.join(changed)}; export the bundle again"
+            )
+
+    def _check_files_exist(self) -> None:
+        """Presence and size: cheap, and enough to catch a copy that broke off."""
+        if unrecorded := self.manifest.unrecorded():
+            raise BundleError(
+                f"{self.path / MANIFEST}: files: {', '.join(unrecorded)} is not recorded; export the bundle again"
+            )
+        for name, record in self.manifest.files.items():
+            file = self.path / name
+            if not file.is_file():
+                raise BundleError(f"{self.path}: {name} is missing; export or copy the bundle again")
+            if file.stat().st_size != record.bytes:
+                raise BundleError(
+                    f"{self.path}: {name} has {file.stat().st_size} bytes instead of {record.bytes}; "
+                    "export or copy the bundle again"
+                )
+
+
+def builtin_bundle() -> Path:
+    """The folder of uhd-tiny, which is installed with the package."""
+    return Path(str(resources.files("uhd_edge.runtime") / "uhd-tiny"))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and validate `bundle.json`; raises `BundleError` with the first thing that is wrong."""
+    if not folder.is_dir():
+        what = "a bundle is a folder, this is a file" if folder.exists() else "no such bundle folder"
+        raise BundleError(f"{folder}: {what}; make one with `uhd export CHECKPOINT BUNDLE`")
+    try:
+        text = (folder / MANIFEST).read_bytes()
+    except OSError as error:
+        raise BundleError(f"{folder}: not a bundle, {MANIFEST} cannot be read ({error.strerror})") from error
+    try:
+        _refuse_other_versions(folder, text)
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        raise BundleError(f"{folder / MANIFEST}: {first_wrong_field(error)}; export the bundle again") from error
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """Whatever the operating system refuses becomes a `BundleError`."""
+    try:
+        yield
+    except OSError as error:
+        raise BundleError(f"{error.filename or folder}: cannot be read ({error.strerror})") from error
+
+
+class _Version(BaseModel):
+    format: int
+
+
+def _refuse_other_versions(folder: Path, text: bytes) -> None:
+    found = _Version.model_validate_json(text).format
+    if found != FORMAT_VERSION:
+        raise BundleError(
+            f"{folder / MANIFEST}: bundle format {found}, this version reads format {FORMAT_VERSION}; "
+            "export the bundle again with this version of uhd-edge"
+        )
+
+
+def sha256_of(file: Path) -> str:
+    """Hexadecimal SHA-256 of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while piece := stream.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

@@ -1,0 +1,173 @@
+"""What `bundle.json` says: the sizes, values and files that the runtime needs, validated when read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from uhd_edge.runtime.modes import Mode
+
+FORMAT_VERSION: Final = 1
+
+# INT8 comes in two graphs: the one ONNX Runtime is fast at on a CPU, and the symmetric one TensorRT wants.
+GraphKind = Literal["fp32", "fp16", "int8", "int8-tensorrt"]
+
+# A path inside the bundle: relative, with forward slashes, never upwards.
+BundlePath = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$")
+]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Vision(_Record):
+    """Sizes of the vision tower that the runtime needs.
+
+    `window` and `merge` are the sides of the compressor's and the connector's squares
+    (2 and 2); `merge_rounds` is how often the connector merges. `intermediate_size`, the
+    width of the MLPs, is for counting operations alone; bundles from before it was recorded
+    do without.
+    """
+
+    hidden_size: Count
+    intermediate_size: Count | None = None
+    layers: Count
+    insert_layer: Annotated[int, Field(ge=0)]
+    table_side: Count
+    window: Count
+    merge: Count
+    merge_rounds: Count
+
+
+class Preprocessing(_Record):
+    """How an image becomes views: the values of the checkpoint's image processor."""
+
+    scale_resolution: Count
+    max_slices: Count
+    patch_size: Count
+    slicing: bool
+    rescale_factor: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    resample: Annotated[int, Field(ge=0, le=5)]
+
+
+class SpecialTokens(_Record):
+    """The prompt's special tokens, as text."""
+
+    image: str
+    image_start: str
+    image_end: str
+    slice_start: str
+    slice_end: str
+    image_id_start: str
+    image_id_end: str
+
+
+class Prompt(_Record):
+    """How messages become text: the checkpoint's own chat template and special tokens.
+
+    `stop_ids` are the token ids that end an answer; `use_image_id` puts
+    `<image_id>0</image_id>` before each image; `bos_token` and `eos_token` are handed to
+    the template. `normalization` is the Unicode form that the tokenizer brings text into,
+    which llama.cpp leaves to its caller.
+    """
+
+    chat_template: str
+    tokens: SpecialTokens
+    stop_ids: Annotated[tuple[int, ...], Field(min_length=1)]
+    use_image_id: bool
+    bos_token: str | None = None
+    eos_token: str | None = None
+    normalization: Literal["NFC"] | None = None
+
+
+class Graphs(_Record):
+    """The graph files of one mode in one precision."""
+
+    encoder: BundlePath
+    connector: BundlePath
+
+
+class Threshold(_Record):
+    """What an engine's embeddings must reach beside those of FP32 on ONNX Runtime to be trusted.
+
+    `cosine` is the lowest of any view, `token_cosine` the lowest of any single token, and
+    `agreement` the share of greedy answers that must be the same.
+    """
+
+    cosine: Share = 0.999
+    token_cosine: Share = 0.9
+    agreement: Share = 0.0
+
+
+class Thresholds(_Record):
+    """One `Threshold` for each precision."""
+
+    fp32: Threshold = Threshold(cosine=0.9999, token_cosine=0.999)
+    fp16: Threshold = Threshold(cosine=0.999, token_cosine=0.99)
+    int8: Threshold = Threshold()
+
+
+class LanguageModelFile(_Record):
+    """The GGUF and what it was made from. `hidden_size` is the width of an embedding."""
+
+    file: BundlePath
+    architecture: str
+    type: str
+    hidden_size: Count
+    vocabulary_size: Count
+
+
+class FileRecord(_Record):
+    """Size in bytes and SHA-256 of one file."""
+
+    bytes: Annotated[int, Field(ge=0)]
+    sha256: Sha256
+
+
+class Manifest(_Record):
+    """The contents of `bundle.json`.
+
+    `calibration` is the report of the calibration that the INT8 graphs come from.
+    """
+
+    format: Literal[1]
+    architecture: Literal["minicpmv4_6"]
+    name: str
+    default_mode: Mode
+    vision: Vision
+    preprocessing: Preprocessing
+    prompt: Prompt
+    graphs: Annotated[dict[Mode, dict[GraphKind, Graphs]], Field(min_length=1)]
+    llm: LanguageModelFile
+    files: dict[BundlePath, FileRecord]
+    thresholds: Thresholds = Thresholds()
+    calibration: BundlePath | None = None
+
+    @field_validator("graphs")
+    @classmethod
+    def _every_mode_has_graphs(cls, graphs: dict[Mode, dict[GraphKind, Graphs]]) -> dict[Mode, dict[GraphKind, Graphs]]:
+        empty = [mode for mode, by_kind in graphs.items() if not set(by_kind) - {"int8-tensorrt"}]
+        if empty:
+            raise ValueError(f"{', '.join(empty)} has no graphs")
+        return graphs
+
+    @model_validator(mode="after")
+    def _default_mode_has_graphs(self) -> Manifest:
+        if self.default_mode not in self.graphs:
+            raise ValueError(f"default_mode is {self.default_mode}, which has no graphs")
+        return self
+
+    def unrecorded(self) -> list[str]:
+        """List the files that are named in the manifest without their size and SHA-256."""
+        graphs = (graphs for by_kind in self.graphs.values() for graphs in by_kind.values())
+        named = [self.llm.file, *(path for pair in graphs for path in (pair.encoder, pair.connector))]
+        named += [] if self.calibration is None else [self.calibration]
+        return [name for name in dict.fromkeys(named) if name not in self.files]

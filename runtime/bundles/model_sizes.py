@@ -1,0 +1,81 @@
+"""The sizes of a vision model, out of a bundle or known by name: all that counting its work needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from uhd_edge.runtime.bundles.bundle import MANIFEST
+from uhd_edge.runtime.bundles.manifest import Preprocessing, Vision
+from uhd_edge.runtime.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from uhd_edge.runtime.bundles.bundle import Bundle
+
+CHANNELS = 3
+
+
+@dataclass(frozen=True)
+class ModelSizes:
+    """A vision tower with compressor and connector, and how images are cut for it.
+
+    `mlp_width` is the width between the two linears of a layer's MLP, `llm_width` that of
+    an embedding for the language model.
+    """
+
+    name: str
+    vision: Vision
+    preprocessing: Preprocessing
+    mlp_width: int
+    llm_width: int
+
+    @property
+    def patch_values(self) -> int:
+        """Numbers in one flattened patch."""
+        return CHANNELS * self.preprocessing.patch_size**2
+
+
+def sizes_of(bundle: Bundle) -> ModelSizes:
+    """Read the sizes from a bundle's manifest; raises `BundleError` for one that does not have them all."""
+    manifest = bundle.manifest
+    width = manifest.vision.intermediate_size
+    if width is None:  # written by a version that had no use for it
+        raise BundleError(
+            f"{bundle.path / MANIFEST}: vision: intermediate_size is missing, the width of the tower's MLPs; "
+            "export the bundle again, or write it there (vision_config.intermediate_size in the checkpoint's "
+            "config.json)"
+        )
+    return ModelSizes(manifest.name, manifest.vision, manifest.preprocessing, width, manifest.llm.hidden_size)
+
+
+# The published configuration of openbmb/MiniCPM-V-4.6.
+MINICPM_V_4_6: Final = ModelSizes(
+    name="minicpm-v-4.6",
+    vision=Vision(
+        hidden_size=1152,
+        intermediate_size=4304,
+        layers=27,
+        insert_layer=6,
+        table_side=70,
+        window=2,
+        merge=2,
+        merge_rounds=1,
+    ),
+    preprocessing=Preprocessing(
+        scale_resolution=448,
+        max_slices=9,
+        patch_size=14,
+        slicing=True,
+        rescale_factor=1 / 255,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        resample=3,
+    ),
+    mlp_width=4304,
+    llm_width=1024,
+)
+
+KNOWN_SIZES: Final[Mapping[str, ModelSizes]] = MappingProxyType({MINICPM_V_4_6.name: MINICPM_V_4_6})

@@ -1,0 +1,119 @@
+"""Adding files to a bundle that exists: whoever opens it finds the old bundle or the new one, never half of each."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from uhd_edge.runtime.bundles.bundle import MANIFEST, Bundle, read_manifest, sha256_of
+from uhd_edge.runtime.bundles.manifest import FileRecord, Manifest
+from uhd_edge.runtime.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+
+def add_files(bundle: Bundle, files: Mapping[str, Path], change: Callable[[Manifest], Manifest]) -> Bundle:
+    """Move `files`, by their names within the bundle, into `bundle`, and record them in its manifest.
+
+    No name may be taken (see `free_names`), so that nothing the bundle consists of changes
+    before its manifest does. `change` turns the manifest on disk into the new one, where the
+    added files are recorded then; files that it leaves out of the record are removed at the
+    end. The sources lie on the bundle's disk (see `staging_folder`). Raises `OutputError`
+    when the bundle cannot be written; it is then as it was.
+    """
+    with _writing(bundle.path), _locked(bundle.path):
+        old = read_manifest(bundle.path)
+        manifest = change(old)
+        taken = [name for name in files if (bundle.path / name).exists()]
+        if taken:
+            raise OutputError(f"{bundle.path}: {', '.join(taken)} exists already; run the command again")
+        added = {name: FileRecord(bytes=file.stat().st_size, sha256=sha256_of(file)) for name, file in files.items()}
+        complete = manifest.model_copy(update={"files": dict(sorted((manifest.files | added).items()))})
+        complete = Manifest.model_validate(complete.model_dump())
+        try:
+            _move(bundle.path, files)
+            _replace_manifest(bundle.path, complete)
+        except BaseException:
+            _remove(bundle.path, files)
+            raise
+        _remove(bundle.path, set(old.files) - set(complete.files))
+    return Bundle(bundle.path, complete)
+
+
+def free_names(bundle: Bundle, names: list[str]) -> dict[str, str]:
+    """Give each name the number that makes all of them new: `a/b.onnx`, else `a/b.2.onnx`, and so on."""
+    number = 1
+    while True:
+        numbered = {name: name if number == 1 else _numbered(name, number) for name in names}
+        if not any((bundle.path / name).exists() for name in numbered.values()):
+            return numbered
+        number += 1
+
+
+@contextmanager
+def staging_folder(bundle: Bundle) -> Iterator[Path]:
+    """Make a hidden folder in the bundle to write new files in; it is gone afterwards."""
+    folder = bundle.path / f".adding-{secrets.token_hex(6)}"
+    with _writing(bundle.path):
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _numbered(name: str, number: int) -> str:
+    stem, dot, suffix = name.rpartition(".")
+    return f"{stem}.{number}{dot}{suffix}"
+
+
+def _move(folder: Path, files: Mapping[str, Path]) -> None:
+    for name, file in files.items():
+        with file.open("rb") as stream:
+            os.fsync(stream.fileno())  # a power failure must not leave a recorded file empty
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        file.rename(folder / name)
+
+
+def _remove(folder: Path, names: Mapping[str, Path] | set[str]) -> None:
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _replace_manifest(folder: Path, manifest: Manifest) -> None:
+    temporary = folder / f".{MANIFEST}.{secrets.token_hex(6)}"
+    try:
+        with temporary.open("x", encoding="utf-8") as stream:
+            stream.write(manifest.model_dump_json(indent=2) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(folder / MANIFEST)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the bundle against others that add to it; the lock ends with the process, however that ends."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot be written ({error.strerror or error}); free some space, or copy it"
+        ) from error

@@ -1,0 +1,90 @@
+"""Whether the language model says the same when an engine's embeddings take the place of the reference's."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from uhd_edge.runtime.llm.opening import open_language_model
+from uhd_edge.runtime.llm.sampling import Sampling
+from uhd_edge.runtime.llm.streaming import TextStream
+from uhd_edge.runtime.prompt.layout import fill, user_message
+from uhd_edge.runtime.prompt.room import PromptPlan, prompt_size, require_room
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.llm.language_model import LanguageModel
+    from uhd_edge.runtime.modes import Mode
+
+# Room for the question, the template and the answer beside the vision tokens.
+TEXT_TOKENS = 512
+
+
+@dataclass(frozen=True)
+class AnswerComparison:
+    """The greedy answers to one question, with the reference's embeddings and with the tested ones."""
+
+    picture: str
+    mode: Mode
+    expected: str
+    given: str
+
+    @property
+    def same(self) -> bool:
+        """Whether they agree in every character."""
+        return self.expected == self.given
+
+
+@dataclass(frozen=True)
+class SeenTwice:
+    """One picture's (width, height) and its embeddings [n, d_llm] from both engines."""
+
+    picture: str
+    mode: Mode
+    size: tuple[int, int]
+    expected: NDArray[np.float32]
+    given: NDArray[np.float32]
+
+
+def compare_answers(
+    bundle: Bundle,
+    pictures: Sequence[SeenTwice],
+    *,
+    question: str,
+    max_slices: int | None,
+    max_tokens: int,
+    threads: int | None,
+) -> list[AnswerComparison]:
+    """Ask `question` about every picture twice, always taking the likeliest token.
+
+    Raises `ModelError` when the language model cannot be opened and `ContextError` for a
+    picture with more tokens than it was trained for.
+    """
+    most = max((len(picture.expected) for picture in pictures), default=0)
+    with open_language_model(bundle, context=most + TEXT_TOKENS + max_tokens, threads=threads) as model:
+        compared = []
+        for picture in pictures:
+            plan = PromptPlan([user_message(question, images=1)], [picture.size], bundle.manifest, picture.mode)
+            expected, given = (
+                _answer(model, plan, max_slices, embeddings, max_tokens)
+                for embeddings in (picture.expected, picture.given)
+            )
+            compared.append(AnswerComparison(picture.picture, picture.mode, expected, given))
+    return compared
+
+
+def _answer(
+    model: LanguageModel, plan: PromptPlan, max_slices: int | None, embeddings: NDArray[np.float32], max_tokens: int
+) -> str:
+    layout = plan.layout(max_slices)
+    require_room(prompt_size(layout, model), plan, max_slices, model)
+    model.clear()
+    model.prefill(fill(layout, [embeddings]))
+    with closing(model.generate(Sampling(), max_tokens=max_tokens)) as tokens:
+        return "".join(TextStream(tokens, model.vocabulary, plan.manifest.prompt.stop_ids))

@@ -1,0 +1,122 @@
+"""What to build for a bundle: which graphs become engines, and for which shapes.
+
+The shapes follow from the bundle's own preprocessing and from the limits that the encoder
+keeps to; how, stands in `uhd_edge.engines.building.profiles`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from uhd_edge.engines.building.build import BuiltPrecision, EngineOrder
+from uhd_edge.engines.building.kit import KitContents
+from uhd_edge.engines.building.profiles import Slicing, connector_profile, encoder_profiles
+from uhd_edge.engines.graph_files import graph_files
+from uhd_edge.runtime.errors import EngineUnavailableError, OptionError
+from uhd_edge.runtime.vision.encoding import BATCH_PATCHES
+from uhd_edge.runtime.vision.slicing import largest_view
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.bundles.manifest import GraphKind, Graphs, Manifest
+    from uhd_edge.runtime.modes import Mode
+
+# The graph that TensorRT takes for each precision.
+KINDS: dict[BuiltPrecision, GraphKind] = {"fp16": "fp16", "int8": "int8-tensorrt"}
+
+
+def engine_orders(
+    bundle: Bundle, *, modes: Sequence[Mode], precision: BuiltPrecision, max_slices: int | None = None
+) -> list[EngineOrder]:
+    """List the engines that `bundle` needs to run `modes` in `precision`, connectors that are one file once.
+
+    `max_slices` is the most slices an image will be cut into, the bundle's own number
+    without it. Raises `OptionError` when it is below 1, and `EngineUnavailableError` when
+    the bundle has no such graphs.
+    """
+    manifest = bundle.manifest
+    limit = manifest.preprocessing.max_slices if max_slices is None else max_slices
+    if limit < 1:
+        raise OptionError(f"max_slices is {limit}; it must be 1 (the thumbnail alone) or more")
+    kind = KINDS[precision]
+    slicings = {mode: _slicing(manifest, mode, limit) for mode in modes}
+    orders = []
+    connectors: dict[str, list[Mode]] = {}
+    for mode, slicing in slicings.items():
+        graphs = _graphs(bundle, mode, kind)
+        profiles = encoder_profiles(slicing, patch_values=3 * manifest.preprocessing.patch_size**2)
+        orders.append(EngineOrder(f"encoder-{mode}-{precision}", graphs.encoder, precision, profiles))
+        connectors.setdefault(graphs.connector, []).append(mode)
+    for graph, served in connectors.items():
+        name = f"connector-{precision}" if len(connectors) == 1 else f"connector-{served[0]}-{precision}"
+        patches_per_feature = {slicings[mode]: manifest.vision.window**2 if mode == "16x" else 1 for mode in served}
+        profile = connector_profile(patches_per_feature, width=manifest.vision.hidden_size)
+        orders.append(EngineOrder(name, graph, precision, profile))
+    return orders
+
+
+def has_reference(bundle: Bundle, modes: Sequence[Mode]) -> bool:
+    """Whether there are FP32 graphs of all `modes`, which engines are compared with."""
+    return all("fp32" in bundle.manifest.graphs.get(mode, {}) for mode in modes)
+
+
+def _graphs(bundle: Bundle, mode: Mode, kind: GraphKind) -> Graphs:
+    graphs = bundle.manifest.graphs.get(mode, {}).get(kind)
+    if graphs is None:
+        remedy = "export the bundle with them" if kind == "fp16" else f"make them: uhd calibrate {bundle.path} PICTURES"
+        raise EngineUnavailableError(
+            f"{bundle.path}: no {mode} graphs in {kind}; the bundle has {bundle.describe_graphs()}; {remedy}"
+        )
+    return graphs
+
+
+def _slicing(manifest: Manifest, mode: Mode, max_slices: int) -> Slicing:
+    preprocessing = manifest.preprocessing
+    return Slicing(
+        scale=preprocessing.scale_resolution,
+        patch=preprocessing.patch_size,
+        block=2 if mode == "4x" else 4,
+        max_slices=max_slices if preprocessing.slicing else 1,
+        largest_view=largest_view(preprocessing),
+        batch_patches=BATCH_PATCHES,
+    )
+
+
+def kit_contents(
+    bundle: Bundle, *, modes: Sequence[Mode], precision: BuiltPrecision, max_slices: int | None = None
+) -> KitContents:
+    """Choose the part of `bundle` that a device needs to build and verify `modes` in `precision`.
+
+    FP32 graphs go along where there are any: the engines are compared with them. Raises
+    `EngineError` when a graph cannot be read.
+    """
+    manifest = bundle.manifest
+    kinds: set[GraphKind] = {"fp32", KINDS[precision]}
+    graphs = {
+        mode: {kind: pair for kind, pair in manifest.graphs[mode].items() if kind in kinds}
+        for mode in manifest.graphs
+        if mode in modes
+    }
+    named = {
+        name for by_kind in graphs.values() for pair in by_kind.values() for name in (pair.encoder, pair.connector)
+    }
+    files = {manifest.llm.file}
+    for name in named:
+        files |= {file.relative_to(bundle.path).as_posix() for file in graph_files(bundle.path / name)}
+    part = manifest.model_copy(
+        update={
+            "graphs": graphs,
+            "default_mode": manifest.default_mode if manifest.default_mode in graphs else next(iter(graphs)),
+            "calibration": None,
+            "files": {name: record for name, record in manifest.files.items() if name in files},
+        }
+    )
+    return KitContents(
+        bundle.path,
+        part.model_dump_json(indent=2) + "\n",
+        tuple(sorted(files)),
+        ",".join(graphs),
+        manifest.preprocessing.max_slices if max_slices is None else max_slices,
+    )

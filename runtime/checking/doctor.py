@@ -1,0 +1,142 @@
+"""What this machine can run and what is missing, found out without running a model."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from uhd_edge.engines.extras import PACKAGES
+from uhd_edge.engines.threads import usable_cores
+from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.errors import UhdError
+
+State = Literal["ok", "absent", "broken"]
+
+# What `pip install "uhd-edge[...]"` brings, by the distributions that must be there.
+EXTRAS = {
+    **{extra: tuple(packages.values()) for extra, packages in PACKAGES.items()},
+    "gpu": ("onnxruntime-gpu", "pycuda", "tensorrt"),
+    "rtx": ("tensorrt-rtx",),
+}
+INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimd", "asimddp", "i8mm")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One part of the machine: `needed` parts must be ok for `uhd ask` to work."""
+
+    part: str
+    state: State
+    detail: str
+    needed: bool = False
+
+
+def examine() -> list[Finding]:
+    """Everything worth knowing about this machine, in the order of a table."""
+    return list(_findings())
+
+
+def _findings() -> Iterator[Finding]:
+    yield Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield Finding("processor", "ok", _processor())
+    yield Finding("memory", "ok", _memory())
+    yield _tried("onnxruntime", _onnxruntime, 'pip install "onnxruntime"')
+    yield _tried("llama.cpp", _llama, 'pip install "llama-cpp-python"')
+    yield _tried("built-in model", _builtin_bundle, "install uhd-edge again")
+    yield _gpu()
+    for extra, distributions in EXTRAS.items():
+        yield _extra(extra, distributions)
+    yield _trtexec()
+
+
+def _tried(part: str, look: Callable[[], str], remedy: str) -> Finding:
+    """A part that asking needs; whatever its import raises is a finding, not a crash."""
+    try:
+        return Finding(part, "ok", look(), needed=True)
+    except ImportError as error:
+        return Finding(part, "absent", f"{error}; {remedy}", needed=True)
+    except (UhdError, OSError, RuntimeError) as error:
+        return Finding(part, "broken", str(error), needed=True)
+
+
+def _processor() -> str:
+    cores = f"{usable_cores()} usable of {os.cpu_count()} cores"
+    try:
+        words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    except OSError:
+        return cores
+    return ", ".join([cores, *(name for name in INSTRUCTION_SETS if name in words)])
+
+
+def _memory() -> str:
+    known = getattr(os, "sysconf_names", {})  # not on Windows
+    pages = {name: os.sysconf(name) for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES") if name in known}
+    if len(pages) < 2:
+        return "unknown"
+    page = os.sysconf("SC_PAGE_SIZE")
+    return f"{pages['SC_AVPHYS_PAGES'] * page / 1e9:.1f} GB free of {pages['SC_PHYS_PAGES'] * page / 1e9:.1f} GB"
+
+
+def _onnxruntime() -> str:
+    from uhd_edge.engines.onnxruntime import refuse_telemetry
+
+    refuse_telemetry()
+    import onnxruntime
+
+    providers = ", ".join(name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers())
+    if _version("onnxruntime") and _version("onnxruntime-gpu"):
+        providers += (
+            "; onnxruntime and onnxruntime-gpu share one folder and the last installed wins, "
+            "for the GPU: pip uninstall onnxruntime, then pip install --force-reinstall onnxruntime-gpu"
+        )
+    return f"{onnxruntime.__version__}, built with {providers}"
+
+
+def _llama() -> str:
+    import llama_cpp
+
+    offload = "can" if llama_cpp.llama_supports_gpu_offload() else "cannot"
+    return f"llama-cpp-python {llama_cpp.__version__}, {offload} put layers on a GPU"
+
+
+def _builtin_bundle() -> str:
+    manifest = Bundle.open().manifest
+    size = sum(record.bytes for record in manifest.files.values())
+    return f"{manifest.name}, {size / 1e6:.1f} MB"
+
+
+def _gpu() -> Finding:
+    jetson = Path("/proc/device-tree/model")
+    if jetson.is_file() and "NVIDIA" in (model := jetson.read_text(encoding="utf-8").strip("\0\n")):
+        return Finding("gpu", "ok", model)
+    driver = Path("/proc/driver/nvidia/version")
+    if driver.is_file():
+        return Finding("gpu", "ok", driver.read_text(encoding="utf-8").splitlines()[0])
+    return Finding("gpu", "absent", "no NVIDIA driver; vision runs on the CPU")
+
+
+def _extra(extra: str, distributions: tuple[str, ...]) -> Finding:
+    versions = {name: _version(name) for name in distributions}
+    missing = [name for name, version in versions.items() if version is None]
+    if missing:
+        return Finding(f"extra {extra}", "absent", f'without {", ".join(missing)}; pip install "uhd-edge[{extra}]"')
+    return Finding(f"extra {extra}", "ok", ", ".join(f"{name} {version}" for name, version in versions.items()))
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _trtexec() -> Finding:
+    # JetPack installs it outside the PATH.
+    found = shutil.which("trtexec") or shutil.which("trtexec", path="/usr/src/tensorrt/bin")
+    return Finding("trtexec", "ok", found) if found else Finding("trtexec", "absent", "comes with TensorRT or JetPack")

@@ -1,0 +1,226 @@
+"""Is an engine to be trusted? Its embeddings and answers beside those of FP32 on ONNX Runtime's CPU provider."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
+from uhd_edge.runtime.checking.answer_comparison import AnswerComparison, SeenTwice, compare_answers
+from uhd_edge.runtime.checking.comparison import ViewComparison, compare_view
+from uhd_edge.runtime.errors import EngineError
+from uhd_edge.runtime.images.loading import ImageInput, load_image
+from uhd_edge.runtime.images.synthetic_pictures import synthetic_pictures
+from uhd_edge.runtime.vision.encoder import VisionEncoder, cut_views
+from uhd_edge.runtime.vision.encoding import encode_views, view_names
+from uhd_edge.runtime.vision.vision_engines import Towers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from uhd_edge.engines.selection import EngineName
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.bundles.manifest import Threshold
+    from uhd_edge.runtime.modes import Mode, Precision
+    from uhd_edge.runtime.vision.engine_choice import PrecisionChoice
+
+QUESTION = "Describe the image."
+ANSWER_TOKENS = 48
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What ran one mode."""
+
+    mode: Mode
+    provider: str
+    precision: Precision
+
+
+@dataclass(frozen=True)
+class VerificationReport:
+    """What was compared, and whether it reaches the bundle's thresholds.
+
+    `failures` says in words what does not; it is empty when the engine is to be trusted.
+    `synthetic` tells that the pictures were drawn for the purpose. `notes` are the encoder's.
+    """
+
+    verified: tuple[Verified, ...]
+    views: tuple[ViewComparison, ...]
+    answers: tuple[AnswerComparison, ...]
+    failures: tuple[str, ...]
+    notes: tuple[str, ...]
+    synthetic: bool
+
+    @property
+    def passed(self) -> bool:
+        """Whether every threshold is reached."""
+        return not self.failures
+
+    @property
+    def agreement(self) -> float | None:
+        """The share of answers that are the same; None when none were compared."""
+        return sum(answer.same for answer in self.answers) / len(self.answers) if self.answers else None
+
+
+def verify_bundle(
+    bundle: Bundle,
+    *,
+    engine: EngineName = "auto",
+    precision: PrecisionChoice = "auto",
+    images: Sequence[ImageInput] = (),
+    modes: Sequence[Mode] | None = None,
+    max_slices: int | None = None,
+    question: str | None = QUESTION,
+    threads: int | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> VerificationReport:
+    """Compare an engine with FP32 on ONNX Runtime.
+
+    Without `images` a few pictures are drawn; without `modes` all of the bundle's are
+    compared; `question` None leaves the answers out. `progress` is told each step. An
+    engine that returns NaN or fails has failed; raises `EngineUnavailableError` when it
+    cannot be had at all or the bundle has no FP32 graphs, and `ImageError`, `ModelError`
+    or `ContextError` as asking does.
+    """
+    pictures = named_pictures(bundle, images)
+    chosen = list(bundle.manifest.graphs) if modes is None else list(modes)
+    with VisionEncoder(
+        bundle, mode=chosen[0], max_slices=max_slices, engine=engine, precision=precision, threads=threads
+    ) as encoder:
+        compared = [_compare_mode(encoder, mode, pictures, threads, progress) for mode in chosen]
+        notes = tuple(encoder.notes)
+    seen = [picture for mode in compared for picture in mode.seen]
+    answers: list[AnswerComparison] = []
+    if question is not None and seen:
+        progress("answers")
+        answers = compare_answers(
+            bundle, seen, question=question, max_slices=max_slices, max_tokens=ANSWER_TOKENS, threads=threads
+        )
+    return VerificationReport(
+        tuple(mode.verified for mode in compared),
+        tuple(view for mode in compared for view in mode.views),
+        tuple(answers),
+        tuple(failure for mode in compared for failure in _failures(bundle, mode, answers)),
+        notes,
+        not images,
+    )
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An RGB image and what it is called in a report."""
+
+    name: str
+    image: Image.Image
+
+
+@dataclass(frozen=True)
+class _ComparedMode:
+    """What came of one mode; `errors` are the pictures that the engine failed at."""
+
+    verified: Verified
+    views: tuple[ViewComparison, ...]
+    seen: tuple[SeenTwice, ...]
+    errors: tuple[str, ...]
+
+
+def named_pictures(bundle: Bundle, images: Sequence[ImageInput]) -> list[Picture]:
+    """Load `images`, or draw a few for the bundle when there are none; raises `ImageError`."""
+    if not images:
+        return [Picture(*drawn) for drawn in synthetic_pictures(bundle.manifest.preprocessing.scale_resolution)]
+    return [Picture(_name(image, number), load_image(image)) for number, image in enumerate(images, start=1)]
+
+
+def _name(image: ImageInput, number: int) -> str:
+    return Path(image).name if isinstance(image, str | Path) else f"picture {number}"
+
+
+def _compare_mode(
+    encoder: VisionEncoder,
+    mode: Mode,
+    pictures: Sequence[Picture],
+    threads: int | None,
+    progress: Callable[[str], None],
+) -> _ComparedMode:
+    bundle = encoder.bundle
+    sliced = [
+        cut_views(picture.image, bundle.manifest.preprocessing, mode=mode, max_slices=encoder.max_slices)
+        for picture in pictures
+    ]
+    # One after the other: both at once would need the memory of two towers.
+    progress(f"{mode}: FP32 on ONNX Runtime")
+    with closing_both(reference_towers(bundle, mode, threads)) as reference:
+        expected = [encode_views(reference, cut.views, {}) for cut in sliced]
+    towers = encoder.towers(mode)
+    progress(f"{mode}: {towers.precision} on {towers.encoder.provider}")
+    views: list[ViewComparison] = []
+    seen: list[SeenTwice] = []
+    errors: list[str] = []
+    for picture, cut, right in zip(pictures, sliced, expected, strict=True):
+        try:
+            given = encode_views(towers, cut.views, {})
+        except EngineError as error:
+            errors.append(f"{picture.name}: {error}")
+            continue
+        views += _compare_views(right, given, picture.name, mode)
+        seen.append(SeenTwice(picture.name, mode, picture.image.size, np.concatenate(right), np.concatenate(given)))
+    return _ComparedMode(
+        Verified(mode, towers.encoder.provider, towers.precision), tuple(views), tuple(seen), tuple(errors)
+    )
+
+
+def reference_towers(bundle: Bundle, mode: Mode, threads: int | None) -> Towers:
+    """Open what everything is compared with; raises `EngineUnavailableError` when the bundle has no FP32 graphs."""
+    encoder, connector = bundle.graphs(mode, "fp32")
+    opened = OnnxRuntimeEngine(encoder, threads=threads)
+    try:
+        return Towers(opened, OnnxRuntimeEngine(connector, threads=threads), bundle.manifest, mode, "fp32")
+    except BaseException:
+        opened.close()
+        raise
+
+
+@contextmanager
+def closing_both(towers: Towers) -> Iterator[Towers]:
+    """Close both engines afterwards."""
+    with towers.encoder, towers.connector:
+        yield towers
+
+
+def _compare_views(
+    expected: Sequence[NDArray[np.float32]], given: Sequence[NDArray[np.float32]], picture: str, mode: Mode
+) -> list[ViewComparison]:
+    return [
+        compare_view(right, tested, picture=picture, view=name, mode=mode)
+        for name, right, tested in zip(view_names(len(expected)), expected, given, strict=True)
+    ]
+
+
+def _failures(bundle: Bundle, compared: _ComparedMode, answers: Sequence[AnswerComparison]) -> Iterator[str]:
+    """Say what does not reach the threshold of the precision that ran."""
+    mode, precision = compared.verified.mode, compared.verified.precision
+    threshold: Threshold = getattr(bundle.manifest.thresholds, precision)
+    yield from compared.errors
+    for measure, least, what in (
+        ("cosine", threshold.cosine, "cosine"),
+        ("token_cosine", threshold.token_cosine, "cosine of the worst token"),
+    ):
+        below = [view for view in compared.views if getattr(view, measure) < least]
+        if below:
+            worst = min(below, key=lambda view: float(getattr(view, measure)))
+            yield (
+                f"{mode}: {what} {getattr(worst, measure):.5f} in {worst.view} of {worst.picture} "
+                f"is below {least} ({len(below)} of {len(compared.views)} views)"
+            )
+    asked = [answer for answer in answers if answer.mode == mode]
+    same = sum(answer.same for answer in asked)
+    if asked and same < threshold.agreement * len(asked):
+        yield f"{mode}: {same} of {len(asked)} answers are the same, below {threshold.agreement:.0%}"

@@ -1,0 +1,44 @@
+"""What comes with a question is decoded: an image is one, a video as many as it has frames."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from uhd_edge.runtime.conversation.turns import NewImage
+from uhd_edge.runtime.images.loading import load_image
+from uhd_edge.runtime.images.video import Video, is_video
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from uhd_edge.runtime.conversation.request import Request
+    from uhd_edge.runtime.images.video import MediaInput
+
+_videos = itertools.count()
+
+
+def new_images(sources: Sequence[MediaInput]) -> list[NewImage]:
+    """Decode images and videos, which are each a `Video` or a path that ends as those of videos do.
+
+    Raises `ImageError` (`VideoError` for a video), and `MissingExtraError` for a video where
+    PyAV is not installed.
+    """
+    return [image for source in sources for image in _images_of(source)]
+
+
+def one_view_per_frame(request: Request, images: Sequence[NewImage]) -> Request:
+    """Look at every image that comes with a video in one view, as the card of MiniCPM-V 4.6 has it."""
+    if all(image.video is None for image in images):
+        return request
+    return replace(request, max_slices=1)
+
+
+def _images_of(source: MediaInput) -> Iterator[NewImage]:
+    video = Video(source) if is_video(source) else source
+    if isinstance(video, Video):
+        number = next(_videos)
+        yield from (NewImage(frame, number) for frame in video.frames())
+    else:
+        yield NewImage(load_image(video))

@@ -1,0 +1,198 @@
+"""The one memory of a language model, shared by conversations: what is in it is not read again.
+
+A prompt is compared, token by token, with what is in memory and with what was saved of other
+conversations, and only what follows the longest common beginning is read. So nothing needs
+to be known of chat templates, which may write earlier turns in another way later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from uhd_edge.runtime.conversation.prompt_tokens import common_length
+from uhd_edge.runtime.conversation.saved_prompts import SavedPrompt, SavedPrompts
+from uhd_edge.runtime.llm.chunks import SMALLEST_BATCH
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from numpy.typing import NDArray
+
+    from uhd_edge.runtime.conversation.prompt_tokens import PromptTokens
+    from uhd_edge.runtime.llm.language_model import LanguageModel
+
+# Fewer tokens than this are read again rather than saved.
+WORTH_SAVING = 128
+
+NOTHING = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True)
+class _Way:
+    """To the first `length` tokens of a prompt: from `whole`, or what is in memory without it, then `recurrent`."""
+
+    length: int
+    whole: SavedPrompt | None
+    recurrent: SavedPrompt | None
+
+
+class PromptMemory:
+    """Reads prompts into a language model, each from where it differs from what was read before.
+
+    The logits are those of reading the prompt alone: llama.cpp's results depend on whether a
+    batch has fewer than `SMALLEST_BATCH` tokens, so at least so many are read again; what the
+    model generated is read again with the next question, as part of its prompt.
+
+    What a conversation still needs when another takes the memory is saved, as are places to
+    go back to in a model with recurrent layers: all of it within `limit` bytes, the latest
+    used first. What was not saved is read again.
+
+    Not safe to use from two threads at once.
+    """
+
+    def __init__(self, model: LanguageModel, *, limit: int) -> None:
+        self._model = model
+        self._saved = SavedPrompts(limit)
+        self._needed: WeakKeyDictionary[object, NDArray[np.int64]] = WeakKeyDictionary()
+        self._note(NOTHING)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is saved."""
+        return self._saved.nbytes
+
+    def read_alone(self, prompt: PromptTokens) -> Generator[str, None, None]:
+        """Read a prompt that has nothing to do with what was read before, nor with what comes after.
+
+        In steps, see `LanguageModel.prefill_steps`: what was read when they are ended is not gone on from.
+        """
+        self._save_what_is_needed(0)
+        self._model.clear()
+        self._note(NOTHING)
+        yield from self._model.prefill_steps(prompt.between(0, len(prompt.ids)))
+
+    def read(self, prompt: PromptTokens, *, reader: object, stable: int) -> Generator[str, None, int]:
+        """Read a prompt of the conversation `reader`, in steps, and return how many of its tokens were in memory.
+
+        `stable` tokens of it are expected at the beginning of the conversation's next prompt.
+        """
+        self._needed[reader] = prompt.ids
+        start = begin = self._go_back(prompt)
+        self._note(prompt.ids[:start])
+        for stop in (*self._places_to_save(prompt, start, stable), len(prompt.ids)):
+            yield from self._model.prefill_steps(prompt.between(begin, stop))
+            self._note(prompt.ids[:stop])
+            if stop < len(prompt.ids):
+                self._saved.add(SavedPrompt(prompt.ids[:stop], self._model.save(whole=False)))
+            begin = stop
+        return start
+
+    def known_of(self, reader: object | None) -> int:
+        """At least how many tokens of a conversation's next prompt need not be read, as long as no turn is dropped."""
+        ids = None if reader is None else self._needed.get(reader)
+        if ids is None or not self._model.reads_in_one_piece:
+            return 0
+        length = max(common_length(ids, known) for known in (self._present, *(one.ids for one in self._saved.whole())))
+        if not self._model.is_recurrent:
+            return max(0, length - SMALLEST_BATCH)
+        recurrent = self._saved.latest_within(ids[:length])
+        return 0 if recurrent is None else len(recurrent.ids)
+
+    def share(self, reader: object, fork: object) -> None:
+        """Keep for `fork` what is kept for `reader`, from which it goes on."""
+        if reader in self._needed:
+            self._needed[fork] = self._needed[reader]
+
+    def release(self, reader: object) -> None:
+        """Drop what was saved for a conversation that has ended and is of no use to another."""
+        self._needed.pop(reader, None)
+        self._saved.keep_for(list(self._needed.values()))
+
+    def forget(self) -> None:
+        """Trust nothing that was read so far."""
+        self._saved.keep_for([])
+        self._note(NOTHING)
+
+    def _note(self, ids: NDArray[np.int64]) -> None:
+        """Write down what is in the model's memory now; it is no longer there when somebody else clears it."""
+        self._read = ids
+        self._clearings = self._model.clearings
+
+    @property
+    def _present(self) -> NDArray[np.int64]:
+        return self._read if self._clearings == self._model.clearings else NOTHING
+
+    def _go_back(self, prompt: PromptTokens) -> int:
+        """Bring the model to the end of the longest beginning of the prompt that is known; returns its length."""
+        way = self._way(prompt, self._present, None)
+        for saved in self._saved.whole():
+            if (other := self._way(prompt, saved.ids, saved)).length > way.length:
+                way = other
+        self._save_what_is_needed(way.length if way.whole is None else 0)
+        if way.length == 0:
+            self._model.clear()
+            return 0
+        if way.whole is not None:
+            self._saved.touch(way.whole)
+            self._model.restore(way.whole.state)
+        if way.recurrent is None:
+            self._model.rewind(way.length)
+        elif way.recurrent is not way.whole:
+            self._saved.touch(way.recurrent)
+            self._model.restore(way.recurrent.state)
+        return way.length
+
+    def _way(self, prompt: PromptTokens, known: NDArray[np.int64], whole: SavedPrompt | None) -> _Way:
+        """How much of `known`, in memory or saved as `whole`, can stay so that the rest is read as if all were.
+
+        Batches of another size have other last bits: a short prompt is read as one batch,
+        and of a long one at least as much as does not make a short batch.
+        """
+        common = min(common_length(prompt.ids, known), len(prompt.ids) - 1)
+        if len(prompt.starts) > 1:
+            length = prompt.start_before(common)
+        elif len(known) < SMALLEST_BATCH:
+            length = 0
+        else:
+            length = max(min(common, len(prompt.ids) - SMALLEST_BATCH), 0)
+        if not self._model.is_recurrent:
+            return _Way(length, whole, None)
+        recurrent = self._saved.latest_within(prompt.ids[:length])
+        return _Way(0, whole, None) if recurrent is None else _Way(len(recurrent.ids), whole, recurrent)
+
+    def _save_what_is_needed(self, kept: int) -> None:
+        """Save what is in memory when conversations need much more of it than its first `kept` tokens."""
+        present = self._present
+        length = max((common_length(present, ids) for ids in self._needed.values()), default=0)
+        recurrent = self._saved.latest_within(present[:length]) if self._model.is_recurrent else None
+        if self._model.is_recurrent:
+            length = 0 if recurrent is None else len(recurrent.ids)
+        known = max((common_length(present[:length], saved.ids) for saved in self._saved.whole()), default=0)
+        if self._saved.limit == 0 or length - max(kept, known) < WORTH_SAVING:
+            return
+        if recurrent is None:
+            self._model.rewind(length)
+        else:
+            self._model.restore(recurrent.state)
+        self._note(present[:length])
+        self._saved.add(SavedPrompt(present[:length], self._model.save(whole=True)))
+
+    def _places_to_save(self, prompt: PromptTokens, start: int, stable: int) -> Iterator[int]:
+        """Where recurrent layers are saved while reading: what the next prompt has in common ends after it.
+
+        That is once the images have been read, for other questions about them, and where the
+        next turn begins; far enough before, so that what is read from there is no small batch.
+        """
+        if not self._model.is_recurrent or self._saved.limit == 0:
+            return
+        for end in sorted({prompt.vision_end, stable}):
+            place = end - SMALLEST_BATCH
+            if len(prompt.starts) > 1:
+                place = prompt.start_before(place)
+            if place - start >= SMALLEST_BATCH and len(prompt.ids) - place >= SMALLEST_BATCH:
+                yield place
+                start = place

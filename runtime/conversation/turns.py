@@ -1,0 +1,108 @@
+"""What has been said and seen in a conversation, as values."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from uhd_edge.runtime.prompt.layout import ImageLayout, Message, TextPart, user_message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from uhd_edge.runtime.modes import Mode
+    from uhd_edge.runtime.vision.encoder import Encoded
+
+# Far more rows than an image can have, so that no two images share the id of one.
+ROWS_PER_IMAGE = 2**32
+
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True, eq=False)
+class SeenImage:
+    """An image that has been encoded, with ids int64 [n] for its rows that no other image has, all below zero.
+
+    The frames of a video have the number of that video, other images None.
+    """
+
+    encoded: Encoded
+    video: int | None = None
+    number: int = field(default_factory=lambda: next(_numbers))
+
+    @property
+    def layout(self) -> ImageLayout:
+        """What a prompt must know of it."""
+        return ImageLayout(self.encoded.grid, tuple(view.tokens for view in self.encoded.views), self.video)
+
+    @property
+    def row_ids(self) -> NDArray[np.int64]:
+        """Ids of its embeddings' rows, in their order."""
+        return -1 - (np.arange(len(self.encoded.embeddings), dtype=np.int64) + self.number * ROWS_PER_IMAGE)
+
+
+@dataclass(frozen=True, eq=False)
+class NewImage:
+    """An image that waits for the question it comes with; what it was encoded into is kept for the next attempt."""
+
+    image: Image.Image
+    video: int | None = None
+    _seen: dict[tuple[Mode, int | None], SeenImage] = field(default_factory=dict)
+
+    def see(self, mode: Mode, max_slices: int | None, encode: Callable[[Image.Image], Encoded]) -> SeenImage:
+        """Encode it, unless that has been done in this way."""
+        if (mode, max_slices) not in self._seen:
+            self._seen[mode, max_slices] = SeenImage(encode(self.image), self.video)
+        return self._seen[mode, max_slices]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question that was answered, with the images that came with it."""
+
+    question: str
+    answer: str
+    images: tuple[SeenImage, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Conversation:
+    """What a question goes on from: the turns before it, and images that wait for the next question.
+
+    `drop_oldest` says what happens when the context is full, see `Session`. `reader` stands
+    for the conversation where the language model's memory is shared; None is one that nobody
+    will go on with.
+    """
+
+    turns: tuple[Turn, ...] = ()
+    waiting: tuple[NewImage, ...] = ()
+    drop_oldest: bool = False
+    reader: object | None = None
+
+
+def messages_of(turns: Sequence[Turn]) -> Iterator[Message]:
+    """What was said in these turns, for the prompt of a question after them."""
+    for turn in turns:
+        yield user_message(turn.question, images=len(turn.images))
+        yield Message("assistant", (TextPart(turn.answer),))
+
+
+def shortened(turns: tuple[Turn, ...], *, tokens: int, context: int, max_tokens: int) -> tuple[Turn, ...] | None:
+    """Drop the turn that can best be spared from a prompt of `tokens`; None when nothing needs to be or can be.
+
+    The oldest turn without an image goes until the question and its answer (`max_tokens`, but
+    no more than a quarter of the context) fit. One with images goes, the oldest first, only
+    when the prompt itself would not fit otherwise.
+    """
+    oldest = next((number for number, turn in enumerate(turns) if not turn.images), None)
+    if tokens + min(max_tokens, context // 4) <= context:
+        return None
+    if oldest is None and tokens >= context and turns:
+        oldest = 0
+    return None if oldest is None else (*turns[:oldest], *turns[oldest + 1 :])

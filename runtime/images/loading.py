@@ -1,0 +1,193 @@
+"""A file, bytes, a PIL image or an array becomes an upright RGB image, within limits."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import threading
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
+
+from uhd_edge.runtime.errors import ImageError
+from uhd_edge.runtime.images.jpeg_scans import refuse_endless_scans
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+# One image, in any form a caller may have it; `video.MediaInput` allows videos too.
+ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[np.uint8]"
+
+# width * height; Pillow takes 400 MB for an image of as many, and at most three at once are in memory here.
+DEFAULT_MAX_PIXELS = 100_000_000
+
+STRIP_PIXELS = 2**20  # what is laid on white at a time
+
+_UPRIGHT = {  # EXIF orientation -> the turn that undoes it
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# The warning filters belong to the whole process: two threads must not put them back crosswise.
+_WARNING_FILTERS = threading.Lock()
+
+
+def load_image(image: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
+    """Decode `image` completely and return it in mode RGB.
+
+    Accepts a path, the bytes of a file (as bytes, bytearray or memoryview), a PIL image or
+    a uint8 array [H, W, 3] in RGB.
+    Files and bytes are turned upright by their EXIF orientation; images and arrays that
+    the caller made are taken as they are. Of several frames the first counts. Transparent
+    parts become white, and other modes are converted as in transformers'
+    `convert_to_rgb`.
+
+    Raises `ImageError` when the file is missing, a folder, empty, truncated or not an
+    image, when it has more than `max_pixels` pixels (read from its header, before
+    anything is decoded), and when an array has another dtype or shape.
+    """
+    if isinstance(image, np.ndarray):
+        return _from_array(image, max_pixels)
+    if isinstance(image, Image.Image):
+        with _pillow_errors("the PIL image", max_pixels):
+            _load(image, "the PIL image", max_pixels)
+            return _in_rgb(image)
+    if isinstance(image, bytes | bytearray | memoryview):
+        data = bytes(image)  # a memoryview may have gaps
+        if not data:
+            raise ImageError("the image has no bytes; give the contents of an image file")
+        return _from_file(io.BytesIO(data), "the image in bytes", max_pixels)
+    if isinstance(image, str | os.PathLike):
+        path = os.fsdecode(image)
+        name = _printable(path)
+        _check_file(path, name)
+        return _from_file(path, name, max_pixels)
+    raise ImageError(
+        f"an image is a path, bytes, a PIL image or a uint8 array [H, W, 3], not {type(image).__name__}; convert it"
+    )
+
+
+def _from_array(pixels: NDArray[np.uint8], max_pixels: int) -> Image.Image:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise ImageError(
+            f"the array is {pixels.dtype} {list(pixels.shape)}; an image is uint8 [H, W, 3], RGB from 0 to 255"
+        )
+    height, width = pixels.shape[:2]
+    _check_size((width, height), "the array", max_pixels)
+    return Image.fromarray(pixels)
+
+
+def _check_file(path: str | os.PathLike[str], name: str) -> None:
+    """Refuse what is not a regular file: a pipe would never end, a folder has no bytes."""
+    try:
+        status = Path(path).stat()
+    except FileNotFoundError:
+        raise ImageError(f"{name}: no such file; check the path") from None
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{name}: cannot be read ({_reason(error)})") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise ImageError(f"{name}: is a folder; give an image file")
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError(f"{name}: is not a regular file; give an image file, or its bytes")
+    if status.st_size == 0:
+        raise ImageError(f"{name}: the file is empty; copy or take the picture again")
+
+
+def _from_file(source: str | os.PathLike[str] | io.BytesIO, name: str, max_pixels: int) -> Image.Image:
+    with _pillow_errors(name, max_pixels), Image.open(source) as image:
+        if image.format == "EPS":  # Pillow would start Ghostscript, which runs the file as a program
+            raise ImageError(f"{name}: EPS is a program, not a picture; convert it to PNG")
+        _load(image, name, max_pixels)
+        turn = _UPRIGHT.get(_orientation(image))  # a PNG may keep its EXIF behind the pixels
+        return _in_rgb(image if turn is None else image.transpose(turn))
+
+
+def _load(image: Image.Image, name: str, max_pixels: int) -> None:
+    """Decode the pixels, unless the header says that there are too many, or a JPEG that it would take for ever."""
+    _check_size(image.size, name, max_pixels)
+    if isinstance(image, JpegImageFile) and image.fp is not None:
+        refuse_endless_scans(image.fp, name)
+    image.load()
+    _check_size(image.size, name, max_pixels)  # an icon names its true size only now
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 (upright) to 8; a picture whose EXIF is damaged is still a picture."""
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # its parser raises whatever it trips over
+        return 1
+    return value if isinstance(value, int) else 1
+
+
+def _in_rgb(image: Image.Image) -> Image.Image:
+    """Convert a loaded image as transformers' `convert_to_rgb` does."""
+    if "A" in image.getbands() or image.info.get("transparency") is not None:
+        return _on_white(image)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Lay a transparent image on white, strip by strip: as a whole it would take five images' memory."""
+    width, height = image.size
+    result = Image.new("RGB", image.size)
+    rows = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height))).convert("RGBA")
+        white = Image.new("RGBA", strip.size, (255, 255, 255, 255))
+        result.paste(Image.alpha_composite(white, strip).convert("RGB"), (0, top))
+    return result
+
+
+def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
+    width, height = size
+    if width < 1 or height < 1:
+        raise ImageError(f"{name}: {width} x {height} pixels; there is nothing to see")
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{name}: {width} x {height} pixels are over the limit of {max_pixels} pixels; "
+            "scale it down, or give load_image a higher max_pixels"
+        )
+
+
+@contextmanager
+def _pillow_errors(name: str, max_pixels: int) -> Iterator[None]:
+    """Turn whatever Pillow raises into an `ImageError`, and keep its warnings to ourselves."""
+    try:
+        with _WARNING_FILTERS, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{name}: not an image, or of a kind that Pillow cannot read; try PNG or JPEG") from error
+    except Image.DecompressionBombError as error:
+        own = 2 * Image.MAX_IMAGE_PIXELS if Image.MAX_IMAGE_PIXELS else max_pixels
+        remedy = "give load_image a higher max_pixels" if max_pixels <= own else "raise PIL.Image.MAX_IMAGE_PIXELS"
+        limit = min(own, max_pixels)
+        raise ImageError(f"{name}: more pixels than the limit of {limit} pixels; scale it down, or {remedy}") from error
+    except Exception as error:  # its many parsers raise whatever they trip over
+        raise ImageError(f"{name}: truncated, damaged or not readable ({_reason(error)})") from error
+
+
+def _reason(error: Exception) -> str:
+    """Say in one line what went wrong."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return _printable(" ".join(text.split())) or type(error).__name__
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else ascii(text)

@@ -1,0 +1,129 @@
+"""Tokens chosen so that the text keeps to a grammar, by llama.cpp's grammar and ours around it.
+
+llama.cpp ends the process when a grammar is given a token that it does not allow, and it
+picks one when it allows none. So tokens are chosen here among those that are allowed, and
+never otherwise.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from uhd_edge.runtime.errors import ModelError, SchemaError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from uhd_edge.runtime.llm.llama_library import LlamaLibrary
+    from uhd_edge.runtime.llm.vocabulary import Vocabulary
+
+# llama_token_data: what a sampler works on.
+CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+# The likeliest tokens that are tried together; all those of a large vocabulary take a tenth of a second.
+FEW = 64
+
+
+class Grammar:
+    """llama.cpp's state of a grammar along one answer; close it.
+
+    Raises `SchemaError` when llama.cpp does not take the grammar, and `ModelError` for a
+    vocabulary with no token that ends an answer.
+    """
+
+    def __init__(self, library: LlamaLibrary, vocabulary: Vocabulary, grammar: str) -> None:
+        self._api = library.api
+        self._sampler: Any = None
+        if not vocabulary.ending.any():
+            raise ModelError("the language model has no token that ends an answer, so a schema cannot be kept to")
+        # Control tokens have names that would pass for text; they are no part of an answer.
+        self._writable = vocabulary.writable | vocabulary.ending
+        library.forget_log()
+        self._sampler = library.call(
+            self._api.llama_sampler_init_grammar,
+            vocabulary.handle,
+            grammar.encode(),
+            b"root",
+            undo=self._api.llama_sampler_free,
+        )
+        if not self._sampler:
+            raise SchemaError(f"llama.cpp does not take the schema's grammar ({library.reason()}); simplify the schema")
+
+    def allows(self, token: int) -> bool:
+        """Whether the answer may go on with `token`."""
+        return bool(self._writable[token]) and len(self.allowed(candidates_of(np.zeros(1, np.float32), token))) == 1
+
+    def allowed(self, candidates: NDArray[Any]) -> NDArray[Any]:
+        """Those of the candidates that the answer may go on with."""
+        tried = candidates[self._writable[candidates["id"]]]
+        apply(self._api, self._sampler, tried)
+        kept: NDArray[Any] = tried[np.isfinite(tried["logit"])]
+        return kept
+
+    def accept(self, token: int) -> None:
+        """Go on behind `token`, which must be allowed."""
+        self._api.llama_sampler_accept(self._sampler, token)
+
+    def close(self) -> None:
+        """Free it; again is harmless."""
+        if self._sampler:
+            self._api.llama_sampler_free(self._sampler)
+        self._sampler = None
+
+
+def candidates_of(logits: NDArray[np.float32], first: int = 0) -> NDArray[Any]:
+    """Candidates [n] for the tokens from `first` on, from their logits float32 [n]."""
+    candidates = np.zeros(len(logits), CANDIDATE)
+    candidates["id"] = np.arange(first, first + len(logits))
+    candidates["logit"] = logits
+    return candidates
+
+
+def apply(api: Any, sampler: Any, candidates: NDArray[Any]) -> Any:
+    """Let a sampler of llama.cpp work on the candidates in place; what it makes of them, with the selected one."""
+    array = api.llama_token_data_array(
+        data=candidates.ctypes.data_as(api.llama_token_data_p), size=len(candidates), selected=-1, sorted=False
+    )
+    api.llama_sampler_apply(sampler, ctypes.byref(array))
+    return array
+
+
+def choose(api: Any, chain: Any | None, grammar: Grammar, logits: NDArray[np.float32]) -> int:
+    """Choose a token by the chain, or without one the likeliest, among those the grammar allows, and tell both.
+
+    One is chosen among all tokens first: mostly that is allowed, and trying one is a
+    thousandth of the work of trying them all. `logits` are float32 [vocabulary].
+
+    Raises `ModelError` when the vocabulary cannot write what must come next.
+    """
+    token = int(logits.argmax()) if chain is None else _chosen(api, chain, candidates_of(logits))
+    if not grammar.allows(token):
+        token = _likeliest_allowed(grammar, logits) if chain is None else _chosen(api, chain, _allowed(grammar, logits))
+    grammar.accept(token)
+    if chain is not None:
+        api.llama_sampler_accept(chain, token)
+    return token
+
+
+def _likeliest_allowed(grammar: Grammar, logits: NDArray[np.float32]) -> int:
+    """Try the likeliest few tokens before all."""
+    few = min(FEW, len(logits))
+    candidates = candidates_of(logits)[logits >= np.partition(logits, -few)[-few]]
+    allowed = grammar.allowed(candidates)
+    if not len(allowed):
+        allowed = _allowed(grammar, logits)
+    return int(allowed["id"][allowed["logit"].argmax()])
+
+
+def _allowed(grammar: Grammar, logits: NDArray[np.float32]) -> NDArray[Any]:
+    allowed = grammar.allowed(candidates_of(logits))
+    if not len(allowed):
+        raise ModelError("the language model's vocabulary has no token for what the schema wants next")
+    return allowed
+
+
+def _chosen(api: Any, chain: Any, candidates: NDArray[Any]) -> int:
+    array = apply(api, chain, candidates)
+    return int(array.data[array.selected].id)

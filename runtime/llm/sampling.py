@@ -1,0 +1,133 @@
+"""How the next token is chosen: the likeliest one, or by chance under limits and a seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from uhd_edge.runtime.llm.grammar_sampling import choose
+from uhd_edge.runtime.validation import HIGHEST_COUNT, require_number, require_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from uhd_edge.runtime.llm.grammar_sampling import Grammar
+    from uhd_edge.runtime.llm.llama_library import LlamaLibrary
+
+# llama.cpp takes its highest seed to mean "any".
+HIGHEST_SEED = 2**32 - 2
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """The choice of tokens; the defaults always take the likeliest one.
+
+    `temperature` 0 is greedy, and then only `repetition_penalty` plays a part. `top_k`
+    keeps the k likeliest tokens (0 all), `top_p` the likeliest that make up this
+    probability, `min_p` those with at least this share of the likeliest one's probability.
+    `repetition_penalty` above 1 makes every token of the prompt's text and of the answer
+    less likely. The same `seed` gives the same text.
+
+    Raises `OptionError` for a value outside its range.
+    """
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._number("temperature", 0.0, 100.0, "0, or from 0.01 to 100")
+        if self.temperature != 0:  # just above 0 it would overflow the logits, and 0 says what is meant
+            self._number("temperature", 0.01, 100.0, "0, or from 0.01 to 100")
+        self._whole("top_k", HIGHEST_COUNT)
+        self._number("top_p", 1e-6, 1.0, "above 0 and at most 1")
+        self._number("min_p", 0.0, 1.0, "from 0 to 1")
+        self._number("repetition_penalty", 0.01, 100.0, "from 0.01 to 100, 1 is off")
+        self._whole("seed", HIGHEST_SEED)
+
+    def _number(self, name: str, lowest: float, highest: float, hint: str) -> None:
+        """llama.cpp takes none but Python's own numbers, so NumPy's are converted here."""
+        object.__setattr__(self, name, require_number(name, getattr(self, name), lowest, highest, hint=hint))
+
+    def _whole(self, name: str, highest: int) -> None:
+        object.__setattr__(self, name, require_whole(name, getattr(self, name), 0, highest))
+
+
+class Sampler:
+    """llama.cpp's sampler chain for one answer; close it, or use it with `with`.
+
+    The limits apply in transformers' order (temperature, top-k, top-p, min-p), which is not
+    llama.cpp's usual one: the settings recommended with a checkpoint mean this order.
+    `history` are the token ids the repetition penalty knows from the start. With a
+    `grammar`, which is closed with the chain, only tokens that it allows are chosen.
+    """
+
+    def __init__(
+        self,
+        library: LlamaLibrary,
+        sampling: Sampling,
+        *,
+        vocabulary_size: int,
+        context: int,
+        history: Sequence[int],
+        grammar: Grammar | None = None,
+    ) -> None:
+        self._api = library.api
+        self._grammar = grammar
+        self._takes_likeliest = sampling.temperature == 0 and sampling.repetition_penalty == 1
+        self._chain = self._api.llama_sampler_chain_init(self._api.llama_sampler_chain_default_params())
+        for link in _links(self._api, sampling, vocabulary_size, context):
+            self._api.llama_sampler_chain_add(self._chain, link)
+        for token in history:
+            self._api.llama_sampler_accept(self._chain, token)
+
+    def sample(self, context: Any, logits: NDArray[np.float32]) -> int:
+        """Choose the token after the last one decoded, whose logits must be free of NaN, or llama.cpp aborts.
+
+        Where the likeliest is wanted it is looked up here: llama.cpp copies the vocabulary
+        for its chain first, which takes fifty times as long. Of equal ones both take the first.
+
+        Raises `ModelError` when there is none that the grammar allows.
+        """
+        if self._grammar is not None:
+            chain = None if self._takes_likeliest else self._chain
+            return choose(self._api, chain, self._grammar, logits)
+        if self._takes_likeliest:
+            return int(logits.argmax())
+        return int(self._api.llama_sampler_sample(self._chain, context, -1))
+
+    def close(self) -> None:
+        """Free the chain; again is harmless."""
+        if self._chain is not None:
+            self._api.llama_sampler_free(self._chain)
+        self._chain = None
+        if self._grammar is not None:
+            self._grammar.close()
+
+    def __enter__(self) -> Sampler:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _links(api: Any, sampling: Sampling, vocabulary_size: int, context: int) -> list[Any]:
+    links = []
+    if sampling.repetition_penalty != 1:
+        links.append(api.llama_sampler_init_penalties(vocabulary_size, context, sampling.repetition_penalty, 0.0, 0.0))
+    if sampling.temperature == 0:
+        return [*links, api.llama_sampler_init_greedy()]
+    links.append(api.llama_sampler_init_temp(sampling.temperature))
+    if sampling.top_k > 0:
+        links.append(api.llama_sampler_init_top_k(sampling.top_k))
+    if sampling.top_p < 1:
+        links.append(api.llama_sampler_init_top_p(sampling.top_p, 1))
+    if sampling.min_p > 0:
+        links.append(api.llama_sampler_init_min_p(sampling.min_p, 1))
+    return [*links, api.llama_sampler_init_dist(sampling.seed)]

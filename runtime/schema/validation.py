@@ -1,0 +1,129 @@
+"""Whether an answer fits a JSON schema as a whole, by `jsonschema`: what no grammar can express included.
+
+Schemas come from users of a server too. So nothing is looked up on a network, and patterns
+are matched by pydantic's engine for them (that of Rust), which takes no longer for one
+pattern than for another; Python's own can take hours for a short text. And references are
+followed so many times and no more, as each may hold two others.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import StringConstraints, TypeAdapter, ValidationError
+from pydantic_core import SchemaError as PatternError
+
+from uhd_edge.engines.extras import extra_needed
+from uhd_edge.runtime.errors import SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+# References that are followed to check one answer.
+MOST_REFERENCES = 10_000
+# Characters of what `jsonschema` says, which may quote the whole schema.
+SHOWN = 200
+
+
+def validator_of(schema: Mapping[str, Any] | bool) -> Callable[[str], Any]:
+    """Return what reads an answer's text into a JSON value and raises `SchemaError` when that does not fit.
+
+    Raises `SchemaError` for what is no JSON schema or has a pattern that cannot be matched
+    safely, and `MissingExtraError` where `jsonschema` is not installed.
+    """
+    with extra_needed("schema", "a JSON schema (a pydantic model does without)"):
+        import jsonschema
+        import referencing
+    from uhd_edge.runtime.schema.keywords import keywords
+
+    kind = jsonschema.validators.validator_for(_named_draft(schema), default=jsonschema.Draft202012Validator)
+    if kind is jsonschema.Draft3Validator:
+        raise SchemaError("$schema names draft 3, which is not supported; use draft 2020-12")
+    try:
+        kind.check_schema(schema)
+    except jsonschema.SchemaError as error:
+        raise SchemaError(f"this is no JSON schema: {error.json_path}: {_first_line(error)}") from error
+    except re.error as error:
+        raise SchemaError(f"this is no JSON schema: {_first_line(error)}") from error
+    # `jsonschema` goes over to another class wherever it meets the keyword again, by a reference to the whole.
+    bare = {key: value for key, value in schema.items() if key != "$schema"} if isinstance(schema, dict) else schema
+    matchers = {pattern: _matcher(pattern) for pattern in _patterns_in(bare)}
+    kind = jsonschema.validators.extend(kind, keywords(matchers))
+    follow = kind.VALIDATORS["$ref"]
+
+    def read(text: str) -> Any:
+        limited = jsonschema.validators.extend(kind, {"$ref": _limited(follow)})
+        # A registry of its own looks nothing up on the network.
+        validator = limited(bare, registry=referencing.Registry(), format_checker=kind.FORMAT_CHECKER)
+        try:
+            value = json.loads(text)
+            error = jsonschema.exceptions.best_match(validator.iter_errors(value))
+        except (ValueError, ArithmeticError, re.error, referencing.exceptions.Unresolvable) as broken:
+            raise SchemaError(f"the answer cannot be checked against the schema: {_first_line(broken)}") from broken
+        if error is not None:
+            raise SchemaError(f"the answer does not fit the schema: {error.json_path}: {_first_line(error)}")
+        return value
+
+    return read
+
+
+def _named_draft(schema: Mapping[str, Any] | bool) -> Mapping[str, Any] | bool:
+    if isinstance(schema, dict) and not isinstance(schema.get("$schema", ""), str):
+        raise SchemaError("$schema must be a text that names a draft; leave it out")
+    return schema
+
+
+def _limited(follow: Callable[..., Iterator[Exception] | None]) -> Callable[..., Iterator[Exception]]:
+    """`$ref`, followed so many times in all."""
+    followed = itertools.count(1)
+
+    def reference(validator: Any, ref: str, value: object, schema: object) -> Iterator[Exception]:
+        if next(followed) > MOST_REFERENCES:
+            raise SchemaError(f"checking the answer takes more than {MOST_REFERENCES} references; simplify the schema")
+        yield from follow(validator, ref, value, schema) or ()
+
+    return reference
+
+
+def _matcher(pattern: str) -> Callable[[str], bool]:
+    try:
+        adapter: TypeAdapter[str] = TypeAdapter(Annotated[str, StringConstraints(pattern=pattern)])
+    except PatternError as error:
+        raise SchemaError(f"the pattern {pattern!r} cannot be matched safely: no lookarounds, no references") from error
+
+    def matches(text: str) -> bool:
+        try:
+            adapter.validate_python(text)
+        except ValidationError:
+            return False
+        return True
+
+    return matches
+
+
+def _patterns_in(schema: object) -> Iterator[str]:
+    """All patterns of a schema; raises `SchemaError` for what would be checked without the limits here."""
+    if isinstance(schema, list):
+        for part in schema:
+            yield from _patterns_in(part)
+    if not isinstance(schema, dict):
+        return
+    for keyword in ("$schema", "$dynamicRef", "$recursiveRef"):
+        if isinstance(schema.get(keyword), str):
+            raise SchemaError(f"{keyword} inside a schema is not supported; leave it out, and use $ref for references")
+    if isinstance(pattern := schema.get("pattern"), str):
+        yield pattern
+    if isinstance(names := schema.get("patternProperties"), dict):
+        if "unevaluatedProperties" in schema:
+            raise SchemaError("unevaluatedProperties beside patternProperties is not supported")
+        yield from names
+    for part in schema.values():
+        yield from _patterns_in(part)
+
+
+def _first_line(error: Exception) -> str:
+    line = str(getattr(error, "message", error)).partition("\n")[0]
+    return line if len(line) <= SHOWN else f"{line[:SHOWN]}.."

@@ -1,0 +1,144 @@
+"""What may run the graphs of a bundle: engine and precision, the best first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from uhd_edge.engines.selection import openvino_is_installed
+from uhd_edge.engines.tensorrt.library import NAMES, Backend
+from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.bundles.manifest import GraphKind
+from uhd_edge.runtime.errors import EngineUnavailableError
+from uhd_edge.runtime.modes import Mode, Precision
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from uhd_edge.engines.building.engine_record import EngineRecord
+    from uhd_edge.engines.selection import EngineName
+
+PrecisionChoice: TypeAlias = Precision | Literal["auto"]
+
+# On a CPU the exact one is no slower than FP16; on a GPU FP32 is what nobody wants.
+_ON_ONNXRUNTIME: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+_ON_TENSORRT: tuple[Precision, ...] = ("fp16", "int8")
+# Half precision is BF16 there, on processors that have it three times as fast as FP32 and closer to it than INT8.
+_ON_OPENVINO: tuple[Precision, ...] = ("fp16", "int8", "fp32")
+# It makes FP32 of an FP16 graph first, which takes twice the memory; of INT8 the symmetric graph is a little faster.
+_KINDS_ON_OPENVINO: dict[Precision, tuple[GraphKind, ...]] = {
+    "fp32": ("fp32",),
+    "fp16": ("fp32", "fp16"),
+    "int8": ("int8-tensorrt", "int8"),
+}
+
+BACKENDS: tuple[Backend, ...] = ("tensorrt", "tensorrt-rtx")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An engine, and the kinds of graph it runs: `kind` for the encoder, and for the connector without another."""
+
+    engine: Literal["onnxruntime", "openvino"] | Backend
+    precision: Precision
+    kind: GraphKind
+    connector_kind: GraphKind | None = None
+
+    def graphs(self, bundle: Bundle, mode: Mode) -> tuple[Path, Path]:
+        """Encoder and connector of `mode` in `bundle`."""
+        encoder, connector = bundle.graphs(mode, self.kind)
+        return encoder, connector if self.connector_kind is None else bundle.graphs(mode, self.connector_kind)[1]
+
+
+def choices(
+    bundle: Bundle, mode: Mode, *, engine: EngineName, precision: PrecisionChoice, built: Sequence[EngineRecord]
+) -> list[Choice]:
+    """List what may run `mode`, the best first and at least one; whether it works shows when it is opened.
+
+    `auto` means the TensorRT engines among `built` that belong to the bundle's graphs, in
+    FP16 before INT8, and ONNX Runtime after them; where INT8 is asked for and OpenVINO is
+    installed, that before ONNX Runtime's own. FP16 graphs are run as they are: on a CPU they
+    are there to show what a GPU will compute. Raises `EngineUnavailableError` naming what the
+    bundle does have.
+    """
+    if engine == "onnxruntime":
+        return [_on_onnxruntime(bundle, mode, precision)]
+    if engine == "openvino":
+        return [_on_openvino(bundle, mode, precision)]
+    if engine != "auto":
+        if found := _on_tensorrt(bundle, mode, engine, precision, built):
+            return found
+        raise _not_built(bundle, mode, engine, precision)
+    found = [choice for backend in BACKENDS for choice in _on_tensorrt(bundle, mode, backend, precision, built)]
+    try:
+        last = _on_onnxruntime(bundle, mode, precision)
+    except EngineUnavailableError:
+        if not found:
+            raise
+        return found
+    if precision == "int8" and openvino_is_installed():
+        found.append(_on_openvino(bundle, mode, precision))
+    return [*found, last]
+
+
+def choose_precision(bundle: Bundle, mode: Mode, precision: PrecisionChoice) -> Precision:
+    """Resolve "auto" to the most exact precision that the bundle has for `mode` on ONNX Runtime.
+
+    Raises `EngineUnavailableError` naming what the bundle does have.
+    """
+    available = bundle.manifest.graphs.get(mode)
+    if not available:
+        raise EngineUnavailableError(f"{bundle.path}: no {mode} graphs; the bundle has {bundle.describe_graphs()}")
+    if precision == "auto":
+        return next(exact for exact in _ON_ONNXRUNTIME if exact in available)
+    bundle.graphs(mode, precision)
+    return precision
+
+
+def records_of(bundle: Bundle, mode: Mode, choice: Choice, built: Sequence[EngineRecord]) -> list[list[EngineRecord]]:
+    """Engines built from the encoder and from the connector that `choice` means."""
+    graphs = bundle.manifest.graphs[mode][choice.kind]
+    return [
+        [record for record in built if record.backend == choice.engine and record.graph == graph]
+        for graph in (graphs.encoder, graphs.connector)
+    ]
+
+
+def _on_onnxruntime(bundle: Bundle, mode: Mode, precision: PrecisionChoice) -> Choice:
+    chosen = choose_precision(bundle, mode, precision)
+    return Choice("onnxruntime", chosen, chosen)
+
+
+def _on_openvino(bundle: Bundle, mode: Mode, precision: PrecisionChoice) -> Choice:
+    graphs = bundle.manifest.graphs.get(mode, {})
+    for wanted in _ON_OPENVINO if precision == "auto" else (precision,):
+        for kind in _KINDS_ON_OPENVINO[wanted]:
+            if kind in graphs:
+                # The connector is not INT8, and that of the symmetric graph is FP16: 0.1 GB more as FP32.
+                return Choice("openvino", wanted, kind, "int8" if wanted == "int8" and "int8" in graphs else None)
+    chosen = choose_precision(bundle, mode, precision)  # raises, for ONNX Runtime would run what OpenVINO does
+    return Choice("openvino", chosen, chosen)
+
+
+def _on_tensorrt(
+    bundle: Bundle, mode: Mode, backend: Backend, precision: PrecisionChoice, built: Sequence[EngineRecord]
+) -> list[Choice]:
+    """Only what has both engines: half a tower is none."""
+    wanted = _ON_TENSORRT if precision == "auto" else (precision,)
+    kinds: dict[Precision, GraphKind] = {"int8": "int8-tensorrt"}
+    possible = [Choice(backend, one, kinds.get(one, one)) for one in wanted]
+    graphs = bundle.manifest.graphs.get(mode, {})
+    return [choice for choice in possible if choice.kind in graphs and all(records_of(bundle, mode, choice, built))]
+
+
+def _not_built(bundle: Bundle, mode: Mode, backend: Backend, precision: PrecisionChoice) -> EngineUnavailableError:
+    if mode not in bundle.manifest.graphs:
+        return EngineUnavailableError(f"{bundle.path}: no {mode} graphs; the bundle has {bundle.describe_graphs()}")
+    target = "here" if backend == "tensorrt" else "rtx-40"
+    chosen = "fp16" if precision == "auto" else precision
+    wanted = "" if precision == "auto" else f" in {precision}"
+    return EngineUnavailableError(
+        f"{bundle.path}: the bundle has no {NAMES[backend]} engines for {mode}{wanted}; build them with "
+        f"`uhd build {bundle.path} --target {target} --precision {chosen}`, or use auto or onnxruntime"
+    )

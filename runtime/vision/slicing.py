@@ -1,0 +1,206 @@
+"""An RGB image becomes a thumbnail and, when it is large, slices on a grid.
+
+Sizes, grids and pixels equal those of transformers' `MiniCPMV4_6ImageProcessorPil` (the
+slicing of LLaVA-UHD), down to the rounding of each division: a view that is one block
+larger or smaller changes every token that follows it.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, SupportsIndex
+
+import numpy as np
+
+from uhd_edge.runtime.errors import ImageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from uhd_edge.runtime.bundles.manifest import Preprocessing
+    from uhd_edge.runtime.modes import Mode
+
+# A view has about (scale_resolution / patch_size)**2 patches, a thread-thin one many more, and
+# attention grows with their square. 4096 is an aspect ratio of about 1000 in the real model.
+LARGEST_VIEW = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One picture the encoder looks at: `pixels` uint8 [H, W, 3], `rows` x `columns` patches."""
+
+    pixels: NDArray[np.uint8]
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True, eq=False)
+class SlicedImage:
+    """The views of one image; `grid` is (rows, columns) of slices, (0, 0) when unsliced."""
+
+    thumbnail: View
+    slices: tuple[View, ...]
+    grid: tuple[int, int]
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The thumbnail, then the slices row by row."""
+        return (self.thumbnail, *self.slices)
+
+
+@dataclass(frozen=True)
+class SlicePlan:
+    """The sizes of an image's views, known from its size alone.
+
+    `thumbnail` and `slice_size` are (height, width) in pixels, multiples of `patch_size`;
+    every slice has the same size, (0, 0) when there are none. `grid` is (rows, columns).
+    """
+
+    patch_size: int
+    thumbnail: tuple[int, int]
+    slice_size: tuple[int, int]
+    grid: tuple[int, int]
+
+    @property
+    def refined(self) -> tuple[int, int]:
+        """(height, width) in pixels of the picture that is cut into slices, (0, 0) without slices."""
+        return self.grid[0] * self.slice_size[0], self.grid[1] * self.slice_size[1]
+
+    @property
+    def views(self) -> tuple[tuple[int, int], ...]:
+        """(rows, columns) in patches of every view, thumbnail first, then the slices row by row."""
+        count = self.grid[0] * self.grid[1]
+        return (self._in_patches(self.thumbnail), *[self._in_patches(self.slice_size)] * count)
+
+    def _in_patches(self, size: tuple[int, int]) -> tuple[int, int]:
+        return size[0] // self.patch_size, size[1] // self.patch_size
+
+
+def plan_slices(
+    width: int, height: int, preprocessing: Preprocessing, *, mode: Mode, max_slices: int | None = None
+) -> SlicePlan:
+    """Sizes and grid for an image of `width` x `height` pixels, both at least 1.
+
+    At most `max_slices` slices are cut (the bundle's own number without it, 1 means the
+    thumbnail alone). Raises `ImageError` when `max_slices` is no whole number from 1 on. Follows
+    `MiniCPMV4_6ImageProcessorPil._preprocess`.
+    """
+    limit = preprocessing.max_slices if max_slices is None else _most_slices(max_slices)
+    block = preprocessing.patch_size * (2 if mode == "4x" else 4)
+    scale = preprocessing.scale_resolution
+    grid = _best_grid(width, height, scale, limit) if preprocessing.slicing else None
+    thumbnail = _view_size(height, width, scale, block, enlarge=grid is None)
+    if grid is None:
+        return SlicePlan(preprocessing.patch_size, thumbnail, (0, 0), (0, 0))
+    rows, columns = grid
+    slice_height = _nearest_multiple(height, rows) / rows
+    slice_width = _nearest_multiple(width, columns) / columns
+    slice_size = _view_size(slice_height, slice_width, scale, block, enlarge=True)
+    return SlicePlan(preprocessing.patch_size, thumbnail, slice_size, grid)
+
+
+def most_useful_slices(width: int, height: int, preprocessing: Preprocessing) -> int:
+    """From which `max_slices` on an image of this size is cut no other way."""
+    return math.ceil(width * height / preprocessing.scale_resolution**2) + 1
+
+
+def plan_views(
+    width: int, height: int, preprocessing: Preprocessing, *, mode: Mode, max_slices: int | None = None
+) -> SlicePlan:
+    """Plan as `plan_slices` does; raises `ImageError` for an image so thin that a view would be over `largest_view`."""
+    plan = plan_slices(width, height, preprocessing, mode=mode, max_slices=max_slices)
+    rows, columns = max(plan.views, key=lambda view: view[0] * view[1])
+    limit = largest_view(preprocessing)
+    if rows * columns > limit:
+        raise ImageError(
+            f"an image of {width} x {height} pixels is too thin: it would be a view of "
+            f"{rows} x {columns} patches, over the limit of {limit}; crop it or pad it"
+        )
+    return plan
+
+
+def largest_view(preprocessing: Preprocessing) -> int:
+    """Most patches that a view may have; an image that would have more is refused."""
+    ordinary = (preprocessing.scale_resolution // preprocessing.patch_size) ** 2
+    return max(LARGEST_VIEW, 4 * ordinary)
+
+
+def slice_image(
+    image: Image.Image, preprocessing: Preprocessing, *, mode: Mode, max_slices: int | None = None
+) -> SlicedImage:
+    """Resize and cut an RGB image; see `plan_slices` for the sizes and the errors.
+
+    Pillow hands out the pixels of each of the two resized pictures as a copy; the slices
+    are windows into the second one, not copies.
+    """
+    plan = plan_slices(*image.size, preprocessing, mode=mode, max_slices=max_slices)
+    (thumbnail_rows, thumbnail_columns), *slice_sizes = plan.views
+    if not slice_sizes:
+        pixels = _resized(image, plan.thumbnail, preprocessing.resample)
+        return SlicedImage(View(pixels, thumbnail_rows, thumbnail_columns), (), plan.grid)
+    pixels, refined = _both_resized(image, plan, preprocessing.resample)
+    height, width = plan.slice_size
+    slices = tuple(
+        View(refined[top : top + height, left : left + width], *slice_sizes[0])
+        for top in range(0, refined.shape[0], height)
+        for left in range(0, refined.shape[1], width)
+    )
+    return SlicedImage(View(pixels, thumbnail_rows, thumbnail_columns), slices, plan.grid)
+
+
+def _most_slices(max_slices: object) -> int:
+    if isinstance(max_slices, bool) or not isinstance(max_slices, SupportsIndex) or operator.index(max_slices) < 1:
+        raise ImageError(f"max_slices is {max_slices!r}; it must be 1 (the thumbnail alone) or a higher whole number")
+    return operator.index(max_slices)
+
+
+def _best_grid(width: int, height: int, scale: int, max_slices: int) -> tuple[int, int] | None:
+    """(rows, columns) whose shape is nearest to the image's, or None when one view is enough."""
+    wanted = min(math.ceil(width * height / (scale * scale)), max_slices)
+    if wanted <= 1:
+        return None
+    shape = math.log(width / height)
+    best, least_error = (1, 1), math.inf
+    for count in (wanted - 1, wanted, wanted + 1):
+        if count == 1 or count > max_slices:
+            continue
+        for rows in (rows for rows in range(1, count + 1) if count % rows == 0):
+            columns = count // rows
+            error = abs(shape - math.log(columns / rows))
+            if error < least_error or (error == least_error and rows > best[0]):
+                best, least_error = (rows, columns), error
+    return best
+
+
+def _view_size(height: float, width: float, scale: int, block: int, *, enlarge: bool) -> tuple[int, int]:
+    """(height, width) of a view: about scale * scale pixels of the same shape, in whole blocks."""
+    if height * width > scale * scale or enlarge:
+        shape = width / height
+        height = int(scale / math.sqrt(shape))
+        width = int(height * shape)
+    return _nearest_multiple(height, block), _nearest_multiple(width, block)
+
+
+def _nearest_multiple(length: float, step: int) -> int:
+    return max(round(length / step) * step, step)
+
+
+def _both_resized(image: Image.Image, plan: SlicePlan, resample: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Thumbnail and refined picture, at the same time: Pillow lets go of the interpreter while it resizes."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    image.load()  # a file that is open but not yet read must not be read by two threads
+    with ThreadPoolExecutor(max_workers=1) as second:
+        thumbnail = second.submit(_resized, image, plan.thumbnail, resample)
+        refined = _resized(image, plan.refined, resample)
+        return thumbnail.result(), refined
+
+
+def _resized(image: Image.Image, size: tuple[int, int], resample: int) -> NDArray[np.uint8]:
+    height, width = size
+    if image.size != (width, height):  # Pillow would copy a picture that has its size already
+        image = image.resize((width, height), resample=resample)
+    return np.asarray(image, dtype=np.uint8)

@@ -1,0 +1,119 @@
+"""INT8 graphs: what is quantized, with which numbers, and what they share."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from safetensors.torch import load_file, save_file
+from support.int8 import KINDS, MODES, load, weights_of
+
+from uhd_edge.calibration.calibrate import Calibrated, calibrate_bundle
+from uhd_edge.export.export import export_bundle
+from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.bundles.manifest import GraphKind
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("mode", MODES)
+def test_only_products_with_weights_are_quantized(calibrated: Calibrated, mode: str, kind: GraphKind) -> None:
+    kept = set(calibrated.report.flavours[kind].put_back)
+    for model in load(calibrated.bundle, mode, kind):
+        onnx.checker.check_model(model, full_check=True)
+        made_by = {output: node for node in model.graph.node for output in node.output}
+        constants = {tensor.name for tensor in model.graph.initializer}
+        rounded = {name for name, node in made_by.items() if node.op_type == "DequantizeLinear"}
+        assert {node.op_type for node in model.graph.node if rounded & {*node.input}} <= {"MatMul"}
+        for node in model.graph.node:
+            if node.op_type != "MatMul":
+                continue
+            sources = [made_by[name].op_type if name in made_by else "constant" for name in node.input]
+            module = node.name.removesuffix("/MatMul").rpartition(".")[2]
+            if module == "patch_embedding" or node.name.removesuffix("/MatMul") in kept:
+                assert node.input[1] in constants
+            elif module == "self_attn" or node.name.endswith("/MatMul_1"):
+                assert "DequantizeLinear" not in sources
+            else:
+                assert sources == ["DequantizeLinear", "DequantizeLinear"]
+
+
+def test_what_tensorrt_gets_is_symmetric_int8_on_fp16_with_weights_per_channel(calibrated: Calibrated) -> None:
+    for mode in MODES:
+        for model in load(calibrated.bundle, mode, "int8-tensorrt"):
+            constants = weights_of(model)
+            for node in model.graph.node:
+                if node.op_type not in {"QuantizeLinear", "DequantizeLinear"}:
+                    continue
+                scale = constants[node.input[1]]
+                assert scale.dtype == np.float16
+                assert (scale > 0).all()
+                if node.input[0] in constants:
+                    weight = constants[node.input[0]]
+                    assert weight.dtype == np.int8
+                    assert scale.shape == weight.shape[1:]
+                    assert np.abs(weight.astype(int)).max(axis=0).min() >= 126  # all of the range is used
+                else:
+                    zero = constants[node.input[2]]
+                    assert scale.shape == zero.shape == ()
+                    assert zero.dtype == np.int8
+                    assert zero == 0
+
+
+def test_the_cpu_gets_uint8_activations_and_int8_weights(calibrated: Calibrated) -> None:
+    encoder, _ = load(calibrated.bundle, "16x", "int8")
+    constants = weights_of(encoder)
+    zeros = [constants[node.input[2]] for node in encoder.graph.node if node.op_type == "QuantizeLinear"]
+    assert {zero.dtype for zero in zeros} == {np.dtype(np.uint8)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_connector_is_left_as_it_is(calibrated: Calibrated, kind: GraphKind) -> None:
+    _, connector = load(calibrated.bundle, "16x", kind)
+    _, base = load(calibrated.bundle, "16x", "fp32" if kind == "int8" else "fp16")
+    assert [node.op_type for node in connector.graph.node] == [node.op_type for node in base.graph.node]
+    weights = weights_of(base)
+    assert all(np.array_equal(array, weights[name]) for name, array in weights_of(connector).items())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_both_encoders_share_one_weight_file_and_every_scale(calibrated: Calibrated, kind: GraphKind) -> None:
+    compressed, plain = (calibrated.bundle.graphs(mode, kind)[0] for mode in MODES)  # type: ignore[arg-type]
+    places = []
+    for file in (compressed, plain):
+        named: dict[str, dict[str, str]] = {}
+        for tensor in onnx.load(file, load_external_data=False).graph.initializer:
+            if tensor.external_data:
+                named[tensor.name] = {entry.key: entry.value for entry in tensor.external_data}
+        places.append(named)
+    assert {place["location"] for named in places for place in named.values()} == {f"encoder-{kind}.weights"}
+    shared = places[0].keys() & places[1].keys()
+    assert shared == places[1].keys()
+    assert all(places[0][name] == places[1][name] for name in shared)
+    one, other = weights_of(onnx.load(compressed)), weights_of(onnx.load(plain))
+    assert all(np.array_equal(one[name], other[name]) for name in one.keys() & other.keys())
+
+
+def test_a_layer_that_the_fp16_graph_keeps_in_fp32_gets_fp32_scales(
+    qwen3_checkpoint: Path, qwen3_bundle: Bundle, calibration_pictures: Path, tmp_path: Path
+) -> None:
+    pictures = [calibration_pictures / name for name in ("0.png", "1.png")]
+    checkpoint = Path(shutil.copytree(qwen3_checkpoint, tmp_path / "checkpoint"))
+    tensors = load_file(checkpoint / "model.safetensors")
+    scope = "model.vision_tower.encoder.layers.1.self_attn"
+    tensors[f"{scope}.q_proj.weight"] *= 1e4
+    tensors[f"{scope}.q_proj.bias"] *= 1e4
+    tensors[f"{scope}.k_proj.weight"] /= 1e4
+    tensors[f"{scope}.k_proj.bias"] /= 1e4
+    save_file(tensors, checkpoint / "model.safetensors", metadata={"format": "pt"})
+    bundle = export_bundle(checkpoint, tmp_path / "bundle", llm=qwen3_bundle.llm_path)
+    calibrated = calibrate_bundle(bundle, pictures, max_slices=1, threads=1)
+    encoder, _ = load(calibrated.bundle, "16x", "int8-tensorrt")
+    onnx.checker.check_model(encoder, full_check=True)
+    scales = {name: array.dtype for name, array in weights_of(encoder).items() if name.endswith(".weight_scales")}
+    full = {name for name, dtype in scales.items() if dtype == np.float32}
+    assert "vision_tower.encoder.layers.1.self_attn.q_proj.weight_scales" in full
+    assert "vision_tower.encoder.layers.1.self_attn.v_proj.weight_scales" in scales.keys() - full
+    assert calibrated.report.flavours["int8-tensorrt"].steps[0].agreement.lowest_cosine > 0.99

@@ -1,0 +1,106 @@
+"""`uhd build`: what it prints, what it refuses, and what it does with engines that fail."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from uhd_edge.cli.main import exit_code
+from uhd_edge.engines.building.engine_record import find_engines
+from uhd_edge.runtime.checking.verify import VerificationReport
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from uhd_edge.runtime.bundles.bundle import Bundle
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = exit_code(["build", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_the_command_prints_where_the_engines_are(qwen3_bundle: Bundle, tmp_path: Path, capsys: Any) -> None:
+    bundle = shutil.copytree(qwen3_bundle.path, tmp_path / "bundle")
+    code, out, err = run(capsys, bundle, "--target", "rtx-40", "--modes", "4x", "--max-slices", 1)
+    assert code == 0
+    assert out.splitlines() == [
+        str(bundle / f"engines/rtx-40/{name}-fp16.engine") for name in ("encoder-4x", "connector")
+    ]
+    assert err.splitlines() == ["encoder-4x-fp16", "connector-fp16"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--target", "rtx-60"], "there is no target 'rtx-60'"),
+        (["--target", "rtx-20", "--precision", "fp8"], "has no FP8 units"),
+        (["--target", "rtx-40", "--precision", "int8"], "make them: uhd calibrate"),
+        (["--target", "orin", "--jetpack", "5.1"], "JetPack 5.1 cannot be used for orin"),
+        (["--target", "rtx-40", "--jetpack", "6.2"], "leave --jetpack out"),
+    ],
+)
+def test_what_cannot_be_built_is_one_line(qwen3_bundle: Bundle, capsys: Any, arguments: list[str], reason: str) -> None:
+    code, out, err = run(capsys, qwen3_bundle.path, *arguments)
+    assert (code, out) == (1, "")
+    assert err.count("\n") == 1
+    assert reason in err
+
+
+def test_an_output_for_engines_is_wrong_usage(qwen3_bundle: Bundle, capsys: Any) -> None:
+    code, _, err = run(capsys, qwen3_bundle.path, "--target", "rtx-40", "--output", "x")
+    assert code == 2
+    assert "--output is for the kits" in err
+
+
+def test_a_kit_that_will_have_nothing_to_compare_with_is_told_of(
+    qwen3_bundle: Bundle, tmp_path: Path, capsys: Any
+) -> None:
+    bundle = shutil.copytree(qwen3_bundle.path, tmp_path / "bundle")
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    for graphs in manifest["graphs"].values():
+        del graphs["fp32"]
+    (bundle / "bundle.json").write_text(json.dumps(manifest))
+    code, _, err = run(capsys, bundle, "--target", "orin", "--output", tmp_path / "kit")
+    assert code == 0
+    assert err.startswith(f"uhd: {bundle} has no FP32 graphs")
+    code, _, err = run(capsys, qwen3_bundle.path, "--target", "orin", "--output", tmp_path / "other")
+    assert "no FP32 graphs" not in err
+
+
+@pytest.mark.usefixtures("trtexec")
+def test_engines_built_here_are_verified_and_kept_when_that_is_not_possible(
+    qwen3_bundle: Bundle, tmp_path: Path, capsys: Any
+) -> None:
+    bundle = shutil.copytree(qwen3_bundle.path, tmp_path / "bundle")
+    code, out, err = run(capsys, bundle, "--target", "here", "--modes", "16x")
+    assert (code, out) == (1, "")
+    last = err.splitlines()[-1]
+    assert "built, but not verified: " in last
+    assert last.endswith(f"after that: uhd verify {bundle} --engine tensorrt --precision fp16")
+    assert len(find_engines(bundle)) == 2
+
+
+@pytest.mark.usefixtures("trtexec")
+def test_engines_built_here_that_are_not_exact_enough_are_kept_aside(
+    qwen3_bundle: Bundle, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def verify_bundle(bundle: Bundle, **options: Any) -> VerificationReport:
+        asked.append((options["engine"], options["precision"], options["modes"]))
+        return VerificationReport((), (), (), ("too far off",), (), synthetic=True)
+
+    monkeypatch.setattr("uhd_edge.runtime.checking.verify.verify_bundle", verify_bundle)
+    bundle = shutil.copytree(qwen3_bundle.path, tmp_path / "bundle")
+    code, out, err = run(capsys, bundle, "--target", "here", "--modes", "16x")
+    assert asked == [("tensorrt", "fp16", ["16x"])]
+    assert code == 1
+    assert "do not pass the comparison with FP32; they are kept in" in err
+    assert "too far off" in out
+    assert find_engines(bundle) == []
+    assert (bundle / "engines/here/failed/encoder-16x-fp16.engine").is_file()

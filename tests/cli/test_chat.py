@@ -1,0 +1,186 @@
+"""`uhd chat`: from a file of questions, and on a real terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner, Result
+from support.answering_bundle import bundle_of, save
+from support.places import EXAMPLES
+
+from uhd_edge.cli.main import Invocation, exit_code, uhd
+from uhd_edge.runtime import Assistant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BENCH, WIDE = str(EXAMPLES / "bench.png"), str(EXAMPLES / "wide.png")
+STAR, LEFTMOST = "What is the code on the white star?", "Which object is the leftmost?"
+
+
+def chat(lines: str | bytes, *arguments: str) -> Result:
+    return CliRunner().invoke(uhd, ["chat", *arguments], input=lines, obj=Invocation())
+
+
+def test_questions_that_are_piped_in_are_answered_as_one_conversation() -> None:
+    with Assistant() as assistant, assistant.session(BENCH) as session:
+        expected = [session.ask(question).text for question in (STAR, LEFTMOST, STAR)]
+    found = chat(f"{STAR}\n\n  {LEFTMOST}\n{STAR}", BENCH)
+    assert (found.stdout.splitlines(), found.stderr, found.exit_code) == (expected, "", 0)
+    assert expected[0] == "JX7"
+
+
+def test_an_image_may_come_later_and_a_reset_forgets_it() -> None:
+    with Assistant() as assistant:
+        session = assistant.session(BENCH, mode="4x")
+        expected = [session.ask(STAR, mode="16x").text, session.ask(LEFTMOST, images=WIDE, mode="4x").text]
+        expected.append(assistant.ask(BENCH, STAR, mode="4x").text)
+    lines = f"{STAR}\n/image {WIDE}\n/mode 4x\n{LEFTMOST}\n/reset\n{STAR}\n/quit\n{STAR}\n"
+    found = chat(lines, BENCH, "--mode", "16x")
+    assert (found.stdout.splitlines(), found.stderr, found.exit_code) == (expected, "", 0)
+
+
+def test_what_cannot_be_done_is_a_line_and_the_conversation_goes_on() -> None:
+    lines = f"/image none.png\n/image\n/mode 8x\n/nonsense here\n{'What? ' * 5000}\n<|image_pad|>\n{STAR}\n/help\n"
+    found = chat(lines.encode() + b"\xff\xfe\n", BENCH)
+    assert found.stdout.splitlines()[0] == "JX7"
+    assert found.exit_code == 1
+    complaints = found.stderr.splitlines()
+    assert [line.split(";")[0].split(": ", 1)[1] for line in complaints[:4]] == [
+        "none.png: no such file",
+        "/image: not a command like this",
+        "/mode 8x: not a command like this",
+        "/nonsense here: not a command like this",
+    ]
+    assert complaints[4].startswith("uhd: the prompt needs ")
+    assert complaints[5].startswith("uhd: the text contains <|image_pad|>")
+    assert complaints[6].startswith("/image FILE")
+
+
+def test_a_schema_makes_every_answer_json(tmp_path: Path) -> None:
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"enum": ["JX7", "none"]}')
+    found = chat(f"{STAR}\n", BENCH, "--schema", str(schema))
+    assert found.stdout == '"JX7"\n'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["-"], 2, "questions come from standard input"),
+        (["none.png"], 1, "uhd: none.png: no such file; check the path\n"),
+        ([BENCH, "--temperature", "-1"], 1, "uhd: temperature is -1.0; it must be 0, or from 0.01 to 100\n"),
+    ],
+)
+def test_a_chat_that_cannot_begin_says_why(
+    arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Path(__file__).open() as questions:
+        monkeypatch.setattr(sys, "stdin", questions)
+        assert exit_code(["chat", *arguments]) == code
+    assert message in capsys.readouterr().err
+
+
+# Takes the terminal that is its standard input for its own, so that Ctrl-C arrives as it does in a shell.
+TAKE_TERMINAL = """
+import fcntl, os, signal, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # tests that run in the background inherit that it is ignored
+os.execv(sys.executable, [sys.executable, "-m", "uhd_edge.cli", "chat", *sys.argv[1:]])
+"""
+
+
+class Terminal:
+    """`uhd chat` with a terminal of its own; everything waits for what is printed."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._ours, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", TAKE_TERMINAL, *arguments],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self.unread = ""
+
+    def until(self, text: str, *, meanwhile: str = "") -> str:
+        """What is printed up to and with `text`; while nothing comes for long, `meanwhile` is typed again."""
+        while text not in self.unread:
+            if meanwhile and not select.select([self._ours], [], [], 5)[0]:
+                self.type(meanwhile)
+            else:
+                self.read()
+        before, self.unread = self.unread.split(text, 1)
+        return before + text
+
+    def read(self) -> None:
+        """Wait for something that is printed."""
+        try:
+            piece = os.read(self._ours, 4096)
+        except OSError:  # the terminal's other end is closed
+            piece = b""
+        if not piece:
+            pytest.fail(f"the chat has ended: {self.unread!r}")
+        self.unread += piece.decode("utf-8", "replace")
+
+    def type(self, keys: str) -> None:
+        os.write(self._ours, keys.encode())
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        os.close(self._ours)
+
+
+@pytest.fixture
+def terminal() -> Iterator[list[Terminal]]:
+    opened: list[Terminal] = []
+    yield opened
+    for one in opened:
+        one.close()
+
+
+def test_a_terminal_prompts_answers_and_ends_with_control_d(terminal: list[Terminal]) -> None:
+    terminal.append(talk := Terminal(BENCH))
+    talk.until("> ")
+    talk.type(f"{STAR}\n")
+    talk.until("JX7")
+    talk.until("> ")
+    talk.type("half a quest")
+    talk.until("half a quest")
+    talk.type("\x03")  # at the prompt it drops the line
+    # Python's readline notices an interrupt only while it waits for a key, and a program is quick enough to miss that.
+    talk.until("> ", meanwhile="\x03")
+    talk.type("/help\n")
+    talk.until("/quit")
+    talk.until("> ")
+    talk.type("\x04")
+    assert talk.process.wait(timeout=120) == 0
+
+
+def test_control_c_ends_an_answer_and_not_the_program(terminal: list[Terminal], tmp_path: Path) -> None:
+    bundle = save(bundle_of(tmp_path / "bundle"))
+    with Assistant(bundle) as assistant:
+        assert assistant.ask(None, "Long?", max_tokens=900).usage.completion_tokens > 500
+    terminal.append(talk := Terminal("--bundle", str(bundle.path), "--max-tokens", "900", "--threads", "1"))
+    talk.until("> ")
+    talk.type("Long?\n")
+    talk.until("\n")
+    while len(talk.unread.strip()) < 5:
+        talk.read()
+    talk.type("\x03")
+    talk.until("uhd: interrupted; this question is forgotten")
+    talk.until("> ")
+    talk.type("/quit\n")
+    assert talk.process.wait(timeout=120) == 0

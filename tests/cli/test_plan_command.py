@@ -1,0 +1,86 @@
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from uhd_edge.cli.commands.plan import plan
+from uhd_edge.cli.main import exit_code
+
+
+@pytest.fixture(scope="module", autouse=True)
+def measured(tmp_path_factory: pytest.TempPathFactory) -> object:
+    """One cache for all: the machine is measured by whoever comes first."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("pictures") / "grey.png"
+    Image.new("RGB", (640, 480), "grey").save(file)
+    return file
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(plan, [*map(str, arguments)], catch_exceptions=False)
+
+
+def test_the_table_has_a_line_for_every_way_to_look(picture: Path) -> None:
+    table = run(picture)
+    assert table.exit_code == 0
+    head, *lines = table.stdout.splitlines()
+    assert head.split("  ")[0].strip() == "mode"
+    assert len(lines) == 8  # 1, 2, 4 and 6 slices, in both modes
+    assert not any(line.startswith(">") for line in lines)
+    assert run(picture).stderr == ""  # what was measured is remembered
+
+
+def test_a_budget_marks_one_way_and_says_whether_it_keeps_it(picture: Path) -> None:
+    for budget, said in (("60000", "keeps within 60000 ms"), ("0.01", "0.01 ms cannot be kept: this is the quickest")):
+        lines = run(picture, "--budget-ms", budget).stdout.splitlines()
+        assert sum(line.startswith(">") for line in lines[:-1]) == 1
+        assert said in lines[-1]
+
+
+def test_the_json_object_has_the_plans_and_the_chosen_one(picture: Path) -> None:
+    printed = json.loads(run(picture, "--json", "--budget-ms", "60000", "--mode", "16x", "--max-slices", "2").stdout)
+    assert printed["budget_ms"] == 60000
+    assert [plan["views"] for plan in printed["plans"]] == [1, 3]
+    assert printed["chosen"] == printed["plans"][1]
+    assert printed["chosen"]["within_budget"] is True
+
+
+def test_a_context_that_nothing_fits_into_is_said(picture: Path) -> None:
+    assert "nothing fits into the context of 20 tokens" in run(picture, "--context", 20).stdout
+
+
+@pytest.mark.parametrize("wrong", ["0", "-5", "nan"])
+def test_a_senseless_budget_is_one_line(picture: Path, wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(["plan", str(picture), "--budget-ms", wrong]) == 1
+    assert "budget_ms is" in capsys.readouterr().err
+
+
+def test_asking_within_a_budget_says_what_was_chosen(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(["ask", str(picture), "Why?", "--budget-ms", "60000", "--max-slices", "2", "--json"]) == 0
+    asked = json.loads(capsys.readouterr().out)
+    assert asked["plan"]["within_budget"] is True
+    assert (asked["plan"]["max_slices"], len(asked["views"])) == (2, 3)
+
+
+def test_asking_within_a_budget_keeps_to_the_mode_that_was_named(
+    picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(["ask", str(picture), "Why?", "--budget-ms", "60000", "--mode", "16x", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["plan"]["mode"] == "16x"
+
+
+def test_a_budget_that_cannot_be_kept_is_said_beside_the_answer(
+    picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(["ask", str(picture), "Why?", "--budget-ms", "0.01"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.strip()
+    assert "uhd: the budget cannot be kept; this was the quickest way, predicted at" in printed.err

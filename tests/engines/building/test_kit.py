@@ -1,0 +1,128 @@
+"""A kit for a Jetson: what is in it, and what it is not made of."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.kits import make_kit
+
+from uhd_edge.cli.main import exit_code
+from uhd_edge.engines.building.kit import write_kit
+from uhd_edge.engines.building.targets import find_jetpack, find_target
+from uhd_edge.engines.errors import EngineBuildError
+from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.checking.building import engine_orders, kit_contents
+
+ORIN = find_target("orin")
+
+
+@pytest.fixture(scope="module")
+def made(qwen3_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_kit(qwen3_bundle, tmp_path_factory.mktemp("kits") / "kit")
+
+
+def test_a_kit_names_its_jetpack_and_tensorrt(qwen3_bundle: Bundle, made: Path, tmp_path: Path) -> None:
+    assert "with JetPack 6.2 (TensorRT 10.3)" in (made / "build.sh").read_text()
+    assert "JetPack 6.2 (TensorRT 10.3, CUDA 12.6, Python 3.10)" in (made / "README.txt").read_text()
+    thor = make_kit(qwen3_bundle, tmp_path / "thor", target="thor")
+    assert "Jetson Thor with JetPack 7.1 (TensorRT 10.13)" in (thor / "build.sh").read_text()
+    assert "CAPABILITY='11.0'" in (thor / "build.sh").read_text()
+
+
+def test_a_kit_holds_no_absolute_path(made: Path, qwen3_bundle: Bundle) -> None:
+    places = "|".join(folder.name for folder in Path("/").iterdir() if not folder.name.startswith("."))
+    for file in made.rglob("*"):
+        assert not file.is_symlink()
+        if file.suffix in (".sh", ".json", ".txt"):
+            text = file.read_text().removeprefix("#!/bin/sh\n").replace("/dev/null", "")
+            paths = re.findall(rf"(?<![\w.}}])/(?:{places})\b[^\s\"']*", text)
+            assert paths == [], f"{file.name}: {paths}"
+        elif file.is_file() and file.suffix == ".onnx":
+            assert str(qwen3_bundle.path).encode() not in file.read_bytes()
+
+
+def test_the_bundle_in_a_kit_is_whole_and_holds_only_what_is_needed(qwen3_bundle: Bundle, tmp_path: Path) -> None:
+    contents = kit_contents(qwen3_bundle, modes=["4x"], precision="fp16")
+    kit = write_kit(
+        tmp_path / "kit",
+        contents,
+        engine_orders(qwen3_bundle, modes=["4x"], precision="fp16"),
+        target=ORIN,
+        jetpack=find_jetpack(ORIN, None),
+        progress=lambda _: None,
+    )
+    bundle = Bundle.open(kit / "bundle")
+    bundle.verify()
+    assert list(bundle.manifest.graphs) == ["4x"]
+    assert bundle.manifest.default_mode == "4x"
+    assert not (kit / "bundle/graphs/encoder-16x-fp16.onnx").exists()
+    assert {file.relative_to(bundle.path).as_posix() for file in bundle.path.rglob("*") if file.is_file()} == {
+        "bundle.json",
+        *bundle.manifest.files,
+    }
+
+
+def test_an_archive_unpacks_into_the_same_files(qwen3_bundle: Bundle, made: Path, tmp_path: Path) -> None:
+    archive = make_kit(qwen3_bundle, tmp_path / "orin-kit.tar.gz")
+    with tarfile.open(archive) as opened:
+        assert {entry.name.split("/")[0] for entry in opened} == {"orin-kit"}
+        assert {(entry.uid, entry.mtime, entry.uname) for entry in opened} == {(0, 0, "")}
+        opened.extractall(tmp_path / "device", filter="data")
+    unpacked = tmp_path / "device" / "orin-kit"
+    assert os.access(unpacked / "build.sh", os.X_OK)
+    for file in made.rglob("*"):
+        if file.is_file():
+            assert (unpacked / file.relative_to(made)).read_bytes() == file.read_bytes()
+
+
+def test_an_existing_kit_is_not_overwritten(qwen3_bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "kit").mkdir()
+    with pytest.raises(EngineBuildError, match="exists already"):
+        make_kit(qwen3_bundle, tmp_path / "kit")
+    assert list((tmp_path / "kit").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["kit", "kit.tar.gz"])
+def test_a_kit_that_cannot_be_finished_leaves_nothing(qwen3_bundle: Bundle, tmp_path: Path, name: str) -> None:
+    contents = kit_contents(qwen3_bundle, modes=["16x"], precision="fp16")
+    broken = replace(contents, files=(*contents.files, "no-such-file"))
+    with pytest.raises(EngineBuildError, match=f"{name}: cannot be written"):
+        write_kit(
+            tmp_path / name,
+            broken,
+            engine_orders(qwen3_bundle, modes=["16x"], precision="fp16"),
+            target=ORIN,
+            jetpack=find_jetpack(ORIN, None),
+            progress=lambda _: None,
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kit_for_a_graph_that_tensorrt_refuses_is_not_made(qwen3_bundle: Bundle, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx has wheels for x86-64 alone")
+    folder = tmp_path / "bundle"
+    shutil.copytree(qwen3_bundle.path, folder)
+    graph = folder / "graphs/encoder-16x-fp16.onnx"
+    graph.write_bytes(graph.read_bytes().replace(b"Softmax", b"Saftmax"))
+    with pytest.raises(EngineBuildError, match=r"refuses the graph.*Saftmax"):
+        make_kit(Bundle.open(folder), tmp_path / "kit")
+    assert not (tmp_path / "kit").exists()
+
+
+def test_the_command_makes_a_kit_and_says_where(
+    qwen3_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "kit"
+    arguments = ["build", str(qwen3_bundle.path), "--target", "orin", "--jetpack", "7.2", "--output", str(output)]
+    assert exit_code([*arguments, "--modes", "16x", "--max-slices", "4"]) == 0
+    assert capsys.readouterr().out == f"{output}\n"
+    record = json.loads((output / "records/encoder-16x-fp16.json").read_text())
+    assert record["profiles"][0]["patches"]["largest"][0] == 5
+    assert "TENSORRT='10.16'" in (output / "build.sh").read_text()

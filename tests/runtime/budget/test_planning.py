@@ -1,0 +1,149 @@
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from uhd_edge.runtime.answer import Plan
+from uhd_edge.runtime.budget.costs import MARGIN, CostModel, PromptCosts, SlicingCosts, VisionCosts
+from uhd_edge.runtime.budget.planning import Asked, choose_plan, list_plans
+from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.conversation.request import Request
+from uhd_edge.runtime.conversation.turns import Conversation, NewImage, Turn
+from uhd_edge.runtime.llm.language_model import LanguageModel
+from uhd_edge.runtime.llm.sampling import Sampling
+from uhd_edge.runtime.modes import Mode
+from uhd_edge.runtime.vision.encoder import VisionEncoder
+
+COSTS: dict[Mode, CostModel] = {
+    "16x": CostModel(VisionCosts(1.0, 0.04, 0.0), SlicingCosts(5.0, 1.0), PromptCosts(1.0, 0.1, 0.0), 14),
+    "4x": CostModel(VisionCosts(1.0, 0.08, 0.0), SlicingCosts(5.0, 1.0), PromptCosts(1.0, 0.1, 0.0), 14),
+}
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return Bundle.open()
+
+
+@pytest.fixture(scope="module")
+def model(bundle: Bundle) -> Iterator[LanguageModel]:
+    with LanguageModel(bundle.llm_path, context=512, threads=1) as opened:
+        yield opened
+
+
+def about(
+    *sizes: tuple[int, int], modes: list[Mode], max_slices: int = 9, turns: tuple[Turn, ...] = (), in_memory: int = 0
+) -> Asked:
+    request = Request((), "Why?", Sampling(), 16, "16x", None)
+    new = [NewImage(Image.new("RGB", size)) for size in sizes]
+    return Asked(Conversation(turns), request, new, modes, max_slices, in_memory)
+
+
+def plans(
+    bundle: Bundle, model: LanguageModel, *sizes: tuple[int, int], budget_ms: float | None = None, max_slices: int = 9
+) -> list[Plan]:
+    asked = about(*sizes, modes=["16x", "4x"], max_slices=max_slices)
+    return list_plans(asked, bundle.manifest, model, COSTS.__getitem__, budget_ms=budget_ms)
+
+
+def test_every_plan_has_the_views_and_tokens_that_encoding_gives(bundle: Bundle, model: LanguageModel) -> None:
+    listed = plans(bundle, model, (640, 480))
+    assert {plan.mode for plan in listed} == {"16x", "4x"}
+    with VisionEncoder(bundle) as encoder:
+        for plan in listed:
+            frame = bytes_of_grey(640, 480)
+            seen = encoder.encode(frame, mode=plan.mode, max_slices=plan.max_slices)
+            assert (plan.views, plan.vision_tokens) == (len(seen.views), len(seen.embeddings))
+            assert plan.patches == sum(view.rows * view.columns for view in seen.views)
+            assert plan.prompt_tokens > plan.vision_tokens
+
+
+def bytes_of_grey(width: int, height: int) -> object:
+    from PIL import Image
+
+    return Image.new("RGB", (width, height), "grey")
+
+
+def test_plans_that_would_see_the_same_are_listed_once(bundle: Bundle, model: LanguageModel) -> None:
+    listed = plans(bundle, model, (200, 200))
+    assert [(plan.mode, plan.max_slices, plan.views) for plan in listed] == [("16x", 1, 1), ("4x", 1, 1)]
+
+
+def test_plans_that_do_not_fit_into_the_context_are_left_out(bundle: Bundle, model: LanguageModel) -> None:
+    listed = plans(bundle, model, (1000, 1000))
+    assert max(plan.prompt_tokens for plan in listed) < model.context == 512
+    assert any(plan.views == 10 for plan in listed if plan.mode == "16x")
+    assert not any(plan.views == 10 for plan in listed if plan.mode == "4x")
+
+
+def test_nothing_fits_when_the_images_are_too_many(bundle: Bundle, model: LanguageModel) -> None:
+    assert choose_plan(plans(bundle, model, *[(224, 224)] * 30)) is None
+
+
+def test_a_thin_image_has_plans_from_as_many_slices_as_it_takes(bundle: Bundle, model: LanguageModel) -> None:
+    listed = plans(bundle, model, (224 * 9, 8))
+    assert listed
+    assert all(plan.patches > 0 for plan in listed)
+
+
+def test_no_more_slices_are_planned_than_are_allowed(bundle: Bundle, model: LanguageModel) -> None:
+    assert max(plan.max_slices for plan in plans(bundle, model, (1000, 1000), max_slices=4)) == 4
+
+
+@settings(deadline=None, max_examples=60)
+@given(width=st.integers(50, 1200), height=st.integers(50, 1200), budget_ms=st.floats(1, 400, allow_nan=False))
+def test_the_choice_sees_most_of_what_keeps_within_the_budget(
+    bundle: Bundle, model: LanguageModel, width: int, height: int, budget_ms: float
+) -> None:
+    listed = plans(bundle, model, (width, height), budget_ms=budget_ms)
+    chosen = choose_plan(listed)
+    assert chosen is not None
+    within = [plan for plan in listed if plan.predicted_ms <= budget_ms]
+    assert chosen.within_budget == bool(within)
+    if within:
+        assert chosen.predicted_ms <= budget_ms
+        assert all((plan.views, plan.vision_tokens) <= (chosen.views, chosen.vision_tokens) for plan in within)
+    else:
+        assert chosen.predicted_ms == min(plan.predicted_ms for plan in listed)
+
+
+def test_what_the_question_has_taken_already_counts(bundle: Bundle, model: LanguageModel) -> None:
+    asked = about((640, 480), modes=["16x"])
+    fresh, late = (
+        list_plans(asked, bundle.manifest, model, COSTS.__getitem__, budget_ms=100, spent=lambda spent=spent: spent)
+        for spent in (0.0, 50.0)
+    )
+    assert [plan.predicted_ms + 50 for plan in fresh] == pytest.approx([plan.predicted_ms for plan in late])
+
+
+def test_without_a_budget_the_most_is_seen(bundle: Bundle, model: LanguageModel) -> None:
+    chosen = choose_plan(plans(bundle, model, (640, 480)))
+    assert chosen is not None
+    assert chosen.within_budget is None
+    assert chosen.views == 7
+
+
+def test_the_most_slices_there_may_be_make_no_more_work_than_there_is(bundle: Bundle, model: LanguageModel) -> None:
+    listed = plans(bundle, model, (640, 480), max_slices=2**31 - 1)
+    assert listed == plans(bundle, model, (640, 480), max_slices=100)
+
+
+def test_earlier_turns_take_room_and_what_is_in_memory_of_them_takes_no_time(
+    bundle: Bundle, model: LanguageModel
+) -> None:
+    turns = (Turn("What is there? " * 60, "A table. " * 20),)
+
+    def planned(asked: Asked) -> list[Plan]:
+        return list_plans(asked, bundle.manifest, model, COSTS.__getitem__)
+
+    alone = planned(about((1000, 1000), modes=["16x"]))
+    later = planned(about((1000, 1000), modes=["16x"], turns=turns))
+    known = planned(about((1000, 1000), modes=["16x"], turns=turns, in_memory=100))
+    assert later[0].prompt_tokens > alone[0].prompt_tokens + 100
+    assert later[0].vision_tokens == alone[0].vision_tokens
+    assert max(plan.prompt_tokens for plan in later) < model.context
+    assert max(plan.views for plan in later) < max(plan.views for plan in alone)
+    saved = [one.predicted_ms - other.predicted_ms for one, other in zip(later, known, strict=True)]
+    assert saved == pytest.approx([MARGIN * 100 * 0.1] * len(later))

@@ -1,0 +1,100 @@
+"""Files are added to a bundle at once or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from support.handmade_bundle import FILES, manifest
+
+from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.bundles.update import add_files, free_names, staging_folder
+from uhd_edge.runtime.errors import OutputError
+
+if TYPE_CHECKING:
+    from uhd_edge.runtime.bundles.manifest import Manifest
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    folder = tmp_path / "bundle"
+    for name, data in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    (folder / "bundle.json").write_text(json.dumps(manifest()))
+    return Bundle.open(folder)
+
+
+def staged(folder: Path, content: bytes = b"a report") -> Path:
+    file = folder / "new"
+    file.write_bytes(content)
+    return file
+
+
+def with_report(name: str, *, without: tuple[str, ...] = ()) -> object:
+    def change(old: Manifest) -> Manifest:
+        files = {file: record for file, record in old.files.items() if file not in without}
+        return old.model_copy(update={"calibration": name, "files": files})
+
+    return change
+
+
+def everything_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_an_added_file_is_recorded_and_the_bundle_verifies(bundle: Bundle) -> None:
+    with staging_folder(bundle) as folder:
+        added = add_files(bundle, {"reports/calibration.json": staged(folder)}, with_report("reports/calibration.json"))
+    assert added == Bundle.open(bundle.path)
+    added.verify()
+    assert everything_in(bundle.path) == {*FILES, "reports/calibration.json", "bundle.json"}
+
+
+def test_a_file_that_is_left_out_of_the_record_is_removed_last(bundle: Bundle) -> None:
+    with staging_folder(bundle) as folder:
+        add_files(bundle, {"first.json": staged(folder)}, with_report("first.json"))
+        replaced = add_files(
+            Bundle.open(bundle.path),
+            {"second.json": staged(folder, b"another")},
+            with_report("second.json", without=("first.json",)),
+        )
+    replaced.verify()
+    assert everything_in(bundle.path) == {*FILES, "second.json", "bundle.json"}
+
+
+def test_a_taken_name_is_refused_and_a_free_one_is_numbered(bundle: Bundle) -> None:
+    names = ["graphs/connector-fp32.onnx", "other.json"]
+    assert free_names(bundle, names) == {names[0]: "graphs/connector-fp32.2.onnx", names[1]: "other.2.json"}
+    with staging_folder(bundle) as folder, pytest.raises(OutputError, match="exists already"):
+        add_files(bundle, {"llm.gguf": staged(folder)}, with_report("llm.gguf"))
+    Bundle.open(bundle.path).verify()
+
+
+def test_a_change_that_fails_leaves_the_old_bundle(bundle: Bundle) -> None:
+    def fail(old: Manifest) -> Manifest:
+        raise OSError(28, "No space left on device")
+
+    def unrecorded(old: Manifest) -> Manifest:
+        return old.model_copy(update={"default_mode": "8x"})
+
+    for change, error in ((fail, OutputError), (unrecorded, ValueError)):
+        with staging_folder(bundle) as folder, pytest.raises(error):
+            add_files(bundle, {"calibration.json": staged(folder)}, change)
+        assert Bundle.open(bundle.path) == bundle
+        assert everything_in(bundle.path) == {*FILES, "bundle.json"}
+
+
+def test_a_manifest_that_cannot_be_replaced_takes_the_new_files_back(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, target: Path) -> Path:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with staging_folder(bundle) as folder, pytest.raises(OutputError, match="Permission denied"):
+        add_files(bundle, {"calibration.json": staged(folder)}, with_report("calibration.json"))
+    assert everything_in(bundle.path) == {*FILES, "bundle.json"}
+    bundle.verify()

@@ -1,0 +1,120 @@
+"""Tokens that keep to a grammar: never one that llama.cpp would end the process on, and in the model's own shares."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.errors import ModelError, SchemaError
+from uhd_edge.runtime.llm.grammar_sampling import FEW, Grammar
+from uhd_edge.runtime.llm.llama_library import llama_library
+from uhd_edge.runtime.llm.opening import open_language_model
+from uhd_edge.runtime.llm.sampling import Sampler, Sampling
+from uhd_edge.runtime.llm.segments import TextSegment
+from uhd_edge.runtime.schema.to_grammar import grammar_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from uhd_edge.runtime.llm.language_model import LanguageModel
+
+PROMPT = TextSegment("<|im_start|>user\nHow many objects are there?<|im_end|>\n<|im_start|>assistant\n")
+AT_RANDOM = Sampling(temperature=100.0, seed=5)
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[LanguageModel]:
+    with open_language_model(Bundle.open(), context=1024) as model:
+        yield model
+
+
+def generated(model: LanguageModel, grammar: str, sampling: Sampling = AT_RANDOM, *, most: int = 300) -> list[int]:
+    model.clear()
+    model.prefill([PROMPT])
+    tokens = []
+    for token in model.generate(sampling, max_tokens=most, grammar=grammar):
+        tokens.append(token)
+        if model.vocabulary.ends_answer(token):
+            break
+    return tokens
+
+
+def test_a_control_token_is_no_part_of_a_string_however_likely(model: LanguageModel) -> None:
+    tokens = generated(model, grammar_of({"type": "string", "minLength": 250}))
+    assert len(tokens) > 100
+    assert all(model.vocabulary.piece(token) for token in tokens)
+
+
+def test_an_answer_ends_where_it_is_complete_and_not_before(model: LanguageModel) -> None:
+    tokens = generated(model, grammar_of({"type": "array", "items": {"type": "null"}, "minItems": 9, "maxItems": 9}))
+    assert model.vocabulary.ends_answer(tokens[-1])
+    text = b"".join(map(model.vocabulary.piece, tokens))
+    assert text.replace(b" ", b"") == b"[" + b"null," * 8 + b"null]"
+
+
+@pytest.mark.parametrize(
+    "grammar", ["root", "other ::= [a]", "root ::= root | [a]", "root ::= missing", "root ::= [a]{9999}"]
+)
+def test_a_grammar_that_llama_cpp_does_not_take_is_an_error(model: LanguageModel, grammar: str) -> None:
+    with pytest.raises(SchemaError, match=r"llama\.cpp does not take"):
+        model.require_grammar(grammar)
+
+
+def test_a_token_that_the_vocabulary_lacks_is_an_error_and_the_model_goes_on(model: LanguageModel) -> None:
+    with pytest.raises(ModelError, match="no token for what the schema wants next"):
+        generated(model, 'root ::= "a" <[100000]>')
+    assert generated(model, 'root ::= "a"', Sampling())[-1] in np.flatnonzero(model.vocabulary.ending)
+
+
+def test_what_is_allowed_keeps_its_share_among_what_is_allowed(model: LanguageModel) -> None:
+    library, vocabulary = llama_library(), model.vocabulary
+    (a,), (b,), (c,) = (vocabulary.tokenize(text) for text in "abc")
+    logits = np.full(vocabulary.size, -20.0, np.float32)
+    logits[[a, b, c]] = 1.0, 0.0, 2.0  # c, the likeliest, is not allowed
+
+    def choice(seed: int) -> int:
+        grammar = Grammar(library, vocabulary, 'root ::= "a" | "b"')
+        sampling = Sampling(temperature=1.0, seed=seed)
+        with Sampler(
+            library, sampling, vocabulary_size=vocabulary.size, context=8, history=[], grammar=grammar
+        ) as sampler:
+            return sampler.sample(None, logits)
+
+    chosen = [choice(seed) for seed in range(1000)]
+    assert set(chosen) == {a, b}
+    assert chosen.count(a) / len(chosen) == pytest.approx(1 / (1 + np.exp(-1)), abs=0.04)
+
+
+@pytest.mark.parametrize("rank", [0, 1, 5, FEW - 1, FEW, 200])
+def test_the_likeliest_that_is_allowed_is_taken_however_unlikely(model: LanguageModel, rank: int) -> None:
+    library, vocabulary = llama_library(), model.vocabulary
+    (a,), (b,) = (vocabulary.tokenize(text) for text in "ab")
+    order = [token for token in range(vocabulary.size) if token not in {a, b}]
+    logits = np.empty(vocabulary.size, np.float32)
+    falling = -np.arange(vocabulary.size) // 3 * 3  # three at a time equally likely
+    logits[[*order[:rank], b, a, *order[rank:]]] = falling
+    grammar = Grammar(library, vocabulary, 'root ::= "a" | "b"')
+    with Sampler(
+        library, Sampling(), vocabulary_size=vocabulary.size, context=8, history=[], grammar=grammar
+    ) as sampler:
+        assert sampler.sample(None, logits) == (min(a, b) if logits[a] == logits[b] else b)
+
+
+def test_without_a_grammar_and_with_one_that_allows_everything_the_tokens_are_the_same(model: LanguageModel) -> None:
+    anything = r"root ::= [\x01-\U0010FFFF]*"
+    for sampling in (
+        Sampling(),
+        Sampling(repetition_penalty=1.2),
+        Sampling(temperature=1.0, top_k=20, top_p=0.9, seed=11),
+    ):
+        model.clear()
+        model.prefill([PROMPT])
+        free = []
+        for token in model.generate(sampling, max_tokens=40):
+            free.append(token)
+            if model.vocabulary.ends_answer(token):
+                break
+        assert generated(model, anything, sampling, most=40) == free

@@ -1,0 +1,196 @@
+"""Random tiny MiniCPM-V 4.6 checkpoints, complete enough for transformers and for the export.
+
+Every part of the real checkpoint is there in small: a SigLIP tower with the compressor,
+the connector, a text model (plain `qwen3` or hybrid `qwen3_5_text`), a byte-level BPE
+tokenizer with the vision special tokens, a ChatML template and the processor's settings.
+The weights are random, but scaled so that logits are spread and depend on the image.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from support.checkpoint_tokenizer import SPLIT_QWEN2, SPLIT_QWEN35, save_tokenizer
+from transformers import (
+    AutoTokenizer,
+    GenerationConfig,
+    MiniCPMV4_6Config,
+    MiniCPMV4_6ForConditionalGeneration,
+    MiniCPMV4_6ImageProcessorPil,
+    MiniCPMV4_6Processor,
+    Qwen3_5TextConfig,
+    Qwen3Config,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TextType = Literal["qwen3", "qwen3_5_text"]
+
+
+@dataclass(frozen=True)
+class TinyCheckpoint:
+    """What a tiny checkpoint is made of; the defaults are small and odd on purpose."""
+
+    text_type: TextType = "qwen3"
+    seed: int = 0
+    vision_hidden: int = 48
+    vision_intermediate: int = 80
+    vision_layers: int = 3
+    vision_heads: int = 4
+    insert_layer: int = 1
+    table_side: int = 70
+    patch: int = 14
+    text_hidden: int = 64
+    text_intermediate: int = 100  # no multiple of a quantized type's block
+    text_layers: int = 4
+    vocabulary: int = 480
+    tied: bool = True
+    scale_resolution: int = 112
+    max_slices: int = 9
+    dtype: torch.dtype = torch.float32
+
+
+def save_checkpoint(folder: Path, tiny: TinyCheckpoint) -> Path:
+    """Write the checkpoint into `folder` as `save_pretrained` would; returns `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    split = SPLIT_QWEN2 if tiny.text_type == "qwen3" else SPLIT_QWEN35
+    tokenizer = save_tokenizer(folder, split=split, vocabulary=tiny.vocabulary)
+    save_processor(folder, tiny)
+    torch.manual_seed(tiny.seed)
+    model = MiniCPMV4_6ForConditionalGeneration(model_config(tiny, tokenizer)).eval()
+    spread_weights(model, tiny.seed)
+    stops = [tokenizer.convert_tokens_to_ids(text) for text in ("<|im_end|>", "<|endoftext|>")]
+    model.generation_config = GenerationConfig(eos_token_id=stops, pad_token_id=stops[1], do_sample=False)
+    model.to(tiny.dtype).save_pretrained(folder)
+    return folder
+
+
+def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> MiniCPMV4_6ForConditionalGeneration:
+    """The reference model of a checkpoint, in evaluation mode."""
+    return MiniCPMV4_6ForConditionalGeneration.from_pretrained(folder, dtype=dtype).eval()
+
+
+class NoVideo:
+    """Stands in for a video processor: transformers' own wants torchvision, and no test shows a video."""
+
+    slice_mode = True
+    downsample_mode = "16x"
+
+
+class ImageAndTextProcessor(MiniCPMV4_6Processor):  # type: ignore[misc]
+    """The reference processor, content with less than a video processor."""
+
+    def check_argument_for_proper_class(self, argument_name: str, argument: object) -> None: ...
+
+
+def load_processor(folder: Path) -> MiniCPMV4_6Processor:
+    """The reference processor with the PIL image processor, which is the one that is reproduced here.
+
+    `AutoProcessor` does once torchvision is installed, and resizes with torchvision then.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    images = MiniCPMV4_6ImageProcessorPil.from_pretrained(folder)
+    return ImageAndTextProcessor(images, NoVideo(), tokenizer, chat_template=tokenizer.chat_template)
+
+
+def save_processor(folder: Path, tiny: TinyCheckpoint) -> None:
+    """`preprocessor_config.json` and its video twin, with the fields of the real checkpoint."""
+    shared = {
+        "do_convert_rgb": True,
+        "do_normalize": True,
+        "do_rescale": True,
+        "do_resize": True,
+        "downsample_mode": "16x",
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+        "max_slice_nums": tiny.max_slices,
+        "patch_size": tiny.patch,
+        "processor_class": "MiniCPMV4_6Processor",
+        "resample": 3,
+        "rescale_factor": 1 / 255,
+        "scale_resolution": tiny.scale_resolution,
+        "slice_mode": True,
+        "use_image_id": True,
+    }
+    for name, kind in (
+        ("preprocessor_config.json", {"image_processor_type": "MiniCPMV4_6ImageProcessor"}),
+        ("video_preprocessor_config.json", {"video_processor_type": "MiniCPMV4_6VideoProcessor"}),
+    ):
+        (folder / name).write_text(json.dumps(shared | kind, indent=2))
+
+
+def model_config(tiny: TinyCheckpoint, tokenizer: Any) -> MiniCPMV4_6Config:
+    """The configuration of the whole model."""
+    return MiniCPMV4_6Config(
+        text_config=text_config(tiny, tokenizer),
+        vision_config={
+            "hidden_size": tiny.vision_hidden,
+            "intermediate_size": tiny.vision_intermediate,
+            "num_hidden_layers": tiny.vision_layers,
+            "num_attention_heads": tiny.vision_heads,
+            "patch_size": tiny.patch,
+            "image_size": tiny.table_side * tiny.patch,
+        },
+        insert_layer_id=tiny.insert_layer,
+        image_size=tiny.scale_resolution,
+        image_token_id=tokenizer.image_token_id,
+        video_token_id=tokenizer.video_token_id,
+        tie_word_embeddings=tiny.tied,
+    )
+
+
+def text_config(tiny: TinyCheckpoint, tokenizer: Any) -> Qwen3Config | Qwen3_5TextConfig:
+    """Grouped heads in both; the hybrid has more value heads than key heads, which the converter reorders."""
+    sizes = {
+        "vocab_size": tiny.vocabulary,
+        "hidden_size": tiny.text_hidden,
+        "intermediate_size": tiny.text_intermediate,
+        "num_hidden_layers": tiny.text_layers,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 32,
+        "max_position_embeddings": 4096,
+        "tie_word_embeddings": tiny.tied,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    if tiny.text_type == "qwen3":
+        return Qwen3Config(**sizes, rope_parameters={"rope_type": "default", "rope_theta": 1e4})
+    return Qwen3_5TextConfig(
+        **sizes,
+        linear_key_head_dim=32,
+        linear_value_head_dim=32,
+        linear_num_key_heads=2,
+        linear_num_value_heads=4,
+        rope_parameters={
+            "rope_type": "default",
+            "rope_theta": 1e4,
+            "partial_rotary_factor": 0.5,
+            "mrope_section": [3, 3, 2],
+            "mrope_interleaved": True,
+        },
+    )
+
+
+def spread_weights(model: torch.nn.Module, seed: int) -> None:
+    """Random weights that keep activations near one, so that neither logits nor images fade away.
+
+    One-dimensional ones keep their start (one for a norm, zero for a bias, Qwen3.5's decay) and get some noise.
+    Text embeddings are small, or tied logits would just repeat the last token; the last norm makes up for it.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if name.endswith("language_model.norm.weight"):
+                parameter.add_(2)
+            if parameter.ndim == 1:
+                parameter.add_(0.1 * noise)
+            elif "embed_tokens" in name:
+                parameter.copy_(0.15 * noise)
+            else:
+                parameter.copy_(noise * parameter[0].numel() ** -0.5)

@@ -1,0 +1,89 @@
+"""Answers follow from the scene alone; words and code characters are single tokens."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from uhd_edge.tiny.world.conversations import IGNORED, pack
+from uhd_edge.tiny.world.questions import KINDS, ask
+from uhd_edge.tiny.world.scenes import ALPHABET, COLOUR_NAMES, SHAPES, SINGLE, SLICED, Scene, draw_scene
+from uhd_edge.tiny.world.tokenizer import train_tokenizer
+
+SCENES = [draw_scene(f"questions/{index}", SLICED) for index in range(40)]
+
+
+def test_codes_are_asked_and_answered_by_the_scene() -> None:
+    for index, scene in enumerate(SCENES):
+        question = ask(scene, "code", str(index))
+        colour, shape = question.text.removesuffix("?").split()[-2:]
+        codes = [drawn.code for drawn in scene.objects if (drawn.colour, drawn.shape) == (colour, shape)]
+        assert question.answer == (codes[0] if codes else "there is none")
+        labelled = ask(scene, "labelled", str(index))
+        code = labelled.text.removesuffix("?").split()[-1]
+        (drawn,) = [drawn for drawn in scene.objects if drawn.code == code]
+        assert labelled.answer == f"a {drawn.colour} {drawn.shape}"
+
+
+def test_counts_and_presence_follow_from_the_scene() -> None:
+    for index, scene in enumerate(SCENES):
+        shapes = ask(scene, "count shapes", str(index))
+        shape = shapes.text.split()[2].removesuffix("s")
+        assert shapes.answer == str(sum(drawn.shape == shape for drawn in scene.objects))
+        colours = ask(scene, "count colours", str(index))
+        colour = colours.text.split()[2]
+        assert colours.answer == str(sum(drawn.colour == colour for drawn in scene.objects))
+        presence = ask(scene, "presence", str(index))
+        pair = tuple(presence.text.removesuffix("?").split()[-2:])
+        assert (presence.answer == "yes") == (pair in {(drawn.colour, drawn.shape) for drawn in scene.objects})
+
+
+@pytest.mark.parametrize(("direction", "sign", "axis"), [("leftmost", 1, "x"), ("lowest", -1, "y")])
+def test_the_extreme_object_is_the_extreme_one(direction: str, sign: int, axis: str) -> None:
+    asked = 0
+    for index, scene in enumerate(SCENES * 4):
+        question = ask(scene, "extreme", str(index))
+        if direction not in question.text:
+            continue
+        asked += 1
+        best = min(scene.objects, key=lambda drawn: sign * getattr(drawn, axis))
+        assert question.answer == f"the {best.colour} {best.shape}"
+    assert asked
+
+
+def test_a_description_lists_every_object_from_left_to_right() -> None:
+    scene = SCENES[0]
+    answer = ask(scene, "describe", "0").answer
+    codes = re.findall(r"labelled ([A-Z0-9]+)", answer)
+    assert codes == [drawn.code for drawn in sorted(scene.objects, key=lambda drawn: drawn.x)]
+    assert answer.startswith(f"{len(scene.objects)} objects: ")
+
+
+def test_words_and_code_characters_are_single_tokens() -> None:
+    tokenizer = train_tokenizer()
+    for word in (*COLOUR_NAMES, *SHAPES, *(f"{shape}s" for shape in SHAPES), "labelled", "code", "object"):
+        assert len(tokenizer.encode(f" {word}")) == 1
+    for character in ALPHABET:
+        assert len(tokenizer.encode(character)) == 1
+    assert tokenizer.decode(tokenizer.encode("a red circle labelled K7Q2.")) == "a red circle labelled K7Q2."
+
+
+def test_packed_questions_see_the_image_and_themselves_only() -> None:
+    tokenizer = train_tokenizer()
+    scene: Scene = draw_scene("pack", SINGLE)
+    prefix = tokenizer.encode("<|im_start|>user\n")
+    asked = [ask(scene, kind, "pack") for kind in KINDS]
+    both = pack(tokenizer, [prefix], [asked], multiple=1)
+    start = len(prefix)
+    for question in asked:
+        alone = pack(tokenizer, [prefix], [[question]], multiple=1)
+        length = alone.ids.shape[1] - len(prefix)
+        end = start + length
+        assert both.ids[0, start:end].tolist() == alone.ids[0, len(prefix) :].tolist()
+        assert both.positions[0, start:end].tolist() == alone.positions[0, len(prefix) :].tolist()
+        assert both.labels[0, start:end].tolist() == alone.labels[0, len(prefix) :].tolist()
+        seen = both.mask[0, 0, end - 1].nonzero()[:, 0].tolist()
+        assert seen == [*range(len(prefix)), *range(start, end)]
+        start = end
+    assert (both.labels != IGNORED).any()

@@ -1,0 +1,113 @@
+"""Steps 1 to 3: tower, connector and language model answer together from pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from uhd_edge.tiny.training.reading import Reader
+from uhd_edge.tiny.training.seeing import SeenBatch, Seer, Sight, label_views, seeing_loss
+from uhd_edge.tiny.world.conversations import IGNORED, Encodes, Packed, pack, prefix_ids
+from uhd_edge.tiny.world.drawing import draw_picture
+from uhd_edge.tiny.world.questions import Question
+from uhd_edge.tiny.world.scenes import Scene
+from uhd_edge.tiny.world.symbols import Symbols, said_by_labels
+from uhd_edge.tiny.world.views import View, cut_views, views_of
+
+
+@dataclass(frozen=True)
+class PictureBatch:
+    """Pictures cut into views, grouped by grid, with packed questions.
+
+    `groups[g]` are views of one grid; `order[g]` says which views of the batch they are.
+    """
+
+    groups: list[SeenBatch]
+    order: list[list[int]]
+    packed: Packed
+    image_mask: Tensor
+    questions: list[list[Question]]
+    compress: bool
+
+
+class Joined(nn.Module):
+    """The whole model with the heads of step 0 beside it."""
+
+    def __init__(self, seer: Seer, reader: Reader) -> None:
+        super().__init__()
+        self.seer = seer
+        self.reader = reader
+
+    def forward(self, batch: PictureBatch) -> tuple[Tensor, list[Sight]]:
+        """Logits [L, vocabulary] at the labelled places, and the seer's outputs by group."""
+        seen = [self.seer(group.patches, group.position_ids, batch.compress) for group in batch.groups]
+        views: dict[int, Tensor] = {}
+        for order, sight in zip(batch.order, seen, strict=True):
+            views |= dict(zip(order, sight.embeddings, strict=True))
+        image = torch.cat([views[index] for index in range(len(views))])
+        return self.reader.logits(batch.packed, image, batch.image_mask), seen
+
+
+def picture_batch(
+    tokenizer: Encodes,
+    scenes: list[Scene],
+    questions: list[list[Question]],
+    *,
+    compress: bool,
+    max_slices: int = 9,
+    spell: bool = False,
+) -> PictureBatch:
+    """Draw the scenes and lay out their questions."""
+    shown: list[tuple[Scene, View]] = []
+    pixels: list[np.ndarray] = []
+    prefixes = []
+    for scene in scenes:
+        views, grid = views_of(scene.width, scene.height, compress=compress, max_slices=max_slices)
+        shown += [(scene, view) for view in views]
+        pixels += cut_views(draw_picture(scene), views, grid)
+        prefixes.append(prefix_ids(tokenizer, views, grid, 4 if compress else 2))
+    order: dict[tuple[int, int], list[int]] = {}
+    for index, (_, view) in enumerate(shown):
+        order.setdefault((view.rows, view.columns), []).append(index)
+    groups = [
+        label_views(np.stack([pixels[i] for i in members]), [shown[i] for i in members], compress)
+        for members in order.values()
+    ]
+    packed = pack(tokenizer, prefixes, questions, spell=spell)
+    image_mask = packed.ids == tokenizer.encode("<|image_pad|>")[0]
+    return PictureBatch(groups, list(order.values()), packed, image_mask, questions, compress)
+
+
+def symbol_loss(symbols: Symbols, embeddings: Tensor, batch: SeenBatch) -> Tensor:
+    """How far the connector's embeddings [B, T, width] are from the symbols, relative to their size."""
+    words = said_by_labels(batch.tokens, batch.places)
+    fields = batch.tokens.flatten(0, 1)
+    with torch.no_grad():
+        truth = symbols(words, fields.shape[0])
+    flat = embeddings.flatten(0, 1).float()
+    known = (fields[:, 0] >= 0) & (fields[:, 3] >= 0)
+    spoken = known & ((fields[:, 0] == 1) | (fields[:, 3] == 1))
+    empty = known & ~spoken
+    loss = 0.3 * flat[empty].square().sum() / max(int(empty.sum()), 1)
+    scale = 1.0
+    if spoken.any():
+        loss = loss + (flat[spoken] - truth[spoken]).square().sum() / int(spoken.sum())
+        scale = float(truth[spoken].square().sum(dim=-1).mean())
+    return loss / scale
+
+
+def joined_loss(
+    model: Joined, batch: PictureBatch, logits: Tensor, seen: list[Sight], seeing: float
+) -> tuple[Tensor, Tensor]:
+    """The answers' cross-entropy plus `seeing` times the losses of step 0; and the first alone."""
+    answers = functional.cross_entropy(logits.float(), batch.packed.labels[batch.packed.labels != IGNORED])
+    views = sum(len(order) for order in batch.order)
+    loss = answers
+    for group, order, sight in zip(batch.groups, batch.order, seen, strict=True):
+        part = seeing_loss(sight, group) + symbol_loss(model.reader.symbols, sight.embeddings, group)
+        loss = loss + seeing * len(order) / views * part
+    return loss, answers.detach()

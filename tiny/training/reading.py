@@ -1,0 +1,116 @@
+"""Step 1, one half: the language model learns to answer from symbolic image tokens."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedTokenizerFast, Qwen3Model
+
+from uhd_edge.tiny.training.saved_model import text_config
+from uhd_edge.tiny.world.conversations import IGNORED, Encodes, Packed, pack, prefix_ids
+from uhd_edge.tiny.world.labels import Seen, see_all
+from uhd_edge.tiny.world.questions import Question, ask
+from uhd_edge.tiny.world.scenes import ALPHABET, World, draw_scene
+from uhd_edge.tiny.world.symbols import SPREAD, Said, Symbols, said
+from uhd_edge.tiny.world.views import View, views_of
+
+MISREAD = 0.02  # share of the symbolic characters that are wrong
+BLUR = 0.15  # noise on a token, relative to its root mean square
+
+
+@dataclass(frozen=True)
+class ReadBatch:
+    """Images as symbols, with packed questions; `image_mask` [B, T] is true at image tokens."""
+
+    packed: Packed
+    words: Said
+    image_tokens: int
+    image_mask: Tensor
+    questions: list[list[Question]]
+
+
+class Reader(nn.Module):
+    """The language model and the symbols it learns from."""
+
+    def __init__(self, seed: int, tokenizer: PreTrainedTokenizerFast) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        config = text_config()
+        config.initializer_range = 0.05
+        self.text = Qwen3Model(config)
+        nn.init.normal_(self.text.embed_tokens.weight, std=SPREAD)
+        self.symbols = Symbols(config.hidden_size)
+        spelled = [tokenizer.encode(character)[0] for character in ALPHABET]
+        with torch.no_grad():
+            self.symbols.alphabet[1:] = self.text.embed_tokens.weight[spelled]
+
+    def logits(self, packed: Packed, image: Tensor, image_mask: Tensor) -> Tensor:
+        """Logits [L, vocabulary] at the labelled places, from image embeddings [image tokens, width]."""
+        embeddings = self.text.embed_tokens(packed.ids)
+        embeddings = embeddings.masked_scatter(image_mask.unsqueeze(-1), image.to(embeddings.dtype))
+        hidden = self.text(
+            inputs_embeds=embeddings,
+            attention_mask={"full_attention": packed.mask},
+            position_ids=packed.positions,
+            use_cache=False,
+        ).last_hidden_state
+        wanted = hidden[packed.labels != IGNORED]
+        return functional.linear(wanted, self.text.embed_tokens.weight)
+
+
+def read_batch(
+    tokenizer: Encodes,
+    seed: str,
+    count: int,
+    world: World,
+    *,
+    compress: bool,
+    asked: tuple[str, ...],
+    max_slices: int = 9,
+) -> ReadBatch:
+    """Scenes by seed as symbolic tokens, with questions."""
+    scenes = [draw_scene(f"{seed}/{index}", world) for index in range(count)]
+    dice = random.Random(seed)
+    side = 4 if compress else 2
+    shown: list[tuple[list[Seen], View]] = []
+    prefixes = []
+    for scene in scenes:
+        views, grid = views_of(scene.width, scene.height, compress=compress, max_slices=max_slices)
+        shown += [([_misread(seen, dice) for seen in see_all(scene, view)], view) for view in views]
+        prefixes.append(prefix_ids(tokenizer, views, grid, side))
+    questions = [
+        [ask(scene, kind, f"{seed}/{number}/{index}") for number, kind in enumerate(asked)]
+        for index, scene in enumerate(scenes)
+    ]
+    packed = pack(tokenizer, prefixes, questions, spell=True)
+    image_mask = packed.ids == tokenizer.encode("<|image_pad|>")[0]
+    return ReadBatch(packed, said(shown, side), int(image_mask.sum()), image_mask, questions)
+
+
+def _misread(seen: Seen, dice: random.Random) -> Seen:
+    glyphs = tuple((dice.choice(ALPHABET) if dice.random() < MISREAD else c, x, y) for c, x, y in seen.glyphs)
+    return replace(seen, glyphs=glyphs)
+
+
+def blurred(tokens: Tensor) -> Tensor:
+    """Tokens with noise as the tower's will have."""
+    scale = tokens.detach().square().mean().sqrt()
+    return tokens + BLUR * scale * torch.randn_like(tokens)
+
+
+@torch.no_grad()
+def answer_scores(logits: Tensor, packed: Packed, questions: list[list[Question]]) -> dict[str, list[bool]]:
+    """By kind, whether every token of each answer is the likeliest one (what greedy decoding needs)."""
+    places = packed.labels != IGNORED
+    right = torch.ones_like(places)
+    right[places] = logits.argmax(-1) == packed.labels[places]
+    scores: dict[str, list[bool]] = {}
+    for row, asked in enumerate(questions):
+        for number, question in enumerate(asked):
+            exact = bool(right[row][packed.kinds[row] == number].all())
+            scores.setdefault(question.kind, []).append(exact)
+    return scores

@@ -1,0 +1,133 @@
+"""The trained parts -> a `transformers` checkpoint (`MiniCPMV4_6ForConditionalGeneration`), and back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import (
+    GenerationConfig,
+    MiniCPMV4_6Config,
+    MiniCPMV4_6ForConditionalGeneration,
+    MiniCPMV4_6ImageProcessorPil,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+)
+
+from uhd_edge.export.tower import Connector, VisionTower
+from uhd_edge.tiny.training.tower_start import CONFIG
+from uhd_edge.tiny.world.tokenizer import END_OF_TEXT, TURN_END, VOCABULARY, train_tokenizer
+from uhd_edge.tiny.world.views import PATCH, TABLE_SIDE, VIEW_SIDE
+
+TEXT_LAYERS = 4
+
+
+def text_config() -> Qwen3Config:
+    """The language model's sizes."""
+    return Qwen3Config(
+        vocab_size=VOCABULARY,
+        hidden_size=CONFIG.llm_hidden,
+        intermediate_size=768,
+        num_hidden_layers=TEXT_LAYERS,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=64,
+        max_position_embeddings=4096,
+        tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+        bos_token_id=None,
+        eos_token_id=None,
+        dtype="float32",
+    )
+
+
+def model_config(tokenizer: PreTrainedTokenizerFast) -> MiniCPMV4_6Config:
+    """The whole model's configuration."""
+    text = text_config()
+    text.eos_token_id = tokenizer.convert_tokens_to_ids(TURN_END)
+    text.pad_token_id = tokenizer.convert_tokens_to_ids(END_OF_TEXT)
+    return MiniCPMV4_6Config(
+        text_config=text.to_dict(),
+        vision_config={
+            "hidden_size": CONFIG.hidden,
+            "intermediate_size": CONFIG.intermediate,
+            "num_hidden_layers": CONFIG.layers,
+            "num_attention_heads": CONFIG.heads,
+            "image_size": TABLE_SIDE * PATCH,
+            "patch_size": PATCH,
+        },
+        insert_layer_id=CONFIG.insert_layer,
+        image_size=VIEW_SIDE,
+        image_token_id=tokenizer.convert_tokens_to_ids("<|image_pad|>"),
+        video_token_id=tokenizer.convert_tokens_to_ids("<|video_pad|>"),
+        tie_word_embeddings=True,
+        eos_token_id=text.eos_token_id,
+        pad_token_id=text.pad_token_id,
+    )
+
+
+def save_processor(folder: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Write tokenizer, chat template and preprocessing (as the real checkpoint's, views of 224x224 pixels).
+
+    The files are written one by one because building the processor class needs torchvision.
+    """
+    tokenizer.save_pretrained(folder)
+    images = MiniCPMV4_6ImageProcessorPil(
+        scale_resolution=VIEW_SIDE,
+        max_slice_nums=9,
+        patch_size=PATCH,
+        image_mean=[0.5, 0.5, 0.5],
+        image_std=[0.5, 0.5, 0.5],
+    ).to_dict()
+    images |= {"image_processor_type": "MiniCPMV4_6ImageProcessor", "processor_class": "MiniCPMV4_6Processor"}
+    (folder / "preprocessor_config.json").write_text(json.dumps(images, indent=2, sort_keys=True) + "\n")
+    videos = {name: value for name, value in images.items() if name != "image_processor_type"}
+    videos |= {"video_processor_type": "MiniCPMV4_6VideoProcessor"}
+    (folder / "video_preprocessor_config.json").write_text(json.dumps(videos, indent=2, sort_keys=True) + "\n")
+    (folder / "processor_config.json").write_text('{"processor_class": "MiniCPMV4_6Processor"}\n')
+
+
+def save_checkpoint(
+    folder: Path,
+    tower: VisionTower,
+    connector: Connector,
+    text: dict[str, Tensor],
+    dtype: torch.dtype = torch.float16,
+) -> None:
+    """Write a checkpoint that plain `transformers` loads.
+
+    `text` holds the language model's tensors under the names of `Qwen3Model`.
+    """
+    tokenizer = train_tokenizer()
+    model = MiniCPMV4_6ForConditionalGeneration(model_config(tokenizer))
+    vision = {name: tensor.detach().clone() for name, tensor in tower.state_dict().items()}
+    weight = vision.pop("embeddings.patch_embedding.weight")
+    vision["embeddings.patch_embedding.weight"] = weight.reshape(CONFIG.hidden, CONFIG.channels, PATCH, PATCH)
+    model.model.vision_tower.load_state_dict(vision)
+    model.model.merger.load_state_dict(connector.state_dict())
+    model.model.language_model.load_state_dict(text)
+    model.tie_weights()
+    model.generation_config = GenerationConfig(
+        eos_token_id=model.config.eos_token_id, pad_token_id=model.config.pad_token_id, do_sample=False
+    )
+    model.to(dtype).save_pretrained(folder)
+    save_processor(folder, tokenizer)
+
+
+def load_checkpoint(folder: Path) -> tuple[VisionTower, Connector, dict[str, Tensor]]:
+    """Tower, connector and the language model's tensors of a saved checkpoint, in float32."""
+    tensors = {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}
+
+    def below(prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+    tower, connector = VisionTower(CONFIG), Connector(CONFIG)
+    vision = below("model.vision_tower.")
+    weight = vision.pop("embeddings.patch_embedding.weight")
+    vision["embeddings.patch_embedding.weight"] = weight.flatten(1)
+    tower.load_state_dict(vision)
+    connector.load_state_dict(below("model.merger."))
+    return tower, connector, below("model.language_model.")

@@ -1,0 +1,55 @@
+"""What a run holds between two steps, and its file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from uhd_edge.tiny.training.joining import Joined
+from uhd_edge.tiny.training.optimizers import Pair, pair_for
+from uhd_edge.tiny.training.reading import Reader
+from uhd_edge.tiny.training.seeing import Seer
+
+
+@dataclass
+class TrainingState:
+    """The model, its optimizers, and how far the run is: `step` of stage `stage` comes next."""
+
+    model: Joined
+    seeing: Pair
+    reading: Pair
+    stage: int = 0
+    step: int = 0
+
+
+def new_state(seed: int, tokenizer: PreTrainedTokenizerFast, device: torch.device) -> TrainingState:
+    """A run that has not begun."""
+    model = Joined(Seer(seed), Reader(seed, tokenizer)).to(device)
+    text = torch.nn.ModuleList([model.reader.text, model.reader.symbols])
+    return TrainingState(model, pair_for(model.seer, 0.0), pair_for(text, 0.0))
+
+
+def save_state(state: TrainingState, file: Path) -> None:
+    """Write a run to a file, all of it or nothing."""
+    part = file.with_suffix(".part")
+    values = {
+        "model": state.model.state_dict(),
+        "seeing": state.seeing.state(),
+        "reading": state.reading.state(),
+        "stage": state.stage,
+        "step": state.step,
+    }
+    torch.save(values, part)
+    part.replace(file)
+
+
+def load_state(state: TrainingState, file: Path) -> None:
+    """Go on where a file left off."""
+    values = torch.load(file, map_location="cpu", weights_only=True)
+    state.model.load_state_dict(values["model"])
+    state.seeing.load(values["seeing"])
+    state.reading.load(values["reading"])
+    state.stage, state.step = values["stage"], values["step"]
