@@ -79,7 +79,7 @@ def calibrate_bundle(
     if not has_graphs(bundle, "fp32"):
         raise CalibrationError(f"{bundle.path}: INT8 is made from FP32 graphs; export with --precisions fp32,fp16")
     flavours = [flavour for flavour in FLAVOURS if has_graphs(bundle, flavour.base)]
-    with staging_folder(bundle) as folder:
+    with staging_folder(bundle, progress) as folder:
         progress(f"activations of {len(calibrated_with)} pictures")
         seen = record_activations(bundle, Pictures(tuple(calibrated_with), max_slices), seed=seed, threads=threads)
         progress(f"activations of {len(measured_on)} more pictures, to measure on")

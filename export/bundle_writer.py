@@ -10,7 +10,6 @@ export early leaves nothing.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import secrets
@@ -18,6 +17,7 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from uhd_edge.engines.unfinished import is_abandoned, open_locked, remove_abandoned
 from uhd_edge.runtime.bundles.bundle import MANIFEST, Bundle, sha256_of
 from uhd_edge.runtime.bundles.manifest import FileRecord, Manifest
 from uhd_edge.runtime.errors import OutputError
@@ -25,6 +25,8 @@ from uhd_edge.runtime.errors import OutputError
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
+
+    from uhd_edge.engines.unfinished import Tell
 
 PIECE_BYTES = 1 << 20
 REPLACED = "-replaced"  # ends the name of an old bundle that makes room for the new one
@@ -46,11 +48,13 @@ class BundleWriter:
     `folder` takes the bundle's files, `scratch` what is not to become part of it. Raises
     `OutputError` when the target exists (and is not to be overwritten) or cannot be written;
     an `OSError` that leaves the `with` block and comes from the folder becomes one as well.
+    `tell` gets a line about each folder that a killed export left and this one removed.
     """
 
-    def __init__(self, target: Path, *, overwrite: bool = False) -> None:
+    def __init__(self, target: Path, *, overwrite: bool = False, tell: Tell = lambda _: None) -> None:
         self.target = target.expanduser().absolute()
         self.overwrite = overwrite
+        self._tell = tell
         self.folder = self.target.with_name(f"{_temporary_prefix(self.target)}{secrets.token_hex(6)}")
         self.scratch = self.folder / "scratch"
         self._records: dict[str, FileRecord] = {}
@@ -61,9 +65,9 @@ class BundleWriter:
             _refuse_target(self.target, overwrite=self.overwrite)
             self._made = [parent for parent in self.target.parents if not parent.exists()]
             self.target.parent.mkdir(parents=True, exist_ok=True)
-            _remove_leftovers(self.target)
+            remove_abandoned(_leftovers(self.target), self._tell)
             self.folder.mkdir()
-            self._lock = _locked(self.folder)
+            self._lock = open_locked(self.folder)
             self.scratch.mkdir()
         except OSError as error:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -150,33 +154,12 @@ def _temporary_prefix(target: Path) -> str:
     return f".{target.name}.partial-"
 
 
-def _locked(folder: Path, *, wait: bool = True) -> int:
-    """Open and lock a folder; the lock ends with the process, however that ends."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
 def _leftovers(target: Path) -> list[Path]:
     """Temporary folders of exports to `target` that were killed; a running one holds a lock on its folder."""
     if not target.parent.is_dir():
         return []
     names = (folder for folder in target.parent.iterdir() if folder.name.startswith(_temporary_prefix(target)))
-    return [folder for folder in names if not _is_running(folder.with_name(folder.name.removesuffix(REPLACED)))]
-
-
-def _is_running(folder: Path) -> bool:
-    try:
-        os.close(_locked(folder, wait=False))
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
+    return [folder for folder in names if is_abandoned(folder.with_name(folder.name.removesuffix(REPLACED)))]
 
 
 def _put_back(target: Path) -> None:
@@ -184,11 +167,6 @@ def _put_back(target: Path) -> None:
     for folder in _leftovers(target):
         if folder.name.endswith(REPLACED) and not target.exists():
             folder.rename(target)
-
-
-def _remove_leftovers(target: Path) -> None:
-    for folder in _leftovers(target):
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _record(file: Path) -> FileRecord:

@@ -21,6 +21,7 @@ from uhd_edge.runtime.errors import CheckpointError, ExportError
 from uhd_edge.runtime.modes import Mode, Precision
 
 if TYPE_CHECKING:
+    from uhd_edge.engines.unfinished import Tell
     from uhd_edge.export.checkpoint.checkpoint import Checkpoint
     from uhd_edge.export.tower import TowerConfig
     from uhd_edge.runtime.bundles.manifest import Graphs, LanguageModelFile
@@ -47,6 +48,7 @@ def export_bundle(
     name: str | None = None,
     progress: Progress = lambda _stage, _fraction: None,
     overwrite: bool = False,
+    tell: Tell = lambda _line: None,
 ) -> Bundle:
     """Export the checkpoint `source`, a folder or a Hugging Face name, into the bundle folder `target`.
 
@@ -54,7 +56,8 @@ def export_bundle(
     text model is converted to `llm_type` (see `uhd_edge.export.language_model.quantize.FILE_TYPES`), with
     `tokenizer_pre` as llama.cpp's name for its pre-tokenizer where that is not found by itself.
     `name` is the bundle's name, that of the source without it. An existing bundle is replaced
-    only with `overwrite`, and only once the new one is whole.
+    only with `overwrite`, and only once the new one is whole. `tell` gets a line about each
+    folder of a killed export that was removed.
 
     Raises `CheckpointError`, `ModelError`, `ExportError` or `OutputError`, each in one line; then,
     and on any other exception, nothing is left behind.
@@ -65,7 +68,7 @@ def export_bundle(
     file_type(llm_type)
     ready = None if llm is None else Path(llm).expanduser()
     progress("checkpoint", 0.0)
-    with BundleWriter(Path(target), overwrite=overwrite) as writer, open_checkpoint(source) as checkpoint:
+    with BundleWriter(Path(target), overwrite=overwrite, tell=tell) as writer, open_checkpoint(source) as checkpoint:
         prompt = _prompt(checkpoint)
         if ready is None:
             check_disk_space(writer.folder, bytes_to_convert(checkpoint, llm_type, precisions))

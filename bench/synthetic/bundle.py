@@ -99,7 +99,7 @@ def synthetic_bundle_of(
             from uhd_edge.bench.synthetic.random_int8 import add_random_int8
 
             progress("INT8 graphs, whose ranges are for measuring speed only")
-            bundle = add_random_int8(bundle, weights=_weights(model).count, threads=threads)
+            bundle = add_random_int8(bundle, weights=_weights(model).count, threads=threads, progress=progress)
     return bundle
 
 
@@ -123,7 +123,7 @@ def _make(model: SyntheticModel, target: Path, precisions: Sequence[str], progre
     chosen: list[Precision] = [precision for precision in EXPORTED_PRECISIONS if precision in precisions]
     weights = _weights(model)
     needed = weights.count * sum(BYTES[precision] for precision in chosen) + model.llm.bytes
-    with BundleWriter(target, overwrite=True) as writer:
+    with BundleWriter(target, overwrite=True, tell=progress) as writer:
         check_disk_space(writer.folder, needed)
         progress(f"random weights of {model.sizes.name}, {needed / 1e9:.2g} GB, are written to {target}")
         graphs = write_graphs(weights, writer.folder, modes=["16x", "4x"], precisions=chosen, progress=progress)

@@ -26,19 +26,22 @@ from uhd_edge.runtime.bundles.update import add_files, free_names, staging_folde
 from uhd_edge.runtime.images.synthetic_pictures import shapes
 
 if TYPE_CHECKING:
+    from uhd_edge.engines.unfinished import Tell
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.bundles.manifest import Manifest
 
 BYTES_A_WEIGHT = 1.5  # the connector's stay as they are
 
 
-def add_random_int8(bundle: Bundle, *, weights: int, threads: int | None) -> Bundle:
+def add_random_int8(bundle: Bundle, *, weights: int, threads: int | None, progress: Tell) -> Bundle:
     """Add INT8 graphs of every kind that calibration would to `bundle`, whose `weights` are random.
+
+    `progress` gets a line about what killed runs left and this one removed.
 
     Raises `OutputError` when the disk has no room for them or the bundle cannot be written.
     """
     flavours = [flavour for flavour in FLAVOURS if has_graphs(bundle, flavour.base)]
-    with staging_folder(bundle) as folder:
+    with staging_folder(bundle, progress) as folder:
         check_disk_space(folder, int(weights * BYTES_A_WEIGHT * len(flavours)))
         plan = _plan(bundle, threads)
         names = free_names(bundle, [name for flavour in flavours for name in int8_names(bundle, flavour)])

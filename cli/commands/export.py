@@ -77,6 +77,7 @@ def export(
             name=name,
             progress=progress,
             overwrite=force,
+            tell=lambda line: click.echo(line, err=True),
         )
     click.echo(str(written.path))
 

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 def inspect(bundle: str | None, *, as_json: bool) -> None:
     """Show what BUNDLE holds (without it: the built-in uhd-tiny) and check every file's SHA-256."""
     from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.bundles.update import abandoned_in
     from uhd_edge.runtime.llm.llama_loading import check_file
 
     opened = Bundle.open(bundle)
     opened.verify()
     check_file(opened.llm_path)
     click.echo(opened.manifest.model_dump_json(indent=2) if as_json else _table(opened))
+    for left, size in abandoned_in(opened.path):
+        click.echo(f"{left} ({_size(size)}) was left by a run that was killed; the next run removes it", err=True)
 
 
 def _table(bundle: Bundle) -> str:

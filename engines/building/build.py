@@ -7,7 +7,6 @@ kept beside the engines of TensorRT, so that building again takes seconds.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,11 +29,13 @@ from uhd_edge.engines.building.trtexec import blames_timing_cache, build_argumen
 from uhd_edge.engines.errors import EngineBuildError, EngineUnavailableError, MissingExtraError
 from uhd_edge.engines.tensorrt.gpu import first_gpu
 from uhd_edge.engines.tensorrt.library import import_tensorrt
+from uhd_edge.engines.unfinished import locked, remove_abandoned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from uhd_edge.engines.building.profiles import Profile
+    from uhd_edge.engines.unfinished import Tell
 
 TIMING_CACHE = "timing.cache"
 
@@ -78,7 +79,7 @@ def build_engines(
     build with. Engines finished before stay.
     """
     build = _builder(target)
-    with _writing(bundle / FOLDER / target.name) as folder:
+    with _writing(bundle / FOLDER / target.name, progress) as folder:
         records = []
         for order in orders:
             progress(order.name)
@@ -178,20 +179,15 @@ def _build(build: _Build, order: EngineOrder, bundle: Path, folder: Path, target
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[Path]:
+def _writing(folder: Path, tell: Tell) -> Iterator[Path]:
     """Hold the folder against other builds, without what killed ones left; the system's refusals become ours."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for leftover in folder.glob(".*.engine*"):
-                leftover.unlink()
+        with locked(folder, wait=False):
+            remove_abandoned(folder.glob(".*.engine*"), tell)
             yield folder
-        except BlockingIOError as error:
-            raise EngineBuildError(f"{folder}: another build is writing there; wait for it to end") from error
-        finally:
-            os.close(descriptor)
+    except BlockingIOError as error:
+        raise EngineBuildError(f"{folder}: another build is writing there; wait for it to end") from error
     except OSError as error:
         where, reason = error.filename or folder, error.strerror or error
         raise EngineBuildError(f"{where}: cannot be written ({reason}); free some space, or copy the bundle") from error

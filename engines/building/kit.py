@@ -84,7 +84,7 @@ def write_kit(
     for order in orders:
         progress(f"checking {order.graph}")
         _check(contents.bundle / order.graph)
-    with writing_kit(output) as kit:
+    with writing_kit(output, progress) as kit:
         for name in contents.files:
             progress(f"copying {name}")
             kit.add_file(f"{BUNDLE}/{name}", contents.bundle / name)

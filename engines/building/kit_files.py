@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from uhd_edge.engines.errors import EngineBuildError
+from uhd_edge.engines.unfinished import locked, remove_abandoned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from uhd_edge.engines.unfinished import Tell
 
 ARCHIVE_SUFFIX = ".tar.gz"
 
@@ -35,23 +38,28 @@ class KitFiles(Protocol):
 
 
 @contextmanager
-def writing_kit(target: Path) -> Iterator[KitFiles]:
+def writing_kit(target: Path, tell: Tell = lambda _: None) -> Iterator[KitFiles]:
     """Open `target` for a kit: an archive when its name ends in .tar.gz, else a folder.
 
     It appears under its name when the block has ended well. Raises `EngineBuildError` when
-    it exists already or cannot be written.
+    it exists already or cannot be written. What killed runs left beside it is removed
+    first; `tell` gets a line about each.
     """
     if target.exists() or target.is_symlink():
         raise EngineBuildError(f"{target}: exists already; choose another name with --output, or remove it")
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
+    prefix = f".{target.name}.kit-"
+    partial = target.with_name(f"{prefix}{secrets.token_hex(6)}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned([path for path in target.parent.iterdir() if path.name.startswith(prefix)], tell)
         if target.name.endswith(ARCHIVE_SUFFIX):
-            with tarfile.open(partial, "w:gz", compresslevel=_GZIP_LEVEL) as archive:
+            partial.touch(exist_ok=False)
+            with locked(partial), tarfile.open(partial, "w:gz", compresslevel=_GZIP_LEVEL) as archive:
                 yield _Archive(archive, target.name.removesuffix(ARCHIVE_SUFFIX))
         else:
             partial.mkdir()
-            yield _Folder(partial)
+            with locked(partial):
+                yield _Folder(partial)
         os.sync()
         partial.rename(target)
     except OSError as error:

@@ -18,11 +18,13 @@ import tempfile
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
+from uhd_edge.engines.unfinished import locked, remove_abandoned
 from uhd_edge.runtime.errors import ExportError, MissingExtraError, UhdError
 from uhd_edge.runtime.user_cache import user_cache
 
 PACKAGE = "llama-cpp-python"
 SCRIPT = "convert_hf_to_gguf.py"
+FETCHING = ".fetching-"  # begins the names of folders that a source package is unpacked in
 NEEDED_FILES = (SCRIPT, "LICENSE")
 NEEDED_FOLDERS = ("conversion/", "gguf-py/gguf/")
 # Names llama.cpp's source folder, or the unpacked source package, on a machine without a network.
@@ -66,7 +68,8 @@ def _fetch(version: str, folder: Path) -> None:
     """Download the source package and put the converter's files into `folder`, all or nothing."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as scratch:
+        remove_abandoned(folder.parent.glob(f"{FETCHING}*"))
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=FETCHING) as scratch, locked(Path(scratch)):
             archive = _download(version, Path(scratch))
             unpacked = Path(scratch) / "unpacked"
             _unpack(archive, unpacked)

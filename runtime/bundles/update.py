@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
+import glob
 import os
 import secrets
 import shutil
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from uhd_edge.engines.unfinished import is_abandoned, locked, remove_abandoned, size_on_disk
 from uhd_edge.runtime.bundles.bundle import MANIFEST, Bundle, read_manifest, sha256_of
 from uhd_edge.runtime.bundles.manifest import FileRecord, Manifest
 from uhd_edge.runtime.errors import OutputError
@@ -16,6 +17,10 @@ from uhd_edge.runtime.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    from uhd_edge.engines.unfinished import Tell
+
+STAGING = ".adding-"  # begins the names of folders that new files are written in
 
 
 def add_files(bundle: Bundle, files: Mapping[str, Path], change: Callable[[Manifest], Manifest]) -> Bundle:
@@ -27,7 +32,7 @@ def add_files(bundle: Bundle, files: Mapping[str, Path], change: Callable[[Manif
     end. The sources lie on the bundle's disk (see `staging_folder`). Raises `OutputError`
     when the bundle cannot be written; it is then as it was.
     """
-    with _writing(bundle.path), _locked(bundle.path):
+    with _writing(bundle.path), locked(bundle.path):
         old = read_manifest(bundle.path)
         manifest = change(old)
         taken = [name for name in files if (bundle.path / name).exists()]
@@ -57,15 +62,35 @@ def free_names(bundle: Bundle, names: list[str]) -> dict[str, str]:
 
 
 @contextmanager
-def staging_folder(bundle: Bundle) -> Iterator[Path]:
-    """Make a hidden folder in the bundle to write new files in; it is gone afterwards."""
-    folder = bundle.path / f".adding-{secrets.token_hex(6)}"
-    with _writing(bundle.path):
-        folder.mkdir()
-        try:
+def staging_folder(bundle: Bundle, tell: Tell = lambda _: None) -> Iterator[Path]:
+    """Make a hidden folder in the bundle to write new files in; it is gone afterwards.
+
+    Folders that killed runs left are removed first; `tell` gets a line about each.
+    """
+    folder = bundle.path / f"{STAGING}{secrets.token_hex(6)}"
+    with ExitStack() as held:
+        with _writing(bundle.path), locked(bundle.path):
+            remove_abandoned(staged(bundle.path), tell)
+            folder.mkdir()
+            held.callback(shutil.rmtree, folder, ignore_errors=True)
+            held.enter_context(locked(folder))
+        with _writing(bundle.path):
             yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+
+
+def abandoned_in(bundle: Path) -> list[tuple[Path, int]]:
+    """What killed runs left in a bundle's folder or beside it, with its bytes; the bundle is whole without it."""
+    whole = bundle.absolute()
+    beside = whole.parent.glob(f".{glob.escape(whole.name)}.partial-*")
+    left = [path for path in (*staged(bundle), *sorted(beside)) if is_abandoned(path)]
+    # A build holds its folder, not each file in it.
+    left += [path for path in sorted(bundle.glob("engines/*/.*.engine*")) if is_abandoned(path.parent)]
+    return [(path, size_on_disk(path)) for path in left]
+
+
+def staged(bundle: Path) -> list[Path]:
+    """Hidden folders and files in a bundle's folder that are not, or not yet, part of it."""
+    return sorted([*bundle.glob(f"{STAGING}*"), *bundle.glob(f".{MANIFEST}.*")])
 
 
 def _numbered(name: str, number: int) -> str:
@@ -96,17 +121,6 @@ def _replace_manifest(folder: Path, manifest: Manifest) -> None:
         temporary.replace(folder / MANIFEST)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the bundle against others that add to it; the lock ends with the process, however that ends."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

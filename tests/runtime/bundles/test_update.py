@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from support.handmade_bundle import FILES, manifest
 
+from uhd_edge.engines.unfinished import locked
 from uhd_edge.runtime.bundles.bundle import Bundle
-from uhd_edge.runtime.bundles.update import add_files, free_names, staging_folder
+from uhd_edge.runtime.bundles.update import abandoned_in, add_files, free_names, staging_folder
 from uhd_edge.runtime.errors import OutputError
 
 if TYPE_CHECKING:
@@ -98,3 +102,43 @@ def test_a_manifest_that_cannot_be_replaced_takes_the_new_files_back(
         add_files(bundle, {"calibration.json": staged(folder)}, with_report("calibration.json"))
     assert everything_in(bundle.path) == {*FILES, "bundle.json"}
     bundle.verify()
+
+
+STAGED_AND_KILLED = """
+import os, signal, sys
+from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.bundles.update import staging_folder
+with staging_folder(Bundle.open(sys.argv[1])) as folder:
+    (folder / "new").write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_run_staged_is_named_and_the_next_one_removes_it(bundle: Bundle) -> None:
+    done = subprocess.run([sys.executable, "-c", STAGED_AND_KILLED, str(bundle.path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    ((left, size),) = abandoned_in(bundle.path)
+    assert (left.name.startswith(".adding-"), size) == (True, 4)
+    said: list[str] = []
+    with staging_folder(bundle, said.append) as folder:
+        assert not left.exists()
+        assert folder.exists()
+        assert abandoned_in(bundle.path) == []
+    assert said == [f"removed {left} (0.0 MB), left by a run that was killed"]
+
+
+def test_two_runs_that_stage_at_once_leave_each_other_alone(bundle: Bundle) -> None:
+    with staging_folder(bundle) as first, staging_folder(bundle) as second:
+        assert first.exists()
+        assert first != second
+
+
+def test_a_bundle_names_what_a_killed_export_left_beside_it_and_a_killed_build_within(bundle: Bundle) -> None:
+    beside = bundle.path.with_name(f".{bundle.path.name}.partial-1")
+    beside.mkdir()
+    engine = bundle.path / "engines" / "rtx-40" / ".encoder.engine.partial"
+    engine.parent.mkdir(parents=True)
+    engine.write_bytes(b"half")
+    assert abandoned_in(bundle.path) == [(beside, 0), (engine, 4)]
+    with locked(engine.parent):
+        assert abandoned_in(bundle.path) == [(beside, 0)]

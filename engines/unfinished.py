@@ -1,0 +1,82 @@
+"""What is written under a temporary name until it is whole, and what killed processes leave of it.
+
+Whoever writes such a file or folder holds a lock on it. The system drops the lock when the process
+ends, however it ends, so a lock that can be taken means that nobody is writing there any more.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+Tell: TypeAlias = "Callable[[str], None]"
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
+    """Hold a file or folder against everyone else who asks for its lock; yields its descriptor.
+
+    Raises `BlockingIOError` where another process holds it and `wait` is false, and
+    `OSError` where it cannot be opened.
+    """
+    descriptor = open_locked(path, wait=wait)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def open_locked(path: Path, *, wait: bool = True) -> int:
+    """Open and lock as `locked` does; closing the descriptor gives the lock up."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def is_abandoned(path: Path) -> bool:
+    """Whether no living process writes to `path`; what is not there at all counts as abandoned."""
+    try:
+        with locked(path, wait=False):
+            return True
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
+def remove_abandoned(paths: Iterable[Path], tell: Tell = lambda _: None) -> None:
+    """Remove those of `paths` that no living process writes to, and say which; what cannot be removed stays."""
+    for path in paths:
+        if not path.exists() or not is_abandoned(path):
+            continue
+        size = size_on_disk(path)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        if not path.exists():
+            tell(f"removed {path} ({size / 1e6:.1f} MB), left by a run that was killed")
+
+
+def size_on_disk(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder; what vanishes meanwhile counts nothing."""
+    files = path.rglob("*") if path.is_dir() else (path,)
+    return sum(_size(file) for file in files)
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.lstat().st_size if not file.is_dir() else 0
+    except OSError:
+        return 0
