@@ -1,0 +1,81 @@
+"""What an answer tells beside its text: tokens, views, and where the time went."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.images.squares import picture
+
+from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
+from uhd_edge.runtime import Assistant, Bundle
+from uhd_edge.runtime import timing as stages
+from uhd_edge.runtime.conversation import new_images
+from uhd_edge.runtime.llm.language_model import LanguageModel
+from uhd_edge.runtime.llm.vocabulary import Vocabulary
+from uhd_edge.runtime.prompt.room import PromptPlan
+from uhd_edge.runtime.vision import encoder as vision
+from uhd_edge.runtime.vision import opening as tower_opening
+from uhd_edge.runtime.vision import view_reuse
+from uhd_edge.runtime.vision import vision_engines as towers
+
+QUESTION = "What is it?"
+STAGES = ["decode", "slice", "open", "cache", "patches", "encoder", "connector"]
+STAGES += ["prompt", "prefill", "first_token", "generate", "total"]
+
+
+def test_an_answer_tells_what_it_took(assistant: Assistant) -> None:
+    answer = assistant.ask(picture(), QUESTION, max_tokens=5)
+    assert answer.text == answer.text.strip()
+    assert answer.finish_reason in ("stop", "length")
+    assert 1 <= answer.usage.completion_tokens <= 5
+    assert [(view.rows, view.columns, view.tokens) for view in answer.views] == [(8, 12, 6), *[(8, 8, 4)] * 6]
+    assert answer.usage.vision_tokens == 30
+    assert answer.usage.prompt_tokens > 30 + len(QUESTION) / 2
+    assert list(answer.timings) == STAGES
+    assert answer.mode == "16x"
+
+
+def test_timings_add_up(assistant: Assistant) -> None:
+    timings = assistant.ask([picture(0), picture(1)], QUESTION, max_tokens=5).timings
+    assert all(milliseconds > 0 for stage, milliseconds in timings.items() if stage != "open")
+    assert sum(timings[stage] for stage in STAGES[:9]) <= timings["first_token"]
+    assert timings["first_token"] + timings["generate"] == pytest.approx(timings["total"])
+
+
+def test_every_step_is_in_a_stage_and_the_stages_make_up_the_total(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a clock that stands still but for these steps, which take so many seconds every time."""
+    now = [0.0]
+    monkeypatch.setattr(stages.time, "perf_counter", lambda: now[0])
+    owners: list[tuple[Any, str, float]] = [
+        (new_images, "load_image", 1),
+        (vision, "slice_image", 2),
+        (tower_opening, "open_onnxruntime", 300),
+        (view_reuse, "content_key", 3),
+        (towers, "patches_of", 5),
+        (OnnxRuntimeEngine, "run", 70),
+        (PromptPlan, "layout", 13),
+        (LanguageModel, "prefill_steps", 170),
+        (Vocabulary, "piece", 19),
+    ]
+    for owner, name, seconds in owners:
+        monkeypatch.setattr(owner, name, taking(seconds, getattr(owner, name), now))
+    with Assistant(bundle, threads=1) as assistant:
+        assert assistant.opening["engines"] == 600_000  # encoder and connector
+        told = assistant.ask(picture(), QUESTION, max_tokens=2).timings
+        assert told["open"] == 0
+        other = assistant.ask(picture(), QUESTION, max_tokens=2, mode="4x").timings
+        assert other["open"] == 300_000  # the connector was open
+    for timings in (told, other):
+        assert all(milliseconds > 0 for stage, milliseconds in timings.items() if stage != "open")
+        assert timings["total"] == pytest.approx(sum(timings[stage] for stage in STAGES[:9]) + timings["generate"])
+
+
+def taking(seconds: float, step: Any, now: list[float]) -> Any:
+    def slow(*arguments: Any, **options: Any) -> Any:
+        now[0] += seconds
+        return step(*arguments, **options)
+
+    return slow

@@ -1,0 +1,78 @@
+"""A conversation told twice: in a session, and read anew as a whole elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from uhd_edge.runtime import Assistant
+from uhd_edge.runtime.prompt.layout import ImagePart, Message, TextPart
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from uhd_edge.runtime.session import Session
+
+LONG_QUESTION = "Tell me about everything that is to be seen there, one after the other. " * 4
+
+
+class Told:
+    """A conversation as it is expected to be: what was said, and with which images."""
+
+    def __init__(self, images: list[Image.Image]) -> None:
+        self.images, self.waiting = list(images), len(images)
+        self.messages: list[Message] = []
+
+    def copy(self) -> Told:
+        other = Told(self.images)
+        other.waiting, other.messages = self.waiting, list(self.messages)
+        return other
+
+    def asked(self, question: str, new: list[Image.Image]) -> list[Message]:
+        parts = [*[ImagePart()] * (self.waiting + len(new)), TextPart(question)]
+        return [*self.messages, Message("user", tuple(parts))]
+
+    def note(self, question: str, new: list[Image.Image], answer: str) -> None:
+        self.messages = [*self.asked(question, new), Message("assistant", (TextPart(answer),))]
+        self.images, self.waiting = [*self.images, *new], 0
+
+
+def first_logits(assistant: Assistant, steps: Any) -> tuple[NDArray[np.float32], str, Any]:
+    """The logits behind the prompt, the answer's text, and the answer."""
+    model, text = assistant._model, ""
+    generate, logits = model.generate, []
+
+    def noting(*arguments: Any, **options: Any) -> Any:
+        logits.append(model.logits())
+        return generate(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model, "generate", noting)
+        while True:
+            try:
+                text += next(steps)
+            except StopIteration as end:
+                return logits[0], text, end.value
+
+
+def ask_both(
+    assistant: Assistant, session: Session, told: Told, fresh: Assistant, question: str, *new: Image.Image
+) -> Any:
+    """Ask in the session and, with the whole conversation anew, elsewhere: logits and text are the same."""
+    steps = session.steps(question, images=list(new), max_tokens=6)
+    logits, text, answer = first_logits(assistant, steps)
+    images = [*told.images, *new]
+    expected = first_logits(fresh, fresh.steps(images, told.asked(question, list(new)), max_tokens=6))
+    if fresh.bundle.manifest.llm.architecture == "qwen3":
+        assert np.array_equal(logits, expected[0])
+    else:
+        np.testing.assert_allclose(logits, expected[0], atol=1e-3)
+    assert text == expected[1]
+    assert answer.usage.prompt_tokens == expected[2].usage.prompt_tokens
+    assert answer.usage.vision_tokens == expected[2].usage.vision_tokens
+    assert answer.views == expected[2].views
+    told.note(question, list(new), answer.text)
+    return answer
