@@ -1,0 +1,50 @@
+"""Videos whose frames tell their numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import av
+import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+LEVELS = 200  # a frame's grey level tells its number
+
+
+def make_video(
+    file: Path,
+    frames: int,
+    *,
+    rate: int = 10,
+    size: tuple[int, int] = (64, 48),
+    turned: float | None = None,
+    codec: str = "mpeg4",
+    options: dict[str, str] | None = None,
+) -> Path:
+    """Frames that are one grey each, darker in their upper left quarter."""
+    with av.open(str(file), "w", options=options or {}) as container:
+        stream: Any = container.add_stream(codec, rate=rate)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        stream.bit_rate = 4_000_000
+        if turned is not None:
+            stream.set_display_rotation(turned)
+        for number in range(frames):
+            pixels = np.full((size[1], size[0], 3), 50 + number % LEVELS, np.uint8)
+            pixels[: size[1] // 2, : size[0] // 2] -= 40
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    return file
+
+
+def make_sound(file: Path) -> Path:
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return file
