@@ -1,0 +1,92 @@
+"""Which engine runs a bundle: an engine of the bundle that fits, or ONNX Runtime, and what is said of it."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from support.vision.built_engines import PICTURE, Told, build, message
+
+from uhd_edge.engines import selection
+from uhd_edge.engines.errors import EngineUnavailableError
+from uhd_edge.engines.tensorrt.gpu import Gpu
+from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.bundles.manifest import Manifest
+from uhd_edge.runtime.vision.encoder import VisionEncoder
+from uhd_edge.runtime.vision.engine_choice import choose_precision
+
+
+def test_auto_takes_an_engine_of_the_bundle_that_fits(bundle: Bundle, machine: type[Told]) -> None:
+    build(bundle)
+    build(bundle, capability="12.0", target="rtx-50")
+    with VisionEncoder(bundle, threads=1) as encoder, VisionEncoder(bundle, engine="onnxruntime") as plain:
+        seen = encoder.encode(PICTURE)
+        np.testing.assert_allclose(seen.embeddings, plain.encode(PICTURE).embeddings, rtol=1e-6)
+        assert encoder.towers("16x").encoder.provider == "pretended"
+        assert encoder.towers("16x").precision == "fp16"
+        assert encoder.notes == []
+    assert sorted(machine.opened) == ["connector-fp16.engine", "encoder-fp16.engine"]
+
+
+def test_half_a_tower_is_not_used(bundle: Bundle, machine: type[Told]) -> None:
+    _, connector = build(bundle)
+    connector.with_name("connector-fp16.engine.json").unlink()
+    with VisionEncoder(bundle, threads=1) as encoder:
+        assert encoder.towers("16x").encoder.provider == "CPUExecutionProvider"
+    told = message(EngineUnavailableError, VisionEncoder, bundle, engine="tensorrt-rtx")
+    assert "no TensorRT-RTX engines for 16x; build them with `uhd build" in told
+
+
+def test_a_mode_without_engines_runs_on_the_cpu_beside_one_that_has_them(bundle: Bundle, machine: type[Told]) -> None:
+    build(bundle)
+    with VisionEncoder(bundle, threads=1) as encoder:
+        assert encoder.towers("16x").encoder.provider == "pretended"
+        assert encoder.towers("4x").encoder.provider == "CPUExecutionProvider"
+        assert encoder.notes == []
+
+
+def test_without_a_gpu_auto_says_so_and_runs_on_the_cpu(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> Gpu:
+        raise EngineUnavailableError("there is no NVIDIA driver here")
+
+    build(bundle)
+    monkeypatch.setattr(selection, "import_tensorrt", lambda _: SimpleNamespace(__version__="1.7.1"))
+    monkeypatch.setattr(selection, "first_gpu", none)
+    with VisionEncoder(bundle, threads=1) as encoder:
+        encoder.encode(PICTURE)
+        assert encoder.notes[0].startswith("TensorRT-RTX engines run on an NVIDIA GPU, and none can be used here")
+    with VisionEncoder(bundle, engine="tensorrt-rtx", threads=1) as strict:
+        assert "none can be used here" in message(EngineUnavailableError, strict.encode, PICTURE)
+
+
+def test_without_tensorrt_auto_says_how_it_is_installed(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    build(bundle)
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
+    with VisionEncoder(bundle, threads=1) as encoder:
+        encoder.encode(PICTURE)
+        assert 'pip install "uhd-edge[rtx]"' in encoder.notes[0]
+
+
+def test_int8_means_the_symmetric_graph_on_tensorrt_and_the_other_on_onnxruntime(
+    bundle: Bundle, machine: type[Told]
+) -> None:
+    manifest = bundle.manifest.model_dump()
+    graphs = manifest["graphs"]["16x"]
+    manifest["graphs"] = {"16x": {"int8": graphs["fp32"], "int8-tensorrt": graphs["fp16"]}}
+    both = Bundle(bundle.path, Manifest.model_validate(manifest))
+    build(bundle)
+    with VisionEncoder(both, precision="int8", threads=1) as encoder:
+        towers = encoder.towers("16x")
+        assert (towers.precision, towers.encoder.provider) == ("int8", "pretended")
+    with VisionEncoder(both, precision="int8", engine="onnxruntime", threads=1) as encoder:
+        towers = encoder.towers("16x")
+        assert (towers.precision, towers.encoder.provider) == ("int8", "CPUExecutionProvider")
+
+
+def test_precision_auto_is_the_most_exact_one_there_is(bundle: Bundle) -> None:
+    graphs = bundle.manifest.graphs["16x"]["fp32"]
+    for there, chosen in ((("int8", "fp16", "fp32"), "fp32"), (("int8", "fp16"), "fp16"), (("int8",), "int8")):
+        manifest = bundle.manifest.model_copy(update={"graphs": {"16x": dict.fromkeys(there, graphs)}})
+        assert choose_precision(Bundle(bundle.path, manifest), "16x", "auto") == chosen

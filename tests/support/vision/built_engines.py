@@ -1,0 +1,83 @@
+"""Engines in a bundle without a GPU: their records are real, and ONNX Runtime computes in their place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from uhd_edge.engines.building.engine_record import EngineRecord, digest_of, digests_of, write_record
+from uhd_edge.engines.building.profiles import ShapeRange
+from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
+from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.bundles.manifest import Manifest
+
+
+def message(error: type[Exception], action: Any, *arguments: Any, **options: Any) -> str:
+    with pytest.raises(error) as caught:
+        action(*arguments, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def with_fp16(bundle: Bundle) -> Bundle:
+    """The telling bundle with its graphs under a second name too, as the kind an engine is built from."""
+    manifest = bundle.manifest.model_dump()
+    for mode, graphs in manifest["graphs"].items():
+        for part, graph in graphs["fp32"].items():
+            half = graph.replace(".onnx", "-fp16.onnx")
+            (bundle.path / half).write_bytes((bundle.path / graph).read_bytes())
+            manifest["graphs"][mode].setdefault("fp16", {})[part] = half
+    return Bundle(bundle.path, Manifest.model_validate(manifest))
+
+
+def build(
+    bundle: Bundle,
+    *,
+    capability: str = "8.9",
+    version: str = "1.7.1",
+    target: str = "rtx-40",
+    backend: Any = "tensorrt-rtx",
+) -> list[Path]:
+    """Put records of engines for the 16x graphs in FP16 into the bundle, beside files that stand for engines."""
+    folder = bundle.path / "engines" / target
+    folder.mkdir(parents=True)
+    files = []
+    for part, graph in bundle.manifest.graphs["16x"]["fp16"].model_dump().items():
+        engine = folder / f"{part}-fp16.engine"
+        engine.write_bytes(b"engine")
+        shapes = ShapeRange((1, 4), (1, 4), (1, 4))
+        record = EngineRecord(
+            backend=backend,
+            backend_version=version,
+            target=target,
+            compute_capability=capability,
+            gpu=None,
+            precision="fp16",
+            graph=graph,
+            graph_files=digests_of(bundle.path / graph),
+            profiles=({"features": shapes},),
+            engine=digest_of(engine),
+            path=engine,
+        )
+        write_record(record)
+        files.append(engine)
+    return files
+
+
+class Told:
+    """In place of an open TensorRT engine: computes with ONNX Runtime, and remembers being opened."""
+
+    opened: list[str] = []  # noqa: RUF012
+
+    def __new__(cls, file: Path, *, backend: str) -> Any:  # noqa: ARG004
+        cls.opened.append(file.name)
+        name = {"encoder": "encoder-16x", "connector": "connector"}[file.name.partition("-")[0]]
+        engine = OnnxRuntimeEngine(file.parents[2] / f"graphs/{name}-fp16.onnx", threads=1)
+        engine.provider = "pretended"
+        return engine
+
+
+PICTURE = Image.new("RGB", (300, 200), "teal")
