@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from support.conversations.event_loops import run
 
 from uhd_edge.runtime import Assistant, AsyncAssistant, Bundle
 from uhd_edge.runtime.errors import ImageError, OptionError
@@ -15,7 +16,7 @@ from uhd_edge.tiny.world.drawing import draw_picture
 from uhd_edge.tiny.world.scenes import SINGLE, draw_scene
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Iterator
 
 QUESTION = "Describe the scene."
 
@@ -35,10 +36,6 @@ def texts(bundle: Bundle) -> list[str]:
 
 def frame(number: int) -> np.ndarray:
     return np.asarray(draw_picture(draw_scene(f"frame {number}", SINGLE)))
-
-
-def run(test: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(test, 60))
 
 
 def test_the_newest_frame_is_asked_about_and_the_others_are_counted(bundle: Bundle, texts: list[str]) -> None:

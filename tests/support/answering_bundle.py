@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from support.checkpoint_tokenizer import CHAT_TEMPLATE, NAMED_TOKENS
+from support.checkpoint_tokenizer import CHAT_TEMPLATE
 from support.telling_bundle import telling_bundle
 from support.tiny_gguf import HIDDEN, token_id, tokens, write_gguf
 
+from uhd_edge.bench.synthetic.random_llm import TOKENS
 from uhd_edge.runtime.bundles.bundle import MANIFEST, Bundle, sha256_of
-from uhd_edge.runtime.bundles.manifest import FileRecord, SpecialTokens
+from uhd_edge.runtime.bundles.manifest import FileRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,8 +21,7 @@ def bundle_of(folder: Path, *, scale_resolution: int = 112, **model: Any) -> Bun
     bundle = telling_bundle(folder, width=HIDDEN, scale_resolution=scale_resolution)
     write_gguf(folder / "llm.gguf", **model)
     manifest = bundle.manifest
-    special = {name: NAMED_TOKENS[f"{name}_token"] for name in SpecialTokens.model_fields}
-    prompt = {"chat_template": CHAT_TEMPLATE, "tokens": SpecialTokens(**special), "stop_ids": (token_id("!"),)}
+    prompt = {"chat_template": CHAT_TEMPLATE, "tokens": TOKENS, "stop_ids": (token_id("!"),)}
     llm = {"vocabulary_size": len(tokens())}
     changes = {
         "prompt": manifest.prompt.model_copy(update=prompt),

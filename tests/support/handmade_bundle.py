@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FILES = {
     "llm.gguf": b"a language model",
@@ -12,6 +16,15 @@ FILES = {
     "graphs/connector-fp32.onnx": b"a connector",
     "graphs/encoder-fp32.weights": b"weights" * 100,
 }
+
+
+def write_bundle(folder: Path) -> Path:
+    """Write the files and their manifest into `folder`."""
+    for name, data in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    (folder / "bundle.json").write_text(json.dumps(manifest()))
+    return folder
 
 
 def manifest() -> dict[str, Any]:

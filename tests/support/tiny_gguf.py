@@ -11,23 +11,13 @@ from typing import TYPE_CHECKING, Literal
 import gguf
 import numpy as np
 
+from uhd_edge.bench.synthetic.random_llm import SPECIAL
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 Architecture = Literal["qwen3", "qwen2vl"]
 
-SPECIAL_TOKENS = (
-    "<|endoftext|>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|image_pad|>",
-    "<image>",
-    "</image>",
-    "<slice>",
-    "</slice>",
-    "<image_id>",
-    "</image_id>",
-)
 MERGES = ("h e", "l l", "he ll", "hell o")
 HIDDEN, FEED_FORWARD, HEADS, KV_HEADS, HEAD, LAYERS, CONTEXT = 64, 80, 4, 2, 16, 2, 1024
 
@@ -41,7 +31,7 @@ def byte_characters() -> list[str]:
 
 def tokens() -> list[str]:
     """The whole vocabulary in order of ids."""
-    return [*byte_characters(), *(merge.replace(" ", "") for merge in MERGES), *SPECIAL_TOKENS]
+    return [*byte_characters(), *(merge.replace(" ", "") for merge in MERGES), *SPECIAL]
 
 
 def token_id(text: str) -> int:
@@ -87,11 +77,11 @@ def write_gguf(
 
 def write_vocabulary(writer: gguf.GGUFWriter, *, special_tokens_known: bool) -> None:
     special = gguf.TokenType.CONTROL if special_tokens_known else gguf.TokenType.NORMAL
-    plain = len(tokens()) - len(SPECIAL_TOKENS)
+    plain = len(tokens()) - len(SPECIAL)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
     writer.add_token_list(tokens())
-    writer.add_token_types([gguf.TokenType.NORMAL] * plain + [special] * len(SPECIAL_TOKENS))
+    writer.add_token_types([gguf.TokenType.NORMAL] * plain + [special] * len(SPECIAL))
     writer.add_token_merges(list(MERGES))
     writer.add_eos_token_id(token_id("<|im_end|>"))
 

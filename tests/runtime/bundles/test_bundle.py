@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.handmade_bundle import FILES, manifest
+from support.handmade_bundle import FILES, manifest, write_bundle
 
 from uhd_edge.runtime.bundles import bundle as bundle_module
 from uhd_edge.runtime.bundles.bundle import Bundle
@@ -21,12 +21,7 @@ from uhd_edge.runtime.errors import BundleError, EngineUnavailableError
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "bundle"
-    for name, data in FILES.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-    (folder / "bundle.json").write_text(json.dumps(manifest()))
-    return folder
+    return write_bundle(tmp_path / "bundle")
 
 
 def refusal(folder: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.handmade_bundle import FILES, manifest
+from support.handmade_bundle import FILES, write_bundle
 
 from uhd_edge.engines.unfinished import locked
 from uhd_edge.runtime.bundles.bundle import Bundle
@@ -23,12 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
-    folder = tmp_path / "bundle"
-    for name, data in FILES.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-    (folder / "bundle.json").write_text(json.dumps(manifest()))
-    return Bundle.open(folder)
+    return Bundle.open(write_bundle(tmp_path / "bundle"))
 
 
 def staged(folder: Path, content: bytes = b"a report") -> Path:

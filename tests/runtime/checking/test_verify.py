@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from onnx import numpy_helper
 from PIL import Image
+from support.images.noise import photo
 from support.telling_bundle import brittle_above, encoder, telling_bundle
 
 from uhd_edge.cli.main import exit_code
@@ -59,11 +60,6 @@ def with_encoder_moved_by(bundle: Bundle, target: Path, amount: float) -> Bundle
     record["bytes"], record["sha256"] = file.stat().st_size, sha256_of(file)
     (target / "bundle.json").write_text(json.dumps(manifest))
     return Bundle.open(target)
-
-
-def photo(width: int, height: int) -> Image.Image:
-    noise = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(noise)
 
 
 @settings(max_examples=50, deadline=None)

@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from uhd_edge.runtime import Bundle
 
 
-@pytest.fixture(scope="module", params=["qwen3", "hybrid"])
-def model(request: pytest.FixtureRequest) -> Iterator[LanguageModel]:
-    bundle: Bundle = request.getfixturevalue(f"{request.param}_bundle")
-    with LanguageModel(bundle.llm_path, threads=2) as model:
+@pytest.fixture(scope="module")
+def model(trained: Bundle) -> Iterator[LanguageModel]:
+    with LanguageModel(trained.llm_path, threads=2) as model:
         yield model
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from uhd_edge.bench.synthetic.random_llm import TOKENS
 from uhd_edge.runtime.answer import EncodedView
-from uhd_edge.runtime.bundles.manifest import Prompt, SpecialTokens
+from uhd_edge.runtime.bundles.manifest import Prompt
 from uhd_edge.runtime.errors import BundleError, PromptError
 from uhd_edge.runtime.prompt.layout import (
     ImageLayout,
@@ -26,15 +27,6 @@ from uhd_edge.runtime.prompt.layout import (
 from uhd_edge.runtime.prompt.template import render_chat
 from uhd_edge.runtime.vision.encoder import Encoded
 
-TOKENS = SpecialTokens(
-    image="<|image_pad|>",
-    image_start="<image>",
-    image_end="</image>",
-    slice_start="<slice>",
-    slice_end="</slice>",
-    image_id_start="<image_id>",
-    image_id_end="</image_id>",
-)
 TEMPLATE = """\
 {%- for message in messages -%}
 [{{ message.role }}]

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.images.noise import photo
 from support.preprocessing_reference import MODES, theirs
 from support.telling_bundle import telling_bundle
-from support.vision.told_embeddings import expected_embeddings, photo, split
+from support.vision.told_embeddings import expected_embeddings, split
 
 from uhd_edge.runtime import timing as stages
 from uhd_edge.runtime.bundles.bundle import Bundle

@@ -8,8 +8,9 @@ import numpy as np
 import onnx
 import pytest
 from PIL import Image
+from support.images.noise import photo
 from support.telling_bundle import brittle_above, connector, encoder, telling_bundle
-from support.vision.told_embeddings import expected_embeddings, photo, split
+from support.vision.told_embeddings import expected_embeddings, split
 
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.errors import EngineError

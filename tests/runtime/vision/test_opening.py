@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.images.noise import photo
 from support.telling_bundle import telling_bundle
-from support.vision.told_embeddings import photo
 
 from uhd_edge.engines.selection import open_onnxruntime
 from uhd_edge.runtime.bundles.bundle import Bundle

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -13,3 +14,9 @@ if TYPE_CHECKING:
 def noise(size: tuple[int, int], seed: int = 0) -> NDArray[np.uint8]:
     width, height = size
     return np.random.default_rng(seed).integers(60, 196, (height, width, 3), dtype=np.uint8)
+
+
+def photo(width: int, height: int) -> Image.Image:
+    """Noise of every brightness, another for every size."""
+    pixels = np.random.default_rng(width * 4001 + height).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)

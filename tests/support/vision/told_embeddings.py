@@ -15,11 +15,6 @@ from uhd_edge.runtime.modes import Mode
 from uhd_edge.runtime.vision.encoder import Encoded
 
 
-def photo(width: int, height: int) -> Image.Image:
-    noise = np.random.default_rng(width * 4001 + height).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(noise)
-
-
 def expected_embeddings(image: Image.Image, bundle: Bundle, mode: Mode, max_slices: int) -> list[np.ndarray]:
     """What the telling graphs must say of each view, from transformers' patches and position ids."""
     prepared = theirs(image, bundle.manifest.preprocessing, mode, max_slices)

@@ -1,4 +1,4 @@
-"""What an answer tells beside its text: tokens, views, and where the time went."""
+"""What an answer took: tokens, views, and in which stage the time went."""
 
 from __future__ import annotations
 
