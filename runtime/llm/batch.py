@@ -30,6 +30,15 @@ class Batch:
     arrays: tuple[NDArray[Any], ...]
 
 
+def prompt_batch(
+    api: Any, chunk: list[int] | NDArray[np.float32], first: int, *, mrope: bool, want_logits: bool
+) -> Batch:
+    """Make a batch of token ids, or of embeddings float32 [n, d], at the positions from `first` on."""
+    if isinstance(chunk, list):
+        return token_batch(api, chunk, first, want_logits=want_logits)
+    return embedding_batch(api, chunk, first, mrope=mrope, want_logits=want_logits)
+
+
 def token_batch(api: Any, tokens: Sequence[int], first: int, *, want_logits: bool) -> Batch:
     """`tokens` at the positions from `first` on; `want_logits` asks for the last one's.
 

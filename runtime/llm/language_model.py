@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from uhd_edge.runtime.errors import ContextError, ModelError
-from uhd_edge.runtime.llm.batch import embedding_batch, token_batch
+from uhd_edge.runtime.llm.batch import prompt_batch
 from uhd_edge.runtime.llm.chunks import IMAGE_ROW, ids_of, in_batches, in_one_piece, piece_of
 from uhd_edge.runtime.llm.grammar_sampling import Grammar
 from uhd_edge.runtime.llm.llama_library import llama_library
-from uhd_edge.runtime.llm.llama_loading import LlamaOptions, metadata, open_context, open_model
-from uhd_edge.runtime.llm.sampling import Sampler, Sampling
+from uhd_edge.runtime.llm.llama_loading import LlamaOptions, open_context, open_model, read_facts
+from uhd_edge.runtime.llm.sampling import Sampler, Sampling, finite_copy, newest_logits
 from uhd_edge.runtime.llm.state import SEQUENCE, SavedState, put_state, take_state
-from uhd_edge.runtime.llm.token_embeddings import PLAIN_ARCHITECTURES, TokenEmbeddings, open_token_embeddings
+from uhd_edge.runtime.llm.token_embeddings import open_token_embeddings
 from uhd_edge.runtime.llm.vocabulary import Vocabulary
 from uhd_edge.runtime.validation import HIGHEST_COUNT, MOST_THREADS, require_whole
 
@@ -33,26 +33,22 @@ if TYPE_CHECKING:
 
 # Tokens per call of llama.cpp: larger ones cost memory and gain nothing on a small device.
 BATCH = 512
-# Beyond it a low temperature and a penalty, each up to a hundredfold, would make infinity of a logit.
-LARGEST_LOGIT = 1e30
 
 
 class LanguageModel:
     """A GGUF model held open with one conversation in its memory; close it, or use it with `with`.
 
     `context` is the most tokens a conversation may have, cut down to what the model was
-    trained for. `gpu_layers` counts the layers on a GPU, -1 all. `threads` defaults to the
-    usable cores, and to one for generating with a tiny model. llama.cpp's own choices, an
+    trained for. `gpu_layers` counts the layers on a GPU, -1 means all. `threads` defaults to
+    the usable cores, and to one for generating with a tiny model. llama.cpp's defaults, an
     F16 attention cache and flash attention, save time and memory and move logits by less
-    than 1e-3; `exact` does without both, for comparisons with a reference.
-    `vocabulary_is_sound` says that no token is in the file twice, on which llama.cpp
-    aborts; without it that is looked up first.
+    than 1e-3; `exact` uses neither, for comparisons with a reference. llama.cpp aborts on a
+    vocabulary with a repeated token: `vocabulary_is_sound` skips the check for one.
 
-    What was prefilled and generated stays in memory (`position` tokens) until `clear`, so
-    that a conversation can go on, from its end or from where it was before (`rewind`,
-    `save` and `restore`). `is_recurrent` says that some layers keep nothing but their newest
-    state, and `reads_in_one_piece` that a prompt with images is read like one text. Not safe
-    to use from two threads at once.
+    Prefilled and generated tokens (`position` of them) stay in memory until `clear`. A
+    conversation can go on from there, or from an earlier place: see `rewind`, `save` and
+    `restore`. `is_recurrent` means that some layers keep only their newest state,
+    `reads_in_one_piece` that text and images are read in the same batches. Not thread-safe.
 
     Raises `ModelError` with llama.cpp's own reason when the file cannot be loaded, and
     `OptionError` for a setting that makes no sense.
@@ -79,33 +75,24 @@ class LanguageModel:
             self._library, path, gpu_layers=gpu_layers, vocabulary_is_sound=vocabulary_is_sound
         )
         try:
-            trained = int(self._api.llama_model_n_ctx_train(self._model))
-            self.trained_context = trained or context
+            facts = read_facts(self._api, self._model)
+            self.trained_context = facts.trained_context or context
             self.context = min(context, self.trained_context)
             options = LlamaOptions(self.context, min(BATCH, self.context), threads, exact)
             self._context = open_context(self._library, path, self._model, options)
-            self._read_facts(options)
+            self.vocabulary = Vocabulary(self._api, self._model)
+            self._table = open_token_embeddings(
+                path, architecture=facts.architecture, vocabulary_size=self.vocabulary.size, width=facts.width
+            )
         except BaseException:
             self.close()
             raise
-        self._history: list[int] = []
-        self.position = 0
-        self.clearings = 0
-
-    def _read_facts(self, options: LlamaOptions) -> None:
-        api = self._api
-        self.vocabulary = Vocabulary(api, self._model)
-        self.width = int(api.llama_model_n_embd_inp(self._model))
-        self._batch = min(options.batch, int(api.llama_n_batch(self._context)))
-        rope = api.llama_model_rope_type(self._model)
-        self._mrope = rope in (api.LLAMA_ROPE_TYPE_MROPE, api.LLAMA_ROPE_TYPE_IMROPE)
-        self._memory = api.llama_get_memory(self._context)
-        self.architecture = metadata(api, self._model, "general.architecture")
-        self._table: TokenEmbeddings | None = None
-        if self.architecture in PLAIN_ARCHITECTURES:
-            self._table = open_token_embeddings(self.path, vocabulary_size=self.vocabulary.size, width=self.width)
+        self.width, self.is_recurrent, self._has_mrope = facts.width, facts.is_recurrent, facts.has_mrope
         self.reads_in_one_piece = self._table is not None
-        self.is_recurrent = bool(api.llama_model_is_hybrid(self._model) or api.llama_model_is_recurrent(self._model))
+        self._batch = min(options.batch, int(self._api.llama_n_batch(self._context)))
+        self._memory = self._api.llama_get_memory(self._context)
+        self._history: list[int] = []
+        self.position = self.clearings = 0
 
     def count(self, text: str) -> int:
         """How many tokens `text` has."""
@@ -194,12 +181,11 @@ class LanguageModel:
     ) -> Generator[int, None, None]:
         """Yield tokens, each chosen as `sampling` says, up to `max_tokens` or the end of the context.
 
-        With a `grammar` in llama.cpp's notation only tokens that keep to it are chosen, an
-        ending one only where a text that fits is complete; `SchemaError` when llama.cpp does
-        not take it.
+        With a `grammar`, in llama.cpp's notation, only tokens that it allows are chosen; raises
+        `SchemaError` when llama.cpp rejects the grammar.
 
-        A token enters the memory when the one after it is asked for, so it does no harm to
-        stop reading at any point. Raises `ModelError` when the model returns NaN.
+        A token enters the memory when the next one is asked for, so the caller may stop at any
+        point. Raises `ModelError` when the model returns NaN.
         """
         self._require_open()
         room = self.context - self.position
@@ -225,28 +211,7 @@ class LanguageModel:
 
     def logits(self) -> NDArray[np.float32]:
         """Logits float32 [vocabulary] after the last token read; raises `ModelError` when they are not finite."""
-        logits = self._newest_logits()
-        if not np.isfinite(logits).all():
-            raise self._broken()
-        return logits.copy()
-
-    def _newest_logits(self) -> NDArray[np.float32]:
-        """Logits float32 [vocabulary] in llama.cpp's own memory, until it reads on, that can be sampled from.
-
-        llama.cpp aborts on NaN and where nothing is likely; minus infinity for some tokens
-        does no harm. This is done for every token: the largest logit tells in one pass.
-        """
-        self._require_open()
-        pointer = self._api.llama_get_logits_ith(self._context, -1)
-        if not pointer:
-            raise ModelError(f"{self.path}: nothing has been read yet")
-        logits = np.ctypeslib.as_array(pointer, (self.vocabulary.size,))
-        if not abs(logits.max()) < LARGEST_LOGIT:  # nor is NaN, which is what the largest is when any is NaN
-            raise self._broken()
-        return logits
-
-    def _broken(self) -> ModelError:
-        return ModelError(f"{self.path}: the model returned NaN or infinity; its weights or the image are broken")
+        return finite_copy(self._newest_logits(), self.path)
 
     def close(self) -> None:
         """Free the model; again is harmless."""
@@ -265,16 +230,17 @@ class LanguageModel:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _newest_logits(self) -> NDArray[np.float32]:
+        self._require_open()
+        return newest_logits(self._api, self._context, vocabulary_size=self.vocabulary.size, path=self.path)
+
     def _require_open(self) -> None:
         if self._context is None:
             raise ModelError(f"{self.path}: the language model has been closed")
 
     def _decode(self, part: Piece, *, want_logits: bool) -> None:
         """Read one batch."""
-        if isinstance(part, list):
-            batch = token_batch(self._api, part, self.position, want_logits=want_logits)
-        else:
-            batch = embedding_batch(self._api, part, self.position, mrope=self._mrope, want_logits=want_logits)
+        batch = prompt_batch(self._api, part, self.position, mrope=self._has_mrope, want_logits=want_logits)
         self._library.forget_log()
         status = self._library.call(self._api.llama_decode, self._context, batch.struct)
         if status != 0:

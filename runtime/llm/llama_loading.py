@@ -84,6 +84,34 @@ def _threads_to_generate(api: Any, model: Any) -> int:
     return usable_cores() if bytes_per_layer >= LEAST_LAYER_TO_SHARE else 1
 
 
+@dataclass(frozen=True)
+class ModelFacts:
+    """The facts that reading a prompt depends on.
+
+    `width` is that of the embeddings the model reads. `trained_context` is in tokens, 0 where
+    the file does not say. With M-RoPE (`has_mrope`) an embedding has several positions.
+    `is_recurrent` tells that some layers keep only their newest state.
+    """
+
+    architecture: str
+    width: int
+    trained_context: int
+    has_mrope: bool
+    is_recurrent: bool
+
+
+def read_facts(api: Any, model: Any) -> ModelFacts:
+    """Ask llama.cpp for the facts of an open model."""
+    rope = api.llama_model_rope_type(model)
+    return ModelFacts(
+        architecture=metadata(api, model, "general.architecture"),
+        width=int(api.llama_model_n_embd_inp(model)),
+        trained_context=int(api.llama_model_n_ctx_train(model)),
+        has_mrope=rope in (api.LLAMA_ROPE_TYPE_MROPE, api.LLAMA_ROPE_TYPE_IMROPE),
+        is_recurrent=bool(api.llama_model_is_hybrid(model) or api.llama_model_is_recurrent(model)),
+    )
+
+
 def metadata(api: Any, model: Any, key: str) -> str:
     """Return a value of the GGUF's header as text, empty when it has none."""
     buffer = ctypes.create_string_buffer(256)

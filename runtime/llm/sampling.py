@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from uhd_edge.runtime.errors import ModelError
 from uhd_edge.runtime.llm.grammar_sampling import choose
 from uhd_edge.runtime.validation import HIGHEST_COUNT, require_number, require_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from uhd_edge.runtime.llm.grammar_sampling import Grammar
@@ -19,6 +22,10 @@ if TYPE_CHECKING:
 
 # llama.cpp takes its highest seed to mean "any".
 HIGHEST_SEED = 2**32 - 2
+
+
+# A low temperature and a repetition penalty can each multiply a logit by a hundred; larger ones would overflow.
+LARGEST_LOGIT = 1e30
 
 
 @dataclass(frozen=True)
@@ -131,3 +138,31 @@ def _links(api: Any, sampling: Sampling, vocabulary_size: int, context: int) -> 
     if sampling.min_p > 0:
         links.append(api.llama_sampler_init_min_p(sampling.min_p, 1))
     return [*links, api.llama_sampler_init_dist(sampling.seed)]
+
+
+def newest_logits(api: Any, context: Any, *, vocabulary_size: int, path: Path) -> NDArray[np.float32]:
+    """Logits float32 [vocabulary] in llama.cpp's own memory, valid until it reads on, that can be sampled from.
+
+    llama.cpp aborts on NaN and when no token is likely; minus infinity for some tokens is
+    safe. This runs for every token, so it looks at the largest logit only, in one pass.
+    Raises `ModelError` when nothing has been read yet or the logits are broken.
+    """
+    pointer = api.llama_get_logits_ith(context, -1)
+    if not pointer:
+        raise ModelError(f"{path}: nothing has been read yet")
+    logits = np.ctypeslib.as_array(pointer, (vocabulary_size,))
+    if not abs(logits.max()) < LARGEST_LOGIT:  # the largest is NaN when any is, and NaN is not below the limit
+        raise broken_logits(path)
+    return logits
+
+
+def finite_copy(logits: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
+    """Copy the logits; raises `ModelError` when one is not finite."""
+    if not np.isfinite(logits).all():
+        raise broken_logits(path)
+    return logits.copy()
+
+
+def broken_logits(path: Path) -> ModelError:
+    """Describe a model that computes NaN or infinity."""
+    return ModelError(f"{path}: the model returned NaN or infinity; its weights or the image are broken")

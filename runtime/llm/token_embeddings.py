@@ -72,13 +72,16 @@ class TokenEmbeddings:
         return rows
 
 
-def open_token_embeddings(path: Path, *, vocabulary_size: int, width: int) -> TokenEmbeddings | None:
-    """Map the table of a GGUF file that llama.cpp has loaded; None when this cannot be done for it.
+def open_token_embeddings(path: Path, *, architecture: str, vocabulary_size: int, width: int) -> TokenEmbeddings | None:
+    """Map the table of a GGUF file that llama.cpp has loaded; None when that is impossible.
 
-    That is so when the table lies in another part of a split file or has a type that is not
-    in `TO_FLOAT`, and with a llama-cpp-python whose library for it has moved; text then goes
-    in as token ids, which is only slower.
+    It is impossible for an architecture that is not in `PLAIN_ARCHITECTURES`, for a table in
+    another part of a split file, for a type that is not in `TO_FLOAT`, and with a
+    llama-cpp-python that keeps its library elsewhere. Text then goes in as token ids, which
+    is only slower.
     """
+    if architecture not in PLAIN_ARCHITECTURES:
+        return None
     try:
         return _open(path, vocabulary_size, width)
     except (ImportError, AttributeError, OSError, RuntimeError) as error:

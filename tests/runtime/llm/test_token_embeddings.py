@@ -42,7 +42,7 @@ def test_rows_of_every_type_equal_gguf_s_own_conversion(kind: int, tmp_path: Pat
     random = np.random.default_rng(kind)
     stored = random.integers(0, 256, (VOCABULARY, WIDTH // block * size), dtype=np.uint8)
     path = write_table(tmp_path / "table.gguf", stored, quantization, "token_embd.weight")
-    table = open_token_embeddings(path, vocabulary_size=VOCABULARY, width=WIDTH)
+    table = open_token_embeddings(path, architecture="qwen3", vocabulary_size=VOCABULARY, width=WIDTH)
     assert table is not None
     wanted = [3, 0, 39, 3]
     with np.errstate(all="ignore"):  # random bytes make some scales NaN
@@ -55,13 +55,13 @@ def test_rows_of_every_type_equal_gguf_s_own_conversion(kind: int, tmp_path: Pat
 def test_a_table_in_another_part_of_a_split_file_is_left_to_llama_cpp(tmp_path: Path) -> None:
     stored = np.zeros((VOCABULARY, WIDTH * 4), np.uint8)
     path = write_table(tmp_path / "part.gguf", stored, gguf.GGMLQuantizationType.F32, "output.weight")
-    assert open_token_embeddings(path, vocabulary_size=VOCABULARY, width=WIDTH) is None
+    assert open_token_embeddings(path, architecture="qwen3", vocabulary_size=VOCABULARY, width=WIDTH) is None
 
 
 def test_a_type_without_a_converter_is_left_to_llama_cpp(tmp_path: Path) -> None:
     stored = np.zeros((VOCABULARY, WIDTH), np.uint8)
     path = write_table(tmp_path / "table.gguf", stored, gguf.GGMLQuantizationType.I8, "token_embd.weight")
-    assert open_token_embeddings(path, vocabulary_size=VOCABULARY, width=WIDTH) is None
+    assert open_token_embeddings(path, architecture="qwen3", vocabulary_size=VOCABULARY, width=WIDTH) is None
 
 
 @pytest.mark.parametrize("file_type", ["LLAMA_FTYPE_MOSTLY_F16", "LLAMA_FTYPE_MOSTLY_Q8_0", "LLAMA_FTYPE_MOSTLY_Q4_0"])
@@ -73,7 +73,7 @@ def test_a_quantized_model_gives_the_logits_of_the_ids(file_type: str, tmp_path:
     assert library.api.llama_model_quantize(os.fsencode(source), os.fsencode(path), ctypes.byref(parameters)) == 0
     with LanguageModel(path, threads=1, exact=True) as model:
         ids = model.vocabulary.tokenize(TEXT)
-        table = open_token_embeddings(path, vocabulary_size=len(tokens()), width=HIDDEN)
+        table = open_token_embeddings(path, architecture="qwen3", vocabulary_size=len(tokens()), width=HIDDEN)
         assert table is not None
         assert np.abs(table.rows(ids) - embedding_table()[ids]).max() < 0.5
         model.prefill([TextSegment(TEXT)])
