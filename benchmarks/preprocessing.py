@@ -25,7 +25,7 @@ from transformers import MiniCPMV4_6ImageProcessorPil
 from uhd_edge.runtime.bundles.model_sizes import MINICPM_V_4_6
 from uhd_edge.runtime.vision.encoding import views_at_once
 from uhd_edge.runtime.vision.patches import patches_of
-from uhd_edge.runtime.vision.slicing import slice_image
+from uhd_edge.runtime.vision.slicing import plan_slices, slice_image
 
 ROUNDS = 15
 SIZES = ((448, 448), (640, 480), (1344, 1344), (1920, 1080), (4000, 3000))
@@ -37,7 +37,7 @@ PREPROCESSING, VISION = MINICPM_V_4_6.preprocessing, MINICPM_V_4_6.vision
 
 def ours(image: Image.Image) -> Iterator[np.ndarray[Any, Any]]:
     """Patches [B, N, 3*p*p] in block order, batch by batch: the next one takes over the memory of the last."""
-    views = slice_image(image, PREPROCESSING, mode="16x").views
+    views = slice_image(image, plan_slices(*image.size, PREPROCESSING, mode="16x")).views
     for _, same_size in groupby(views, key=lambda view: (view.rows, view.columns)):
         waiting = list(same_size)
         rows, columns = waiting[0].rows, waiting[0].columns

@@ -79,7 +79,7 @@ def openvino(kind: GraphKind, precision: str) -> Callable[[Setting], Encode]:
         import openvino
 
         from uhd_edge.runtime.bundles.bundle import Bundle
-        from uhd_edge.runtime.vision.slicing import slice_image
+        from uhd_edge.runtime.vision.slicing import plan_slices, slice_image
 
         bundle = Bundle.open(setting.weights.bundle)
         preprocessing = bundle.manifest.preprocessing
@@ -91,7 +91,7 @@ def openvino(kind: GraphKind, precision: str) -> Callable[[Setting], Encode]:
 
         def encode(pixels: NDArray[np.uint8]) -> Embeddings:
             image = Image.fromarray(pixels)
-            sliced = slice_image(image, preprocessing, mode="16x", max_slices=preprocessing.max_slices)
+            sliced = slice_image(image, plan_slices(*image.size, preprocessing, mode="16x"))
             return np.concatenate([view_of(view) for view in sliced.views])
 
         def view_of(view: object) -> Embeddings:

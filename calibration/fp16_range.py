@@ -20,8 +20,8 @@ from onnx import TensorProto, helper
 
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
 from uhd_edge.runtime.errors import OutputError
-from uhd_edge.runtime.vision.encoder import cut_views
 from uhd_edge.runtime.vision.patches import patches_of, position_ids
+from uhd_edge.runtime.vision.slicing import plan_views, slice_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -66,13 +66,13 @@ def layer_ranges(
     its folder cannot be written to: the graphs with more outputs lie there meanwhile.
     """
     manifest = bundle.manifest
-    limit = manifest.preprocessing.max_slices if max_slices is None else max_slices
     peaks: dict[_Told, float] = {}
     with ExitStack() as stack:
         telling = [stack.enter_context(_telling(file)) for file in bundle.graphs(mode, "fp16")]
         encoder, connector = (stack.enter_context(OnnxRuntimeEngine(graph.file, threads=threads)) for graph in telling)
         for picture in pictures:
-            for view in cut_views(picture, manifest.preprocessing, mode=mode, max_slices=limit).views:
+            plan = plan_views(*picture.size, manifest.preprocessing, mode=mode, max_slices=max_slices)
+            for view in slice_image(picture, plan).views:
                 patches = patches_of(view, manifest.preprocessing, manifest.vision, mode=mode)
                 positions = position_ids(view.rows, view.columns, manifest.vision, mode=mode)
                 told = encoder.run({"patches": patches[None], "position_ids": positions[None]})

@@ -10,8 +10,8 @@ import numpy as np
 
 from uhd_edge.runtime.errors import CalibrationError
 from uhd_edge.runtime.images.loading import load_image
-from uhd_edge.runtime.vision.encoder import cut_views
 from uhd_edge.runtime.vision.patches import patches_of, position_ids
+from uhd_edge.runtime.vision.slicing import plan_views, slice_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,10 +48,10 @@ class Pictures:
 
         Raises `ImageError` for a picture that cannot be read or is too thin.
         """
-        limit = manifest.preprocessing.max_slices if self.max_slices is None else self.max_slices
         for file in self.files:
-            sliced = cut_views(load_image(file), manifest.preprocessing, mode=mode, max_slices=limit)
-            for index, view in enumerate(sliced.views):
+            image = load_image(file)
+            plan = plan_views(*image.size, manifest.preprocessing, mode=mode, max_slices=self.max_slices)
+            for index, view in enumerate(slice_image(image, plan).views):
                 patches = patches_of(view, manifest.preprocessing, manifest.vision, mode=mode)
                 positions = position_ids(view.rows, view.columns, manifest.vision, mode=mode)
                 yield ViewInput(f"{file}, view {index}, {mode}", patches[None], positions[None])

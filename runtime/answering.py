@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.answer import Answer, Usage
-from uhd_edge.runtime.conversation.fitting import lay_out_conversation, stable_length
+from uhd_edge.runtime.conversation.fitting import fit_to_context, stable_length
 from uhd_edge.runtime.conversation.new_images import new_images, one_view_per_frame
 from uhd_edge.runtime.conversation.prompt_tokens import prompt_tokens
-from uhd_edge.runtime.conversation.turns import Conversation, Turn
+from uhd_edge.runtime.conversation.turns import Conversation, Question, SeenImage, Turn
 from uhd_edge.runtime.errors import ModelError
 from uhd_edge.runtime.llm.stopping import StoppedText
 from uhd_edge.runtime.llm.streaming import TextStream
+from uhd_edge.runtime.prompt.room import require_room
 from uhd_edge.runtime.timing import timed
 from uhd_edge.runtime.vision import encoder as vision
 
@@ -24,14 +25,15 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from uhd_edge.runtime.answer import Plan
-    from uhd_edge.runtime.budget.planner import Planner
+    from uhd_edge.runtime.budget.planning import Planner
     from uhd_edge.runtime.bundles.manifest import Manifest
     from uhd_edge.runtime.conversation.fitting import LaidOut
     from uhd_edge.runtime.conversation.prompt_memory import PromptMemory
     from uhd_edge.runtime.conversation.request import Request
-    from uhd_edge.runtime.conversation.turns import NewImage, SeenImage
+    from uhd_edge.runtime.conversation.turns import NewImage
     from uhd_edge.runtime.llm.language_model import LanguageModel
     from uhd_edge.runtime.vision.encoder import Encoded, VisionEncoder
+    from uhd_edge.runtime.vision.slicing import SlicePlan
 
 
 # In the order of an answer, those of `Encoded` first.
@@ -74,7 +76,7 @@ class Answering:
         """
         request, timings, parts = self._request, self._timings, self._parts
         if request.budget is not None:  # measured, if need be, before the question's time begins
-            parts.planner.learn(request.budget.modes)
+            parts.planner.measure(request.budget.modes)
         self._start = time.perf_counter()
         with timed(timings, "decode"):
             new = [*self._conversation.waiting, *new_images(request.images)]
@@ -82,8 +84,8 @@ class Answering:
         with timed(timings, "prompt"):
             laid_out = self._lay_out(new)
         seen = []
-        for image in new:
-            seen.append(image.see(self._request.mode, self._request.max_slices, self._encode))
+        for image, slice_plan in zip(new, laid_out.inputs.slice_plans, strict=True):
+            seen.append(self._seen(image, slice_plan))
             yield ""
         yield from self._read(laid_out, seen)
         with closing(self._generated()) as tokens:
@@ -103,18 +105,21 @@ class Answering:
 
     def _lay_out(self, new: Sequence[NewImage]) -> LaidOut:
         """Lay out the prompt and make sure that it fits, before the expensive part begins."""
-        parts, request = self._parts, one_view_per_frame(self._request, new)
-        known = parts.memory.known_of(self._conversation.reader)
-        self._request, self._plan = parts.planner.fitted(
-            request, new, conversation=self._conversation, in_memory=known, spent=self._elapsed
-        )
+        parts = self._parts
+        asked = Question(one_view_per_frame(self._request, new), new, self._conversation)
+        known = parts.memory.known_of(self._conversation.owner)
+        asked, self._plan = parts.planner.choose(asked, in_memory=known, spent=self._elapsed)
+        self._request = asked.request
         if self._request.schema is not None:
             parts.model.require_grammar(self._request.schema.grammar)
-        return lay_out_conversation(self._conversation, self._request, new, parts.manifest, parts.model)
+        slice_plans = asked.plan_slices(parts.manifest.preprocessing)
+        laid_out = fit_to_context(asked, slice_plans, parts.manifest, parts.model)
+        require_room(laid_out.size, laid_out.inputs, parts.model)
+        return laid_out
 
     def _read(self, laid_out: LaidOut, seen: Sequence[SeenImage]) -> Generator[str, None, None]:
         """Read the prompt, in steps; where the conversation will go on, only what is not in memory."""
-        model, memory, reader = self._parts.model, self._parts.memory, self._conversation.reader
+        model, memory, reader = self._parts.model, self._parts.memory, self._conversation.owner
         with timed(self._timings, "prompt"):
             images = [*(image for turn in laid_out.turns for image in turn.images), *seen]
             prompt = prompt_tokens(laid_out.parts, images, model)
@@ -165,11 +170,18 @@ class Answering:
         said = answer.replace(self._parts.manifest.prompt.tokens.image, "")
         return Turn(question if isinstance(question, str) else "", said, tuple(seen))
 
-    def _encode(self, image: Image.Image) -> Encoded:
-        request = self._request
-        encoded = self._parts.encoder.encode(
-            image, mode=request.mode, max_slices=request.max_slices, tolerance=request.tolerance
-        )
+    def _seen(self, new: NewImage, slice_plan: SlicePlan) -> SeenImage:
+        """Encode an image, unless it was encoded for an earlier attempt."""
+        known = self._conversation.encoded.get((new, slice_plan))
+        if known is not None:
+            return known
+        seen = SeenImage(self._encode(new.image, slice_plan), new.video)
+        if new in self._conversation.waiting:
+            self._conversation.encoded[new, slice_plan] = seen
+        return seen
+
+    def _encode(self, image: Image.Image, slice_plan: SlicePlan) -> Encoded:
+        encoded = self._parts.encoder.encode_planned(image, slice_plan, tolerance=self._request.tolerance)
         for stage, milliseconds in encoded.timings.items():
             self._timings[stage] += milliseconds
         self._encoded_views += encoded.encoded

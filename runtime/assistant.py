@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Literal
 from uhd_edge.runtime.answer_lock import TakingTurns
 from uhd_edge.runtime.answering import Answering, Parts
 from uhd_edge.runtime.budget.cost_book import CostBook
-from uhd_edge.runtime.budget.planner import Planner
+from uhd_edge.runtime.budget.planning import Planner
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.conversation.new_images import new_images, one_view_per_frame
 from uhd_edge.runtime.conversation.prompt_memory import PromptMemory
-from uhd_edge.runtime.conversation.turns import NewImage
+from uhd_edge.runtime.conversation.turns import Conversation, NewImage, Question
 from uhd_edge.runtime.llm.opening import open_language_model
 from uhd_edge.runtime.options import as_tuple, request_of
 from uhd_edge.runtime.session import Session, SessionDefaults
@@ -182,7 +182,7 @@ class Assistant:
         stream that is still open ends as with another question. Raises `EngineError` or `ModelError`.
         """
         with self._turns.between_answers(self._model):
-            self._planner.learn(tuple(self.bundle.manifest.graphs), progress)
+            self._planner.measure(tuple(self.bundle.manifest.graphs), progress)
 
     def plans(
         self,
@@ -200,12 +200,12 @@ class Assistant:
             request = self._request(images, question, options)
             mode = options.get("mode")
             modes = tuple(self.bundle.manifest.graphs) if mode is None else (mode,)
-            self._planner.learn(modes)
+            self._planner.measure(modes)
             decoding: dict[str, float] = {}
             with timed(decoding, "decode"):
                 new = new_images(request.images)
-            request = one_view_per_frame(request, new)
-            return self._planner.plans(request, new, modes, spent=lambda: decoding["decode"])
+            asked = Question(one_view_per_frame(request, new), new, Conversation())
+            return self._planner.plans(asked, modes, spent=lambda: decoding["decode"])
 
     @property
     def encoder(self) -> VisionEncoder:

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.answer_lock import TakingTurns
     from uhd_edge.runtime.answering import Parts
     from uhd_edge.runtime.conversation.request import Request
-    from uhd_edge.runtime.conversation.turns import NewImage, Turn
+    from uhd_edge.runtime.conversation.turns import NewImage, SeenImage, Turn
     from uhd_edge.runtime.images.video import MediaInput
     from uhd_edge.runtime.modes import Mode
     from uhd_edge.runtime.options import AskOptions
+    from uhd_edge.runtime.vision.slicing import SlicePlan
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Session:
         self._taking_turns = turns
         self._defaults = defaults
         self._waiting = waiting
+        self._encoded: dict[tuple[NewImage, SlicePlan], SeenImage] = {}
         self._turns = history
         self._closed = False
 
@@ -126,6 +128,7 @@ class Session:
         with self._taking_turns.lock:
             self._require_open()
             fork = Session(self._parts, self._taking_turns, self._defaults, self._waiting, self._turns)
+            fork._encoded = self._encoded
             self._parts.memory.share(self, fork)
             return fork
 
@@ -134,6 +137,7 @@ class Session:
         with self._taking_turns.lock:
             self._closed = True
             self._turns = self._waiting = ()
+            self._encoded = {}
             self._parts.memory.release(self)
 
     def __enter__(self) -> Session:
@@ -144,7 +148,7 @@ class Session:
 
     def _answer(self, request: Request) -> Generator[str, None, Answer]:
         self._require_open()
-        conversation = Conversation(self._turns, self._waiting, self._defaults.drop_oldest, self)
+        conversation = Conversation(self._turns, self._waiting, self._defaults.drop_oldest, self, self._encoded)
         answering = Answering(request, self._parts, conversation)
         steps = answering.steps()
         while True:
@@ -152,7 +156,7 @@ class Session:
             try:
                 piece = next(steps)
             except StopIteration as end:
-                self._turns, self._waiting = answering.turns, ()
+                self._turns, self._waiting, self._encoded = answering.turns, (), {}
                 answer: Answer = end.value
                 return answer
             yield piece

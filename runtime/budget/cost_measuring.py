@@ -21,7 +21,7 @@ from uhd_edge.runtime.llm.segments import ImageSegment
 from uhd_edge.runtime.timing import timed
 from uhd_edge.runtime.vision.encoding import encode_views, number_of_runs
 from uhd_edge.runtime.vision.patches import block_side
-from uhd_edge.runtime.vision.slicing import View, slice_image
+from uhd_edge.runtime.vision.slicing import View, plan_slices, slice_image
 from uhd_edge.runtime.vision.view_cache import content_key, engines_of
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _trial(towers: Towers, model: LanguageModel, size: tuple[int, int], seed: in
     timings: dict[str, float] = {}
     image = Image.fromarray(_noise(size[1], size[0], seed))
     with timed(timings, "slicing"):
-        views = slice_image(image, towers.manifest.preprocessing, mode=towers.mode).views
+        views = slice_image(image, plan_slices(*size, towers.manifest.preprocessing, mode=towers.mode)).views
         for view in views:
             content_key(view, engines_of(towers))
     return _seen_and_read(towers, model, views, size[0] * size[1], timings)

@@ -1,8 +1,8 @@
 """Which mode and how many slices: the choices for a question about images, and the best one within a time.
 
-The paper calls its encoding compute-controllable; mode and slices are the control. Of the
-choices that keep within the time the one with the most views wins, so that the pictures are
-seen at the highest resolution, and among those the one with the most tokens.
+The paper calls its encoding compute-controllable; mode and slices are the controls. Of the
+choices within the time the one with the most views wins, because it sees the images at the
+highest resolution; among equals the one with the most tokens.
 """
 
 from __future__ import annotations
@@ -12,123 +12,149 @@ from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.answer import Plan
 from uhd_edge.runtime.budget.costs import Work
-from uhd_edge.runtime.conversation.fitting import lay_out_at_any_length
-from uhd_edge.runtime.errors import ImageError
-from uhd_edge.runtime.vision.slicing import most_useful_slices, plan_views
+from uhd_edge.runtime.conversation.fitting import fit_to_context
+from uhd_edge.runtime.errors import EngineUnavailableError, ImageError
+from uhd_edge.runtime.vision.slicing import most_useful_slices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from uhd_edge.runtime.budget.cost_book import CostBook
     from uhd_edge.runtime.budget.costs import CostModel
     from uhd_edge.runtime.bundles.manifest import Manifest
     from uhd_edge.runtime.conversation.fitting import LaidOut
     from uhd_edge.runtime.conversation.request import Request
-    from uhd_edge.runtime.conversation.turns import Conversation, NewImage
+    from uhd_edge.runtime.conversation.turns import Question
     from uhd_edge.runtime.llm.language_model import LanguageModel
     from uhd_edge.runtime.modes import Mode
 
-Views = list[tuple[tuple[int, int], ...]]
-
 
 @dataclass(frozen=True)
-class Asked:
-    """A question with its new images at the end of a conversation, and in which modes and how finely to see them.
+class Planner:
+    """Plans for one bundle, language model and cost book."""
 
-    `in_memory` tokens of the conversation need not be read again as long as none of it is dropped.
-    """
+    manifest: Manifest
+    model: LanguageModel
+    book: CostBook
 
-    conversation: Conversation
-    request: Request
-    new: Sequence[NewImage]
-    modes: Sequence[Mode]
-    max_slices: int
-    in_memory: int = 0
+    def measure(self, modes: Sequence[Mode], progress: Callable[[str], None] = lambda _: None) -> dict[Mode, CostModel]:
+        """Return the costs of those of `modes` that can run here, measured where they are not known yet.
 
-    @property
-    def sizes(self) -> list[tuple[int, int]]:
-        """(width, height) of every new image."""
-        return [new.image.size for new in self.new]
+        Raises `EngineUnavailableError` when none can run; see `CostBook.costs` for the rest.
+        """
+        costs: dict[Mode, CostModel] = {}
+        for mode in modes:
+            try:
+                costs[mode] = self.book.costs(mode, progress)
+            except EngineUnavailableError:
+                if mode == modes[-1] and not costs:
+                    raise
+        return costs
+
+    def plans(
+        self,
+        question: Question,
+        modes: Sequence[Mode],
+        *,
+        in_memory: int = 0,
+        spent: Callable[[], float] = lambda: 0.0,
+    ) -> list[Plan]:
+        """List the ways to look at the question's images in `modes`, see `list_plans`."""
+        budget = question.request.budget
+        plans = list_plans(question, self.measure(modes), self.manifest, self.model, in_memory=in_memory)
+        return count_time(plans, spent(), None if budget is None else budget.milliseconds)
+
+    def choose(self, question: Question, *, in_memory: int, spent: Callable[[], float]) -> tuple[Question, Plan | None]:
+        """Set mode and slices of a question so that it keeps its budget, and return the plan.
+
+        Without a budget, or when nothing fits into the context, the question stays as it is.
+        """
+        budget = question.request.budget
+        if budget is None:
+            return question, None
+        plan = choose_plan(self.plans(question, budget.modes, in_memory=in_memory, spent=spent))
+        if plan is None:
+            return question, None
+        return replace(question, request=replace(question.request, mode=plan.mode, max_slices=plan.max_slices)), plan
 
 
 def list_plans(
-    asked: Asked,
+    question: Question,
+    costs: Mapping[Mode, CostModel],
     manifest: Manifest,
     model: LanguageModel,
-    costs: Callable[[Mode], CostModel],
     *,
-    budget_ms: float | None = None,
-    spent: Callable[[], float] = lambda: 0.0,
+    in_memory: int = 0,
 ) -> list[Plan]:
     """List every different way to look at the images that fits into the context, the least work first.
 
-    `costs` gives a mode's, `spent` tells the milliseconds that the question has taken already,
-    planning included.
+    The modes are those of `costs`. `in_memory` tokens of the conversation are not read again,
+    unless some of it is dropped. Times are counted from when the plan is chosen.
     """
-    plans = [plan for mode in asked.modes for plan in _plans_in(mode, asked, manifest, model, costs(mode))]
-    spent_ms = spent()
-    return [_counted(plan, spent_ms, budget_ms) for plan in sorted(plans, key=_worth)]
+    plans: list[Plan] = []
+    for mode in costs:
+        in_mode = replace(question, request=replace(question.request, mode=mode))
+        plans += _plans_in_mode(in_mode, costs[mode], manifest, model, in_memory)
+    return sorted(plans, key=_resolution)
+
+
+def count_time(plans: Sequence[Plan], spent_ms: float, budget_ms: float | None) -> list[Plan]:
+    """Add the time that was spent before to each plan, and compare it with the budget."""
+    counted = [replace(plan, predicted_ms=spent_ms + plan.predicted_ms) for plan in plans]
+    if budget_ms is None:
+        return counted
+    return [replace(plan, within_budget=plan.predicted_ms <= budget_ms) for plan in counted]
 
 
 def choose_plan(plans: Sequence[Plan]) -> Plan | None:
     """Pick the plan that sees most within the budget, else the quickest; None when there is none at all."""
-    fitting = [plan for plan in plans if plan.within_budget is not False]
-    if fitting:
-        return max(fitting, key=_worth)
+    within = [plan for plan in plans if plan.within_budget is not False]
+    if within:
+        return max(within, key=_resolution)
     return min(plans, key=lambda plan: plan.predicted_ms, default=None)
 
 
-def _counted(plan: Plan, spent_ms: float, budget_ms: float | None) -> Plan:
-    """The plan with what was spent before, beside the budget."""
-    predicted = spent_ms + plan.predicted_ms
-    return replace(plan, predicted_ms=predicted, within_budget=None if budget_ms is None else predicted <= budget_ms)
-
-
-def _worth(plan: Plan) -> tuple[int, int]:
+def _resolution(plan: Plan) -> tuple[int, int]:
     return plan.views, plan.vision_tokens
 
 
-def _plans_in(
-    mode: Mode,
-    asked: Asked,
-    manifest: Manifest,
-    model: LanguageModel,
-    costs: CostModel,
+def _plans_in_mode(
+    question: Question, costs: CostModel, manifest: Manifest, model: LanguageModel, in_memory: int
 ) -> Iterator[Plan]:
-    seen = set()
-    for max_slices, views in _ways_to_cut(mode, asked, manifest):
-        if tuple(views) in seen:
-            continue
-        seen.add(tuple(views))
-        request = replace(asked.request, mode=mode, max_slices=max_slices)
-        laid_out = lay_out_at_any_length(asked.conversation, request, asked.new, manifest, model)
-        if laid_out.size.total < model.context:
-            yield _plan(request, views, laid_out, asked, costs)
-
-
-def _ways_to_cut(mode: Mode, asked: Asked, manifest: Manifest) -> Iterator[tuple[int, Views]]:
-    """Every number of slices that may make a difference, with the views of every image."""
-    sizes, preprocessing = asked.sizes, manifest.preprocessing
-    useful = max((most_useful_slices(*size, preprocessing) for size in sizes), default=1)
-    for max_slices in range(1, min(asked.max_slices, useful) + 1):
+    known = set()
+    for max_slices in _numbers_of_slices(question, manifest):
+        request = replace(question.request, max_slices=max_slices)
         try:
-            yield (
-                max_slices,
-                [plan_views(*size, preprocessing, mode=mode, max_slices=max_slices).views for size in sizes],
-            )
+            slice_plans = replace(question, request=request).plan_slices(manifest.preprocessing)
         except ImageError:
-            continue  # cut into so few slices the image is too thin
+            continue  # an image is too thin for so few slices
+        views = tuple(plan.views for plan in slice_plans)
+        if views in known:
+            continue
+        known.add(views)
+        laid_out = fit_to_context(question, slice_plans, manifest, model)
+        if laid_out.size.total < model.context:
+            whole = len(laid_out.turns) == len(question.conversation.turns)
+            yield _plan(request, laid_out, costs, in_memory if whole else 0)
 
 
-def _plan(request: Request, views: Views, laid_out: LaidOut, asked: Asked, costs: CostModel) -> Plan:
-    tokens = laid_out.size.total
-    whole = len(laid_out.turns) == len(asked.conversation.turns)
-    layouts = laid_out.plan.image_layouts(request.max_slices)[len(laid_out.plan.seen) :]
+def _numbers_of_slices(question: Question, manifest: Manifest) -> range:
+    """Every `max_slices` that may make a difference for these images."""
+    preprocessing, limit = manifest.preprocessing, question.request.max_slices
+    most = preprocessing.max_slices if limit is None else limit
+    useful = max((most_useful_slices(*new.image.size, preprocessing) for new in question.images), default=1)
+    return range(1, min(most, useful) + 1)
+
+
+def _plan(request: Request, laid_out: LaidOut, costs: CostModel, in_memory: int) -> Plan:
+    tokens, slice_plans = laid_out.size.total, laid_out.inputs.slice_plans
+    sizes, views = [plan.image_size for plan in slice_plans], [plan.views for plan in slice_plans]
     return Plan(
         request.mode,
         request.max_slices or 1,
         sum(map(len, views)),
         sum(rows * columns for image in views for rows, columns in image),
-        sum(sum(layout.tokens) for layout in layouts),
+        sum(sum(image.tokens) for image in laid_out.inputs.new_images()),
         tokens,
-        costs.milliseconds(Work(asked.sizes, views, tokens, min(asked.in_memory, tokens) if whole else 0)),
+        costs.milliseconds(Work(sizes, views, tokens, min(in_memory, tokens))),
     )

@@ -10,7 +10,8 @@ from uhd_edge.runtime.llm.opening import open_language_model
 from uhd_edge.runtime.llm.sampling import Sampling
 from uhd_edge.runtime.llm.streaming import TextStream
 from uhd_edge.runtime.prompt.layout import fill, user_message
-from uhd_edge.runtime.prompt.room import PromptPlan, prompt_size, require_room
+from uhd_edge.runtime.prompt.room import PromptInputs, prompt_size, require_room
+from uhd_edge.runtime.vision.slicing import plan_views
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,21 +71,20 @@ def compare_answers(
     with open_language_model(bundle, context=most + TEXT_TOKENS + max_tokens, threads=threads) as model:
         compared = []
         for picture in pictures:
-            plan = PromptPlan([user_message(question, images=1)], [picture.size], bundle.manifest, picture.mode)
+            preprocessing = bundle.manifest.preprocessing
+            plan = plan_views(*picture.size, preprocessing, mode=picture.mode, max_slices=max_slices)
+            inputs = PromptInputs([user_message(question, images=1)], bundle.manifest, [plan], [None])
             expected, given = (
-                _answer(model, plan, max_slices, embeddings, max_tokens)
-                for embeddings in (picture.expected, picture.given)
+                _answer(model, inputs, embeddings, max_tokens) for embeddings in (picture.expected, picture.given)
             )
             compared.append(AnswerComparison(picture.picture, picture.mode, expected, given))
     return compared
 
 
-def _answer(
-    model: LanguageModel, plan: PromptPlan, max_slices: int | None, embeddings: NDArray[np.float32], max_tokens: int
-) -> str:
-    layout = plan.layout(max_slices)
-    require_room(prompt_size(layout, model), plan, max_slices, model)
+def _answer(model: LanguageModel, inputs: PromptInputs, embeddings: NDArray[np.float32], max_tokens: int) -> str:
+    layout = inputs.layout()
+    require_room(prompt_size(layout, model), inputs, model)
     model.clear()
     model.prefill(fill(layout, [embeddings]))
     with closing(model.generate(Sampling(), max_tokens=max_tokens)) as tokens:
-        return "".join(TextStream(tokens, model.vocabulary, plan.manifest.prompt.stop_ids))
+        return "".join(TextStream(tokens, model.vocabulary, inputs.manifest.prompt.stop_ids))

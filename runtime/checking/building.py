@@ -14,7 +14,7 @@ from uhd_edge.engines.building.profiles import Slicing, connector_profile, encod
 from uhd_edge.engines.graph_files import graph_files
 from uhd_edge.runtime.errors import EngineUnavailableError, OptionError
 from uhd_edge.runtime.vision.encoding import BATCH_PATCHES
-from uhd_edge.runtime.vision.slicing import largest_view
+from uhd_edge.runtime.vision.slicing import BLOCK_SIDES, largest_view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +77,7 @@ def _slicing(manifest: Manifest, mode: Mode, max_slices: int) -> Slicing:
     return Slicing(
         scale=preprocessing.scale_resolution,
         patch=preprocessing.patch_size,
-        block=2 if mode == "4x" else 4,
+        block=BLOCK_SIDES[mode],
         max_slices=max_slices if preprocessing.slicing else 1,
         largest_view=largest_view(preprocessing),
         batch_patches=BATCH_PATCHES,

@@ -15,8 +15,9 @@ from uhd_edge.runtime.checking.comparison import ViewComparison, compare_view
 from uhd_edge.runtime.errors import EngineError
 from uhd_edge.runtime.images.loading import ImageInput, load_image
 from uhd_edge.runtime.images.synthetic_pictures import synthetic_pictures
-from uhd_edge.runtime.vision.encoder import VisionEncoder, cut_views
+from uhd_edge.runtime.vision.encoder import VisionEncoder
 from uhd_edge.runtime.vision.encoding import encode_views, view_names
+from uhd_edge.runtime.vision.slicing import plan_views, slice_image
 from uhd_edge.runtime.vision.vision_engines import Towers
 
 if TYPE_CHECKING:
@@ -151,9 +152,10 @@ def _compare_mode(
     progress: Callable[[str], None],
 ) -> _ComparedMode:
     bundle = encoder.bundle
+    preprocessing, limit = bundle.manifest.preprocessing, encoder.max_slices
     sliced = [
-        cut_views(picture.image, bundle.manifest.preprocessing, mode=mode, max_slices=encoder.max_slices)
-        for picture in pictures
+        slice_image(image, plan_views(*image.size, preprocessing, mode=mode, max_slices=limit))
+        for image in (picture.image for picture in pictures)
     ]
     # One after the other: both at once would need the memory of two towers.
     progress(f"{mode}: FP32 on ONNX Runtime")

@@ -9,71 +9,55 @@ from uhd_edge.runtime.conversation.prompt_tokens import common_length, prompt_to
 from uhd_edge.runtime.conversation.turns import messages_of, shortened
 from uhd_edge.runtime.errors import PromptError
 from uhd_edge.runtime.prompt.layout import lay_out, user_message
-from uhd_edge.runtime.prompt.room import PromptPlan, PromptSize, prompt_size, require_room
+from uhd_edge.runtime.prompt.room import PromptInputs, PromptSize, prompt_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from uhd_edge.runtime.bundles.manifest import Manifest
     from uhd_edge.runtime.conversation.prompt_tokens import PromptTokens
-    from uhd_edge.runtime.conversation.request import Request
-    from uhd_edge.runtime.conversation.turns import Conversation, NewImage, Turn
+    from uhd_edge.runtime.conversation.turns import Question, Turn
     from uhd_edge.runtime.llm.language_model import LanguageModel
     from uhd_edge.runtime.llm.segments import TextSegment
     from uhd_edge.runtime.prompt.layout import ImageSlot
+    from uhd_edge.runtime.vision.slicing import SlicePlan
 
 
 @dataclass(frozen=True)
 class LaidOut:
     """A prompt with a slot for every view, its size in tokens, and the turns before its question that are in it.
 
-    `plan` is what it was laid out from.
+    `inputs` is what it was laid out from.
     """
 
     turns: tuple[Turn, ...]
     parts: Sequence[TextSegment | ImageSlot]
     size: PromptSize
-    plan: PromptPlan
+    inputs: PromptInputs
 
 
-def lay_out_conversation(
-    conversation: Conversation,
-    request: Request,
-    new: Sequence[NewImage],
-    manifest: Manifest,
-    model: LanguageModel,
+def fit_to_context(
+    question: Question, slice_plans: Sequence[SlicePlan], manifest: Manifest, model: LanguageModel
 ) -> LaidOut:
-    """Lay out the turns and the question, which comes with new images.
+    """Lay out the turns and the question, whose images are cut as `slice_plans` say.
 
-    Turns are dropped as `shortened` says where the conversation allows it. Raises
-    `ContextError` when the prompt is too long all the same, and `PromptError` as `lay_out` does.
+    Turns are dropped as `shortened` says where the conversation allows it. The prompt may
+    still be too long, see `require_room`. Raises `PromptError` as `lay_out` does.
     """
-    laid_out = lay_out_at_any_length(conversation, request, new, manifest, model)
-    require_room(laid_out.size, laid_out.plan, request.max_slices, model)
-    return laid_out
-
-
-def lay_out_at_any_length(
-    conversation: Conversation,
-    request: Request,
-    new: Sequence[NewImage],
-    manifest: Manifest,
-    model: LanguageModel,
-) -> LaidOut:
-    """Lay out as `lay_out_conversation` does, what is too long for the context too."""
+    conversation, request = question.conversation, question.request
     turns = conversation.turns
-    sizes, videos = [image.image.size for image in new], [image.video for image in new]
+    videos = [image.video for image in question.images]
     while True:
-        messages = [*messages_of(turns), *request.messages(images=len(sizes))]
+        messages = [*messages_of(turns), *request.messages(images=len(question.images))]
         seen = [image.layout for turn in turns for image in turn.images]
-        plan = PromptPlan(messages, sizes, manifest, request.mode, seen, len(turns), videos)
-        parts = plan.layout(request.max_slices)
+        inputs = PromptInputs(messages, manifest, slice_plans, videos, seen, len(turns))
+        parts = inputs.layout()
         size = prompt_size(parts, model)
         fewer = None
         if conversation.drop_oldest:
             fewer = shortened(turns, tokens=size.total, context=model.context, max_tokens=request.max_tokens)
         if fewer is None:
-            return LaidOut(turns, parts, size, plan)
+            return LaidOut(turns, parts, size, inputs)
         turns = fewer
 
 

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from uhd_edge.runtime.prompt.layout import ImageLayout, Message, TextPart, user_message
+from uhd_edge.runtime.vision.slicing import plan_views
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
     from PIL import Image
 
-    from uhd_edge.runtime.modes import Mode
+    from uhd_edge.runtime.bundles.manifest import Preprocessing
+    from uhd_edge.runtime.conversation.request import Request
     from uhd_edge.runtime.vision.encoder import Encoded
+    from uhd_edge.runtime.vision.slicing import SlicePlan
 
 # Far more rows than an image can have, so that no two images share the id of one.
 ROWS_PER_IMAGE = 2**32
@@ -49,17 +52,10 @@ class SeenImage:
 
 @dataclass(frozen=True, eq=False)
 class NewImage:
-    """An image that waits for the question it comes with; what it was encoded into is kept for the next attempt."""
+    """An RGB image that comes with the next question; the frames of a video have that video's number."""
 
     image: Image.Image
     video: int | None = None
-    _seen: dict[tuple[Mode, int | None], SeenImage] = field(default_factory=dict)
-
-    def see(self, mode: Mode, max_slices: int | None, encode: Callable[[Image.Image], Encoded]) -> SeenImage:
-        """Encode it, unless that has been done in this way."""
-        if (mode, max_slices) not in self._seen:
-            self._seen[mode, max_slices] = SeenImage(encode(self.image), self.video)
-        return self._seen[mode, max_slices]
 
 
 @dataclass(frozen=True)
@@ -73,17 +69,34 @@ class Turn:
 
 @dataclass(frozen=True, eq=False)
 class Conversation:
-    """What a question goes on from: the turns before it, and images that wait for the next question.
+    """What a question follows: the turns before it, and images that wait for the next question.
 
-    `drop_oldest` says what happens when the context is full, see `Session`. `reader` stands
-    for the conversation where the language model's memory is shared; None is one that nobody
-    will go on with.
+    `drop_oldest` says what happens when the context is full, see `Session`. `owner` stands for
+    the conversation where the language model's memory is shared; None means that no question
+    follows. `encoded` keeps what waiting images were encoded into, for the next attempt when
+    a question fails.
     """
 
     turns: tuple[Turn, ...] = ()
     waiting: tuple[NewImage, ...] = ()
     drop_oldest: bool = False
-    reader: object | None = None
+    owner: object | None = None
+    encoded: dict[tuple[NewImage, SlicePlan], SeenImage] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A request at the end of a conversation, with the decoded images that come with it."""
+
+    request: Request
+    images: Sequence[NewImage]
+    conversation: Conversation
+
+    def plan_slices(self, preprocessing: Preprocessing) -> list[SlicePlan]:
+        """Plan how each image is cut in the request's mode; raises `ImageError` for one that is too thin."""
+        mode, max_slices = self.request.mode, self.request.max_slices
+        sizes = [new.image.size for new in self.images]
+        return [plan_views(*size, preprocessing, mode=mode, max_slices=max_slices) for size in sizes]
 
 
 def messages_of(turns: Sequence[Turn]) -> Iterator[Message]:

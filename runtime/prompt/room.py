@@ -14,11 +14,12 @@ from uhd_edge.runtime.vision.slicing import plan_views
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from uhd_edge.runtime.bundles.manifest import Manifest
+    from uhd_edge.runtime.bundles.manifest import Manifest, Vision
     from uhd_edge.runtime.llm.language_model import LanguageModel
     from uhd_edge.runtime.llm.segments import TextSegment
     from uhd_edge.runtime.modes import Mode
     from uhd_edge.runtime.prompt.layout import Message
+    from uhd_edge.runtime.vision.slicing import SlicePlan
 
 
 @dataclass(frozen=True)
@@ -35,37 +36,48 @@ class PromptSize:
 
 
 @dataclass(frozen=True)
-class PromptPlan:
-    """A conversation and the (width, height) of its images: enough to lay out and to count the prompt.
+class PromptInputs:
+    """What a prompt is laid out from; known before its images are encoded.
 
-    `seen` are images before those that have been encoded already, `turns` counts what a
-    session's question comes after. `videos` are the numbers of the videos that the images are
-    frames of, None for the others.
+    `slice_plans` are those of the new images. `videos` has the number of the video that each
+    of them is a frame of, None for other images. `seen` are the images of the `turns` turns
+    before.
     """
 
     messages: Sequence[Message]
-    sizes: Sequence[tuple[int, int]]
     manifest: Manifest
-    mode: Mode
+    slice_plans: Sequence[SlicePlan]
+    videos: Sequence[int | None]
     seen: Sequence[ImageLayout] = ()
     turns: int = 0
-    videos: Sequence[int | None] = ()
 
-    def image_layouts(self, max_slices: int | None) -> list[ImageLayout]:
-        """Grid and token counts of every image in at most `max_slices` slices; `ImageError` for one too thin."""
-        videos = self.videos or [None] * len(self.sizes)
-        new = zip(self.sizes, videos, strict=True)
-        return [*self.seen, *(self._image_layout(size, max_slices, video) for size, video in new)]
+    def new_images(self) -> list[ImageLayout]:
+        """Grid and token counts of every new image."""
+        new = zip(self.slice_plans, self.videos, strict=True)
+        return [image_layout(plan, self.manifest.vision, video) for plan, video in new]
 
-    def layout(self, max_slices: int | None) -> list[TextSegment | ImageSlot]:
-        """Lay the prompt out with a slot for every view."""
-        return lay_out(self.messages, self.image_layouts(max_slices), self.manifest.prompt)
+    def layout(self) -> list[TextSegment | ImageSlot]:
+        """Lay out the prompt with a slot for every view."""
+        return lay_out(self.messages, [*self.seen, *self.new_images()], self.manifest.prompt)
 
-    def _image_layout(self, size: tuple[int, int], max_slices: int | None, video: int | None) -> ImageLayout:
-        plan = plan_views(*size, self.manifest.preprocessing, mode=self.mode, max_slices=max_slices)
-        vision = self.manifest.vision
-        tokens = tuple(tokens_per_view(rows, columns, vision, mode=self.mode) for rows, columns in plan.views)
-        return ImageLayout(plan.grid, tokens, video)
+    def replanned(self, *, mode: Mode | None = None, max_slices: int | None = None) -> PromptInputs:
+        """Cut the new images in another mode, or into at most `max_slices` slices; raises `ImageError`."""
+        plans = [
+            plan_views(
+                *plan.image_size,
+                self.manifest.preprocessing,
+                mode=mode or plan.mode,
+                max_slices=max_slices or plan.max_slices,
+            )
+            for plan in self.slice_plans
+        ]
+        return replace(self, slice_plans=plans)
+
+
+def image_layout(plan: SlicePlan, vision: Vision, video: int | None = None) -> ImageLayout:
+    """Grid and token counts of an image that will be cut as `plan` says."""
+    tokens = tuple(tokens_per_view(rows, columns, vision, mode=plan.mode) for rows, columns in plan.views)
+    return ImageLayout(plan.grid, tokens, video)
 
 
 def prompt_size(layout: Sequence[TextSegment | ImageSlot], model: LanguageModel) -> PromptSize:
@@ -75,69 +87,73 @@ def prompt_size(layout: Sequence[TextSegment | ImageSlot], model: LanguageModel)
     return PromptSize(vision, text)
 
 
-def require_room(size: PromptSize, plan: PromptPlan, max_slices: int | None, model: LanguageModel) -> None:
-    """Raise `ContextError`, with what would help, unless the prompt leaves room for a token of an answer."""
+def require_room(size: PromptSize, inputs: PromptInputs, model: LanguageModel) -> None:
+    """Raise `ContextError`, with what would help, unless the prompt leaves room for one token of an answer."""
     if size.total < model.context:
         return
     most = ", all that the model was trained for," if model.context == model.trained_context else ""
     fitting = max(model.context - 1 - size.text, 0)
-    vision = f", of which {fitting} may be vision tokens" if plan.sizes and not plan.turns else ""
+    vision = f", of which {fitting} may be vision tokens" if inputs.slice_plans and not inputs.turns else ""
     raise ContextError(
         f"the prompt needs {size.total} tokens ({size.vision} vision, {size.text} text), but the context of "
         f"{model.context}{most} holds {model.context - 1} beside an answer{vision}; "
-        f"{', or '.join(_remedies(size, plan, max_slices, model))}"
+        f"{', or '.join(_remedies(size, inputs, model))}"
     )
 
 
-def _remedies(size: PromptSize, plan: PromptPlan, max_slices: int | None, model: LanguageModel) -> list[str]:
-    """What would make the prompt fit, each by itself."""
+def _remedies(size: PromptSize, inputs: PromptInputs, model: LanguageModel) -> list[str]:
+    """List what would make the prompt fit, each by itself."""
     remedies = []
-    slices = _fewer_slices(plan, max_slices, model)
+    slices = _fewer_slices(inputs, model)
     if slices is not None:
         remedies.append(f"use --max-slices {slices}")
-    elif len(plan.sizes) > 1:
-        remedies.append(_fewer_images(size, plan, model))
-    if plan.mode == "4x" and "16x" in plan.manifest.graphs and _fits(replace(plan, mode="16x"), max_slices, model):
+    elif len(inputs.slice_plans) > 1:
+        remedies.append(_fewer_images(size, inputs, model))
+    in_4x = any(plan.mode == "4x" for plan in inputs.slice_plans)
+    if in_4x and "16x" in inputs.manifest.graphs and _fits(inputs, model, mode="16x"):
         remedies.append("use --mode 16x")
-    if plan.turns:
+    if inputs.turns:
         remedies += ["start a new session", "let it drop its oldest turns (drop_oldest=True, --drop-oldest)"]
-    elif not plan.sizes or _words(plan, model) >= model.context:
+    elif not inputs.slice_plans or _words(inputs, model) >= model.context:
         remedies = ["shorten the question"]
     if size.total < model.trained_context:
         remedies.append(f"use --context {size.total + 1} or more")
     return remedies or ["shorten the question"]
 
 
-def _fewer_images(size: PromptSize, plan: PromptPlan, model: LanguageModel) -> str:
-    """Of one video so many frames would fit, each of which has a token at its begin and one at its end."""
-    numbers = {video for video in plan.videos if video is not None}
+def _fewer_images(size: PromptSize, inputs: PromptInputs, model: LanguageModel) -> str:
+    """Say how many frames of a single video would fit; a frame has a token at its begin and one at its end."""
+    numbers = {video for video in inputs.videos if video is not None}
     if not numbers:
         return "use fewer images"
-    of_frame = plan.image_layouts(1)[-1].tokens[0] + 2
-    too_many = math.ceil((size.total - model.context + 1) / of_frame)
-    frames = plan.videos.count(max(numbers)) - too_many
+    frame_tokens = inputs.new_images()[-1].tokens[0] + 2
+    too_many = math.ceil((size.total - model.context + 1) / frame_tokens)
+    frames = inputs.videos.count(max(numbers)) - too_many
     return f"use --max-frames {frames}" if len(numbers) == 1 and frames > 0 else "use a shorter video"
 
 
-def _fewer_slices(plan: PromptPlan, max_slices: int | None, model: LanguageModel) -> int | None:
+def _fewer_slices(inputs: PromptInputs, model: LanguageModel) -> int | None:
     """Most slices per image with which the prompt fits; None when there is no such number."""
-    most = max((len(layout.tokens) - 1 for layout in plan.image_layouts(max_slices)), default=0)
-    return next((slices for slices in range(most - 1, 0, -1) if _fits(plan, slices, model)), None)
+    most = max((len(image.tokens) - 1 for image in inputs.new_images()), default=0)
+    return next((slices for slices in range(most - 1, 0, -1) if _fits(inputs, model, max_slices=slices)), None)
 
 
-def _words(plan: PromptPlan, model: LanguageModel) -> int:
+def _words(inputs: PromptInputs, model: LanguageModel) -> int:
     """Tokens of what the user wrote, without those that come with images."""
     return sum(
-        model.count(part.text) for message in plan.messages for part in message.parts if isinstance(part, TextPart)
+        model.count(part.text) for message in inputs.messages for part in message.parts if isinstance(part, TextPart)
     )
 
 
-def _fits(plan: PromptPlan, max_slices: int | None, model: LanguageModel) -> bool:
+def _fits(
+    inputs: PromptInputs, model: LanguageModel, *, mode: Mode | None = None, max_slices: int | None = None
+) -> bool:
+    """Whether the prompt fits when its new images are cut in another way."""
     try:
-        layouts = plan.image_layouts(max_slices)
+        replanned = inputs.replanned(mode=mode, max_slices=max_slices)
     except ImageError:
-        return False  # in so few slices an image may be too thin
-    # Vision tokens are counted first: it is quick, and mostly they alone are too many.
-    if sum(sum(layout.tokens) for layout in layouts) >= model.context:
+        return False  # an image may be too thin for so few slices
+    # Vision tokens are counted first: that is quick, and they alone are often too many.
+    if sum(sum(image.tokens) for image in (*replanned.seen, *replanned.new_images())) >= model.context:
         return False
-    return prompt_size(plan.layout(max_slices), model).total < model.context
+    return prompt_size(replanned.layout(), model).total < model.context

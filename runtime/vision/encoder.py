@@ -41,8 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from uhd_edge.runtime.bundles.manifest import Preprocessing
-    from uhd_edge.runtime.vision.slicing import SlicedImage
+    from uhd_edge.runtime.vision.slicing import SlicedImage, SlicePlan
 
 STAGES = ("decode", "slice", "open", CACHE_STAGE, "patches", "encoder", "connector")
 
@@ -137,28 +136,50 @@ class VisionEncoder:
         for a senseless `tolerance`, and `EngineError` when an engine cannot be opened, fails
         or returns NaN or Inf.
         """
-        mode = self.mode if mode is None else mode
+        if mode is None:
+            mode = self.mode
+        else:
+            self._opener.check(mode)
         max_slices = self.max_slices if max_slices is None else max_slices
         tolerance = require_number("tolerance", tolerance, 0, 255, hint="from 0 to 255 grey levels")
-        preprocessing = self.bundle.manifest.preprocessing
         timings = dict.fromkeys(STAGES, 0.0)
         with timed(timings, "decode"):
             rgb = load_image(image)
         with timed(timings, "slice"):
-            sliced = cut_views(rgb, preprocessing, mode=mode, max_slices=max_slices)
-        towers = self._towers_in_time(mode, timings)
+            plan = plan_views(*rgb.size, self.bundle.manifest.preprocessing, mode=mode, max_slices=max_slices)
+            sliced = slice_image(rgb, plan)
+        return self._encode(sliced, plan, tolerance, timings)
+
+    def encode_planned(self, image: Image.Image, plan: SlicePlan, *, tolerance: float = 0.0) -> Encoded:
+        """Encode an RGB image cut as `plan` says, which is `plan_views` of its size; see `encode`.
+
+        Raises `EngineError`.
+        """
+        timings = dict.fromkeys(STAGES, 0.0)
+        with timed(timings, "slice"):
+            sliced = slice_image(image, plan)
+        return self._encode(sliced, plan, tolerance, timings)
+
+    def _encode(self, sliced: SlicedImage, plan: SlicePlan, tolerance: float, timings: dict[str, float]) -> Encoded:
+        towers = self._towers_in_time(plan.mode, timings)
         try:
-            embeddings, encoded = self._look(towers, sliced, rgb.size, tolerance, timings)
+            embeddings, encoded = self._look(towers, sliced, plan.image_size, tolerance, timings)
         except EngineError as error:
             with timed(timings, "open"):
                 towers = self._opener.instead_of(towers, error)
-            embeddings, encoded = self._look(towers, sliced, rgb.size, tolerance, timings)
+            embeddings, encoded = self._look(towers, sliced, plan.image_size, tolerance, timings)
         views = tuple(
             EncodedView(view.rows, view.columns, len(of_view))
             for view, of_view in zip(sliced.views, embeddings, strict=True)
         )
         return Encoded(
-            np.concatenate(embeddings), sliced.grid, views, mode, timings, reused=len(views) - encoded, encoded=encoded
+            np.concatenate(embeddings),
+            plan.grid,
+            views,
+            plan.mode,
+            timings,
+            reused=len(views) - encoded,
+            encoded=encoded,
         )
 
     def close(self) -> None:
@@ -203,9 +224,3 @@ class VisionEncoder:
             return self.towers(mode)
         with timed(timings, "open"):
             return self.towers(mode)
-
-
-def cut_views(image: Image.Image, preprocessing: Preprocessing, *, mode: Mode, max_slices: int) -> SlicedImage:
-    """Cut an RGB image into its views, as `slice_image` does; raises `ImageError` for one that is too thin."""
-    plan_views(*image.size, preprocessing, mode=mode, max_slices=max_slices)
-    return slice_image(image, preprocessing, mode=mode, max_slices=max_slices)

@@ -50,7 +50,7 @@ class TowerOpener:
         self._built = self._find_built()
 
     def check(self, mode: Mode) -> None:
-        """Raise `EngineUnavailableError` when nothing could run `mode`, before anything is opened."""
+        """Raise `EngineUnavailableError` when nothing can run `mode`, without opening anything."""
         self._choices(mode)
 
     def towers(self, mode: Mode) -> Towers:

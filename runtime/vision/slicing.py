@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 # attention grows with their square. 4096 is an aspect ratio of about 1000 in the real model.
 LARGEST_VIEW = 4096
 
+# Side, in patches, of the squares that the image processor makes views of. They are fixed in
+# `MiniCPMV4_6ImageProcessorPil`; a tower that merges larger squares is refused in `patches.py`.
+BLOCK_SIDES: dict[Mode, int] = {"16x": 4, "4x": 2}
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -53,16 +57,22 @@ class SlicedImage:
 
 @dataclass(frozen=True)
 class SlicePlan:
-    """The sizes of an image's views, known from its size alone.
+    """How an image is cut into views, known from its size alone.
 
-    `thumbnail` and `slice_size` are (height, width) in pixels, multiples of `patch_size`;
-    every slice has the same size, (0, 0) when there are none. `grid` is (rows, columns).
+    The image has `image_size` (width, height) pixels and may be cut into `max_slices`
+    slices. `thumbnail` and `slice_size` are (height, width) in pixels, multiples of
+    `patch_size`; all slices have one size, (0, 0) without slices. `grid` is (rows, columns).
+    `resample` is Pillow's filter.
     """
 
-    patch_size: int
+    image_size: tuple[int, int]
+    mode: Mode
+    max_slices: int
     thumbnail: tuple[int, int]
     slice_size: tuple[int, int]
     grid: tuple[int, int]
+    patch_size: int
+    resample: int
 
     @property
     def refined(self) -> tuple[int, int]:
@@ -82,24 +92,33 @@ class SlicePlan:
 def plan_slices(
     width: int, height: int, preprocessing: Preprocessing, *, mode: Mode, max_slices: int | None = None
 ) -> SlicePlan:
-    """Sizes and grid for an image of `width` x `height` pixels, both at least 1.
+    """Plan how to cut an image of `width` x `height` pixels, both at least 1.
 
-    At most `max_slices` slices are cut (the bundle's own number without it, 1 means the
-    thumbnail alone). Raises `ImageError` when `max_slices` is no whole number from 1 on. Follows
+    At most `max_slices` slices are cut: 1 means the thumbnail alone, None the bundle's own
+    number. Raises `ImageError` unless `max_slices` is a whole number of at least 1. Follows
     `MiniCPMV4_6ImageProcessorPil._preprocess`.
     """
     limit = preprocessing.max_slices if max_slices is None else _most_slices(max_slices)
-    block = preprocessing.patch_size * (2 if mode == "4x" else 4)
+    block = preprocessing.patch_size * BLOCK_SIDES[mode]
     scale = preprocessing.scale_resolution
     grid = _best_grid(width, height, scale, limit) if preprocessing.slicing else None
     thumbnail = _view_size(height, width, scale, block, enlarge=grid is None)
-    if grid is None:
-        return SlicePlan(preprocessing.patch_size, thumbnail, (0, 0), (0, 0))
-    rows, columns = grid
-    slice_height = _nearest_multiple(height, rows) / rows
-    slice_width = _nearest_multiple(width, columns) / columns
-    slice_size = _view_size(slice_height, slice_width, scale, block, enlarge=True)
-    return SlicePlan(preprocessing.patch_size, thumbnail, slice_size, grid)
+    slice_size = (0, 0)
+    if grid is not None:
+        rows, columns = grid
+        slice_height = _nearest_multiple(height, rows) / rows
+        slice_width = _nearest_multiple(width, columns) / columns
+        slice_size = _view_size(slice_height, slice_width, scale, block, enlarge=True)
+    return SlicePlan(
+        (width, height),
+        mode,
+        limit,
+        thumbnail,
+        slice_size,
+        grid or (0, 0),
+        preprocessing.patch_size,
+        preprocessing.resample,
+    )
 
 
 def most_useful_slices(width: int, height: int, preprocessing: Preprocessing) -> int:
@@ -110,7 +129,7 @@ def most_useful_slices(width: int, height: int, preprocessing: Preprocessing) ->
 def plan_views(
     width: int, height: int, preprocessing: Preprocessing, *, mode: Mode, max_slices: int | None = None
 ) -> SlicePlan:
-    """Plan as `plan_slices` does; raises `ImageError` for an image so thin that a view would be over `largest_view`."""
+    """Plan as `plan_slices` does; raises `ImageError` for a thin image with a view over `largest_view`."""
     plan = plan_slices(width, height, preprocessing, mode=mode, max_slices=max_slices)
     rows, columns = max(plan.views, key=lambda view: view[0] * view[1])
     limit = largest_view(preprocessing)
@@ -128,20 +147,17 @@ def largest_view(preprocessing: Preprocessing) -> int:
     return max(LARGEST_VIEW, 4 * ordinary)
 
 
-def slice_image(
-    image: Image.Image, preprocessing: Preprocessing, *, mode: Mode, max_slices: int | None = None
-) -> SlicedImage:
-    """Resize and cut an RGB image; see `plan_slices` for the sizes and the errors.
+def slice_image(image: Image.Image, plan: SlicePlan) -> SlicedImage:
+    """Resize and cut an RGB image of the plan's `image_size`.
 
     Pillow hands out the pixels of each of the two resized pictures as a copy; the slices
     are windows into the second one, not copies.
     """
-    plan = plan_slices(*image.size, preprocessing, mode=mode, max_slices=max_slices)
     (thumbnail_rows, thumbnail_columns), *slice_sizes = plan.views
     if not slice_sizes:
-        pixels = _resized(image, plan.thumbnail, preprocessing.resample)
+        pixels = _resized(image, plan.thumbnail, plan.resample)
         return SlicedImage(View(pixels, thumbnail_rows, thumbnail_columns), (), plan.grid)
-    pixels, refined = _both_resized(image, plan, preprocessing.resample)
+    pixels, refined = _both_resized(image, plan)
     height, width = plan.slice_size
     slices = tuple(
         View(refined[top : top + height, left : left + width], *slice_sizes[0])
@@ -188,14 +204,14 @@ def _nearest_multiple(length: float, step: int) -> int:
     return max(round(length / step) * step, step)
 
 
-def _both_resized(image: Image.Image, plan: SlicePlan, resample: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Thumbnail and refined picture, at the same time: Pillow lets go of the interpreter while it resizes."""
+def _both_resized(image: Image.Image, plan: SlicePlan) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Make thumbnail and refined picture in two threads: Pillow releases the interpreter lock while it resizes."""
     from concurrent.futures import ThreadPoolExecutor
 
     image.load()  # a file that is open but not yet read must not be read by two threads
     with ThreadPoolExecutor(max_workers=1) as second:
-        thumbnail = second.submit(_resized, image, plan.thumbnail, resample)
-        refined = _resized(image, plan.refined, resample)
+        thumbnail = second.submit(_resized, image, plan.thumbnail, plan.resample)
+        refined = _resized(image, plan.refined, plan.resample)
         return thumbnail.result(), refined
 
 

@@ -25,7 +25,7 @@ from uhd_edge.runtime.bundles.manifest import Manifest
 from uhd_edge.runtime.checking.verify import verify_bundle
 from uhd_edge.runtime.errors import EngineUnavailableError, OutputError
 from uhd_edge.runtime.vision.patches import patches_of, position_ids
-from uhd_edge.runtime.vision.slicing import slice_image
+from uhd_edge.runtime.vision.slicing import plan_slices, slice_image
 
 FC1 = "model.vision_tower.encoder.layers.1.mlp.fc1.weight"
 
@@ -57,7 +57,7 @@ def test_the_largest_number_of_a_layer_is_that_of_the_torch_tower(qwen3_bundle: 
     image = photo(90, 120)
     ranges = by_layer(layer_ranges(bundle, [image], mode="16x", max_slices=1, threads=1))
     preprocessing, vision = bundle.manifest.preprocessing, bundle.manifest.vision
-    (view,) = slice_image(image, preprocessing, mode="16x", max_slices=1).views
+    (view,) = slice_image(image, plan_slices(*image.size, preprocessing, mode="16x", max_slices=1)).views
     largest: list[float] = []
     with open_checkpoint(checkpoint) as opened, torch.no_grad():
         tower = VisionTower(opened.config.tower).eval()

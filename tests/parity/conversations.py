@@ -9,7 +9,8 @@ from PIL import Image
 from support.checkpoints import load_processor
 
 from uhd_edge.runtime.prompt.layout import ImagePart, ImageSlot, Message, TextPart
-from uhd_edge.runtime.prompt.room import PromptPlan
+from uhd_edge.runtime.prompt.room import PromptInputs
+from uhd_edge.runtime.vision.slicing import plan_views
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,9 +75,11 @@ def our_ids(
 ) -> list[int]:
     """Token ids of our prompt, one image placeholder for each embedding."""
     sizes = [part.size for _, parts in turns for part in parts if not isinstance(part, str)]
-    plan = PromptPlan(messages(turns), sizes, bundle.manifest, mode)
+    preprocessing = bundle.manifest.preprocessing
+    plans = [plan_views(*size, preprocessing, mode=mode, max_slices=max_slices) for size in sizes]
+    inputs = PromptInputs(messages(turns), bundle.manifest, plans, [None] * len(plans))
     (placeholder,) = vocabulary.tokenize(bundle.manifest.prompt.tokens.image)
     ids: list[int] = []
-    for part in plan.layout(max_slices):
+    for part in inputs.layout():
         ids += [placeholder] * part.tokens if isinstance(part, ImageSlot) else vocabulary.tokenize(part.text)
     return ids

@@ -13,7 +13,7 @@ from uhd_edge.runtime import timing as stages
 from uhd_edge.runtime.conversation import new_images
 from uhd_edge.runtime.llm.language_model import LanguageModel
 from uhd_edge.runtime.llm.vocabulary import Vocabulary
-from uhd_edge.runtime.prompt.room import PromptPlan
+from uhd_edge.runtime.prompt.room import PromptInputs
 from uhd_edge.runtime.vision import encoder as vision
 from uhd_edge.runtime.vision import opening as tower_opening
 from uhd_edge.runtime.vision import view_reuse
@@ -56,7 +56,7 @@ def test_every_step_is_in_a_stage_and_the_stages_make_up_the_total(
         (view_reuse, "content_key", 3),
         (towers, "patches_of", 5),
         (OnnxRuntimeEngine, "run", 70),
-        (PromptPlan, "layout", 13),
+        (PromptInputs, "layout", 13),
         (LanguageModel, "prefill_steps", 170),
         (Vocabulary, "piece", 19),
     ]

@@ -11,7 +11,7 @@ from transformers import MiniCPMV4_6ImageProcessorPil
 from uhd_edge.runtime.bundles.manifest import Preprocessing, Vision
 from uhd_edge.runtime.modes import Mode
 from uhd_edge.runtime.vision.patches import patches_of
-from uhd_edge.runtime.vision.slicing import slice_image
+from uhd_edge.runtime.vision.slicing import plan_slices, slice_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -99,7 +99,7 @@ def theirs(image: Image.Image, values: Preprocessing, mode: Mode, max_slices: in
 
 def ours(image: Image.Image, values: Preprocessing, mode: Mode, max_slices: int | None) -> Prepared:
     """Run the runtime's own steps and undo the block order."""
-    sliced = slice_image(image, values, mode=mode, max_slices=max_slices)
+    sliced = slice_image(image, plan_slices(*image.size, values, mode=mode, max_slices=max_slices))
     sizes = [(view.rows, view.columns) for view in sliced.views]
     patches = [patches_of(view, values, vision(), mode=mode) for view in sliced.views]
     in_rows = [

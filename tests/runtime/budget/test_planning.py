@@ -7,10 +7,10 @@ from PIL import Image
 
 from uhd_edge.runtime.answer import Plan
 from uhd_edge.runtime.budget.costs import MARGIN, CostModel, PromptCosts, SlicingCosts, VisionCosts
-from uhd_edge.runtime.budget.planning import Asked, choose_plan, list_plans
+from uhd_edge.runtime.budget.planning import choose_plan, count_time, list_plans
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.conversation.request import Request
-from uhd_edge.runtime.conversation.turns import Conversation, NewImage, Turn
+from uhd_edge.runtime.conversation.turns import Conversation, NewImage, Question, Turn
 from uhd_edge.runtime.llm.language_model import LanguageModel
 from uhd_edge.runtime.llm.sampling import Sampling
 from uhd_edge.runtime.modes import Mode
@@ -33,19 +33,17 @@ def model(bundle: Bundle) -> Iterator[LanguageModel]:
         yield opened
 
 
-def about(
-    *sizes: tuple[int, int], modes: list[Mode], max_slices: int = 9, turns: tuple[Turn, ...] = (), in_memory: int = 0
-) -> Asked:
-    request = Request((), "Why?", Sampling(), 16, "16x", None)
+def about(*sizes: tuple[int, int], max_slices: int = 9, turns: tuple[Turn, ...] = ()) -> Question:
+    request = Request((), "Why?", Sampling(), 16, "16x", max_slices)
     new = [NewImage(Image.new("RGB", size)) for size in sizes]
-    return Asked(Conversation(turns), request, new, modes, max_slices, in_memory)
+    return Question(request, new, Conversation(turns))
 
 
 def plans(
     bundle: Bundle, model: LanguageModel, *sizes: tuple[int, int], budget_ms: float | None = None, max_slices: int = 9
 ) -> list[Plan]:
-    asked = about(*sizes, modes=["16x", "4x"], max_slices=max_slices)
-    return list_plans(asked, bundle.manifest, model, COSTS.__getitem__, budget_ms=budget_ms)
+    question = about(*sizes, max_slices=max_slices)
+    return count_time(list_plans(question, COSTS, bundle.manifest, model), 0.0, budget_ms)
 
 
 def test_every_plan_has_the_views_and_tokens_that_encoding_gives(bundle: Bundle, model: LanguageModel) -> None:
@@ -110,11 +108,8 @@ def test_the_choice_sees_most_of_what_keeps_within_the_budget(
 
 
 def test_what_the_question_has_taken_already_counts(bundle: Bundle, model: LanguageModel) -> None:
-    asked = about((640, 480), modes=["16x"])
-    fresh, late = (
-        list_plans(asked, bundle.manifest, model, COSTS.__getitem__, budget_ms=100, spent=lambda spent=spent: spent)
-        for spent in (0.0, 50.0)
-    )
+    listed = list_plans(about((640, 480)), COSTS, bundle.manifest, model)
+    fresh, late = (count_time(listed, spent, 100) for spent in (0.0, 50.0))
     assert [plan.predicted_ms + 50 for plan in fresh] == pytest.approx([plan.predicted_ms for plan in late])
 
 
@@ -135,12 +130,12 @@ def test_earlier_turns_take_room_and_what_is_in_memory_of_them_takes_no_time(
 ) -> None:
     turns = (Turn("What is there? " * 60, "A table. " * 20),)
 
-    def planned(asked: Asked) -> list[Plan]:
-        return list_plans(asked, bundle.manifest, model, COSTS.__getitem__)
+    def planned(question: Question, in_memory: int = 0) -> list[Plan]:
+        return list_plans(question, {"16x": COSTS["16x"]}, bundle.manifest, model, in_memory=in_memory)
 
-    alone = planned(about((1000, 1000), modes=["16x"]))
-    later = planned(about((1000, 1000), modes=["16x"], turns=turns))
-    known = planned(about((1000, 1000), modes=["16x"], turns=turns, in_memory=100))
+    alone = planned(about((1000, 1000)))
+    later = planned(about((1000, 1000), turns=turns))
+    known = planned(about((1000, 1000), turns=turns), in_memory=100)
     assert later[0].prompt_tokens > alone[0].prompt_tokens + 100
     assert later[0].vision_tokens == alone[0].vision_tokens
     assert max(plan.prompt_tokens for plan in later) < model.context

@@ -91,7 +91,7 @@ def test_fp16_is_compared_with_the_fp32_graphs_view_by_view(qwen3_bundle: Bundle
     image = photo(300, 200)
     report = verify_bundle(qwen3_bundle, precision="fp16", images=[image], modes=["16x"], question=None, threads=1)
     manifest = qwen3_bundle.manifest
-    sliced = slice_image(image, manifest.preprocessing, mode="16x", max_slices=manifest.preprocessing.max_slices)
+    sliced = slice_image(image, plan_slices(*image.size, manifest.preprocessing, mode="16x"))
     for view, compared in zip(sliced.views, report.views, strict=True):
         right, tested = (straight(qwen3_bundle, view, kind) for kind in ("fp32", "fp16"))
         assert compared.largest_error == pytest.approx(np.abs(right - tested).max(), rel=0.2)

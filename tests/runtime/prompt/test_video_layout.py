@@ -11,7 +11,8 @@ from support.checkpoints import load_processor
 
 from uhd_edge.runtime.llm.language_model import LanguageModel
 from uhd_edge.runtime.prompt.layout import ImagePart, ImageSlot, Message, TextPart
-from uhd_edge.runtime.prompt.room import PromptPlan
+from uhd_edge.runtime.prompt.room import PromptInputs
+from uhd_edge.runtime.vision.slicing import plan_views
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,10 +54,11 @@ def test_token_ids_are_those_of_transformers_processor(
     expected = processor.tokenizer(text.replace("<|image_pad|>", replaced))["input_ids"]
 
     asked = [Message("user", (*[ImagePart()] * count, TextPart("What moves?")))]
-    plan = PromptPlan(asked, [(320, 180)] * count, qwen3_bundle.manifest, "16x", videos=[5] * count)
+    plan = plan_views(320, 180, qwen3_bundle.manifest.preprocessing, mode="16x", max_slices=1)
+    inputs = PromptInputs(asked, qwen3_bundle.manifest, [plan] * count, [5] * count)
     with LanguageModel(qwen3_bundle.llm_path, context=64, threads=1) as model:
         ids: list[int] = []
-        for part in plan.layout(1):
+        for part in inputs.layout():
             ids += (
                 [processor.video_token_id] * part.tokens
                 if isinstance(part, ImageSlot)
@@ -68,7 +70,8 @@ def test_token_ids_are_those_of_transformers_processor(
 def test_an_image_beside_videos_keeps_its_own_number_and_two_videos_their_own_places(qwen3_bundle: Bundle) -> None:
     asked = [Message("user", (*[ImagePart()] * 6, TextPart("And?")))]
     videos = [None, 1, 1, 2, None, 3]
-    layout = PromptPlan(asked, [(64, 48)] * 6, qwen3_bundle.manifest, "16x", videos=videos).layout(1)
+    plan = plan_views(64, 48, qwen3_bundle.manifest.preprocessing, mode="16x", max_slices=1)
+    layout = PromptInputs(asked, qwen3_bundle.manifest, [plan] * 6, videos).layout()
     text = "".join("*" if isinstance(part, ImageSlot) else part.text for part in layout)
     one = "<image>*</image>"
     assert f"<image_id>0</image_id>{one}{one}{one}{one}<image_id>1</image_id>{one}{one}And?" in text

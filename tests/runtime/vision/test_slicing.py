@@ -33,8 +33,8 @@ def test_a_wide_image_has_more_columns_than_rows() -> None:
 def test_slices_are_windows_of_one_picture_row_by_row() -> None:
     rows, columns = np.mgrid[0:820, 0:1084]
     image = Image.fromarray(np.stack([rows // 4, columns // 5, rows * 0], axis=2).astype(np.uint8))
-    sliced = slice_image(image, preprocessing(), mode="16x")
     plan = plan_slices(1084, 820, preprocessing(), mode="16x")
+    sliced = slice_image(image, plan)
     assert sliced.grid == (2, 3)
     height, width = plan.refined
     whole = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
@@ -46,7 +46,7 @@ def test_slices_are_windows_of_one_picture_row_by_row() -> None:
 def test_thumbnail_and_slices_are_made_at_once_and_no_thread_stays_behind() -> None:
     image = Image.effect_noise((1400, 1100), 80).convert("RGB")
     before = threading.active_count()
-    sliced = slice_image(image, preprocessing(), mode="16x")
+    sliced = slice_image(image, plan_slices(1400, 1100, preprocessing(), mode="16x"))
     assert threading.active_count() == before
     height, width, _ = sliced.thumbnail.pixels.shape
     thumbnail = image.resize((width, height), Image.Resampling.BICUBIC)
@@ -59,8 +59,8 @@ def test_an_image_file_that_is_open_but_not_yet_read_can_be_sliced() -> None:
     image.save(file, "PNG")
     for _ in range(5):
         with Image.open(io.BytesIO(file.getvalue())) as unread:
-            sliced = slice_image(unread, preprocessing(), mode="16x")
-        expected = slice_image(image, preprocessing(), mode="16x")
+            sliced = slice_image(unread, plan_slices(1400, 1100, preprocessing(), mode="16x"))
+        expected = slice_image(image, plan_slices(1400, 1100, preprocessing(), mode="16x"))
         assert all(
             np.array_equal(view.pixels, other.pixels) for view, other in zip(sliced.views, expected.views, strict=True)
         )
@@ -68,7 +68,7 @@ def test_an_image_file_that_is_open_but_not_yet_read_can_be_sliced() -> None:
 
 def test_a_picture_that_has_the_size_of_its_slices_is_cut_as_it_is() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (896, 896, 3), dtype=np.uint8)
-    sliced = slice_image(Image.fromarray(pixels), preprocessing(), mode="16x")
+    sliced = slice_image(Image.fromarray(pixels), plan_slices(896, 896, preprocessing(), mode="16x"))
     assert sliced.grid == (2, 2)
     assert np.array_equal(sliced.slices[1].pixels, pixels[:448, 448:])
 
@@ -85,7 +85,7 @@ def test_the_plan_tells_the_sizes_of_the_views_without_the_pixels(
 ) -> None:
     values = preprocessing(scale_resolution=112)
     plan = plan_slices(width, height, values, mode=mode, max_slices=max_slices)
-    sliced = slice_image(Image.new("RGB", (width, height)), values, mode=mode, max_slices=max_slices)
+    sliced = slice_image(Image.new("RGB", (width, height)), plan)
     assert sliced.grid == plan.grid
     assert (
         len(sliced.slices) == plan.grid[0] * plan.grid[1] <= (values.max_slices if max_slices is None else max_slices)
@@ -112,6 +112,7 @@ def test_less_than_one_slice_is_refused(max_slices: int) -> None:
 
 
 def test_slicing_can_be_off() -> None:
-    sliced = slice_image(Image.new("RGB", (2000, 1500)), preprocessing(slicing=False), mode="16x")
+    plan = plan_slices(2000, 1500, preprocessing(slicing=False), mode="16x")
+    sliced = slice_image(Image.new("RGB", (2000, 1500)), plan)
     assert sliced.slices == ()
     assert sliced.grid == (0, 0)
