@@ -1,0 +1,162 @@
+"""A pretended pycuda: memory, streams and captures, strict about the rules of the real one.
+
+Nothing on a stream happens before the stream is waited for, and a captured graph is worthless once
+its context's shapes have changed.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from support.pretended_gpu.tensorrt import Context
+
+
+class Stream:
+    handle = 7
+
+    def __init__(self) -> None:
+        self.queue: list[Callable[[], None]] = []
+        self.recording: list[Callable[[], None]] | None = None
+
+    def put(self, work: Callable[[], None]) -> None:
+        (self.queue if self.recording is None else self.recording).append(work)
+
+    def synchronize(self) -> None:
+        assert self.recording is None, "waiting is not allowed during a capture"
+        queue, self.queue = self.queue, []
+        for work in queue:
+            work()
+
+
+class Allocation:
+    """Memory at an address; used after it was freed, or freed twice, it fails."""
+
+    def __init__(self, gpu: Gpu, size: int) -> None:
+        self.gpu, self.bytes = gpu, np.full(size, 0xAB, np.uint8)
+        self.address = gpu.next_address = gpu.next_address + 4096
+        gpu.allocated[self.address] = self
+
+    def __int__(self) -> int:
+        return self.address
+
+    def free(self) -> None:
+        assert self.gpu.contexts > 0, "freed without a current context"
+        del self.gpu.allocated[self.address]
+
+
+class Pinned(np.ndarray):
+    """An array whose `base` frees it, as pycuda's page-locked arrays have it."""
+
+    owner: Any = None
+
+    @property
+    def base(self) -> Any:
+        return self.owner
+
+
+class Gpu:
+    """The state that both packages see."""
+
+    def __init__(self) -> None:
+        self.allocated: dict[int, Allocation] = {}
+        self.next_address = 0
+        self.contexts = 0
+        self.most_contexts = 0
+        self.copies = 0
+        self.stream: Stream | None = None
+        self.open_contexts: list[Context] = []
+        self.graphs: list[Graph] = []
+        self.failing_capture = False
+        self.largest_allocation = 1 << 30
+
+    def driver(self) -> Any:
+        """What `import pycuda.driver` gives."""
+        return SimpleNamespace(
+            Error=PretendedCudaError,
+            init=lambda: None,
+            Device=lambda _: SimpleNamespace(retain_primary_context=lambda: SimpleNamespace(push=self._push)),
+            Context=SimpleNamespace(pop=self._pop),
+            Stream=self._new_stream,
+            mem_alloc=self._mem_alloc,
+            pagelocked_empty=self._pagelocked_empty,
+            memcpy_htod_async=self._to_device,
+            memcpy_dtoh_async=self._to_host,
+        )
+
+    def _push(self) -> None:
+        self.contexts += 1
+
+    def _pop(self) -> None:
+        self.contexts -= 1
+
+    def _new_stream(self, flags: int) -> Stream:
+        assert flags == 1, "a stream that the default stream waits for must not be captured"
+        self.stream = Stream()
+        return self.stream
+
+    def _mem_alloc(self, size: int) -> Allocation:
+        if size > self.largest_allocation:
+            raise PretendedCudaError("cuMemAlloc failed: out of memory")
+        return Allocation(self, size)
+
+    def _pagelocked_empty(self, size: int, dtype: Any) -> Any:
+        owner = Allocation(self, size)
+        array = owner.bytes.view(dtype).view(Pinned)
+        array.owner = owner
+        return array
+
+    def _to_device(self, device: Allocation, host: Any, stream: Stream) -> None:
+        self.copies += 1
+        stream.put(lambda: self._write(int(device), host))
+
+    def _to_host(self, host: Any, device: Allocation, stream: Stream) -> None:
+        def copy() -> None:
+            host[...] = self.read(int(device), host.shape, host.dtype)
+
+        self.copies += 1
+        stream.put(copy)
+
+    def _write(self, address: int, array: Any) -> None:
+        content = np.ascontiguousarray(array).view(np.uint8).ravel()
+        self.allocated[address].bytes[: content.size] = content
+
+    def read(self, address: int, shape: tuple[int, ...], dtype: Any) -> Any:
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        return self.allocated[address].bytes[:size].view(dtype).reshape(shape)
+
+
+class PretendedCudaError(Exception):
+    pass
+
+
+class Graph:
+    """In place of `CudaGraph`, which calls the driver's library itself."""
+
+    gpu: ClassVar[Gpu]
+
+    def __init__(self, _stream: int, enqueue: Callable[[], bool]) -> None:
+        from uhd_edge.engines.errors import EngineError
+
+        assert self.gpu.stream is not None
+        self.gpu.stream.recording = []
+        enqueued = enqueue()
+        self.work, self.gpu.stream.recording = self.gpu.stream.recording, None
+        if not enqueued:
+            raise EngineError("cannot be captured")
+        self.launches = 0
+        self.gpu.graphs.append(self)
+
+    def launch(self, _stream: int) -> None:
+        assert self.gpu.stream is not None
+        self.launches += 1
+        for work in self.work:
+            self.gpu.stream.put(work)
+
+    def free(self) -> None:
+        self.gpu.graphs.remove(self)
