@@ -1,4 +1,4 @@
-"""The node in a real dataflow, run by dora's own command on this machine, and its parts."""
+"""The node in a real dataflow, run by dora's own command on this machine."""
 
 from __future__ import annotations
 
@@ -11,24 +11,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
-from PIL import Image
 from support.places import EXAMPLES
-
-from uhd_edge.robot.frames import image_of
-from uhd_edge.robot.inbox import Inbox, Work
-from uhd_edge.robot.node import Answerer
-from uhd_edge.runtime.assistant import Assistant
-from uhd_edge.runtime.errors import ImageError
+from support.robot.dora_events import STAR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'uhd-edge[dora]'")
+pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'uhd-edge[dora]'")
 pytest.importorskip("dora", reason="dora-rs is not installed (it has no wheel for this Python or machine)")
+
 DORA = Path(sys.executable).with_name("dora")
-STAR = "What is the code on the white star?"
 
 needs_command = pytest.mark.skipif(not DORA.exists(), reason="dora's command is not installed: pip install dora-rs-cli")
 
@@ -176,112 +169,6 @@ def test_outside_of_a_dataflow_the_command_says_what_it_is() -> None:
     assert done.stderr == "Error: this is a node that dora starts: name it in a dataflow, see robot/README.md\n"
 
 
-def frame(pixels: np.ndarray) -> Any:
-    return pyarrow.array(pixels.ravel())
-
-
-@pytest.mark.parametrize(
-    ("encoding", "pixels"),
-    [
-        ("rgb8", lambda rgb: rgb),
-        ("BGR8", lambda rgb: rgb[:, :, ::-1]),
-        ("rgba8", lambda rgb: np.concatenate([rgb, rgb[:, :, :1]], 2)),
-        ("bgra8", lambda rgb: np.concatenate([rgb[:, :, ::-1], rgb[:, :, :1]], 2)),
-    ],
-)
-def test_raw_pixels_become_rgb_whatever_their_order(encoding: str, pixels: Any) -> None:
-    rgb = np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8)
-    seen = image_of(frame(pixels(rgb)), {"width": 5, "height": 3, "encoding": encoding})
-    assert np.array_equal(seen, rgb)
-
-
-def test_grey_pixels_become_three_channels() -> None:
-    grey = np.arange(6, dtype=np.uint8).reshape(2, 3)
-    seen = image_of(frame(grey), {"width": 3, "height": 2, "encoding": "mono8"})
-    assert np.array_equal(seen, np.asarray(Image.fromarray(grey).convert("RGB")))
-
-
-@pytest.mark.parametrize(
-    ("value", "metadata", "said"),
-    [
-        (pyarrow.array([1, 2]), {"encoding": "png"}, "a frame is int64"),
-        (pyarrow.array([1, None], pyarrow.uint8()), {"encoding": "png"}, "it must be a UInt8Array"),
-        (None, {"encoding": "png"}, "a frame is NoneType"),
-        (frame(np.zeros(3, np.uint8)), {}, "the encoding 'none'"),
-        (frame(np.zeros(3, np.uint8)), {"encoding": "yuyv", "width": 1, "height": 1}, "the encoding 'yuyv'"),
-        (frame(np.zeros(3, np.uint8)), {"encoding": "rgb8", "width": 1}, "height is None"),
-        (frame(np.zeros(3, np.uint8)), {"encoding": "rgb8", "width": 1, "height": -1}, "height is -1"),
-        (frame(np.zeros(3, np.uint8)), {"encoding": "rgb8", "width": True, "height": 1}, "width is True"),
-        (frame(np.zeros(4, np.uint8)), {"encoding": "rgb8", "width": 1, "height": 1}, "4 bytes instead of 3"),
-    ],
-)
-def test_what_is_no_frame_is_an_image_error(value: Any, metadata: dict[str, Any], said: str) -> None:
-    with pytest.raises(ImageError, match=said):
-        image_of(value, metadata)
-
-
-def sent(kind: str, value: object = None) -> dict[str, Any]:
-    return {"type": "INPUT", "id": kind, "value": value, "metadata": {}}
-
-
-STOP = {"type": "STOP", "id": "MANUAL"}
-LAST = {"type": "STOP", "id": "ALL_INPUTS_CLOSED"}
-
-
-def test_the_newest_frame_is_taken_and_those_before_it_are_counted() -> None:
-    inbox = Inbox("What?")
-    for number in range(4):
-        inbox.put(sent("image", number))
-    work = inbox.take()
-    assert (work.number, work.dropped, work.value) == (3, 3, 3)  # type: ignore[union-attr]
-    inbox.put(sent("image", 4))
-    inbox.put(LAST)
-    assert inbox.take().dropped == 3  # type: ignore[union-attr]
-    assert inbox.take() is None
-    assert (inbox.frames, inbox.dropped) == (5, 3)
-
-
-def test_a_new_question_is_asked_about_the_newest_frame_again_and_drops_none() -> None:
-    inbox = Inbox("")
-    inbox.put(sent("image", 0))
-    inbox.put(sent("question", pyarrow.array(["first"])))
-    assert inbox.take().question == "first"  # type: ignore[union-attr]
-    inbox.put(sent("question", pyarrow.array(["second"])))
-    work = inbox.take()
-    assert (work.number, work.question, work.dropped) == (0, "second", 0)  # type: ignore[union-attr]
-
-
-def test_without_a_question_or_a_frame_there_is_no_work() -> None:
-    for event in (sent("image", 0), sent("question", pyarrow.array(["What?"])), sent("other")):
-        inbox = Inbox("")
-        inbox.put(event)
-        inbox.put(LAST)
-        assert inbox.take() is None
-
-
-@pytest.mark.parametrize("value", [pyarrow.array([1]), pyarrow.array([" "]), pyarrow.array(["a", "b"]), None, b"What?"])
-def test_what_is_no_question_is_told_and_the_last_question_stays(value: Any) -> None:
-    inbox = Inbox("What?")
-    inbox.put(sent("question", value))
-    assert inbox.take() == ["what came as a question is none; send an array with one string"]
-    inbox.put(sent("image", 0))
-    assert inbox.take().question == "What?"  # type: ignore[union-attr]
-
-
-def test_an_error_of_dora_is_told_in_one_line() -> None:
-    inbox = Inbox("What?")
-    inbox.put({"type": "ERROR", "error": "lost\nbacktrace"})
-    assert inbox.take() == ["lost"]
-
-
-def test_an_ordered_stop_leaves_what_is_there_alone() -> None:
-    inbox = Inbox("What?")
-    inbox.put(sent("image", 0))
-    inbox.put(STOP)
-    assert inbox.take() is None
-    assert inbox.stopped
-
-
 @needs_command
 def test_the_example_of_a_dataflow_runs(tmp_path: Path) -> None:
     shutil.copytree(EXAMPLES / "dora", tmp_path / "dora")  # dora leaves its logs beside the dataflow
@@ -300,39 +187,3 @@ def test_the_example_of_a_dataflow_runs(tmp_path: Path) -> None:
                 dora.send_signal(signal.SIGINT)
     assert dora.returncode == 0, said
     assert "the black circle" in said
-
-
-class Recorder:
-    """A node whose dataflow is this test: it remembers what was sent."""
-
-    def __init__(self) -> None:
-        self.states: list[str] = []
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return iter(())
-
-    def send_output(self, output_id: str, data: Any, _metadata: dict[str, Any]) -> None:
-        text = data[0].as_py()
-        self.states.append(json.loads(text)["state"] if output_id == "health" else output_id)
-
-
-class StoppedMeanwhile(Inbox):
-    """An order to stop that comes when the answer has just begun."""
-
-    def take(self) -> Work | list[str] | None:
-        work = super().take()
-        self.stopped = True
-        return work
-
-
-@pytest.mark.parametrize(
-    ("kind", "told"), [(Inbox, ["ready", "answer", "answered", "stopped"]), (StoppedMeanwhile, ["ready", "stopped"])]
-)
-def test_an_ordered_stop_ends_the_answer_in_work(kind: type[Inbox], told: list[str]) -> None:
-    inbox, node = kind(STAR), Recorder()
-    picture = np.frombuffer((EXAMPLES / "bench.png").read_bytes(), np.uint8)
-    inbox.put({"type": "INPUT", "id": "image", "value": pyarrow.array(picture), "metadata": {"encoding": "png"}})
-    inbox.put(LAST)
-    with Assistant(context=1024) as assistant:
-        Answerer(node, assistant, {"max_tokens": 16}).run(inbox)
-    assert node.states == told

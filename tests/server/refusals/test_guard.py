@@ -1,0 +1,58 @@
+"""Paths, hosts and tokens that are not let in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import openai
+import pytest
+from support.running_server import CHAT, Running, about_the_bench, running
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = "let me in 42"
+
+
+def test_other_paths_and_methods_are_refused_in_the_same_shape(server: Running) -> None:
+    refused = server.request("GET", CHAT)
+    assert (refused.status, refused.headers["allow"], refused.error["type"]) == (405, "POST", "invalid_request_error")
+    for method, path in [("GET", "/"), ("POST", "/v1/completions"), ("GET", "/docs"), ("POST", f"{CHAT}/")]:
+        reply = server.request(method, path)
+        assert (reply.status, reply.error["type"]) == (404, "invalid_request_error")
+    assert server.request("POST", "/health").status == 405
+
+
+def test_a_web_page_of_another_site_is_not_answered(server: Running) -> None:
+    for host in ("attacker.example", f"attacker.example:{server.address[1]}", "127.0.0.1.attacker.example", ""):
+        for path in ("/health", "/metrics", CHAT):
+            assert server.request("POST" if path == CHAT else "GET", path, headers={"Host": host}).status == 403
+    assert server.request("GET", "/health", headers={"Host": "localhost:1"}).status == 200
+    for kind in ("text/plain", "", "application/x-www-form-urlencoded"):
+        assert server.request("POST", CHAT, about_the_bench(), headers={"Content-Type": kind}).status == 415
+
+
+def test_without_the_token_nobody_is_answered(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(f"{SECRET}\nthe second line is a comment\n", encoding="utf-8")
+    with running("--token-file", str(tmp_path / "token"), UHD_TOKEN="another") as server:
+        for wrong in (None, "", "Bearer", "Bearer another", f"Basic {SECRET}", f"Bearer {SECRET}x", "Bearer é"):
+            headers = {} if wrong is None else {"Authorization": wrong}
+            for method, path in [("POST", CHAT), ("GET", "/v1/models"), ("GET", "/metrics"), ("GET", "/none")]:
+                reply = server.request(method, path, headers=headers)
+                assert (reply.status, reply.error["type"]) == (401, "authentication_error")
+                assert reply.headers["www-authenticate"] == "Bearer"
+        assert server.request("GET", "/health").status == 200
+        for key, answered in [(SECRET, True), ("another", False)]:
+            client = openai.OpenAI(base_url=f"{server.url}/v1", api_key=key, max_retries=0)
+            given: Any = about_the_bench()
+            if answered:
+                assert client.chat.completions.create(**given).choices[0].message.content == "JX7"
+            else:
+                with pytest.raises(openai.AuthenticationError):
+                    client.chat.completions.create(**given)
+
+
+def test_the_token_may_come_from_the_environment() -> None:
+    with running(UHD_TOKEN=SECRET) as server:
+        assert server.request("GET", "/v1/models").status == 401
+        assert server.request("GET", "/v1/models", headers={"Authorization": f"bearer {SECRET}"}).status == 200

@@ -1,0 +1,46 @@
+"""Images that the server does not take."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from support.running_server import CHAT, Running, asked
+from support.server.png import plain, png
+
+ASK = "?What?"
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        ("data:image/png;base64,@@@@", "base64 is broken"),
+        ("data:image/png;base64,iVBORw0KGgé=", "base64 is broken"),
+        ("data:image/png;base64,iVBORw0KGg", "base64 is broken"),
+        ("data:image/png;base64,", "no bytes"),
+        ("data:image/png;base64", "needs a comma"),
+        ("data:,hello", "not an image"),
+        (b"no image at all", "not an image"),
+        (b"\x89PNG\r\n\x1a\n", "not readable|not an image"),
+        (png(30_000, 30_000), "limit of 1000000 pixels"),
+        (png(60_000, 60_000, pixels=bytes(10**6)), "limit"),
+        (png(500, 500, pixels=b"too few"), "truncated"),
+        (plain(1001, 1000), "over the limit of 1000000 pixels"),
+        ("https://example.org/cat.png", "this server fetches none"),
+        ("file:///etc/passwd", "this server fetches none"),
+        ("/etc/passwd", "this server fetches none"),
+        ("", "this server fetches none"),
+    ],
+)
+def test_an_image_that_cannot_be_used_is_said_so(server: Running, image: Any, said: str) -> None:
+    reply = server.request("POST", CHAT, asked(image, ASK))
+    assert (reply.status, reply.error["type"], reply.error["param"]) == (400, "invalid_request_error", "messages")
+    assert re.search(said, reply.error["message"])
+    assert "\n" not in reply.error["message"]
+
+
+def test_pixels_count_for_all_images_together(server: Running) -> None:
+    reply = server.request("POST", CHAT, asked(*[plain(700, 700)] * 3, ASK))
+    assert (reply.status, reply.error["code"]) == (400, "invalid_image")
+    assert server.request("POST", CHAT, asked(*[plain(700, 700)] * 2, ASK)).status == 200
