@@ -56,13 +56,6 @@ def mid_size(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return calibrate_bundle(bundle, draw_pictures(folder / "pictures", 1, seed=1), max_slices=1).bundle
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    """A folder with a graph that is built in a second."""
-    save_linear(tmp_path / "graphs" / "linear.onnx")
-    return tmp_path
-
-
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 @pytest.mark.parametrize("target", RTX)
 def test_engines_of_uhd_tiny_are_built_for_rtx_cards_without_one(

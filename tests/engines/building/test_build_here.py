@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.linear_graph import build, save_linear, what_is_in
+from support.linear_graph import build, what_is_in
 
 from uhd_edge.engines.building import build as building
 from uhd_edge.engines.building.engine_record import check_fits
@@ -24,13 +24,6 @@ from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.checking.building import engine_orders
 
 tensorrt_rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx has wheels for x86-64 alone")
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    """A folder with a graph that is built in a second."""
-    save_linear(tmp_path / "graphs" / "linear.onnx")
-    return tmp_path
 
 
 @pytest.fixture

@@ -23,11 +23,6 @@ from uhd_edge.runtime.checking.building import engine_orders, kit_contents
 ORIN = find_target("orin")
 
 
-@pytest.fixture(scope="module")
-def made(qwen3_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_kit(qwen3_bundle, tmp_path_factory.mktemp("kits") / "kit")
-
-
 def test_a_kit_names_its_jetpack_and_tensorrt(qwen3_bundle: Bundle, made: Path, tmp_path: Path) -> None:
     assert "with JetPack 6.2 (TensorRT 10.3)" in (made / "build.sh").read_text()
     assert "JetPack 6.2 (TensorRT 10.3, CUDA 12.6, Python 3.10)" in (made / "README.txt").read_text()

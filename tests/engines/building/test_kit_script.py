@@ -9,17 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.kits import build, built_engines, install, install_programs, install_uhd, make_kit
+from support.kits import build, built_engines, install, install_programs, install_uhd
 
 from uhd_edge.engines.building.engine_record import check_fits, find_engines
 from uhd_edge.runtime.bundles.bundle import Bundle
 
 ENGINES = ("connector-fp16", "encoder-16x-fp16", "encoder-4x-fp16")
-
-
-@pytest.fixture(scope="module")
-def made(qwen3_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_kit(qwen3_bundle, tmp_path_factory.mktemp("kits") / "kit")
 
 
 @pytest.fixture
