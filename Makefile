@@ -1,5 +1,6 @@
 # `make ask` sets up what asking needs (no torch) and asks the built-in model about a picture.
 # `make test` sets up the rest and runs every check. Neither installs anything twice.
+# `make docs` builds the documentation into site/; it is a part of `make test`.
 # `make test-gpu` runs what needs an NVIDIA GPU, on a machine that has one.
 
 PYTHON ?= python3
@@ -23,13 +24,13 @@ export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF
 PICTURE := examples/bench.png
 QUESTION := What is the code on the white star?
 
-.PHONY: ask test test-gpu lint types clean
+.PHONY: ask test test-gpu lint types docs clean
 
 ask: $(VENV)/.ask
 	@echo '$$ uhd ask $(PICTURE) "$(QUESTION)"'
 	@$(BIN)/uhd ask $(PICTURE) "$(QUESTION)"
 
-test: lint types
+test: lint types docs
 	$(BIN)/pytest
 
 # On a PC: `.venv/bin/pip install -e ".[rtx]" pycuda`, or ".[gpu]", comes first.
@@ -45,6 +46,9 @@ lint: $(VENV)/.test
 
 types: $(VENV)/.test
 	$(BIN)/mypy --package uhd_edge
+
+docs: $(VENV)/.test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV_OPTIONS) $(VENV)
@@ -63,4 +67,4 @@ $(VENV)/.test: pyproject.toml $(CONSTRAINTS) | $(VENV)/.ask
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build site *.egg-info
