@@ -36,11 +36,3 @@ def test_make_ask_asks_a_question_whose_answer_is_known_and_right() -> None:
     printed = subprocess.run(command, capture_output=True, text=True, check=True)
     assert printed.stdout == answers[question] + "\n"
     assert printed.stderr == ""
-
-
-def test_the_readme_shows_what_is_printed(assistant: Assistant) -> None:
-    readme = (ROOT / "README.md").read_text()
-    shown = re.findall(r'^\$ uhd ask examples/(\S+) "(.+)"\n(.+)$', readme, re.MULTILINE)
-    assert shown
-    for picture, question, printed in shown:
-        assert assistant.ask(ROOT / "examples" / picture, question).text == printed
