@@ -2,7 +2,7 @@
 
     python benchmarks/frames.py [--frames 100] [--threads N]
 
-Prints the table of the README: 800 x 600, the built-in model, without and with noise.
+Prints the table of docs/speed.md: 800 x 600, the built-in model, without and with noise.
 """
 
 from __future__ import annotations
