@@ -37,3 +37,10 @@ def test_the_floors_that_contributors_read_are_those_of_the_house() -> None:
     heights = {room: height for height, floor in enumerate(FLOORS) for room in floor}
     assert set(rooms) == {room for room in heights if room.startswith("runtime.")}
     assert [heights[room] for room in rooms] == sorted(heights[room] for room in rooms)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "robot" / "README.md"], ids=str)
+def test_links_of_a_readme_lead_somewhere(page: Path) -> None:
+    links = [link for link in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")) if "://" not in link]
+    assert links
+    assert [link for link in links if not (page.parent / link).exists()] == []
