@@ -26,7 +26,6 @@ from uhd_edge.engines.threads import usable_cores
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.llm.language_model import LanguageModel
 from uhd_edge.runtime.llm.sampling import Sampling
-from uhd_edge.runtime.llm.segments import TextSegment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +52,7 @@ def measure(file: Path, threads: int | None) -> tuple[float, float]:
         for _ in range(4):  # the first one warms up
             model.clear()
             begin = time.perf_counter()
-            model.prefill([TextSegment(PROMPT)])
+            model.prefill([model.vocabulary.tokenize(PROMPT)])
             best = max(best, model.position / (time.perf_counter() - begin))
         tokens = model.generate(Sampling(), max_tokens=MOST_TOKENS)
         next(tokens)

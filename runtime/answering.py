@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from uhd_edge.runtime.answer import Answer, Usage
 from uhd_edge.runtime.conversation.fitting import fit_to_context, stable_length
 from uhd_edge.runtime.conversation.new_images import new_images, one_view_per_frame
-from uhd_edge.runtime.conversation.prompt_tokens import prompt_tokens
+from uhd_edge.runtime.conversation.prompt_tokens import fill_prompt
 from uhd_edge.runtime.conversation.turns import Conversation, Question, SeenImage, Turn
 from uhd_edge.runtime.errors import ModelError
 from uhd_edge.runtime.llm.stopping import StoppedText
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.answer import Plan
     from uhd_edge.runtime.budget.planning import Planner
     from uhd_edge.runtime.bundles.manifest import Manifest
-    from uhd_edge.runtime.conversation.fitting import LaidOut
+    from uhd_edge.runtime.conversation.fitting import FittedPrompt
     from uhd_edge.runtime.conversation.prompt_memory import PromptMemory
     from uhd_edge.runtime.conversation.request import Request
     from uhd_edge.runtime.conversation.turns import NewImage
@@ -103,7 +103,7 @@ class Answering:
         self.turns = (*laid_out.turns, self._turn(seen, answer.text))
         return answer
 
-    def _lay_out(self, new: Sequence[NewImage]) -> LaidOut:
+    def _lay_out(self, new: Sequence[NewImage]) -> FittedPrompt:
         """Lay out the prompt and make sure that it fits, before the expensive part begins."""
         parts = self._parts
         asked = Question(one_view_per_frame(self._request, new), new, self._conversation)
@@ -117,12 +117,12 @@ class Answering:
         require_room(laid_out.size, laid_out.inputs, parts.model)
         return laid_out
 
-    def _read(self, laid_out: LaidOut, seen: Sequence[SeenImage]) -> Generator[str, None, None]:
+    def _read(self, laid_out: FittedPrompt, seen: Sequence[SeenImage]) -> Generator[str, None, None]:
         """Read the prompt, in steps; where the conversation will go on, only what is not in memory."""
         model, memory, reader = self._parts.model, self._parts.memory, self._conversation.owner
         with timed(self._timings, "prompt"):
             images = [*(image for turn in laid_out.turns for image in turn.images), *seen]
-            prompt = prompt_tokens(laid_out.parts, images, model)
+            prompt = fill_prompt(laid_out.layout, images, model)
             stable = len(prompt.ids)
             if reader is not None and model.is_recurrent:
                 turns = (*laid_out.turns, self._turn(seen, "answer"))
@@ -148,7 +148,7 @@ class Answering:
             self._parts.memory.forget()
             raise
 
-    def _answer(self, laid_out: LaidOut, seen: Sequence[SeenImage], stream: TextStream, text: str) -> Answer:
+    def _answer(self, laid_out: FittedPrompt, seen: Sequence[SeenImage], stream: TextStream, text: str) -> Answer:
         size = laid_out.size
         images = [*(image for turn in laid_out.turns for image in turn.images), *seen]
         views = tuple(view for image in images for view in image.encoded.views)

@@ -17,7 +17,6 @@ from PIL import Image
 
 from uhd_edge.runtime.budget.costs import CostModel, PromptCosts, SlicingCosts, VisionCosts
 from uhd_edge.runtime.llm.sampling import Sampling
-from uhd_edge.runtime.llm.segments import ImageSegment
 from uhd_edge.runtime.timing import timed
 from uhd_edge.runtime.vision.encoding import encode_views, number_of_runs
 from uhd_edge.runtime.vision.patches import block_side
@@ -156,7 +155,7 @@ def _seen_and_read(
 
 def _first_token(model: LanguageModel, rows: NDArray[np.float32]) -> None:
     model.clear()
-    model.prefill([ImageSegment(rows)])
+    model.prefill([rows])
     tokens = model.generate(Sampling(), max_tokens=1)
     next(tokens)
     tokens.close()

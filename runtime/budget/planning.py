@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.budget.cost_book import CostBook
     from uhd_edge.runtime.budget.costs import CostModel
     from uhd_edge.runtime.bundles.manifest import Manifest
-    from uhd_edge.runtime.conversation.fitting import LaidOut
+    from uhd_edge.runtime.conversation.fitting import FittedPrompt
     from uhd_edge.runtime.conversation.request import Request
     from uhd_edge.runtime.conversation.turns import Question
     from uhd_edge.runtime.llm.language_model import LanguageModel
@@ -132,10 +132,10 @@ def _plans_in_mode(
         if views in known:
             continue
         known.add(views)
-        laid_out = fit_to_context(question, slice_plans, manifest, model)
-        if laid_out.size.total < model.context:
-            whole = len(laid_out.turns) == len(question.conversation.turns)
-            yield _plan(request, laid_out, costs, in_memory if whole else 0)
+        prompt = fit_to_context(question, slice_plans, manifest, model)
+        if prompt.size.total < model.context:
+            whole = len(prompt.turns) == len(question.conversation.turns)
+            yield _plan(request, prompt, costs, in_memory if whole else 0)
 
 
 def _numbers_of_slices(question: Question, manifest: Manifest) -> range:
@@ -146,15 +146,15 @@ def _numbers_of_slices(question: Question, manifest: Manifest) -> range:
     return range(1, min(most, useful) + 1)
 
 
-def _plan(request: Request, laid_out: LaidOut, costs: CostModel, in_memory: int) -> Plan:
-    tokens, slice_plans = laid_out.size.total, laid_out.inputs.slice_plans
+def _plan(request: Request, prompt: FittedPrompt, costs: CostModel, in_memory: int) -> Plan:
+    tokens, slice_plans = prompt.size.total, prompt.inputs.slice_plans
     sizes, views = [plan.image_size for plan in slice_plans], [plan.views for plan in slice_plans]
     return Plan(
         request.mode,
         request.max_slices or 1,
         sum(map(len, views)),
         sum(rows * columns for image in views for rows, columns in image),
-        sum(sum(image.tokens) for image in laid_out.inputs.new_images()),
+        sum(sum(image.tokens) for image in prompt.inputs.new_images()),
         tokens,
         costs.milliseconds(Work(sizes, views, tokens, min(in_memory, tokens))),
     )

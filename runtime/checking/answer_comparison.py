@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from uhd_edge.runtime.llm.opening import open_language_model
 from uhd_edge.runtime.llm.sampling import Sampling
 from uhd_edge.runtime.llm.streaming import TextStream
-from uhd_edge.runtime.prompt.layout import fill, user_message
-from uhd_edge.runtime.prompt.room import PromptInputs, prompt_size, require_room
+from uhd_edge.runtime.prompt.layout import fill_slots, user_message
+from uhd_edge.runtime.prompt.room import PromptInputs, require_room
 from uhd_edge.runtime.vision.slicing import plan_views
 
 if TYPE_CHECKING:
@@ -82,9 +82,9 @@ def compare_answers(
 
 
 def _answer(model: LanguageModel, inputs: PromptInputs, embeddings: NDArray[np.float32], max_tokens: int) -> str:
-    layout = inputs.layout()
-    require_room(prompt_size(layout, model), inputs, model)
+    layout = inputs.lay_out(model.vocabulary)
+    require_room(layout.size, inputs, model)
     model.clear()
-    model.prefill(fill(layout, [embeddings]))
+    model.prefill(fill_slots(layout, [embeddings]))
     with closing(model.generate(Sampling(), max_tokens=max_tokens)) as tokens:
         return "".join(TextStream(tokens, model.vocabulary, inputs.manifest.prompt.stop_ids))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from uhd_edge.runtime.conversation.prompt_tokens import common_length, prompt_tokens
+from uhd_edge.runtime.conversation.prompt_tokens import common_length, number_tokens
 from uhd_edge.runtime.conversation.turns import messages_of, shortened
 from uhd_edge.runtime.errors import PromptError
-from uhd_edge.runtime.prompt.layout import lay_out, user_message
-from uhd_edge.runtime.prompt.room import PromptInputs, PromptSize, prompt_size
+from uhd_edge.runtime.prompt.layout import lay_out_prompt, user_message
+from uhd_edge.runtime.prompt.room import PromptInputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,31 +18,31 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.conversation.prompt_tokens import PromptTokens
     from uhd_edge.runtime.conversation.turns import Question, Turn
     from uhd_edge.runtime.llm.language_model import LanguageModel
-    from uhd_edge.runtime.llm.segments import TextSegment
-    from uhd_edge.runtime.prompt.layout import ImageSlot
+    from uhd_edge.runtime.prompt.layout import PromptLayout, PromptSize
     from uhd_edge.runtime.vision.slicing import SlicePlan
 
 
 @dataclass(frozen=True)
-class LaidOut:
-    """A prompt with a slot for every view, its size in tokens, and the turns before its question that are in it.
-
-    `inputs` is what it was laid out from.
-    """
+class FittedPrompt:
+    """A prompt and the turns before its question that are in it; `inputs` is what it was laid out from."""
 
     turns: tuple[Turn, ...]
-    parts: Sequence[TextSegment | ImageSlot]
-    size: PromptSize
     inputs: PromptInputs
+    layout: PromptLayout
+
+    @property
+    def size(self) -> PromptSize:
+        """Its tokens."""
+        return self.layout.size
 
 
 def fit_to_context(
     question: Question, slice_plans: Sequence[SlicePlan], manifest: Manifest, model: LanguageModel
-) -> LaidOut:
+) -> FittedPrompt:
     """Lay out the turns and the question, whose images are cut as `slice_plans` say.
 
     Turns are dropped as `shortened` says where the conversation allows it. The prompt may
-    still be too long, see `require_room`. Raises `PromptError` as `lay_out` does.
+    still be too long, see `require_room`. Raises `PromptError` as `write_prompt` does.
     """
     conversation, request = question.conversation, question.request
     turns = conversation.turns
@@ -51,13 +51,13 @@ def fit_to_context(
         messages = [*messages_of(turns), *request.messages(images=len(question.images))]
         seen = [image.layout for turn in turns for image in turn.images]
         inputs = PromptInputs(messages, manifest, slice_plans, videos, seen, len(turns))
-        parts = inputs.layout()
-        size = prompt_size(parts, model)
+        prompt = FittedPrompt(turns, inputs, inputs.lay_out(model.vocabulary))
         fewer = None
         if conversation.drop_oldest:
-            fewer = shortened(turns, tokens=size.total, context=model.context, max_tokens=request.max_tokens)
+            tokens = prompt.size.total
+            fewer = shortened(turns, tokens=tokens, context=model.context, max_tokens=request.max_tokens)
         if fewer is None:
-            return LaidOut(turns, parts, size, inputs)
+            return prompt
         turns = fewer
 
 
@@ -70,7 +70,7 @@ def stable_length(prompt: PromptTokens, turns: Sequence[Turn], manifest: Manifes
     images = [image for turn in turns for image in turn.images]
     messages = [*messages_of(turns), user_message("question", images=0)]
     try:
-        parts = lay_out(messages, [image.layout for image in images], manifest.prompt)
+        layout = lay_out_prompt(messages, [image.layout for image in images], manifest.prompt, model.vocabulary)
     except PromptError:
         return 0  # what such a template has against a next question is told when there is one
-    return common_length(prompt.ids, prompt_tokens(parts, images, model).ids)
+    return common_length(prompt.ids, number_tokens(layout, images))

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from uhd_edge.runtime.llm.segments import ImageSegment, TokenSegment
-from uhd_edge.runtime.prompt.layout import ImageSlot
+from uhd_edge.runtime.prompt.layout import ImageSlot, fill_slots
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,37 +16,37 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from uhd_edge.runtime.conversation.turns import SeenImage
-    from uhd_edge.runtime.llm.chunks import Piece
+    from uhd_edge.runtime.llm.chunks import PromptChunk
     from uhd_edge.runtime.llm.language_model import LanguageModel
-    from uhd_edge.runtime.llm.segments import Segment, TextSegment
+    from uhd_edge.runtime.prompt.layout import PromptLayout
 
 
 @dataclass(frozen=True, eq=False)
 class PromptTokens:
-    """A prompt as it is read: `ids` int64 [n], a token id or, below zero, a row of an image that has no other.
+    """A prompt as it is read: `ids` int64 [n], a token id or, below zero, the id of an image's row.
 
-    `pieces` are the same in order, token ids and embeddings. `starts` is where what is read
-    in batches of its own begins; there is one such beginning when the language model reads
-    a prompt in one piece.
+    `chunks` are the same in order, token ids and embeddings. `starts` tells where those
+    chunks begin that are read in batches of their own; it is (0,) when the language model
+    reads text and images in the same batches.
     """
 
     ids: NDArray[np.int64]
-    pieces: tuple[Piece, ...]
+    chunks: tuple[PromptChunk, ...]
     starts: tuple[int, ...]
 
-    def between(self, start: int, stop: int) -> list[Segment]:
-        """Tokens `start` to `stop` as segments."""
-        segments: list[Segment] = []
+    def between(self, start: int, stop: int) -> list[PromptChunk]:
+        """Return the chunks of tokens `start` to `stop`."""
+        chunks: list[PromptChunk] = []
         begin = 0
-        for piece in self.pieces:
-            part = piece[max(start - begin, 0) : max(stop - begin, 0)]
-            begin += len(piece)
+        for chunk in self.chunks:
+            part = chunk[max(start - begin, 0) : max(stop - begin, 0)]
+            begin += len(chunk)
             if len(part):
-                segments.append(TokenSegment(part) if isinstance(part, list) else ImageSegment(part))
-        return segments
+                chunks.append(part)
+        return chunks
 
     def start_before(self, position: int) -> int:
-        """Where that begins which is read in batches of its own and has token `position` in it."""
+        """Where the chunk begins that has token `position` in it and is read in batches of its own."""
         return max((start for start in self.starts if start <= position), default=0)
 
     @property
@@ -57,24 +56,23 @@ class PromptTokens:
         return int(rows[-1]) + 1 if len(rows) else 0
 
 
-def prompt_tokens(
-    layout: Sequence[TextSegment | ImageSlot], images: Sequence[SeenImage], model: LanguageModel
-) -> PromptTokens:
-    """Put the tokens of text and the rows of images into the places of a laid-out prompt."""
-    pieces: list[Piece] = []
-    ids: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
-    for part in layout:
+def fill_prompt(layout: PromptLayout, images: Sequence[SeenImage], model: LanguageModel) -> PromptTokens:
+    """Put the embeddings of images into the slots of a prompt."""
+    chunks = fill_slots(layout, [image.encoded.embeddings for image in images])
+    together = model.reads_in_one_piece or all(isinstance(chunk, list) for chunk in chunks)
+    starts = (0,) if together else tuple(accumulate((len(chunk) for chunk in chunks[:-1]), initial=0))
+    return PromptTokens(number_tokens(layout, images), tuple(chunks), starts)
+
+
+def number_tokens(layout: PromptLayout, images: Sequence[SeenImage]) -> NDArray[np.int64]:
+    """Return ids int64 [n] by which prompts are compared: token ids, and `SeenImage.row_ids` in the slots."""
+    ids = [np.empty(0, np.int64)]
+    for part in layout.parts:
         if isinstance(part, ImageSlot):
-            image = images[part.image]
-            pieces.append(image.encoded.embeddings[part.start : part.start + part.tokens])
-            ids.append(image.row_ids[part.start : part.start + part.tokens])
+            ids.append(images[part.image].row_ids[part.start : part.start + part.tokens])
         else:
-            tokens = model.vocabulary.tokenize(part.text)
-            pieces.append(tokens)
-            ids.append(np.array(tokens, np.int64))
-    whole = model.reads_in_one_piece or all(isinstance(piece, list) for piece in pieces)
-    starts = (0,) if whole else tuple(accumulate((len(piece) for piece in pieces[:-1]), initial=0))
-    return PromptTokens(np.concatenate(ids), tuple(pieces), starts)
+            ids.append(np.array(part, np.int64))
+    return np.concatenate(ids)
 
 
 def common_length(one: NDArray[np.int64], other: NDArray[np.int64]) -> int:

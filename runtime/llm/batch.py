@@ -1,4 +1,4 @@
-"""One piece of a prompt as llama.cpp's `llama_batch`: token ids, or embeddings in their place.
+"""One chunk of a prompt as llama.cpp's `llama_batch`: token ids, or embeddings in their place.
 
 `llama_batch_init` allocates one position per embedding, but a model with M-RoPE (Qwen3.5)
 reads four, so the struct is built here by hand.
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from uhd_edge.runtime.llm.chunks import PromptChunk
+
 # Sections of an M-RoPE position: time, height, width, and one that is unused.
 MROPE_SECTIONS = 4
 
@@ -30,9 +32,7 @@ class Batch:
     arrays: tuple[NDArray[Any], ...]
 
 
-def prompt_batch(
-    api: Any, chunk: list[int] | NDArray[np.float32], first: int, *, mrope: bool, want_logits: bool
-) -> Batch:
+def prompt_batch(api: Any, chunk: PromptChunk, first: int, *, mrope: bool, want_logits: bool) -> Batch:
     """Make a batch of token ids, or of embeddings float32 [n, d], at the positions from `first` on."""
     if isinstance(chunk, list):
         return token_batch(api, chunk, first, want_logits=want_logits)

@@ -1,4 +1,4 @@
-"""The language model: segments of text and embeddings in, tokens out, by llama.cpp.
+"""The language model: token ids and embeddings in, tokens out, by llama.cpp.
 
 llama.cpp aborts the process on several mistakes, so everything is checked before it is
 called: widths, NaN, the length of a batch, the room in the context.
@@ -12,7 +12,7 @@ import numpy as np
 
 from uhd_edge.runtime.errors import ContextError, ModelError
 from uhd_edge.runtime.llm.batch import prompt_batch
-from uhd_edge.runtime.llm.chunks import IMAGE_ROW, ids_of, in_batches, in_one_piece, piece_of
+from uhd_edge.runtime.llm.chunks import IMAGE_ROW, check_embeddings, join_chunks, list_ids, split_into_batches
 from uhd_edge.runtime.llm.grammar_sampling import Grammar
 from uhd_edge.runtime.llm.llama_library import llama_library
 from uhd_edge.runtime.llm.llama_loading import LlamaOptions, open_context, open_model, read_facts
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from uhd_edge.runtime.llm.chunks import Piece
-    from uhd_edge.runtime.llm.segments import Segment
+    from uhd_edge.runtime.llm.chunks import PromptChunk
 
 # Tokens per call of llama.cpp: larger ones cost memory and gain nothing on a small device.
 BATCH = 512
@@ -144,37 +143,37 @@ class LanguageModel:
         self.position = max(self.position, state.position)
         self.rewind(state.position)
 
-    def prefill(self, segments: Sequence[Segment]) -> None:
-        """Read segments after what is in memory; the logits of the last one's end are kept for `generate`.
+    def prefill(self, chunks: Sequence[PromptChunk]) -> None:
+        """Read chunks after what is in memory; the logits after the last token are kept for `generate`.
 
-        Raises `ContextError` when they do not fit, `EngineError` for embeddings of another
-        width or with NaN, `ModelError` when llama.cpp fails; nothing was read after the
-        first two, and memory is empty after the last.
+        Raises `ContextError` when they do not fit and `EngineError` for embeddings of another
+        width or with NaN; nothing was read then. Raises `ModelError` when llama.cpp fails;
+        memory is empty then.
         """
-        for _ in self.prefill_steps(segments):
+        for _ in self.prefill_steps(chunks):
             pass
 
-    def prefill_steps(self, segments: Sequence[Segment]) -> Generator[str, None, None]:
-        """Read segments as `prefill` does, with an empty text between two batches.
+    def prefill_steps(self, chunks: Sequence[PromptChunk]) -> Generator[str, None, None]:
+        """Read chunks as `prefill` does, and yield an empty text between two batches.
 
-        There the generator may be closed: what was read until then stays in memory.
+        The generator may be closed there: what was read until then stays in memory.
         """
         self._require_open()
-        pieces = [piece_of(segment, self.vocabulary, width=self.width, path=self.path) for segment in segments]
-        pieces = [piece for piece in pieces if len(piece)]
-        total = sum(len(piece) for piece in pieces)
+        check_embeddings(chunks, width=self.width, path=self.path)
+        chunks = [chunk for chunk in chunks if len(chunk)]
+        total = sum(map(len, chunks))
         if self.position + total > self.context:
             raise ContextError(
                 f"the prompt has {self.position + total} tokens, the context {self.context}; raise --context"
             )
-        ids, done = ids_of(pieces), 0
-        for part in in_batches(in_one_piece(pieces, self._table), self._batch):
+        ids, done = list_ids(chunks), 0
+        for batch in split_into_batches(join_chunks(chunks, self._table), self._batch):
             if done:
                 yield ""
                 self._require_open()
-            self._history[self.position :] = ids[done : done + len(part)]
-            done += len(part)
-            self._decode(part, want_logits=done == total)
+            self._history[self.position :] = ids[done : done + len(batch)]
+            done += len(batch)
+            self._decode(batch, want_logits=done == total)
 
     def generate(
         self, sampling: Sampling, *, max_tokens: int, grammar: str | None = None
@@ -238,9 +237,9 @@ class LanguageModel:
         if self._context is None:
             raise ModelError(f"{self.path}: the language model has been closed")
 
-    def _decode(self, part: Piece, *, want_logits: bool) -> None:
+    def _decode(self, chunk: PromptChunk, *, want_logits: bool) -> None:
         """Read one batch."""
-        batch = prompt_batch(self._api, part, self.position, mrope=self._has_mrope, want_logits=want_logits)
+        batch = prompt_batch(self._api, chunk, self.position, mrope=self._has_mrope, want_logits=want_logits)
         self._library.forget_log()
         status = self._library.call(self._api.llama_decode, self._context, batch.struct)
         if status != 0:

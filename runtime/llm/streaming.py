@@ -36,6 +36,6 @@ class TextStream:
             if token in self._stop_ids or self._vocabulary.ends_answer(token):
                 self.finish_reason = "stop"
                 break
-            yield decoder.decode(self._vocabulary.piece(token))
+            yield decoder.decode(self._vocabulary.token_bytes(token))
         if text := decoder.decode(b"", final=True):
             yield text

@@ -59,8 +59,8 @@ class Vocabulary:
         self._tokenize_into(data, ids)
         return [int(token) for token in ids]
 
-    def piece(self, token: int) -> bytes:
-        """Return what `token` adds to the text, possibly half a character; nothing for special tokens."""
+    def token_bytes(self, token: int) -> bytes:
+        """Return the bytes that `token` adds to the text, perhaps half a character; none for special tokens."""
         buffer = ctypes.create_string_buffer(64)
         length = self._api.llama_token_to_piece(self._vocabulary, token, buffer, len(buffer), 0, False)
         if length < 0:

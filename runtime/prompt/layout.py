@@ -1,4 +1,4 @@
-"""A conversation and its images become segments: text for the tokenizer, embeddings in between.
+"""A conversation and its images become a prompt: token ids, and slots for the embeddings in between.
 
 The layout is that of transformers' `MiniCPMV4_6Processor`: for every image its number in the
 conversation, the thumbnail, then the slices, a row of the grid per line:
@@ -10,8 +10,8 @@ The frames of a video stand one after the other, without numbers:
 
     <image>..</image><image>..</image><image>..</image>
 
-Text and embeddings meet only at special tokens, so tokenizing each text segment on its own
-gives the ids of the whole prompt.
+Text and embeddings meet only at special tokens, so tokenizing each text on its own gives the
+ids of the whole prompt.
 
 Special tokens that a user writes into a question, such as `<|im_end|>`, count as special
 tokens, because that is what the reference makes of them: whoever puts other people's text
@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from uhd_edge.runtime.errors import PromptError
-from uhd_edge.runtime.llm.segments import ImageSegment, Segment, TextSegment
 from uhd_edge.runtime.prompt.template import render_chat
 
 if TYPE_CHECKING:
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from uhd_edge.runtime.bundles.manifest import Prompt, SpecialTokens
+    from uhd_edge.runtime.llm.chunks import PromptChunk
+    from uhd_edge.runtime.llm.vocabulary import Vocabulary
     from uhd_edge.runtime.vision.encoder import Encoded
 
 
@@ -80,6 +81,32 @@ class ImageSlot:
     tokens: int
 
 
+@dataclass(frozen=True)
+class PromptSize:
+    """Tokens of a prompt."""
+
+    vision: int
+    text: int
+
+    @property
+    def total(self) -> int:
+        """Vision and text together."""
+        return self.vision + self.text
+
+
+@dataclass(frozen=True)
+class PromptLayout:
+    """A prompt as token ids, with a slot in place of every view."""
+
+    parts: tuple[list[int] | ImageSlot, ...]
+
+    @property
+    def size(self) -> PromptSize:
+        """Count its tokens."""
+        vision = sum(part.tokens for part in self.parts if isinstance(part, ImageSlot))
+        return PromptSize(vision, sum(len(part) for part in self.parts if isinstance(part, list)))
+
+
 def user_message(question: str, *, images: int) -> Message:
     """Return a user's turn: all images, then the question. Raises `PromptError` when the question is blank."""
     if not question.strip():
@@ -87,29 +114,38 @@ def user_message(question: str, *, images: int) -> Message:
     return Message("user", (*[ImagePart()] * images, TextPart(question)))
 
 
-def build_prompt(messages: Sequence[Message], images: Sequence[Encoded], prompt: Prompt) -> list[Segment]:
-    """Make the whole prompt as segments, ready for `LanguageModel.prefill`; raises `PromptError` as `lay_out` does."""
+def build_prompt(
+    messages: Sequence[Message], images: Sequence[Encoded], prompt: Prompt, vocabulary: Vocabulary
+) -> list[PromptChunk]:
+    """Make the whole prompt, ready for `LanguageModel.prefill`; raises `PromptError` as `write_prompt` does."""
     layouts = [ImageLayout(image.grid, tuple(view.tokens for view in image.views)) for image in images]
-    return fill(lay_out(messages, layouts, prompt), [image.embeddings for image in images])
+    layout = lay_out_prompt(messages, layouts, prompt, vocabulary)
+    return fill_slots(layout, [image.embeddings for image in images])
 
 
-def lay_out(
-    messages: Sequence[Message], images: Sequence[ImageLayout], prompt: Prompt
-) -> list[TextSegment | ImageSlot]:
-    """Lay out the prompt with a slot in place of every view, so that it can be counted before images are encoded.
+def lay_out_prompt(
+    messages: Sequence[Message], images: Sequence[ImageLayout], prompt: Prompt, vocabulary: Vocabulary
+) -> PromptLayout:
+    """Lay out the prompt before its images are encoded; raises `PromptError` as `write_prompt` does."""
+    written = write_prompt(messages, images, prompt)
+    return PromptLayout(tuple(vocabulary.tokenize(part) if isinstance(part, str) else part for part in written))
 
-    Raises `PromptError` for a conversation that has no place for an image or no image for
-    a place, that contains the image placeholder as text, or that the template refuses.
+
+def write_prompt(messages: Sequence[Message], images: Sequence[ImageLayout], prompt: Prompt) -> list[str | ImageSlot]:
+    """Write the prompt as text, with a slot in place of every view.
+
+    Raises `PromptError` when the places for images and the images differ in number, when the
+    text contains the image placeholder, and when the template refuses the conversation.
     """
     _check(messages, images, prompt.tokens)
     conversation = [_as_template_message(message, prompt) for message in messages]
-    pieces = render_chat(conversation, prompt).split(prompt.tokens.image)
-    if len(pieces) != len(images) + 1:
+    texts = render_chat(conversation, prompt).split(prompt.tokens.image)
+    if len(texts) != len(images) + 1:
         raise PromptError(
-            f"the checkpoint's chat template wrote {len(pieces) - 1} image placeholders for {len(images)} images"
+            f"the checkpoint's chat template wrote {len(texts) - 1} image placeholders for {len(images)} images"
         )
-    parts: list[str | ImageSlot] = [pieces[0]]
-    for index, (image, text) in enumerate(zip(images, pieces[1:], strict=True)):
+    parts: list[str | ImageSlot] = [texts[0]]
+    for index, (image, text) in enumerate(zip(images, texts[1:], strict=True)):
         if prompt.use_image_id and image.video is None:
             number = sum(before.video is None for before in images[:index])
             parts.append(f"{prompt.tokens.image_id_start}{number}{prompt.tokens.image_id_end}")
@@ -119,13 +155,11 @@ def lay_out(
     return list(_joined(parts))
 
 
-def fill(layout: Sequence[TextSegment | ImageSlot], embeddings: Sequence[NDArray[np.float32]]) -> list[Segment]:
+def fill_slots(layout: PromptLayout, embeddings: Sequence[NDArray[np.float32]]) -> list[PromptChunk]:
     """Put the embeddings float32 [n, d_llm] of every image into its slots."""
     return [
-        ImageSegment(embeddings[part.image][part.start : part.start + part.tokens])
-        if isinstance(part, ImageSlot)
-        else part
-        for part in layout
+        embeddings[part.image][part.start : part.start + part.tokens] if isinstance(part, ImageSlot) else part
+        for part in layout.parts
     ]
 
 
@@ -174,16 +208,16 @@ def _image_parts(index: int, image: ImageLayout, tokens: SpecialTokens) -> Itera
         start += count
 
 
-def _joined(parts: Sequence[str | ImageSlot]) -> Iterator[TextSegment | ImageSlot]:
-    """Neighbouring strings become one segment, so that the tokenizer sees them together."""
+def _joined(parts: Sequence[str | ImageSlot]) -> Iterator[str | ImageSlot]:
+    """Join neighbouring strings, so that the tokenizer sees them together."""
     text = ""
     for part in parts:
         if isinstance(part, str):
             text += part
             continue
         if text:
-            yield TextSegment(text)
+            yield text
         text = ""
         yield part
     if text:
-        yield TextSegment(text)
+        yield text

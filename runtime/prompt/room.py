@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.errors import ContextError, ImageError
-from uhd_edge.runtime.prompt.layout import ImageLayout, ImageSlot, TextPart, lay_out
+from uhd_edge.runtime.prompt.layout import ImageLayout, TextPart, lay_out_prompt, write_prompt
 from uhd_edge.runtime.vision.patches import tokens_per_view
 from uhd_edge.runtime.vision.slicing import plan_views
 
@@ -16,23 +16,10 @@ if TYPE_CHECKING:
 
     from uhd_edge.runtime.bundles.manifest import Manifest, Vision
     from uhd_edge.runtime.llm.language_model import LanguageModel
-    from uhd_edge.runtime.llm.segments import TextSegment
+    from uhd_edge.runtime.llm.vocabulary import Vocabulary
     from uhd_edge.runtime.modes import Mode
-    from uhd_edge.runtime.prompt.layout import Message
+    from uhd_edge.runtime.prompt.layout import ImageSlot, Message, PromptLayout, PromptSize
     from uhd_edge.runtime.vision.slicing import SlicePlan
-
-
-@dataclass(frozen=True)
-class PromptSize:
-    """Tokens of a prompt."""
-
-    vision: int
-    text: int
-
-    @property
-    def total(self) -> int:
-        """Vision and text together."""
-        return self.vision + self.text
 
 
 @dataclass(frozen=True)
@@ -56,9 +43,14 @@ class PromptInputs:
         new = zip(self.slice_plans, self.videos, strict=True)
         return [image_layout(plan, self.manifest.vision, video) for plan, video in new]
 
-    def layout(self) -> list[TextSegment | ImageSlot]:
-        """Lay out the prompt with a slot for every view."""
-        return lay_out(self.messages, [*self.seen, *self.new_images()], self.manifest.prompt)
+    def write(self) -> list[str | ImageSlot]:
+        """Write the prompt as text with a slot for every view; raises `PromptError`."""
+        return write_prompt(self.messages, [*self.seen, *self.new_images()], self.manifest.prompt)
+
+    def lay_out(self, vocabulary: Vocabulary) -> PromptLayout:
+        """Lay out the prompt as token ids with a slot for every view; raises `PromptError`."""
+        images = [*self.seen, *self.new_images()]
+        return lay_out_prompt(self.messages, images, self.manifest.prompt, vocabulary)
 
     def replanned(self, *, mode: Mode | None = None, max_slices: int | None = None) -> PromptInputs:
         """Cut the new images in another mode, or into at most `max_slices` slices; raises `ImageError`."""
@@ -78,13 +70,6 @@ def image_layout(plan: SlicePlan, vision: Vision, video: int | None = None) -> I
     """Grid and token counts of an image that will be cut as `plan` says."""
     tokens = tuple(tokens_per_view(rows, columns, vision, mode=plan.mode) for rows, columns in plan.views)
     return ImageLayout(plan.grid, tokens, video)
-
-
-def prompt_size(layout: Sequence[TextSegment | ImageSlot], model: LanguageModel) -> PromptSize:
-    """Count the tokens of a laid-out prompt."""
-    vision = sum(part.tokens for part in layout if isinstance(part, ImageSlot))
-    text = sum(model.count(part.text) for part in layout if not isinstance(part, ImageSlot))
-    return PromptSize(vision, text)
 
 
 def require_room(size: PromptSize, inputs: PromptInputs, model: LanguageModel) -> None:
@@ -156,4 +141,4 @@ def _fits(
     # Vision tokens are counted first: that is quick, and they alone are often too many.
     if sum(sum(image.tokens) for image in (*replanned.seen, *replanned.new_images())) >= model.context:
         return False
-    return prompt_size(replanned.layout(), model).total < model.context
+    return replanned.lay_out(model.vocabulary).size.total < model.context

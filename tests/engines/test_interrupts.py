@@ -19,7 +19,6 @@ from uhd_edge.engines.interrupts import held_interrupts
 from uhd_edge.runtime.errors import ModelError
 from uhd_edge.runtime.llm.language_model import LanguageModel
 from uhd_edge.runtime.llm.llama_library import llama_library
-from uhd_edge.runtime.llm.segments import TextSegment
 
 
 class Interrupting(deque[Any]):
@@ -86,7 +85,7 @@ def test_an_interrupt_while_llama_cpp_reads_a_prompt_comes_out(path: Path, monke
         monkeypatch.setattr(model._api, "llama_decode", logging_decode)
         monkeypatch.setattr(model._library, "_lines", Interrupting(at=1))
         with pytest.raises(KeyboardInterrupt):
-            model.prefill([TextSegment("hello")])
+            model.prefill([model.vocabulary.tokenize("hello")])
 
 
 def test_a_held_interrupt_reaches_the_handler_that_was_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,6 +80,6 @@ def our_ids(
     inputs = PromptInputs(messages(turns), bundle.manifest, plans, [None] * len(plans))
     (placeholder,) = vocabulary.tokenize(bundle.manifest.prompt.tokens.image)
     ids: list[int] = []
-    for part in inputs.layout():
-        ids += [placeholder] * part.tokens if isinstance(part, ImageSlot) else vocabulary.tokenize(part.text)
+    for part in inputs.lay_out(vocabulary).parts:
+        ids += [placeholder] * part.tokens if isinstance(part, ImageSlot) else part
     return ids

@@ -118,6 +118,6 @@ def test_logits_after_the_prompt_agree_with_transformers(sides: Sides) -> None:
         LanguageModel(sides.bundle.llm_path, threads=1, exact=True) as model,
     ):
         encoded = encoder.encode(turns[0][1][0])
-        model.prefill(build_prompt(messages(turns), [encoded], sides.bundle.manifest.prompt))
+        model.prefill(build_prompt(messages(turns), [encoded], sides.bundle.manifest.prompt, model.vocabulary))
         found = model.logits()
     assert np.abs(found - expected).max() < 2e-3 * expected.std()

@@ -56,9 +56,9 @@ def test_every_step_is_in_a_stage_and_the_stages_make_up_the_total(
         (view_reuse, "content_key", 3),
         (towers, "patches_of", 5),
         (OnnxRuntimeEngine, "run", 70),
-        (PromptInputs, "layout", 13),
+        (PromptInputs, "lay_out", 13),
         (LanguageModel, "prefill_steps", 170),
-        (Vocabulary, "piece", 19),
+        (Vocabulary, "token_bytes", 19),
     ]
     for owner, name, seconds in owners:
         monkeypatch.setattr(owner, name, taking(seconds, getattr(owner, name), now))

@@ -16,7 +16,6 @@ from uhd_edge.runtime.conversation.turns import Turn, shortened
 from uhd_edge.runtime.errors import ModelError
 from uhd_edge.runtime.llm.chunks import SMALLEST_BATCH, batch_bounds
 from uhd_edge.runtime.llm.language_model import LanguageModel
-from uhd_edge.runtime.llm.segments import TokenSegment
 from uhd_edge.runtime.llm.state import SavedState
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def drawn(count: int, seed: int = 0) -> list[int]:
 
 
 def read(model: LanguageModel, tokens: list[int]) -> np.ndarray:
-    model.prefill([TokenSegment(tokens)])
+    model.prefill([tokens])
     return model.logits()
 
 

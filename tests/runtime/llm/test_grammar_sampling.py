@@ -13,7 +13,6 @@ from uhd_edge.runtime.llm.grammar_sampling import FEW, Grammar
 from uhd_edge.runtime.llm.llama_library import llama_library
 from uhd_edge.runtime.llm.opening import open_language_model
 from uhd_edge.runtime.llm.sampling import Sampler, Sampling
-from uhd_edge.runtime.llm.segments import TextSegment
 from uhd_edge.runtime.schema.to_grammar import grammar_of
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from uhd_edge.runtime.llm.language_model import LanguageModel
 
-PROMPT = TextSegment("<|im_start|>user\nHow many objects are there?<|im_end|>\n<|im_start|>assistant\n")
+PROMPT = "<|im_start|>user\nHow many objects are there?<|im_end|>\n<|im_start|>assistant\n"
 AT_RANDOM = Sampling(temperature=100.0, seed=5)
 
 
@@ -33,7 +32,7 @@ def model() -> Iterator[LanguageModel]:
 
 def generated(model: LanguageModel, grammar: str, sampling: Sampling = AT_RANDOM, *, most: int = 300) -> list[int]:
     model.clear()
-    model.prefill([PROMPT])
+    model.prefill([model.vocabulary.tokenize(PROMPT)])
     tokens = []
     for token in model.generate(sampling, max_tokens=most, grammar=grammar):
         tokens.append(token)
@@ -45,13 +44,13 @@ def generated(model: LanguageModel, grammar: str, sampling: Sampling = AT_RANDOM
 def test_a_control_token_is_no_part_of_a_string_however_likely(model: LanguageModel) -> None:
     tokens = generated(model, grammar_of({"type": "string", "minLength": 250}))
     assert len(tokens) > 100
-    assert all(model.vocabulary.piece(token) for token in tokens)
+    assert all(model.vocabulary.token_bytes(token) for token in tokens)
 
 
 def test_an_answer_ends_where_it_is_complete_and_not_before(model: LanguageModel) -> None:
     tokens = generated(model, grammar_of({"type": "array", "items": {"type": "null"}, "minItems": 9, "maxItems": 9}))
     assert model.vocabulary.ends_answer(tokens[-1])
-    text = b"".join(map(model.vocabulary.piece, tokens))
+    text = b"".join(map(model.vocabulary.token_bytes, tokens))
     assert text.replace(b" ", b"") == b"[" + b"null," * 8 + b"null]"
 
 
@@ -111,7 +110,7 @@ def test_without_a_grammar_and_with_one_that_allows_everything_the_tokens_are_th
         Sampling(temperature=1.0, top_k=20, top_p=0.9, seed=11),
     ):
         model.clear()
-        model.prefill([PROMPT])
+        model.prefill([model.vocabulary.tokenize(PROMPT)])
         free = []
         for token in model.generate(sampling, max_tokens=40):
             free.append(token)

@@ -13,7 +13,6 @@ from support.tiny_gguf import HIDDEN, write_gguf
 from uhd_edge.runtime.errors import EngineError, ModelError
 from uhd_edge.runtime.llm.language_model import LanguageModel
 from uhd_edge.runtime.llm.sampling import Sampling
-from uhd_edge.runtime.llm.segments import ImageSegment, TextSegment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,26 +20,26 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_embeddings_with_nan_never_reach_the_model(model: LanguageModel, bad: float) -> None:
-    expected = logits_of(model, TextSegment(PROMPT))
-    rows = embedded(model, PROMPT).embeddings
+    expected = logits_of(model, model.vocabulary.tokenize(PROMPT))
+    rows = embedded(model, PROMPT)
     rows[3, 5] = bad
     model.clear()
     with pytest.raises(EngineError, match="NaN or infinity"):
-        model.prefill([TextSegment("hello"), ImageSegment(rows)])
+        model.prefill([model.vocabulary.tokenize("hello"), rows])
     assert model.position == 0
-    assert np.array_equal(logits_of(model, TextSegment(PROMPT)), expected)
+    assert np.array_equal(logits_of(model, model.vocabulary.tokenize(PROMPT)), expected)
 
 
 @pytest.mark.parametrize("shape", [(3, HIDDEN - 1), (3, HIDDEN + 1), (HIDDEN,), (1, 3, HIDDEN)])
 def test_embeddings_of_another_width_are_refused(model: LanguageModel, shape: tuple[int, ...]) -> None:
     with pytest.raises(EngineError, match=f"do not fit a language model of width {HIDDEN}"):
-        model.prefill([ImageSegment(np.zeros(shape, np.float32))])
+        model.prefill([np.zeros(shape, np.float32)])
 
 
 def test_a_model_that_returns_nan_is_one_error(tmp_path: Path) -> None:
     path = write_gguf(tmp_path / "nan.gguf", weight=math.nan)
     with LanguageModel(path, threads=1) as model:
-        model.prefill([TextSegment("hello")])
+        model.prefill([model.vocabulary.tokenize("hello")])
         with pytest.raises(ModelError, match="returned NaN or infinity"):
             next(model.generate(Sampling(), max_tokens=2))
 
@@ -57,7 +56,7 @@ def test_logits_that_llama_cpp_would_abort_on_are_one_error(
     model: LanguageModel, sampling: Sampling, where: int | slice, bad: float
 ) -> None:
     model.clear()
-    model.prefill([TextSegment("hello")])
+    model.prefill([model.vocabulary.tokenize("hello")])
     newest_logits(model)[where] = bad
     with pytest.raises(ModelError, match="returned NaN or infinity"):
         next(model.generate(sampling, max_tokens=2))
@@ -66,7 +65,7 @@ def test_logits_that_llama_cpp_would_abort_on_are_one_error(
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=0.01, repetition_penalty=0.01)])
 def test_tokens_that_cannot_come_are_no_error_while_another_can(model: LanguageModel, sampling: Sampling) -> None:
     model.clear()
-    model.prefill([TextSegment("hello")])
+    model.prefill([model.vocabulary.tokenize("hello")])
     logits = newest_logits(model)
     logits[:] = -math.inf
     logits[9] = -3.0

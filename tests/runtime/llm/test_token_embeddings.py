@@ -14,7 +14,6 @@ from support.tiny_gguf import HIDDEN, embedding_table, tokens, write_gguf
 
 from uhd_edge.runtime.llm.language_model import LanguageModel
 from uhd_edge.runtime.llm.llama_library import llama_library
-from uhd_edge.runtime.llm.segments import ImageSegment, TextSegment
 from uhd_edge.runtime.llm.token_embeddings import TO_FLOAT, open_token_embeddings
 
 if TYPE_CHECKING:
@@ -76,10 +75,10 @@ def test_a_quantized_model_gives_the_logits_of_the_ids(file_type: str, tmp_path:
         table = open_token_embeddings(path, architecture="qwen3", vocabulary_size=len(tokens()), width=HIDDEN)
         assert table is not None
         assert np.abs(table.rows(ids) - embedding_table()[ids]).max() < 0.5
-        model.prefill([TextSegment(TEXT)])
+        model.prefill([model.vocabulary.tokenize(TEXT)])
         expected = model.logits()
         model.clear()
-        model.prefill([ImageSegment(table.rows(ids))])
+        model.prefill([table.rows(ids)])
         assert np.array_equal(model.logits(), expected)
 
 
@@ -88,8 +87,8 @@ def test_without_llama_cpp_pythons_private_library_text_goes_in_as_ids(
     gone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_gguf(tmp_path / "model.gguf")
-    prompt = [TextSegment("<image>"), ImageSegment(embedding_table()[:16]), TextSegment("</image>a")]
     with LanguageModel(path, threads=1, exact=True) as model:
+        prompt = [model.vocabulary.tokenize("<image>"), embedding_table()[:16], model.vocabulary.tokenize("</image>a")]
         model.prefill(prompt)
         expected = model.logits()
     library = type("Library", (), {"libggml": object()}) if gone == "function" else None
@@ -105,6 +104,7 @@ def test_text_between_images_does_not_cost_a_batch(tmp_path: Path, monkeypatch: 
         sizes: list[int] = []
         decode = model._decode
         monkeypatch.setattr(model, "_decode", lambda part, **more: (sizes.append(len(part)), decode(part, **more)))
-        view = ImageSegment(embedding_table()[:16])
-        model.prefill([TextSegment("<image>"), view, TextSegment("</image><slice>"), view, TextSegment("</slice>a")])
+        view = embedding_table()[:16]
+        before, between, after = map(model.vocabulary.tokenize, ("<image>", "</image><slice>", "</slice>a"))
+        model.prefill([before, view, between, view, after])
         assert sizes == [37]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,14 @@ from uhd_edge.runtime.errors import BundleError, PromptError
 from uhd_edge.runtime.prompt.layout import (
     ImageLayout,
     ImagePart,
-    ImageSegment,
     ImageSlot,
     Message,
+    PromptLayout,
     TextPart,
-    TextSegment,
     build_prompt,
-    fill,
-    lay_out,
+    fill_slots,
     user_message,
+    write_prompt,
 )
 from uhd_edge.runtime.prompt.template import render_chat
 from uhd_edge.runtime.vision.encoder import Encoded
@@ -41,18 +41,20 @@ def prompt(**changes: Any) -> Prompt:
     return Prompt(**({"chat_template": TEMPLATE, "tokens": TOKENS, "stop_ids": (1,), "use_image_id": True} | changes))
 
 
-def written(layout: list[TextSegment | ImageSlot]) -> str:
-    return "".join(part.text if isinstance(part, TextSegment) else "." * part.tokens for part in layout)
+def written(layout: list[str | ImageSlot]) -> str:
+    return "".join(part if isinstance(part, str) else "." * part.tokens for part in layout)
 
 
 def test_an_image_is_its_number_its_thumbnail_and_its_slices_row_by_row() -> None:
-    layout = lay_out([user_message("What?", images=1)], [ImageLayout((2, 3), (4, *[2] * 6))], prompt())
+    layout = write_prompt([user_message("What?", images=1)], [ImageLayout((2, 3), (4, *[2] * 6))], prompt())
     row = "<slice>..</slice>" * 3
     assert written(layout) == f"[user]<image_id>0</image_id><image>....</image>{row}\n{row}What?[assistant]"
 
 
 def test_a_single_column_of_slices_has_a_line_for_each() -> None:
-    layout = lay_out([user_message("What?", images=1)], [ImageLayout((2, 1), (1, 2, 2))], prompt(use_image_id=False))
+    layout = write_prompt(
+        [user_message("What?", images=1)], [ImageLayout((2, 1), (1, 2, 2))], prompt(use_image_id=False)
+    )
     assert written(layout) == "[user]<image>.</image><slice>..</slice>\n<slice>..</slice>What?[assistant]"
 
 
@@ -62,16 +64,16 @@ def test_images_are_numbered_through_the_whole_conversation() -> None:
         Message("assistant", (TextPart("Yes."),)),
         Message("user", (TextPart("And "), ImagePart(), TextPart("?"))),
     ]
-    layout = lay_out(conversation, [ImageLayout((0, 0), (1,))] * 2, prompt())
+    layout = write_prompt(conversation, [ImageLayout((0, 0), (1,))] * 2, prompt())
     assert written(layout) == (
         "[user]<image_id>0</image_id><image>.</image>One?[assistant]Yes."
         "[user]And <image_id>1</image_id><image>.</image>?[assistant]"
     )
 
 
-def test_text_between_two_views_is_one_segment() -> None:
-    layout = lay_out([user_message("What?", images=1)], [ImageLayout((1, 2), (1, 1, 1))], prompt())
-    assert [part.text for part in layout if isinstance(part, TextSegment)] == [
+def test_text_between_two_views_is_tokenized_together() -> None:
+    layout = write_prompt([user_message("What?", images=1)], [ImageLayout((1, 2), (1, 1, 1))], prompt())
+    assert [part for part in layout if isinstance(part, str)] == [
         "[user]<image_id>0</image_id><image>",
         "</image><slice>",
         "</slice><slice>",
@@ -83,13 +85,14 @@ def test_every_slot_gets_its_rows_of_the_embeddings() -> None:
     rows = np.arange(12, dtype=np.float32).reshape(6, 2)
     views = tuple(EncodedView(4, 4, tokens) for tokens in (1, 2, 2, 1))
     encoded = Encoded(rows[:5], (1, 2), views[:3], "16x", {}), Encoded(rows[5:], (0, 0), views[3:], "16x", {})
-    segments = build_prompt([user_message("What?", images=2)], encoded, prompt())
-    embeddings = [segment.embeddings.tolist() for segment in segments if isinstance(segment, ImageSegment)]
+    bytes_as_ids: Any = SimpleNamespace(tokenize=lambda text: list(text.encode()))
+    chunks = build_prompt([user_message("What?", images=2)], encoded, prompt(), bytes_as_ids)
+    embeddings = [chunk.tolist() for chunk in chunks if isinstance(chunk, np.ndarray)]
     assert embeddings == [rows[:1].tolist(), rows[1:3].tolist(), rows[3:5].tolist(), rows[5:].tolist()]
 
 
 def test_filling_leaves_text_alone() -> None:
-    assert fill([TextSegment("a")], []) == [TextSegment("a")]
+    assert fill_slots(PromptLayout(([1, 2],)), []) == [[1, 2]]
 
 
 @pytest.mark.parametrize("question", ["", "  \n\t "])
@@ -100,28 +103,28 @@ def test_an_empty_question_is_refused(question: str) -> None:
 
 def test_the_image_placeholder_in_a_question_is_refused() -> None:
     with pytest.raises(PromptError, match=r"<\|image_pad\|>, which stands for an image"):
-        lay_out([user_message("What is <|image_pad|>?", images=0)], [], prompt())
+        write_prompt([user_message("What is <|image_pad|>?", images=0)], [], prompt())
 
 
 def test_half_a_surrogate_pair_is_refused() -> None:
     with pytest.raises(PromptError, match="not valid Unicode"):
-        lay_out([user_message("What is \udce9?", images=0)], [], prompt())
+        write_prompt([user_message("What is \udce9?", images=0)], [], prompt())
 
 
 def test_places_and_images_must_be_as_many() -> None:
     with pytest.raises(PromptError, match="2 places for images, but 1 images"):
-        lay_out([user_message("What?", images=2)], [ImageLayout((0, 0), (1,))], prompt())
+        write_prompt([user_message("What?", images=2)], [ImageLayout((0, 0), (1,))], prompt())
 
 
 def test_a_template_that_drops_images_is_refused() -> None:
     with pytest.raises(PromptError, match="wrote 0 image placeholders for 1 images"):
-        lay_out([user_message("What?", images=1)], [ImageLayout((0, 0), (1,))], prompt(chat_template="hello"))
+        write_prompt([user_message("What?", images=1)], [ImageLayout((0, 0), (1,))], prompt(chat_template="hello"))
 
 
 def test_text_is_brought_into_the_tokenizers_unicode_form() -> None:
     question = [user_message("e\u0301?", images=0)]
-    assert written(lay_out(question, [], prompt())) == "[user]e\u0301?[assistant]"
-    assert written(lay_out(question, [], prompt(normalization="NFC"))) == "[user]\u00e9?[assistant]"
+    assert written(write_prompt(question, [], prompt())) == "[user]e\u0301?[assistant]"
+    assert written(write_prompt(question, [], prompt(normalization="NFC"))) == "[user]\u00e9?[assistant]"
 
 
 def test_a_broken_template_is_the_bundles_fault() -> None:

@@ -58,12 +58,8 @@ def test_token_ids_are_those_of_transformers_processor(
     inputs = PromptInputs(asked, qwen3_bundle.manifest, [plan] * count, [5] * count)
     with LanguageModel(qwen3_bundle.llm_path, context=64, threads=1) as model:
         ids: list[int] = []
-        for part in inputs.layout():
-            ids += (
-                [processor.video_token_id] * part.tokens
-                if isinstance(part, ImageSlot)
-                else model.vocabulary.tokenize(part.text)
-            )
+        for part in inputs.lay_out(model.vocabulary).parts:
+            ids += [processor.video_token_id] * part.tokens if isinstance(part, ImageSlot) else part
     assert ids == expected
 
 
@@ -71,8 +67,8 @@ def test_an_image_beside_videos_keeps_its_own_number_and_two_videos_their_own_pl
     asked = [Message("user", (*[ImagePart()] * 6, TextPart("And?")))]
     videos = [None, 1, 1, 2, None, 3]
     plan = plan_views(64, 48, qwen3_bundle.manifest.preprocessing, mode="16x", max_slices=1)
-    layout = PromptInputs(asked, qwen3_bundle.manifest, [plan] * 6, videos).layout()
-    text = "".join("*" if isinstance(part, ImageSlot) else part.text for part in layout)
+    layout = PromptInputs(asked, qwen3_bundle.manifest, [plan] * 6, videos).write()
+    text = "".join("*" if isinstance(part, ImageSlot) else part for part in layout)
     one = "<image>*</image>"
     assert f"<image_id>0</image_id>{one}{one}{one}{one}<image_id>1</image_id>{one}{one}And?" in text
     assert [part.image for part in layout if isinstance(part, ImageSlot)] == list(range(6))

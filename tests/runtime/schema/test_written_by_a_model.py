@@ -15,7 +15,6 @@ from support.schemas.drawn import SCHEMAS
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.llm.opening import open_language_model
 from uhd_edge.runtime.llm.sampling import Sampling
-from uhd_edge.runtime.llm.segments import TextSegment
 from uhd_edge.runtime.llm.streaming import TextStream
 from uhd_edge.runtime.schema.to_grammar import grammar_of
 
@@ -34,7 +33,8 @@ def model() -> Iterator[LanguageModel]:
 def answer(model: LanguageModel, schema: Any, sampling: Sampling, *, max_tokens: int = 400) -> tuple[str, str]:
     """What uhd-tiny writes by the schema's grammar alone, and why it ended."""
     model.clear()
-    model.prefill([TextSegment("<|im_start|>user\nHow many objects are there?<|im_end|>\n<|im_start|>assistant\n")])
+    prompt = "<|im_start|>user\nHow many objects are there?<|im_end|>\n<|im_start|>assistant\n"
+    model.prefill([model.vocabulary.tokenize(prompt)])
     tokens = model.generate(sampling, max_tokens=max_tokens, grammar=grammar_of(schema))
     stream = TextStream(tokens, model.vocabulary, Bundle.open().manifest.prompt.stop_ids)
     return "".join(stream), stream.finish_reason
