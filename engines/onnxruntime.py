@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from uhd_edge.engines.errors import EngineError, EngineUnavailableError
 from uhd_edge.engines.interrupts import raise_interrupt_behind
+from uhd_edge.engines.processor import Processor, this_processor
 from uhd_edge.engines.signature import TensorSpec, check_inputs
 from uhd_edge.engines.threads import usable_cores
 
@@ -28,16 +29,25 @@ class OnnxRuntimeEngine:
     """One graph in one ONNX Runtime session.
 
     `providers` are ONNX Runtime's names, the preferred one first; `threads` are the cores
-    that one run may use, all the usable ones without it. Raises `EngineError` when the
-    graph or its weights are missing or damaged, and `EngineUnavailableError` when the
-    preferred provider cannot be had.
+    that one run may use, all the usable ones without it; `processor` is what INT8 is computed
+    for, this machine's without it. Raises `EngineError` when the graph or its weights are
+    missing or damaged, and `EngineUnavailableError` when the preferred provider cannot be had.
     """
 
-    def __init__(self, graph: Path, *, threads: int | None = None, providers: Sequence[str] = (CPU,)) -> None:
+    def __init__(
+        self,
+        graph: Path,
+        *,
+        threads: int | None = None,
+        providers: Sequence[str] = (CPU,),
+        processor: Processor | None = None,
+    ) -> None:
         if not graph.is_file():
             raise EngineError(f"{graph}: no such graph; export the bundle again")
         onnxruntime = import_onnxruntime()
         options = _session_options(onnxruntime, usable_cores() if threads is None else threads)
+        if (this_processor() if processor is None else processor).int8_saturates:
+            _sum_exactly(options)
         chosen = self._choose_providers(onnxruntime, options, providers)
         try:
             self._session = onnxruntime.InferenceSession(
@@ -145,6 +155,19 @@ def _session_options(onnxruntime: Any, threads: int) -> Any:
     # other programs. Measured beside a busy process: 140 instead of 183 ms for ten small views.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
+
+
+def _sum_exactly(options: Any) -> None:
+    """Have INT8 products computed without saturation on x86 without VNNI (see `engines.processor`).
+
+    The weights are then taken as uint8, 128 larger, and products of uint8 with uint8 are added
+    in 32 bits. The result is the same to the last bit as that of a processor with VNNI. Known
+    to every ONNX Runtime that we allow; FP32 and FP16 graphs stay as they are. Measured on two cores of
+    Zen 3: INT8 is 1.12 times as slow as with saturation. Weights of 7 bits (`reduce_range`)
+    would avoid saturation too, but cost digits on every processor. A processor with VNNI is
+    spared the entry, for ONNX Runtime would leave its fast products there as well.
+    """
+    options.add_session_config_entry("session.x64quantprecision", "1")
 
 
 def _spec(node: Any) -> TensorSpec:
