@@ -141,7 +141,7 @@ def _measure(prepared: Prepared, plan: Plan, flavour: Flavour) -> Agreement:
     trial.mkdir(exist_ok=True)
     names = {name: name for name in int8_names(prepared.bundle, flavour)}
     graphs = write_int8(prepared.bundle, plan, flavour, trial, names)
-    agreement = compare(prepared.exact, prepared.measurement.embed(graphs))
+    agreement = compare(prepared.exact, prepared.measurement.embed(graphs, flavour.products))
     for file in trial.iterdir():
         file.unlink()
     return agreement

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from uhd_edge.calibration.pictures import Pictures
+    from uhd_edge.engines.onnxruntime import Int8Products
     from uhd_edge.runtime.bundles.manifest import Manifest, Threshold
     from uhd_edge.runtime.modes import Mode
 
@@ -49,13 +50,15 @@ class Measurement:
     pictures: Pictures
     threads: int | None
 
-    def embed(self, graphs: Mapping[Mode, tuple[Path, Path]]) -> dict[str, NDArray[np.float32]]:
+    def embed(
+        self, graphs: Mapping[Mode, tuple[Path, Path]], products: Int8Products = "integers"
+    ) -> dict[str, NDArray[np.float32]]:
         """Run the graphs of each mode -> embeddings [tokens, d_llm] by the view's name."""
         embeddings: dict[str, NDArray[np.float32]] = {}
         for mode, (encoder_file, connector_file) in graphs.items():
             with (
-                OnnxRuntimeEngine(encoder_file, threads=self.threads) as encoder,
-                OnnxRuntimeEngine(connector_file, threads=self.threads) as connector,
+                OnnxRuntimeEngine(encoder_file, threads=self.threads, products=products) as encoder,
+                OnnxRuntimeEngine(connector_file, threads=self.threads, products=products) as connector,
             ):
                 for view in self.pictures.views(self.manifest, mode):
                     features = encoder.run({"patches": view.patches, "position_ids": view.position_ids})

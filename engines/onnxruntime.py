@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from uhd_edge.engines.errors import EngineError, EngineUnavailableError
 from uhd_edge.engines.interrupts import raise_interrupt_behind
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 
+# `simulated` takes Q/DQ pairs at their word: values are rounded and products are FP32. So a graph
+# is measured that is meant for other engines, whose sums do not overflow.
+Int8Products: TypeAlias = Literal["integers", "simulated"]
+
 _SILENT = 4  # only what ends the process is logged; errors come as exceptions
 
 
@@ -29,9 +33,10 @@ class OnnxRuntimeEngine:
     """One graph in one ONNX Runtime session.
 
     `providers` are ONNX Runtime's names, the preferred one first; `threads` are the cores
-    that one run may use, all the usable ones without it; `processor` is what INT8 is computed
-    for, this machine's without it. Raises `EngineError` when the graph or its weights are
-    missing or damaged, and `EngineUnavailableError` when the preferred provider cannot be had.
+    that one run may use, all the usable ones without it; `products` is how linears between Q/DQ
+    pairs are computed, and `processor` what for, this machine's without it. Raises `EngineError`
+    when the graph or its weights are missing or damaged, and `EngineUnavailableError` when the
+    preferred provider cannot be had.
     """
 
     def __init__(
@@ -40,13 +45,16 @@ class OnnxRuntimeEngine:
         *,
         threads: int | None = None,
         providers: Sequence[str] = (CPU,),
+        products: Int8Products = "integers",
         processor: Processor | None = None,
     ) -> None:
         if not graph.is_file():
             raise EngineError(f"{graph}: no such graph; export the bundle again")
         onnxruntime = import_onnxruntime()
         options = _session_options(onnxruntime, usable_cores() if threads is None else threads)
-        if (this_processor() if processor is None else processor).int8_saturates:
+        if products == "simulated":
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
+        elif (this_processor() if processor is None else processor).int8_saturates:
             _sum_exactly(options)
         chosen = self._choose_providers(onnxruntime, options, providers)
         try:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from uhd_edge.calibration.ranges.rounding import Range
     from uhd_edge.calibration.ranges.smoothing import Smoothing
+    from uhd_edge.engines.onnxruntime import Int8Products
     from uhd_edge.runtime.bundles.manifest import GraphKind
     from uhd_edge.runtime.modes import Precision
 
@@ -26,6 +27,11 @@ class Flavour:
     base: Precision
     symmetric: bool
     fused: bool = False
+
+    @property
+    def products(self) -> Int8Products:
+        """How the graph is measured: ONNX Runtime's integers, or what they stand for in another engine."""
+        return "simulated" if self.symmetric else "integers"
 
 
 # On a CPU with VNNI or AMX, uint8 x int8 is what ONNX Runtime has fast products for. With ranges

@@ -33,6 +33,14 @@ def test_int8_is_what_integers_say_on_this_processor(tmp_path: Path, count: int,
     np.testing.assert_allclose(computed(tmp_path, count=count, fused=fused), true_product(rows(count)), rtol=1e-6)
 
 
+def test_simulated_products_are_those_of_integers_on_every_processor(tmp_path: Path) -> None:
+    """So graphs for TensorRT are measured, whose weights ONNX Runtime cannot take as uint8."""
+    graph = save_saturating(tmp_path / "saturating.onnx", fused=False)
+    for processor in (WITH_VNNI, WITHOUT_VNNI):
+        with OnnxRuntimeEngine(graph, threads=1, products="simulated", processor=processor) as engine:
+            np.testing.assert_allclose(engine.run({"x": rows(7)})["y"], true_product(rows(7)), rtol=1e-6)
+
+
 @where_int8_saturates
 @SHAPES
 @OPERATORS
