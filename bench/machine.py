@@ -14,7 +14,7 @@ PACKAGES = (
     "uhd-edge",
     "onnxruntime",
     "onnxruntime-gpu",
-    "onnxruntime-ep-openvino",
+    "openvino",
     "tensorrt",
     "tensorrt-rtx",
     "llama-cpp-python",

@@ -27,7 +27,7 @@ PACKAGES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         },
         "calibration": {"matplotlib": "matplotlib", "onnx": "onnx", "onnx_ir": "onnx-ir"},
         "schema": {"jsonschema": "jsonschema"},
-        "openvino": {"onnxruntime": "onnxruntime", "onnxruntime_ep_openvino": "onnxruntime-ep-openvino"},
+        "openvino": {"openvino": "openvino"},
         "video": {"av": "av"},
         "dora": {"dora": "dora-rs", "pyarrow": "pyarrow"},
         "serve": {

@@ -1,99 +1,162 @@
-"""OpenVINO as a provider of ONNX Runtime: on x86 processors the fastest at INT8 and half precision.
-
-The package `onnxruntime-ep-openvino` is a plugin that ONNX Runtime loads into itself, with
-OpenVINO's own libraries inside.
-"""
+"""OpenVINO on the CPU: on x86 with VNNI or AMX the fastest at INT8 and half precision, on ARM at FP16."""
 
 from __future__ import annotations
 
-import json
 import threading
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from uhd_edge.engines.errors import EngineUnavailableError
+from uhd_edge.engines.errors import EngineError, EngineUnavailableError
 from uhd_edge.engines.extras import extra_needed
 from uhd_edge.engines.graph_files import graph_files
 from uhd_edge.engines.mapped_files import given_back
-from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine, one_line
+from uhd_edge.engines.onnxruntime import one_line
+from uhd_edge.engines.processor import Processor, this_processor
+from uhd_edge.engines.signature import TensorSpec, check_inputs
 from uhd_edge.engines.threads import usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+    from types import TracebackType
 
-    from uhd_edge.engines.engine import Array
+    from uhd_edge.engines.engine import Array, Engine
 
-OPENVINO = "OpenVINOExecutionProvider"
+OPENVINO = "OpenVINO"
 
-# What is not INT8 is computed in this: `half` is BF16 where the processor has it, else FP32.
-Arithmetic = Literal["exact", "half"]
+# What is not INT8 is computed in this: `half` is BF16 on x86 and FP16 on ARM where the processor has it, else FP32.
+Arithmetic: TypeAlias = Literal["exact", "half"]
 
-_REGISTERING = threading.Lock()
+# The lines of OpenVINO's errors that tell where in its sources they come from.
+_NOISE = ("Exception from ", "Check '", "FrontEnd API failed")
 
 
-class OpenVinoEngine(OnnxRuntimeEngine):
-    """One graph in one ONNX Runtime session that OpenVINO computes on the CPU.
+class OpenVinoEngine:
+    """One graph that OpenVINO computes on the CPU.
 
-    `threads` are the cores of one run, all the usable ones without it. Raises
-    `MissingExtraError` without the package, `EngineUnavailableError` when OpenVINO does not
-    load or cannot compute the whole graph, and `EngineError` for a missing or damaged graph.
+    `threads` are the cores of one run, all the usable ones without it; `processor` is what INT8
+    is computed for, this machine's without it. Raises `MissingExtraError` without the package,
+    `EngineUnavailableError` when OpenVINO does not load or cannot compute the graph, and
+    `EngineError` for a missing or damaged graph.
     """
 
-    def __init__(self, graph: Path, *, threads: int | None = None, arithmetic: Arithmetic = "exact") -> None:
-        self._threads = usable_cores() if threads is None else threads
-        self._arithmetic = arithmetic
-        self._weights = graph_files(graph)[1:] if graph.is_file() else ()
+    provider: str = OPENVINO
+
+    def __init__(
+        self,
+        graph: Path,
+        *,
+        threads: int | None = None,
+        arithmetic: Arithmetic = "exact",
+        processor: Processor | None = None,
+    ) -> None:
+        if not graph.is_file():
+            raise EngineError(f"{graph}: no such graph; export the bundle again")
+        self._graph = graph
+        self._weights = graph_files(graph)[1:]
+        if missing := [file.name for file in self._weights if not file.is_file()]:
+            raise EngineError(f"{graph}: without its weights, {', '.join(missing)}; export the bundle again")
         self._repacked: set[tuple[tuple[int, ...], ...]] = set()
+        self._running = threading.Lock()
+        core = _open_core()
+        here = this_processor() if processor is None else processor
+        settings = _settings(usable_cores() if threads is None else threads, _precision(core, arithmetic), here)
         with given_back(self._weights):
-            super().__init__(graph, threads=1, providers=(OPENVINO,))
+            try:
+                self._model: Any = core.compile_model(graph, "CPU", settings)
+                self._request: Any = self._model.create_infer_request()
+            except Exception as error:  # OpenVINO raises RuntimeError, and pybind11 others
+                raise EngineUnavailableError(
+                    f"{graph}: {OPENVINO} cannot open it ({_reason(error)}); use onnxruntime"
+                ) from error
+        self._inputs = {port.get_any_name(): _spec(port) for port in self._model.inputs}
+        self._outputs = [port.get_any_name() for port in self._model.outputs]
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Run the graph once, as `OnnxRuntimeEngine.run` does; new shapes may have weights repacked."""
-        shapes = tuple(array.shape for array in inputs.values())
-        if shapes in self._repacked:
-            return super().run(inputs)
-        with given_back(self._weights):
-            outputs = super().run(inputs)
-        self._repacked.add(shapes)
-        return outputs
+        """Run the graph once: arrays by input name -> arrays by output name.
 
-    def _choose_providers(self, onnxruntime: Any, options: Any, _providers: Sequence[str]) -> None:
-        settings = {
-            "INFERENCE_NUM_THREADS": str(self._threads),
-            "ENABLE_CPU_PINNING": "NO",  # the cores are shared with the language model and other programs
-            "INFERENCE_PRECISION_HINT": "f32" if self._arithmetic == "exact" else _half_precision(onnxruntime),
-        }
-        options.add_provider_for_devices([_device(onnxruntime)], {"load_config": json.dumps({"CPU": settings})})
-        # What OpenVINO cannot compute would run node by node between the two, slower than either.
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        One run at a time: another thread waits. Raises `EngineError` naming what the graph
+        expects when a name, dtype or shape is wrong, when the engine has been closed, and
+        when the run itself fails.
+        """
+        with self._running:
+            if self._request is None:
+                raise EngineError(f"{self._graph}: the engine is closed; open it again")
+            check_inputs(inputs, self._inputs, str(self._graph))
+            shapes = tuple(inputs[name].shape for name in self._inputs)
+            # New shapes may have the weights repacked, which reads all of them.
+            with given_back(() if shapes in self._repacked else self._weights):
+                outputs = self._infer(inputs)
+            self._repacked.add(shapes)
+            return outputs
 
+    def _infer(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        try:
+            values = self._request.infer(dict(inputs), share_inputs=True)
+        except Exception as error:
+            raise EngineError(f"{self._graph}: the run failed ({_reason(error)})") from error
+        return {name: values[name] for name in self._outputs}
 
-def _device(onnxruntime: Any) -> Any:
-    """Find OpenVINO's CPU device among ONNX Runtime's; the plugin is loaded once in a process."""
-    with extra_needed("openvino", "OpenVINO"):
-        import onnxruntime_ep_openvino as plugin
-    with _REGISTERING:
-        found = _cpu_devices(onnxruntime)
-        if not found:
-            try:
-                onnxruntime.register_execution_provider_library(OPENVINO, plugin.get_library_path())
-            except Exception as error:  # onnxruntime's exceptions share no base class
-                reason = one_line(error)
-                raise EngineUnavailableError(f"OpenVINO cannot be loaded ({reason}); use onnxruntime") from error
-            found = _cpu_devices(onnxruntime)
-    if not found:
-        raise EngineUnavailableError("OpenVINO does not know this processor; use onnxruntime")
-    return found[0]
+    def close(self) -> None:
+        """Release the graph and its memory, after the run that may be on; closing twice does nothing."""
+        with self._running:
+            self._request = self._model = None
 
+    def __enter__(self) -> Engine:
+        return self
 
-def _cpu_devices(onnxruntime: Any) -> list[Any]:
-    return [
-        device
-        for device in onnxruntime.get_ep_devices()
-        if device.ep_name == OPENVINO and device.ep_metadata.get("ov_device") == "CPU"
-    ]
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
-def _half_precision(onnxruntime: Any) -> str:
-    capabilities = _device(onnxruntime).ep_metadata.get("OPTIMIZATION_CAPABILITIES", "").split()
-    return "bf16" if "BF16" in capabilities else "f32"
+def _open_core() -> Any:
+    """Load OpenVINO and find its CPU device; a failure is told anew each time."""
+    try:
+        with extra_needed("openvino", OPENVINO):
+            import openvino
+        core = openvino.Core()
+        devices = core.available_devices
+    except (ImportError, OSError, RuntimeError) as error:
+        raise EngineUnavailableError(f"{OPENVINO} cannot be loaded ({_reason(error)}); use onnxruntime") from error
+    if "CPU" not in devices:
+        found = ", ".join(devices) or "nothing"
+        raise EngineUnavailableError(f"{OPENVINO} cannot use this processor, only {found}; use onnxruntime")
+    return core
+
+
+def _settings(threads: int, precision: str, processor: Processor) -> dict[str, object]:
+    settings: dict[str, object] = {
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": precision,
+        "ENABLE_CPU_PINNING": False,  # the cores are shared with the language model and other programs
+        "ENABLE_MMAP": True,
+    }
+    if processor.int8_saturates:
+        # Its INT8 products overflow there as well (see `engines.processor`), and are no faster than
+        # FP32: without its transformations for low precision it computes what the Q/DQ pairs say in FP32.
+        settings["LP_TRANSFORMS_MODE"] = "NO"
+    return settings
+
+
+def _precision(core: Any, arithmetic: Arithmetic) -> str:
+    capabilities: Sequence[str] = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if arithmetic == "exact":
+        return "f32"
+    # BF16 first: it holds every number that FP32 does, where FP16 ends at 65504.
+    return next((name for known, name in (("BF16", "bf16"), ("FP16", "f16")) if known in capabilities), "f32")
+
+
+def _spec(port: Any) -> TensorSpec:
+    sizes = (None if size.is_dynamic else size.get_length() for size in port.get_partial_shape())
+    return TensorSpec(dtype=str(port.get_element_type().to_dtype()), shape=tuple(sizes))
+
+
+def _reason(error: Exception) -> str:
+    """Put what OpenVINO says into one line, without the places in its sources."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith(_NOISE)]
+    return one_line(Exception(" ".join(told) or str(error)))

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from uhd_edge.engines.extras import PACKAGES
+from uhd_edge.engines.processor import this_processor
+from uhd_edge.engines.selection import int8_engine, openvino_is_installed
 from uhd_edge.engines.threads import usable_cores
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.errors import UhdError
@@ -24,7 +26,10 @@ EXTRAS = {
     "gpu": ("onnxruntime-gpu", "pycuda", "tensorrt"),
     "rtx": ("tensorrt-rtx",),
 }
-INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimd", "asimddp", "i8mm")
+INSTRUCTION_SETS = (
+    *("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16"),
+    *("asimd", "asimddp", "i8mm"),
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ def _findings() -> Iterator[Finding]:
     yield Finding("processor", "ok", _processor())
     yield Finding("memory", "ok", _memory())
     yield _tried("onnxruntime", _onnxruntime, 'pip install "onnxruntime"')
+    yield Finding("INT8 on the CPU", "ok", _int8())
     yield _tried("llama.cpp", _llama, 'pip install "llama-cpp-python"')
     yield _tried("built-in model", _builtin_bundle, "install uhd-edge again")
     yield _gpu()
@@ -67,11 +73,8 @@ def _tried(part: str, look: Callable[[], str], remedy: str) -> Finding:
 
 def _processor() -> str:
     cores = f"{usable_cores()} usable of {os.cpu_count()} cores"
-    try:
-        words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
-    except OSError:
-        return cores
-    return ", ".join([cores, *(name for name in INSTRUCTION_SETS if name in words)])
+    features = this_processor().features
+    return ", ".join([cores, *(name for name in INSTRUCTION_SETS if name in features)])
 
 
 def _memory() -> str:
@@ -96,6 +99,11 @@ def _onnxruntime() -> str:
             "for the GPU: pip uninstall onnxruntime, then pip install --force-reinstall onnxruntime-gpu"
         )
     return f"{onnxruntime.__version__}, built with {providers}"
+
+
+def _int8() -> str:
+    chosen = int8_engine(this_processor(), openvino=openvino_is_installed())
+    return f"auto takes {chosen.engine}: {chosen.reason}"
 
 
 def _llama() -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from uhd_edge.engines.selection import openvino_is_installed
+from uhd_edge.engines.processor import Processor, this_processor
+from uhd_edge.engines.selection import int8_engine, openvino_is_installed
 from uhd_edge.engines.tensorrt.library import NAMES, Backend
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.manifest import GraphKind
@@ -24,14 +25,16 @@ PrecisionChoice: TypeAlias = Precision | Literal["auto"]
 # On a CPU the exact one is no slower than FP16; on a GPU FP32 is what nobody wants.
 _ON_ONNXRUNTIME: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 _ON_TENSORRT: tuple[Precision, ...] = ("fp16", "int8")
-# Half precision is BF16 there, on processors that have it three times as fast as FP32 and closer to it than INT8.
+# Half precision is BF16 on x86 that has it: three times as fast as FP32 and closer to it than INT8.
 _ON_OPENVINO: tuple[Precision, ...] = ("fp16", "int8", "fp32")
-# It makes FP32 of an FP16 graph first, which takes twice the memory; of INT8 the symmetric graph is a little faster.
-_KINDS_ON_OPENVINO: dict[Precision, tuple[GraphKind, ...]] = {
+# On x86 it makes FP32 of an FP16 graph first, which takes twice the memory; on ARM it computes in FP16,
+# for which the FP16 graph was kept within range. Of INT8 the symmetric graph is a little faster.
+_KINDS_ON_X86: dict[Precision, tuple[GraphKind, ...]] = {
     "fp32": ("fp32",),
     "fp16": ("fp32", "fp16"),
     "int8": ("int8-tensorrt", "int8"),
 }
+_KINDS_ON_ARM: dict[Precision, tuple[GraphKind, ...]] = _KINDS_ON_X86 | {"fp16": ("fp16", "fp32")}
 
 BACKENDS: tuple[Backend, ...] = ("tensorrt", "tensorrt-rtx")
 
@@ -52,20 +55,27 @@ class Choice:
 
 
 def choices(
-    bundle: Bundle, mode: Mode, *, engine: EngineName, precision: PrecisionChoice, built: Sequence[EngineRecord]
+    bundle: Bundle,
+    mode: Mode,
+    *,
+    engine: EngineName,
+    precision: PrecisionChoice,
+    built: Sequence[EngineRecord],
+    processor: Processor | None = None,
 ) -> list[Choice]:
     """List what may run `mode`, the best first and at least one; whether it works shows when it is opened.
 
     `auto` means the TensorRT engines among `built` that belong to the bundle's graphs, in
-    FP16 before INT8, and ONNX Runtime after them; where INT8 is asked for and OpenVINO is
-    installed, that before ONNX Runtime's own. FP16 graphs are run as they are: on a CPU they
-    are there to show what a GPU will compute. Raises `EngineUnavailableError` naming what the
-    bundle does have.
+    FP16 before INT8, and ONNX Runtime after them; where INT8 is asked for, OpenVINO before
+    that if `int8_engine` prefers it on `processor`, this machine's without one. FP16 graphs are
+    run as they are: on a CPU they are there to show what a GPU will compute. Raises
+    `EngineUnavailableError` naming what the bundle does have.
     """
+    here = this_processor() if processor is None else processor
     if engine == "onnxruntime":
         return [_on_onnxruntime(bundle, mode, precision)]
     if engine == "openvino":
-        return [_on_openvino(bundle, mode, precision)]
+        return [_on_openvino(bundle, mode, precision, here)]
     if engine != "auto":
         if found := _on_tensorrt(bundle, mode, engine, precision, built):
             return found
@@ -77,8 +87,8 @@ def choices(
         if not found:
             raise
         return found
-    if precision == "int8" and openvino_is_installed():
-        found.append(_on_openvino(bundle, mode, precision))
+    if precision == "int8" and int8_engine(here, openvino=openvino_is_installed()).engine == "openvino":
+        found.append(_on_openvino(bundle, mode, precision, here))
     return [*found, last]
 
 
@@ -110,10 +120,11 @@ def _on_onnxruntime(bundle: Bundle, mode: Mode, precision: PrecisionChoice) -> C
     return Choice("onnxruntime", chosen, chosen)
 
 
-def _on_openvino(bundle: Bundle, mode: Mode, precision: PrecisionChoice) -> Choice:
+def _on_openvino(bundle: Bundle, mode: Mode, precision: PrecisionChoice, processor: Processor) -> Choice:
     graphs = bundle.manifest.graphs.get(mode, {})
+    kinds = _KINDS_ON_X86 if processor.is_x86 else _KINDS_ON_ARM
     for wanted in _ON_OPENVINO if precision == "auto" else (precision,):
-        for kind in _KINDS_ON_OPENVINO[wanted]:
+        for kind in kinds[wanted]:
             if kind in graphs:
                 # The connector is not INT8, and that of the symmetric graph is FP16: 0.1 GB more as FP32.
                 return Choice("openvino", wanted, kind, "int8" if wanted == "int8" and "int8" in graphs else None)

@@ -50,7 +50,7 @@ def test_json_has_what_was_measured_and_on_what(report: BenchReport) -> None:
         "max_slices": None,
     }
     assert answer["machine"]["usable_cores"] >= 1
-    for package in ("llama-cpp-python", "onnxruntime-ep-openvino"):
+    for package in ("llama-cpp-python", "openvino"):
         installed = importlib.util.find_spec(package.replace("-", "_").removesuffix("_python")) is not None
         assert (package in answer["machine"]["packages"]) == installed
     first = answer["measured"][0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Generator
@@ -166,6 +167,8 @@ def test_doctor_names_what_asking_needs_and_how_to_get_the_rest(capsys: pytest.C
     assert findings["onnxruntime"]["state"] == "ok"
     assert "CPU" in findings["onnxruntime"]["detail"]
     assert findings["llama.cpp"]["state"] == "ok"
+    int8 = findings["INT8 on the CPU"]["detail"]
+    assert re.match(r"auto takes (onnxruntime|openvino): .*\b(VNNI|extra|pip install|compared)", int8)
     for part, finding in findings.items():
         if part.startswith("extra ") and finding["state"] == "absent":
             assert 'pip install "uhd-edge[' in finding["detail"]

@@ -1,31 +1,27 @@
-"""OpenVINO's provider, really run: what it computes, when it is chosen, and what is said without it."""
+"""OpenVINO, really run: what it computes, when it is chosen, and what is said without it."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from PIL import Image
+from support.instruction_sets import HERE, WITH_VNNI, WITHOUT_VNNI, where_int8_is_exact, where_int8_saturates
+from support.saturating_graph import rows, save_saturating, true_product
 
 from uhd_edge.calibration.calibrate import Calibrated
-from uhd_edge.engines.errors import EngineError, EngineUnavailableError, MissingExtraError
-from uhd_edge.engines.onnxruntime import CPU, OnnxRuntimeEngine
+from uhd_edge.engines.errors import EngineError, EngineUnavailableError
+from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
 from uhd_edge.engines.openvino import OPENVINO, OpenVinoEngine
-from uhd_edge.engines.selection import PLUGIN
+from uhd_edge.engines.processor import Processor
 from uhd_edge.runtime.bundles.bundle import Bundle
-from uhd_edge.runtime.checking.verify import verify_bundle
 from uhd_edge.runtime.vision.encoder import VisionEncoder
-from uhd_edge.runtime.vision.engine_choice import choices
 
-pytest.importorskip(PLUGIN, reason="there are wheels of OpenVINO's provider for x86-64 alone")
-
-PICTURE = Image.radial_gradient("L").resize((300, 200)).convert("RGB")
+openvino = pytest.importorskip("openvino")
 
 
 def views(batch: int, patches: int) -> dict[str, np.ndarray]:
@@ -46,21 +42,29 @@ def test_it_computes_what_onnx_runtime_computes_whatever_the_shape() -> None:
             np.testing.assert_allclose(tested.run(given)["features"], expected, atol=1e-4 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_it_passes_verification_in_both_modes(precision: str) -> None:
-    report = verify_bundle(Bundle.open(), engine="openvino", precision=precision, question=None, threads=1)  # type: ignore[arg-type]
-    assert report.passed, report.failures
-    assert {one.provider for one in report.verified} == {OPENVINO}
+def saturating(folder: Path, count: int, *, fused: bool, processor: Processor | None) -> np.ndarray:
+    graph = save_saturating(folder / "saturating.onnx", fused=fused)
+    with OpenVinoEngine(graph, threads=1, processor=processor) as engine:
+        return engine.run({"x": rows(count)})["y"]
 
 
-def test_auto_takes_it_for_int8_and_leaves_fp32_where_it_was(calibrated: Calibrated) -> None:
-    with VisionEncoder(calibrated.bundle, precision="int8", threads=1) as encoder:
-        encoder.encode(PICTURE)
-        towers = encoder.towers("16x")
-        assert (towers.encoder.provider, towers.connector.provider, towers.precision) == (OPENVINO, OPENVINO, "int8")
-        assert encoder.notes == []
-    with VisionEncoder(calibrated.bundle, threads=1) as encoder:
-        assert encoder.towers("16x").encoder.provider == CPU
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("count", [1, 64])
+def test_int8_is_what_integers_say_on_this_processor(tmp_path: Path, count: int, fused: bool) -> None:
+    found = saturating(tmp_path, count, fused=fused, processor=HERE)
+    np.testing.assert_allclose(found, true_product(rows(count)), rtol=1e-5)
+
+
+@where_int8_saturates
+def test_its_int8_products_would_overflow_here(tmp_path: Path) -> None:
+    found = saturating(tmp_path, 64, fused=False, processor=WITH_VNNI)
+    assert np.abs(found[:, :2] / true_product(rows(64))[:, :2]).max() < 0.9
+
+
+@where_int8_is_exact
+def test_its_int8_products_and_those_of_fp32_are_the_same_here(tmp_path: Path) -> None:
+    one, other = (saturating(tmp_path, 64, fused=False, processor=each) for each in (WITH_VNNI, WITHOUT_VNNI))
+    np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["int8", "int8-tensorrt"])
@@ -76,25 +80,6 @@ def test_it_runs_either_kind_of_int8_graph_whole(calibrated: Calibrated, kind: s
     assert found @ exact / np.linalg.norm(found) / np.linalg.norm(exact) > 0.999
 
 
-def test_int8_takes_the_encoder_that_is_faster_and_the_connector_that_is_smaller(calibrated: Calibrated) -> None:
-    (choice,) = choices(calibrated.bundle, "16x", engine="openvino", precision="int8", built=())
-    encoder, connector = choice.graphs(calibrated.bundle, "16x")
-    assert (encoder.name, connector.name) == ("encoder-16x-int8-tensorrt.onnx", "connector-int8.onnx")
-
-
-def test_by_itself_it_takes_half_precision_of_the_fp32_graph_which_needs_least_memory(calibrated: Calibrated) -> None:
-    bundle = calibrated.bundle
-    for there, chosen in (
-        (("fp32", "fp16", "int8"), ("fp16", "fp32")),
-        (("fp16", "int8"), ("fp16", "fp16")),
-        (("int8",), ("int8", "int8")),
-    ):
-        graphs = {mode: {kind: by_kind[kind] for kind in there} for mode, by_kind in bundle.manifest.graphs.items()}  # type: ignore[index]
-        fewer = Bundle(bundle.path, bundle.manifest.model_copy(update={"graphs": graphs}))
-        (choice,) = choices(fewer, "16x", engine="openvino", precision="auto", built=())
-        assert (choice.precision, choice.kind) == chosen
-
-
 def save_unknown(folder: Path) -> Path:
     """A graph with an operator that ONNX Runtime has and OpenVINO has not."""
     matrix = helper.make_tensor_value_info("x", TensorProto.FLOAT, [3, 3])
@@ -105,9 +90,34 @@ def save_unknown(folder: Path) -> Path:
     return file
 
 
-def test_a_graph_that_it_cannot_compute_whole_is_left_to_onnx_runtime(tmp_path: Path) -> None:
-    with pytest.raises(EngineUnavailableError, match=f"unknown.onnx: {OPENVINO} cannot open it"):
-        OpenVinoEngine(save_unknown(tmp_path))
+def test_a_graph_that_it_cannot_compute_is_refused_with_the_reason_every_time(tmp_path: Path) -> None:
+    graph = save_unknown(tmp_path)
+    for _ in range(2):
+        with pytest.raises(EngineUnavailableError, match=rf"unknown.onnx: {OPENVINO} cannot open it \(.*Det") as told:
+            OpenVinoEngine(graph)
+        assert "\n" not in str(told.value)
+
+
+def test_a_library_that_does_not_load_says_why_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, _ = Bundle.open().graphs("16x", "fp32")
+
+    def broken() -> Any:
+        raise RuntimeError("Exception from src/core.cpp:1:\nno plugins.xml\n")
+
+    monkeypatch.setattr(openvino, "Core", broken)
+    for _ in range(2):
+        with pytest.raises(EngineUnavailableError, match=r"OpenVINO cannot be loaded \(no plugins.xml\); use onnxr"):
+            OpenVinoEngine(graph)
+
+
+def test_a_machine_without_a_device_for_the_cpu_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class GpuAlone:
+        available_devices = ("GPU",)
+
+    graph, _ = Bundle.open().graphs("16x", "fp32")
+    monkeypatch.setattr(openvino, "Core", GpuAlone)
+    with pytest.raises(EngineUnavailableError, match="cannot use this processor, only GPU; use onnxruntime"):
+        OpenVinoEngine(graph)
 
 
 def test_a_missing_or_damaged_graph_is_named(tmp_path: Path) -> None:
@@ -118,44 +128,46 @@ def test_a_missing_or_damaged_graph_is_named(tmp_path: Path) -> None:
         OpenVinoEngine(tmp_path / "broken.onnx")
 
 
+def test_weights_beside_the_graph_are_read_and_missed(tmp_path: Path) -> None:
+    graph = save_saturating(tmp_path / "graph.onnx", fused=False)
+    onnx.save(onnx.load(graph), graph, save_as_external_data=True, location="graph.weights", size_threshold=100)
+    with OpenVinoEngine(graph, threads=1) as engine:
+        np.testing.assert_allclose(engine.run({"x": rows(3)})["y"], true_product(rows(3)), rtol=1e-5)
+    (tmp_path / "graph.weights").unlink()
+    with pytest.raises(EngineError, match=r"graph.onnx: without its weights, graph.weights; export"):
+        OpenVinoEngine(graph)
+
+
+def test_what_it_is_given_is_checked_and_a_closed_engine_says_so(tmp_path: Path) -> None:
+    engine = OpenVinoEngine(save_saturating(tmp_path / "graph.onnx", fused=False), threads=1)
+    for wrong in ({"x": rows(3).astype(np.float64)}, {"x": rows(3)[:, :5]}, {"z": rows(3)}):
+        with pytest.raises(EngineError, match=r"float32 \[\?, 64\]"):
+            engine.run(wrong)
+    engine.close()
+    engine.close()
+    with pytest.raises(EngineError, match="the engine is closed"):
+        engine.run({"x": rows(3)})
+
+
+def test_what_it_returned_stays_when_it_runs_again_and_when_other_threads_run_it(tmp_path: Path) -> None:
+    given = [rows(count) * (count / 64) for count in (1, 5, 64, 5, 1, 33)]
+    found: dict[int, np.ndarray] = {}
+    with OpenVinoEngine(save_saturating(tmp_path / "graph.onnx", fused=False), threads=1) as engine:
+
+        def run(index: int) -> None:
+            found[index] = engine.run({"x": given[index]})["y"]
+
+        threads = [threading.Thread(target=run, args=(index,)) for index in range(len(given))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for index, x in enumerate(given):
+        np.testing.assert_allclose(found[index], true_product(x), rtol=1e-5)
+
+
 def test_it_uses_as_many_cores_as_it_is_given_and_pins_none() -> None:
     graph, _ = Bundle.open().graphs("16x", "fp32")
-    with OpenVinoEngine(graph, threads=3) as engine:
-        options = engine._session.get_provider_options()[OPENVINO]
-    settings = json.loads(options["load_config"])["CPU"]
-    assert settings == {
-        "INFERENCE_NUM_THREADS": "3",
-        "ENABLE_CPU_PINNING": "NO",
-        "INFERENCE_PRECISION_HINT": "f32",
-    }
-
-
-@pytest.fixture
-def not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, PLUGIN, None)
-
-
-def test_without_the_package_the_line_that_installs_it_is_given(not_installed: None) -> None:
-    with (
-        VisionEncoder(engine="openvino", threads=1) as encoder,
-        pytest.raises(MissingExtraError, match=r"pip install 'uhd-edge\[openvino\]'"),
-    ):
-        encoder.encode(PICTURE)
-
-
-def test_without_the_package_auto_runs_int8_on_onnx_runtime_and_says_nothing(
-    calibrated: Calibrated, not_installed: None
-) -> None:
-    with VisionEncoder(calibrated.bundle, precision="int8", threads=1) as encoder:
-        assert encoder.towers("16x").encoder.provider == CPU
-        assert encoder.notes == []
-
-
-def test_nothing_is_printed_and_the_process_ends_well() -> None:
-    program = """
-from PIL import Image
-from uhd_edge.runtime.vision.encoder import VisionEncoder
-VisionEncoder(engine="openvino", precision="fp32", threads=1).encode(Image.new("RGB", (96, 96)))
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
-    assert (done.stdout, done.stderr) == ("", "")
+    with OpenVinoEngine(graph, threads=1) as engine:
+        assert engine._model.get_property("INFERENCE_NUM_THREADS") == 1
+        assert engine._model.get_property("ENABLE_CPU_PINNING") is False
