@@ -3,7 +3,7 @@
 Its optimizer knows neither of these two by itself. For one 448 x 448 view at the real size
 on a CPU with AMX, attention as one operator takes 6 to 9 % off the time of the whole encoder
 and 0.19 GB of the memory it works in, for the scores are never written down; the bias within
-the product takes off another 5 %. OpenVINO's provider reads both. TensorRT reads neither,
+the product takes off another 5 %. OpenVINO reads both. TensorRT reads neither,
 so only the graph that is for the CPU gets them.
 """
 

@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from support.instruction_sets import WITH_VNNI, WITHOUT_VNNI, where_int8_is_exact, where_int8_saturates
-from support.saturating_graph import rows, save_saturating, true_product
+from support.int8 import (
+    WITH_VNNI,
+    WITHOUT_VNNI,
+    rows,
+    save_saturating,
+    true_product,
+    where_int8_is_exact,
+    where_int8_saturates,
+)
 
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
 

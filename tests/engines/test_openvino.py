@@ -10,8 +10,16 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from support.instruction_sets import HERE, WITH_VNNI, WITHOUT_VNNI, where_int8_is_exact, where_int8_saturates
-from support.saturating_graph import rows, save_saturating, true_product
+from support.int8 import (
+    HERE,
+    WITH_VNNI,
+    WITHOUT_VNNI,
+    rows,
+    save_saturating,
+    true_product,
+    where_int8_is_exact,
+    where_int8_saturates,
+)
 
 from uhd_edge.calibration.calibrate import Calibrated
 from uhd_edge.engines.errors import EngineError, EngineUnavailableError

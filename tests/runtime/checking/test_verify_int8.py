@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 from PIL import Image
-from support.instruction_sets import WITH_VNNI, where_int8_is_exact, where_int8_saturates
+from support.int8 import WITH_VNNI, where_int8_is_exact, where_int8_saturates
 from support.telling_bundle import VALUES, encoder, telling_bundle
 
 from uhd_edge.engines import onnxruntime as engine

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from PIL import Image
-from support.instruction_sets import WITH_VNNI, WITHOUT_VNNI
+from support.int8 import WITH_VNNI, WITHOUT_VNNI
 
 from uhd_edge.calibration.calibrate import Calibrated
 from uhd_edge.engines.errors import MissingExtraError
