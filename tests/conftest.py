@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 
 # ONNX Runtime reports to its makers unless told not to; some tests import it without us.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+with contextlib.suppress(ImportError):  # the tests that need a GPU run without it
+    from hypothesis import HealthCheck, settings
+
+    # A busy machine must not fail a test.
+    settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")
