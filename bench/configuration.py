@@ -12,7 +12,7 @@ from uhd_edge.runtime.modes import Mode, Precision
 from uhd_edge.runtime.validation import HIGHEST_COUNT, MOST_THREADS, require_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 PrecisionName: TypeAlias = Precision | Literal["auto"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -78,7 +78,7 @@ def configurations(
     pictures: Sequence[Picture], modes: Sequence[str], precisions: Sequence[str], engines: Sequence[str]
 ) -> list[Configuration]:
     """Every picture in every mode, precision and engine; raises `OptionError` for a name that does not exist."""
-    every = itertools.product(
+    every: Iterable[tuple[Picture, Mode, PrecisionName, EngineName]] = itertools.product(
         pictures,
         _known(modes, MODES, "mode"),
         _known(precisions, PRECISIONS, "precision"),

@@ -20,11 +20,13 @@ from uhd_edge.bench.report import BenchReport, summarize
 from uhd_edge.runtime.vision.opening import TowerOpener
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from uhd_edge.bench.configuration import Configuration, Settings
+    from uhd_edge.bench.configuration import Configuration, PrecisionName, Settings
     from uhd_edge.bench.worker import Sample
+    from uhd_edge.engines.selection import EngineName
     from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.modes import Mode
 
     # Told what is being done.
     Progress = Callable[[str], None]
@@ -58,7 +60,9 @@ def run_bench(
 
 def _require_engines(bundle: Bundle, configurations: Sequence[Configuration]) -> None:
     """Find out now what is not in the bundle, rather than after minutes of measuring the rest."""
-    for engine, precision, mode in dict.fromkeys((one.engine, one.precision, one.mode) for one in configurations):
+    asked: Iterable[tuple[EngineName, PrecisionName, Mode]]
+    asked = dict.fromkeys((one.engine, one.precision, one.mode) for one in configurations)
+    for engine, precision, mode in asked:
         with closing(TowerOpener(bundle, engine=engine, precision=precision, threads=None, notes=[])) as opener:
             opener.check(mode)
 

@@ -79,7 +79,7 @@ def make_checkpoint(folder: Path) -> None:
     print("making a checkpoint of random weights", flush=True)
     sys.path.insert(0, str(ROOT / "tests"))
     import torch
-    from checkpoints import TinyCheckpoint, save_checkpoint
+    from support.checkpoints import TinyCheckpoint, save_checkpoint
 
     sizes = TinyCheckpoint(
         vision_hidden=1152,

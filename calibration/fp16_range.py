@@ -129,7 +129,7 @@ def _told_values(model: onnx.ModelProto) -> list[_Told]:
     """Find everything that some operator computes in FP16 or FP32."""
     typed = onnx.shape_inference.infer_shapes(model).graph
     types = {value.name: value.type.tensor_type.elem_type for value in (*typed.value_info, *typed.output)}
-    floats = {TensorProto.FLOAT16: True, TensorProto.FLOAT: False}
+    floats: dict[int, bool] = {TensorProto.FLOAT16: True, TensorProto.FLOAT: False}
     return [
         _Told(node.name, node.output[0], floats[types[node.output[0]]])
         for node in model.graph.node

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from uhd_edge.engines.unfinished import Tell
     from uhd_edge.export.checkpoint.checkpoint import Checkpoint
     from uhd_edge.export.tower import TowerConfig
-    from uhd_edge.runtime.bundles.manifest import Graphs, LanguageModelFile
+    from uhd_edge.runtime.bundles.manifest import GraphKind, Graphs, LanguageModelFile
 
 # Told what is being done and which part of the whole is behind, from 0 to 1.
 Progress = Callable[[str, float], None]
@@ -142,7 +142,7 @@ def _graphs(
     modes: Sequence[Mode],
     precisions: Sequence[Precision],
     progress: Progress,
-) -> dict[Mode, dict[Precision, Graphs]]:
+) -> dict[Mode, dict[GraphKind, Graphs]]:
     from uhd_edge.export.graphs.graphs import write_graphs
 
     steps = len(precisions) * (len(modes) + 1)  # the connector is one more
@@ -158,7 +158,7 @@ def _manifest(
     checkpoint: Checkpoint,
     name: str,
     prompt: Prompt,
-    graphs: dict[Mode, dict[Precision, Graphs]],
+    graphs: dict[Mode, dict[GraphKind, Graphs]],
     llm: LanguageModelFile,
 ) -> Manifest:
     """Put together what the runtime needs to know; the writer adds the files."""

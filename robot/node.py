@@ -25,6 +25,7 @@ class DoraNode(Protocol):
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         """Give events until the dataflow stops."""
+        ...
 
     def send_output(self, output_id: str, data: Any, metadata: dict[str, Any]) -> None:
         """Send an array of pyarrow."""

@@ -63,7 +63,7 @@ class Answering:
         self._conversation = Conversation() if conversation is None else conversation
         self._plan: Plan | None = None
         self._start = 0.0
-        self._timings = dict.fromkeys(STAGES, 0.0)
+        self._timings: dict[str, float] = dict.fromkeys(STAGES, 0.0)
         self._cached_tokens = 0
         self._encoded_views = 0
         self.turns = self._conversation.turns

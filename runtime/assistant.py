@@ -78,7 +78,7 @@ class Assistant:
         session_bytes: int = SESSION_BYTES,
     ) -> None:
         self.bundle = Bundle.of(bundle)
-        self._mode = mode or self.bundle.manifest.default_mode
+        self._mode: Mode = mode or self.bundle.manifest.default_mode
         self._max_slices = max_slices
         session_bytes = require_whole("session_bytes", session_bytes, 0, MOST_CACHE_BYTES)
         self._turns = TakingTurns()

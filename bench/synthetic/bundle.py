@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from uhd_edge.runtime.bundles.manifest import Graphs, LanguageModelFile
+    from uhd_edge.runtime.bundles.manifest import GraphKind, Graphs, LanguageModelFile
     from uhd_edge.runtime.modes import Mode, Precision
 
     # Told what is being done.
@@ -135,7 +135,7 @@ def _weights(model: SyntheticModel) -> RandomWeights:
     return RandomWeights(RandomConfig(tower_of(model)))
 
 
-def _manifest(model: SyntheticModel, graphs: dict[Mode, dict[Precision, Graphs]], llm: LanguageModelFile) -> Manifest:
+def _manifest(model: SyntheticModel, graphs: dict[Mode, dict[GraphKind, Graphs]], llm: LanguageModelFile) -> Manifest:
     return Manifest(
         format=FORMAT_VERSION,
         architecture="minicpmv4_6",

@@ -88,5 +88,9 @@ def _shown_progress() -> Iterator[Callable[[str, float], None]]:
     if not sys.stderr.isatty():
         yield lambda _stage, _fraction: None
         return
-    with click.progressbar(length=BAR_STEPS, file=sys.stderr, item_show_func=lambda stage: stage) as bar:
+
+    def shown(stage: str | None) -> str | None:
+        return stage
+
+    with click.progressbar(length=BAR_STEPS, file=sys.stderr, item_show_func=shown) as bar:
         yield lambda stage, fraction: bar.update(max(round(fraction * BAR_STEPS) - bar.pos, 0), stage)

@@ -53,8 +53,8 @@ class TensorRtEngine:
         with held_interrupts(), self._device.active(str(file)), self._naming(), ExitStack() as undo:
             # Runtime and logger live as long as the engine: TensorRT keeps no reference to them.
             self._logger = gathering_logger(trt, self._errors)
-            self._runtime = trt.Runtime(self._logger)
-            self._engine = self._deserialize()
+            self._runtime: Any = trt.Runtime(self._logger)
+            self._engine: Any = self._deserialize()
             self._allocate(trt, undo)
             self._release = undo.pop_all()
 

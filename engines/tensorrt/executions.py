@@ -47,7 +47,8 @@ class Executions:
     def __init__(
         self, trt: Any, engine: Any, stream: Any, profiles: list[ProfileShapes], memory: tuple[int, int]
     ) -> None:
-        self._trt, self._engine, self._stream, self._memory = trt, engine, stream, memory
+        self._trt, self._stream, self._memory = trt, stream, memory
+        self._engine: Any = engine
         self._addresses: dict[str, int] = {}
         self._outputs: list[str] = []
         # TensorRT-RTX captures by itself, kernel by kernel as it compiles them.

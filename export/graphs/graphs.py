@@ -13,7 +13,7 @@ import onnx_ir as ir
 from uhd_edge.export.graphs.half_precision import to_half_precision
 from uhd_edge.export.graphs.onnx_tower import connector_graph, encoder_graph
 from uhd_edge.export.graphs.weight_file import WeightFile
-from uhd_edge.runtime.bundles.manifest import Graphs
+from uhd_edge.runtime.bundles.manifest import GraphKind, Graphs
 from uhd_edge.runtime.errors import ExportError, OutputError
 from uhd_edge.runtime.modes import Mode, Precision
 
@@ -52,7 +52,7 @@ def write_graphs(
     modes: Sequence[Mode],
     precisions: Sequence[Precision],
     progress: Callable[[str], None],
-) -> dict[Mode, dict[Precision, Graphs]]:
+) -> dict[Mode, dict[GraphKind, Graphs]]:
     """Write the graphs of `modes` in `precisions` (fp32, fp16) below `folder`/graphs.
 
     Inputs and outputs are float32 in every precision; their shapes stand in
@@ -63,7 +63,7 @@ def write_graphs(
     unknown = sorted(set(precisions) - {"fp32", "fp16"})
     if unknown:
         raise ExportError(f"an export writes fp32 and fp16, not {', '.join(unknown)}")
-    graphs: dict[Mode, dict[Precision, Graphs]] = {mode: {} for mode in modes}
+    graphs: dict[Mode, dict[GraphKind, Graphs]] = {mode: {} for mode in modes}
     target = folder / FOLDER
     try:
         target.mkdir(parents=True, exist_ok=True)

@@ -30,7 +30,7 @@ _FOLLOWED_BY = {"v_proj": "out_proj", "fc1": "fc2", "linear_1": "linear_2"}
 class _Bound:
     """Of a linear's output, over all inputs: the largest number of each channel, and the rows' length."""
 
-    numbers: NDArray[np.float32]
+    numbers: NDArray[np.floating]
     length: float
 
 

@@ -41,7 +41,7 @@ def engine_orders(
     if limit < 1:
         raise OptionError(f"max_slices is {limit}; it must be 1 (the thumbnail alone) or more")
     kind = KINDS[precision]
-    slicings = {mode: _slicing(manifest, mode, limit) for mode in modes}
+    slicings: dict[Mode, Slicing] = {mode: _slicing(manifest, mode, limit) for mode in modes}
     orders = []
     connectors: dict[str, list[Mode]] = {}
     for mode, slicing in slicings.items():

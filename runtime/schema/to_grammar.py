@@ -205,10 +205,7 @@ class _Conversion:
 
     def _array(self, schema: Mapping[str, Any]) -> Node:
         least, most = int(schema.get("minItems", 0)), schema.get("maxItems")
-        first = schema.get("prefixItems", ())
-        rest: Schema = schema.get("items", True)
-        if isinstance(rest, list):  # before draft 2020-12
-            first, rest = rest, schema.get("additionalItems", True)
+        first, rest = _items(schema)
         if not first:
             return enclosed("[", listing(self.rule(rest), least, most), "]")
         if most is not None and most < len(first):
@@ -233,3 +230,11 @@ class _Conversion:
         return Choice(
             (*options, enclosed("[", listing(Rule(name), 0, None), "]"), enclosed("{", listing(pair, 0, None), "}"))
         )
+
+
+def _items(schema: Mapping[str, Any]) -> tuple[list[Schema], Schema]:
+    """The schemas of an array's first items, one by one, and the schema of all that follow."""
+    items = schema.get("items", True)
+    if isinstance(items, list):  # before draft 2020-12
+        return items, schema.get("additionalItems", True)
+    return list(schema.get("prefixItems", ())), items

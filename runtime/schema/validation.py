@@ -35,15 +35,16 @@ def validator_of(schema: Mapping[str, Any] | bool) -> Callable[[str], Any]:
     safely, and `MissingExtraError` where `jsonschema` is not installed.
     """
     with extra_needed("schema", "a JSON schema (a pydantic model does without)"):
-        import jsonschema
-        import referencing
+        import jsonschema.exceptions
+        import jsonschema.validators
+        import referencing.exceptions
     from uhd_edge.runtime.schema.keywords import keywords
 
     kind = jsonschema.validators.validator_for(_named_draft(schema), default=jsonschema.Draft202012Validator)
     if kind is jsonschema.Draft3Validator:
         raise SchemaError("$schema names draft 3, which is not supported; use draft 2020-12")
     try:
-        kind.check_schema(schema)
+        kind.check_schema(schema)  # pyright: ignore[reportArgumentType]  # true and false are schemas too
     except jsonschema.SchemaError as error:
         raise SchemaError(f"this is no JSON schema: {error.json_path}: {_first_line(error)}") from error
     except re.error as error:

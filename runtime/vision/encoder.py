@@ -142,7 +142,7 @@ class VisionEncoder:
             self._opener.check(mode)
         max_slices = self.max_slices if max_slices is None else max_slices
         tolerance = require_number("tolerance", tolerance, 0, 255, hint="from 0 to 255 grey levels")
-        timings = dict.fromkeys(STAGES, 0.0)
+        timings: dict[str, float] = dict.fromkeys(STAGES, 0.0)
         with timed(timings, "decode"):
             rgb = load_image(image)
         with timed(timings, "slice"):

@@ -39,8 +39,8 @@ class TowerOpener:
         notes: list[str],
     ) -> None:
         self._bundle = bundle
-        self._engine = engine
-        self._precision = precision
+        self._engine: EngineName = engine
+        self._precision: PrecisionChoice = precision
         self._threads = threads
         self._notes = notes
         self._engines: dict[Key, Engine] = {}

@@ -120,7 +120,7 @@ def _two_steps_are_exact(factor: float, mean: Channels, std: Channels) -> bool:
     They do for the real checkpoint (1 / 255, 0.5, 0.5): its deviation is a power of two.
     """
     levels = np.arange(256, dtype=np.uint8).reshape(-1, 1, 1, 1).repeat(3, axis=1)
-    expected, found = np.empty((2, *levels.shape), np.float32)
+    expected, found = np.empty(levels.shape, np.float32), np.empty(levels.shape, np.float32)
     _normalise_as_the_reference(levels, factor, mean, std, out=expected)
     _normalise_in_two_steps(levels, factor, mean, std, out=found)
     return np.array_equal(expected, found)

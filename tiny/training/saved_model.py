@@ -46,10 +46,10 @@ def text_config() -> Qwen3Config:
 
 def model_config(tokenizer: PreTrainedTokenizerFast) -> MiniCPMV4_6Config:
     """The whole model's configuration."""
+    ids = tokenizer.get_vocab()
     text = text_config()
-    text.eos_token_id = tokenizer.convert_tokens_to_ids(TURN_END)
-    text.pad_token_id = tokenizer.convert_tokens_to_ids(END_OF_TEXT)
-    return MiniCPMV4_6Config(
+    text.eos_token_id, text.pad_token_id = ids[TURN_END], ids[END_OF_TEXT]
+    config = MiniCPMV4_6Config(
         text_config=text.to_dict(),
         vision_config={
             "hidden_size": CONFIG.hidden,
@@ -61,12 +61,12 @@ def model_config(tokenizer: PreTrainedTokenizerFast) -> MiniCPMV4_6Config:
         },
         insert_layer_id=CONFIG.insert_layer,
         image_size=VIEW_SIDE,
-        image_token_id=tokenizer.convert_tokens_to_ids("<|image_pad|>"),
-        video_token_id=tokenizer.convert_tokens_to_ids("<|video_pad|>"),
+        image_token_id=ids["<|image_pad|>"],
+        video_token_id=ids["<|video_pad|>"],
         tie_word_embeddings=True,
-        eos_token_id=text.eos_token_id,
-        pad_token_id=text.pad_token_id,
     )
+    config.eos_token_id, config.pad_token_id = text.eos_token_id, text.pad_token_id
+    return config
 
 
 def save_processor(folder: Path, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -113,7 +113,8 @@ def save_checkpoint(
     model.generation_config = GenerationConfig(
         eos_token_id=model.config.eos_token_id, pad_token_id=model.config.pad_token_id, do_sample=False
     )
-    model.to(dtype).save_pretrained(folder)
+    torch.nn.Module.to(model, dtype)  # type checkers cannot read the decorator of the model's own method
+    model.save_pretrained(folder)
     save_processor(folder, tokenizer)
 
 
