@@ -70,8 +70,23 @@ class Commands(click.Group):
             formatter.write_dl([*COMMANDS.items(), *others.items()])
 
 
+def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    from uhd_edge.runtime.version import installed_version
+
+    if wanted and not ctx.resilient_parsing:
+        click.echo(f"uhd, version {installed_version()}")
+        ctx.exit()
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="uhd-edge", prog_name="uhd")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
 @click.pass_obj
 def uhd(invocation: Invocation, *, debug: bool) -> None:

@@ -1,7 +1,7 @@
 """The on-device path: image -> slices -> patches -> embeddings -> prompt -> text.
 
-What most programs need is here by name and loaded when first used, so that importing a
-part of it, such as `uhd_edge.runtime.errors`, costs nothing.
+What most programs need is here by name and is loaded when first used, so importing one module,
+such as `uhd_edge.runtime.errors`, does not load the rest.
 """
 
 from __future__ import annotations
@@ -10,21 +10,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from uhd_edge.runtime.answer import Answer
+    from uhd_edge.runtime.answer import Answer, Plan, Usage
     from uhd_edge.runtime.assistant import Assistant
     from uhd_edge.runtime.async_assistant import AsyncAssistant
     from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.errors import UhdError
     from uhd_edge.runtime.images.video import Video, video_frames
+    from uhd_edge.runtime.options import AskOptions
+    from uhd_edge.runtime.prompt.layout import ImagePart, Message, TextPart
     from uhd_edge.runtime.session import Session
     from uhd_edge.runtime.vision.encoder import Encoded, VisionEncoder
 
 __all__ = [
     "Answer",
+    "AskOptions",
     "Assistant",
     "AsyncAssistant",
     "Bundle",
     "Encoded",
+    "ImagePart",
+    "Message",
+    "Plan",
     "Session",
+    "TextPart",
+    "UhdError",
+    "Usage",
     "Video",
     "VisionEncoder",
     "video_frames",
@@ -32,11 +42,18 @@ __all__ = [
 
 _MODULES = {
     "Answer": "answer",
+    "AskOptions": "options",
     "Assistant": "assistant",
     "AsyncAssistant": "async_assistant",
     "Bundle": "bundles.bundle",
     "Encoded": "vision.encoder",
+    "ImagePart": "prompt.layout",
+    "Message": "prompt.layout",
+    "Plan": "answer",
     "Session": "session",
+    "TextPart": "prompt.layout",
+    "UhdError": "errors",
+    "Usage": "answer",
     "Video": "images.video",
     "VisionEncoder": "vision.encoder",
     "video_frames": "images.video",

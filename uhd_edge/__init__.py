@@ -1,5 +1,75 @@
 """Answers questions about images on the device itself.
 
+    from uhd_edge import Assistant
+
+    with Assistant() as assistant:
+        print(assistant.ask("photo.jpg", "What is on the table?").text)
+
+The names below are loaded when first used, so `import uhd_edge` alone costs nothing. Errors are
+in `uhd_edge.runtime.errors`.
+
 Each subpackage is a folder at the top of the repository; the links beside this file are how
 Python, type checkers and editors find them without an installation.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uhd_edge.runtime import (
+        Answer,
+        AskOptions,
+        Assistant,
+        AsyncAssistant,
+        Bundle,
+        Encoded,
+        ImagePart,
+        Message,
+        Plan,
+        Session,
+        TextPart,
+        UhdError,
+        Usage,
+        Video,
+        VisionEncoder,
+        video_frames,
+    )
+
+    __version__: str
+
+__all__ = [
+    "Answer",
+    "AskOptions",
+    "Assistant",
+    "AsyncAssistant",
+    "Bundle",
+    "Encoded",
+    "ImagePart",
+    "Message",
+    "Plan",
+    "Session",
+    "TextPart",
+    "UhdError",
+    "Usage",
+    "Video",
+    "VisionEncoder",
+    "__version__",
+    "video_frames",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        value: object = import_module(f"{__name__}.runtime.version").installed_version()
+    elif name in __all__:
+        value = getattr(import_module(f"{__name__}.runtime"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
