@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from uhd_edge.runtime.answer_lock import TakingTurns
 from uhd_edge.runtime.answering import Answering, Parts
+from uhd_edge.runtime.ask_methods import ask_method
 from uhd_edge.runtime.budget.cost_book import CostBook
 from uhd_edge.runtime.budget.planning import Planner
 from uhd_edge.runtime.bundles.bundle import Bundle
@@ -14,25 +15,22 @@ from uhd_edge.runtime.conversation.new_images import new_images, one_view_per_fr
 from uhd_edge.runtime.conversation.prompt_memory import PromptMemory
 from uhd_edge.runtime.conversation.turns import Conversation, NewImage, Question
 from uhd_edge.runtime.llm.opening import open_language_model
-from uhd_edge.runtime.options import as_tuple, request_of
+from uhd_edge.runtime.options import as_tuple, parse_request
 from uhd_edge.runtime.session import Session, SessionDefaults
 from uhd_edge.runtime.timing import timed
 from uhd_edge.runtime.validation import require_whole
 from uhd_edge.runtime.vision.encoder import CACHE_BYTES, MOST_CACHE_BYTES, VisionEncoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping
     from pathlib import Path
-
-    from typing_extensions import Unpack
 
     from uhd_edge.engines.selection import EngineName
     from uhd_edge.runtime.answer import Answer, Plan
+    from uhd_edge.runtime.ask_methods import Images, Question
     from uhd_edge.runtime.conversation.request import Request
-    from uhd_edge.runtime.images.video import MediaInput
     from uhd_edge.runtime.modes import Mode, Precision
     from uhd_edge.runtime.options import AskOptions
-    from uhd_edge.runtime.prompt.layout import Message
 
 # Of MiniCPM-V 4.6 a conversation of 1,500 tokens takes about 40 MB, a place to go back to 19 MB.
 SESSION_BYTES = 256 * 2**20
@@ -106,56 +104,41 @@ class Assistant:
         self._parts = Parts(self.bundle.manifest, self._encoder, self._model, memory, self._planner)
         self.opening: Mapping[str, float] = opening
 
-    def ask(
-        self,
-        images: MediaInput | Sequence[MediaInput] | None,
-        question: str | Sequence[Message],
-        **options: Unpack[AskOptions],
-    ) -> Answer:
-        """Answer a question about no, one or several images, which are a list or a tuple.
+    @ask_method
+    def ask(self, images: Images, question: Question, options: AskOptions) -> Answer:
+        """Answer a question about images: `ask(images, question)`, or `ask(question)` without images.
 
-        A question is a string, or a conversation as `Message`s in whose last one it is; the
-        images then have their places in it. It starts anew either way.
-        An image is a path, the bytes of a file, a PIL image or uint8 [H, W, 3] RGB; in its
-        place may be the path of a video, or a `Video`. See `AskOptions` for what can be set;
-        the default always takes the likeliest token.
+        Every question starts a new conversation; `session` is for those that go on.
 
-        Raises `ImageError`, `PromptError` (`ContextError` when image and question are too
+        Raises `ImageError`, `PromptError` (`ContextError` when images and question are too
         long), `OptionError`, `SchemaError`, `EngineError` or `ModelError`.
         """
         return self._turns.finish(self.steps(images, question, **options))
 
-    def stream(
-        self,
-        images: MediaInput | Sequence[MediaInput] | None,
-        question: str | Sequence[Message],
-        **options: Unpack[AskOptions],
-    ) -> Iterator[str]:
-        """Answer as `ask` does, in pieces of text as they come; whole characters, and nothing stripped.
+    @ask_method
+    def stream(self, images: Images, question: Question, options: AskOptions) -> Iterator[str]:
+        """Answer as `ask` does, and yield pieces of the text as they are generated.
 
-        Settings are checked at once, the rest happens as pieces are read. An answer need
-        not be read to its end; the next question ends it.
+        The text is not stripped, and characters are whole. Settings are checked at once; the
+        rest happens while pieces are read. An answer need not be read to its end: the next
+        question ends it.
         """
         steps = self.steps(images, question, **options)
         return (piece for piece in steps if piece)
 
-    def steps(
-        self,
-        images: MediaInput | Sequence[MediaInput] | None,
-        question: str | Sequence[Message],
-        **options: Unpack[AskOptions],
-    ) -> Generator[str, None, Answer]:
-        """Answer as `stream` does, with an empty piece after a step that gave no text, and return the `Answer`.
+    @ask_method
+    def steps(self, images: Images, question: Question, options: AskOptions) -> Generator[str, None, Answer]:
+        """Answer as `stream` does, yield an empty piece after a step without text, and return the `Answer`.
 
-        A step is an image encoded or a token generated, say: between two of them the answer can
-        be ended by closing the generator, which does no harm.
+        A step is, for example, one image encoded or one token generated. Closing the generator
+        between two steps ends the answer; the assistant stays usable.
         """
         request = self._request(images, question, options)
         return self._turns.take_turns(lambda: Answering(request, self._parts).steps())
 
     def session(
         self,
-        images: MediaInput | Sequence[MediaInput] | None = None,
+        images: Images = None,
         *,
         mode: Mode | None = None,
         max_slices: int | None = None,
@@ -184,17 +167,13 @@ class Assistant:
         with self._turns.between_answers(self._model):
             self._planner.measure(tuple(self.bundle.manifest.graphs), progress)
 
-    def plans(
-        self,
-        images: MediaInput | Sequence[MediaInput] | None,
-        question: str | Sequence[Message],
-        **options: Unpack[AskOptions],
-    ) -> list[Plan]:
-        """List the ways to look at the images for such a question, with what each is predicted to take.
+    @ask_method
+    def plans(self, images: Images, question: Question, options: AskOptions) -> list[Plan]:
+        """List the modes and numbers of slices that a question could be answered with, and how long each takes.
 
-        Least work first; those that do not fit into the context are left out. `mode`,
-        `max_slices` and `budget_ms` count as for `ask`. Decoding the images is part of the
-        times. Raises what `ask` raises before it encodes.
+        The least work comes first. What does not fit into the context is left out. Times are
+        predicted and include decoding the images. Of the settings, `mode`, `max_slices` and
+        `budget_ms` count. Raises what `ask` raises before it encodes.
         """
         with self._turns.between_answers(self._model):
             request = self._request(images, question, options)
@@ -235,9 +214,7 @@ class Assistant:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _request(
-        self, images: MediaInput | Sequence[MediaInput] | None, question: str | Sequence[Message], options: AskOptions
-    ) -> Request:
+    def _request(self, images: Images, question: Question, options: AskOptions) -> Request:
         self._turns.require_open()
         modes = tuple(self.bundle.manifest.graphs)
-        return request_of(images, question, options, mode=self._mode, modes=modes, max_slices=self._max_slices)
+        return parse_request(images, question, options, mode=self._mode, modes=modes, max_slices=self._max_slices)

@@ -7,6 +7,7 @@ import weakref
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 
 from uhd_edge.runtime.answer import Answer
+from uhd_edge.runtime.ask_methods import ask_method, shows_options
 from uhd_edge.runtime.assistant import Assistant
 from uhd_edge.runtime.errors import PromptError
 from uhd_edge.runtime.validation import HIGHEST_COUNT, require_whole
@@ -14,17 +15,16 @@ from uhd_edge.runtime.watch import watch
 from uhd_edge.runtime.worker import Failed, Finished, Job, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Generator
     from pathlib import Path
 
     from typing_extensions import Unpack
 
     from uhd_edge.engines.selection import EngineName
+    from uhd_edge.runtime.ask_methods import Images, Question
     from uhd_edge.runtime.bundles.bundle import Bundle
-    from uhd_edge.runtime.images.video import MediaInput
     from uhd_edge.runtime.modes import Mode, Precision
     from uhd_edge.runtime.options import AskOptions
-    from uhd_edge.runtime.prompt.layout import Message
     from uhd_edge.runtime.watch import Frames, Seen
 
 Event: TypeAlias = str | Finished[Answer] | Failed
@@ -77,24 +77,16 @@ class AsyncAssistant:
         """
         return (await asyncio.wrap_future(self._worker.opened)).bundle
 
-    async def ask(
-        self,
-        images: MediaInput | Sequence[MediaInput] | None,
-        question: str | Sequence[Message],
-        **options: Unpack[AskOptions],
-    ) -> Answer:
+    @ask_method
+    async def ask(self, images: Images, question: Question, options: AskOptions) -> Answer:
         """Answer as `Assistant.ask` does, and raise what it raises, or `Busy`."""
         stream = self.stream(images, question, **options)
         async for _ in stream:
             pass
         return stream.answer
 
-    def stream(
-        self,
-        images: MediaInput | Sequence[MediaInput] | None,
-        question: str | Sequence[Message],
-        **options: Unpack[AskOptions],
-    ) -> AnswerStream:
+    @ask_method
+    def stream(self, images: Images, question: Question, options: AskOptions) -> AnswerStream:
         """Answer in pieces of text as they come, with `async for`; the whole answer is the stream's `answer`.
 
         The question is queued at once, so `Busy` is raised here; all other errors come with
@@ -102,6 +94,7 @@ class AsyncAssistant:
         """
         return AnswerStream(self, self._worker, lambda assistant: assistant.steps(images, question, **options))
 
+    @shows_options
     def watch(
         self, frames: Frames, question: str, *, every: float = 0.0, **options: Unpack[AskOptions]
     ) -> AsyncGenerator[Seen, None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from uhd_edge.runtime.conversation.request import Budget, Request
@@ -17,33 +17,33 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.prompt.layout import Message
     from uhd_edge.runtime.schema.answer_schema import AnswerSchema, SchemaInput
 
-MAX_TOKENS = 256
-
 
 class AskOptions(TypedDict, total=False):
-    """Settings of one question; what is left out keeps the default that stands behind it.
+    """Settings of one question; each may be left out.
 
-    `max_tokens` (256) is the most tokens of the answer. `temperature` (0, always the
-    likeliest token), `top_k` (0, off), `top_p` (1), `min_p` (0), `repetition_penalty` (1)
-    and `seed` (0) choose the tokens, see `Sampling`. `mode` ("16x" or "4x") and `max_slices`
-    are those of the assistant where they are None.
-
-    `budget_ms` (None) is the time in milliseconds that the first token may take from the
-    question on: `mode` (where it is not given) and the number of slices (up to `max_slices`)
-    are then chosen so that it is kept, see `Answer.plan`. The first question with a budget
-    measures the machine, which takes seconds and is not counted; see `Assistant.measure`.
-
-    `schema` (None) makes the answer JSON of a stated shape: a JSON schema, its text, or a
-    pydantic model's class, see `answer_schema`, whose result is taken too and saves
-    preparing the same schema for every question. What the text was read into is
-    `Answer.parsed`. The model is not told of the schema: the question should say what is
-    wanted. An answer that does not fit, as one that was cut off at `max_tokens`, raises
-    `SchemaError`, at the end where it is streamed.
-
-    `tolerance` (0) lets views of a noisy camera be seen as those before, in grey levels, see
-    `VisionEncoder.encode`.
-
-    `stop` (None) is a text, or up to 16, before the first of which the answer ends.
+    max_tokens: Most tokens of the answer.
+    temperature: 0 always takes the likeliest token; up to 100 the choice gets more random.
+    top_k: Choose among this many of the likeliest tokens; 0 is off.
+    top_p: Choose among the likeliest tokens that together have this probability; 1 is off.
+    min_p: Choose among tokens with at least this share of the likeliest one's probability; 0 is off.
+    repetition_penalty: Above 1, tokens of the question and of the answer so far become less likely.
+    seed: Seed of the random choice; the same seed gives the same text.
+    mode: "16x" or "4x", how much the vision tokens are compressed; None is what the assistant
+        or the session was opened with.
+    max_slices: Most slices that an image is cut into; 1 is the thumbnail alone, and None is what
+        the assistant or the session was opened with.
+    budget_ms: Most milliseconds from the question to the first token. The number of slices (up to
+        `max_slices`), and the mode where none is given, are chosen to keep within it; see
+        `Answer.plan`. The first question with a budget measures this machine, which takes some
+        seconds that are not counted; `Assistant.measure` does so beforehand.
+    schema: Makes the answer JSON of a given shape: a JSON schema as a dict or as text, or a
+        pydantic model class. `answer_schema` prepares one that is used often. The value is
+        `Answer.parsed`. The model does not see the schema, so the question should say what is
+        wanted. An answer that does not fit, because it was cut off at `max_tokens` for example,
+        raises `SchemaError`.
+    tolerance: Reuse the embeddings of a view from a noisy camera when its pixels differ from the
+        view before by no more than this, in grey levels from 0 to 255; see `VisionEncoder.encode`.
+    stop: A text, or up to 16 of them; the answer ends before the first one.
     """
 
     max_tokens: int
@@ -61,7 +61,19 @@ class AskOptions(TypedDict, total=False):
     stop: str | Sequence[str] | None
 
 
-def request_of(
+DEFAULTS: AskOptions = {
+    "max_tokens": 256,
+    **asdict(Sampling()),  # type: ignore[typeddict-item]  # the settings of the same names
+    "mode": None,
+    "max_slices": None,
+    "budget_ms": None,
+    "schema": None,
+    "tolerance": 0.0,
+    "stop": None,
+}
+
+
+def parse_request(
     images: MediaInput | Sequence[MediaInput] | None,
     question: str | Sequence[Message],
     options: AskOptions,
@@ -70,45 +82,39 @@ def request_of(
     modes: Sequence[Mode],
     max_slices: int | None,
 ) -> Request:
-    """Check the settings of a question and put them together; `mode` and `max_slices` are those it gets without.
+    """Check a question and its settings; `mode` and `max_slices` are used where the settings have none.
 
-    `modes` are all that there are.
+    `modes` are all that the bundle has.
 
     Raises `TypeError` for a setting that does not exist, as Python does for a keyword,
-    `OptionError` for a value that makes no sense, and `PromptError` for a question that is
-    no string, and `SchemaError` for a schema that no answer can keep to.
+    `OptionError` for an invalid value, `PromptError` for a question that is not a string, and
+    `SchemaError` for a schema that no answer can fit.
     """
-    given: dict[str, Any] = dict(options)
-    for name in given:
-        if name not in AskOptions.__annotations__:
-            raise TypeError(
-                f"got an unexpected keyword argument {name!r}; a question takes {', '.join(AskOptions.__annotations__)}"
-            )
-    chosen = options.get("max_slices")
+    for name in options:
+        if name not in DEFAULTS:
+            raise TypeError(f"got an unexpected keyword argument {name!r}; a question takes {', '.join(DEFAULTS)}")
+    given: dict[str, Any] = {**DEFAULTS, **options}
     return Request(
         as_tuple(images),
         question,
-        Sampling(**{field.name: given[field.name] for field in fields(Sampling) if field.name in given}),
-        options.get("max_tokens", MAX_TOKENS),
-        options.get("mode") or mode,
-        max_slices if chosen is None else chosen,
-        _budget_of(options, modes),
-        _schema_of(options),
-        stops_of(options.get("stop")),
-        options.get("tolerance", 0.0),
+        Sampling(**{field.name: given[field.name] for field in fields(Sampling)}),
+        given["max_tokens"],
+        given["mode"] or mode,
+        max_slices if given["max_slices"] is None else given["max_slices"],
+        _parse_budget(given["budget_ms"], given["mode"], modes),
+        _parse_schema(given["schema"]),
+        stops_of(given["stop"]),
+        given["tolerance"],
     )
 
 
-def _budget_of(options: AskOptions, modes: Sequence[Mode]) -> Budget | None:
-    milliseconds = options.get("budget_ms")
+def _parse_budget(milliseconds: float | None, mode: Mode | None, modes: Sequence[Mode]) -> Budget | None:
     if milliseconds is None:
         return None
-    mode = options.get("mode")
     return Budget(milliseconds, tuple(modes) if mode is None else (mode,))
 
 
-def _schema_of(options: AskOptions) -> AnswerSchema | None:
-    schema = options.get("schema")
+def _parse_schema(schema: SchemaInput | None) -> AnswerSchema | None:
     if schema is None:
         return None
     from uhd_edge.runtime.schema.answer_schema import answer_schema  # which most questions do without

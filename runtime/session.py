@@ -6,21 +6,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.answering import Answering
+from uhd_edge.runtime.ask_methods import ask_method
 from uhd_edge.runtime.conversation.turns import Conversation
 from uhd_edge.runtime.errors import PromptError
-from uhd_edge.runtime.options import request_of
+from uhd_edge.runtime.options import parse_request
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
-
-    from typing_extensions import Unpack
+    from collections.abc import Generator, Iterator
 
     from uhd_edge.runtime.answer import Answer
     from uhd_edge.runtime.answer_lock import TakingTurns
     from uhd_edge.runtime.answering import Parts
+    from uhd_edge.runtime.ask_methods import Images
     from uhd_edge.runtime.conversation.request import Request
     from uhd_edge.runtime.conversation.turns import NewImage, SeenImage, Turn
-    from uhd_edge.runtime.images.video import MediaInput
     from uhd_edge.runtime.modes import Mode
     from uhd_edge.runtime.options import AskOptions
     from uhd_edge.runtime.vision.slicing import SlicePlan
@@ -76,45 +75,31 @@ class Session:
         self._turns = history
         self._closed = False
 
-    def ask(
-        self,
-        question: str,
-        *,
-        images: MediaInput | Sequence[MediaInput] | None = None,
-        **options: Unpack[AskOptions],
-    ) -> Answer:
+    @ask_method
+    def ask(self, images: Images, question: str, options: AskOptions) -> Answer:
         """Answer the conversation's next question, about all images so far and new ones that come with it.
 
-        `mode` and `max_slices` count for images that are new. See `Assistant.ask` for the
-        rest and for what is raised.
+        `mode` and `max_slices` count for new images. Raises what `Assistant.ask` raises.
         """
-        return self._taking_turns.finish(self.steps(question, images=images, **options))
+        return self._taking_turns.finish(self.steps(images, question, **options))
 
-    def stream(
-        self,
-        question: str,
-        *,
-        images: MediaInput | Sequence[MediaInput] | None = None,
-        **options: Unpack[AskOptions],
-    ) -> Iterator[str]:
-        """Answer as `ask` does, in pieces of text as they come, see `Assistant.stream`."""
-        steps = self.steps(question, images=images, **options)
+    @ask_method
+    def stream(self, images: Images, question: str, options: AskOptions) -> Iterator[str]:
+        """Answer as `ask` does, and yield pieces of the text as they are generated; see `Assistant.stream`."""
+        steps = self.steps(images, question, **options)
         return (piece for piece in steps if piece)
 
-    def steps(
-        self,
-        question: str,
-        *,
-        images: MediaInput | Sequence[MediaInput] | None = None,
-        **options: Unpack[AskOptions],
-    ) -> Generator[str, None, Answer]:
-        """Answer as `ask` does, in steps between which it can be ended, see `Assistant.steps`."""
+    @ask_method
+    def steps(self, images: Images, question: str, options: AskOptions) -> Generator[str, None, Answer]:
+        """Answer as `ask` does, in steps; the answer can be ended between two of them, see `Assistant.steps`."""
         self._require_open()
         if not isinstance(question, str):
             raise PromptError(f"the question is {type(question).__name__}; in a session it must be a string")
         defaults = self._defaults
         modes = tuple(self._parts.manifest.graphs)
-        request = request_of(images, question, options, mode=defaults.mode, modes=modes, max_slices=defaults.max_slices)
+        request = parse_request(
+            images, question, options, mode=defaults.mode, modes=modes, max_slices=defaults.max_slices
+        )
 
         return self._taking_turns.take_turns(lambda: self._answer(request))
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from uhd_edge.runtime.ask_methods import shows_options
 from uhd_edge.runtime.errors import Busy, ImageError
 from uhd_edge.runtime.validation import require_number
 
@@ -44,6 +45,7 @@ class Seen:
     answer: Answer
 
 
+@shows_options
 async def watch(
     assistant: Asker,
     frames: Frames,

@@ -95,7 +95,7 @@ def _check_file(path: str | os.PathLike[str], name: str) -> None:
     try:
         status = Path(path).stat()
     except FileNotFoundError:
-        raise ImageError(f"{name}: no such file; check the path") from None
+        raise ImageError(f"{name}: no such file; {_advice(name)}") from None
     except (OSError, ValueError) as error:
         raise ImageError(f"{name}: cannot be read ({_reason(error)})") from error
     if stat.S_ISDIR(status.st_mode):
@@ -104,6 +104,12 @@ def _check_file(path: str | os.PathLike[str], name: str) -> None:
         raise ImageError(f"{name}: is not a regular file; give an image file, or its bytes")
     if status.st_size == 0:
         raise ImageError(f"{name}: the file is empty; copy or take the picture again")
+
+
+def _advice(name: str) -> str:
+    """What to do about a file that is missing, which may be a question in an image's place."""
+    is_sentence = " " in name and not Path(name).suffix[1:].isalnum()
+    return "check the path; if it is the question, the images come before it" if is_sentence else "check the path"
 
 
 def _from_file(source: str | os.PathLike[str] | io.BytesIO, name: str, max_pixels: int) -> Image.Image:

@@ -25,6 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("runtime.conversation",),
     ("runtime.budget",),
     ("runtime.options",),
+    ("runtime.ask_methods",),
     ("runtime.answering", "runtime.checking"),
     ("runtime.answer_lock",),
     ("runtime.session",),
