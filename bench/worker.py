@@ -24,7 +24,7 @@ QUESTION = "Describe the image."
 class Sample:
     """One run of one configuration.
 
-    `timings` are milliseconds by stage as in `Answer.timings`; first_token is the time from
+    `timings` are milliseconds by stage as in `Answer.timings_ms`; first_token is the time from
     the question to the first token. `peak_memory` are bytes, see `uhd_edge.bench.memory`.
     `precision` and `provider` are what really ran.
     """
@@ -90,7 +90,7 @@ def measure(assistant: Assistant, configuration: Configuration, settings: Settin
         max_tokens=settings.max_tokens,
     )
     return Sample(
-        timings=answer.timings,
+        timings=answer.timings_ms,
         views=len(answer.views),
         vision_tokens=answer.usage.vision_tokens,
         prompt_tokens=answer.usage.prompt_tokens,

@@ -43,7 +43,7 @@ def ask_all(assistant: Assistant, budgets: list[float], sizes: int) -> list[Run]
             answer = assistant.ask(picture, "Describe the scene.", max_tokens=1, budget_ms=budget)
             if answer.plan is None:
                 raise click.ClickException("the context is too small for these sizes")
-            runs.append(Run(budget, answer.timings["first_token"], answer.plan))
+            runs.append(Run(budget, answer.timings_ms["first_token"], answer.plan))
     return runs
 
 

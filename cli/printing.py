@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from uhd_edge.runtime.answer import Answer, Plan
+    from uhd_edge.runtime.answer import Answer
 
 
 def print_pieces(steps: Generator[str, None, Answer]) -> Answer:
@@ -29,11 +28,6 @@ def print_pieces(steps: Generator[str, None, Answer]) -> Answer:
         if shown:
             click.echo(shown, nl=False)
             sys.stdout.flush()
-
-
-def plan_as_object(plan: Plan) -> dict[str, Any]:
-    """A plan as it is printed in JSON."""
-    return asdict(plan) | {"predicted_ms": round(plan.predicted_ms, 3)}
 
 
 def say_budget(answer: Answer) -> None:

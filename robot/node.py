@@ -73,8 +73,8 @@ class Answerer:
             "dropped": work.dropped,
             "question": work.question,
             "finish_reason": answer.finish_reason,
-            "first_token_ms": answer.timings["first_token"],
-            "total_ms": answer.timings["total"],
+            "first_token_ms": answer.timings_ms["first_token"],
+            "total_ms": answer.timings_ms["total"],
         }
         self._send("answer", answer.text, about)
         self._tell(inbox, "answered", frame=work.number)

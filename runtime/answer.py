@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ class Plan:
     predicted_ms: float
     within_budget: bool | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as a dict that `json.dumps` takes."""
+        return asdict(self) | {"predicted_ms": round(self.predicted_ms, 3)}
+
 
 @dataclass(frozen=True)
 class Usage:
@@ -65,7 +69,7 @@ class Answer:
     when `max_tokens` or the context did. `views` are those of all images in order, each
     image's thumbnail first; `reused_views` of them were not encoded for this answer.
 
-    `timings` are milliseconds: decode, slice, open (engines of a mode that was used for the
+    `timings_ms` are milliseconds: decode, slice, open (engines of a mode that was used for the
     first time, else 0), patches, encoder, connector (summed over all images), prompt
     (template and tokenizer), prefill, generate (from the first token to the end), and,
     counted from the question, first_token and total. All but first_token make up total.
@@ -80,9 +84,32 @@ class Answer:
     finish_reason: FinishReason
     usage: Usage
     views: tuple[EncodedView, ...]
-    timings: Mapping[str, float]
+    timings_ms: Mapping[str, float]
     mode: Mode
     plan: Plan | None = None
     parsed: Any = None
     dropped_turns: int = 0
     reused_views: int = 0
+
+    @property
+    def timings(self) -> Mapping[str, float]:
+        """Another name of `timings_ms`."""
+        return self.timings_ms
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer as a dict that `json.dumps` takes, the one that `uhd ask --json` prints.
+
+        `answer` is the text. `parsed` and `plan` are left out where they are None; an instance of
+        a pydantic model becomes a dict.
+        """
+        parsed = self.parsed.model_dump(mode="json") if hasattr(self.parsed, "model_dump") else self.parsed
+        shown = {
+            "answer": self.text,
+            "finish_reason": self.finish_reason,
+            "usage": asdict(self.usage),
+            "views": [asdict(view) for view in self.views],
+            "timings_ms": {stage: round(milliseconds, 3) for stage, milliseconds in self.timings_ms.items()},
+            "parsed": parsed,
+            "plan": None if self.plan is None else self.plan.to_dict(),
+        }
+        return {name: value for name, value in shown.items() if value is not None}

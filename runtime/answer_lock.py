@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.llm.language_model import LanguageModel
 
 
-class TakingTurns:
+class AnswerLock:
     """Lets questions from several threads and conversations be worked off one after the other.
 
     What else must not happen meanwhile is done while holding `lock`, which a thread that

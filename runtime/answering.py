@@ -157,7 +157,7 @@ class Answering:
             finish_reason=stream.finish_reason,
             usage=Usage(size.vision, size.total, stream.completion_tokens, self._cached_tokens),
             views=views,
-            timings=dict(self._timings),
+            timings_ms=dict(self._timings),
             mode=self._request.mode,
             plan=self._plan,
             dropped_turns=len(self._conversation.turns) - len(laid_out.turns),
@@ -182,7 +182,7 @@ class Answering:
 
     def _encode(self, image: Image.Image, slice_plan: SlicePlan) -> Encoded:
         encoded = self._parts.encoder.encode_planned(image, slice_plan, tolerance=self._request.tolerance)
-        for stage, milliseconds in encoded.timings.items():
+        for stage, milliseconds in encoded.timings_ms.items():
             self._timings[stage] += milliseconds
         self._encoded_views += encoded.encoded
         return encoded

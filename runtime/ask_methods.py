@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.images.video import MediaInput
     from uhd_edge.runtime.prompt.layout import Message
 
-Images: TypeAlias = "MediaInput | Sequence[MediaInput] | None"
-Question: TypeAlias = "str | Sequence[Message]"
+ImagesInput: TypeAlias = "MediaInput | Sequence[MediaInput] | None"
+QuestionInput: TypeAlias = "str | Sequence[Message]"
 
 Owner = TypeVar("Owner")
 Asked = TypeVar("Asked")  # what a method takes as its question
@@ -40,11 +40,11 @@ class AskMethod(Protocol[Asked_contra, Result_co]):
 
     @overload
     def __call__(
-        self, question: Asked_contra, *, images: Images = None, **options: Unpack[AskOptions]
+        self, question: Asked_contra, *, images: ImagesInput = None, **options: Unpack[AskOptions]
     ) -> Result_co: ...
 
     @overload
-    def __call__(self, images: Images, question: Asked_contra, **options: Unpack[AskOptions]) -> Result_co: ...
+    def __call__(self, images: ImagesInput, question: Asked_contra, **options: Unpack[AskOptions]) -> Result_co: ...
 
 
 class _Descriptor(Protocol[Asked_contra, Result_co]):
@@ -57,7 +57,7 @@ class _Descriptor(Protocol[Asked_contra, Result_co]):
     def __get__(self, instance: object, owner: type) -> AskMethod[Asked_contra, Result_co]: ...
 
 
-def ask_method(method: Callable[[Owner, Images, Asked, AskOptions], Result]) -> _Descriptor[Asked, Result]:
+def ask_method(method: Callable[[Owner, ImagesInput, Asked, AskOptions], Result]) -> _Descriptor[Asked, Result]:
     """Let a method that works on images, a question and settings be called as an `AskMethod`.
 
     `help` and `inspect.signature` show every setting, and the docstring gets an entry for each

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Literal
 
-from uhd_edge.runtime.answer_lock import TakingTurns
+from uhd_edge.runtime.answer_lock import AnswerLock
 from uhd_edge.runtime.answering import Answering, Parts
 from uhd_edge.runtime.ask_methods import ask_method
 from uhd_edge.runtime.budget.cost_book import CostBook
@@ -14,6 +14,7 @@ from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.conversation.new_images import new_images, one_view_per_frame
 from uhd_edge.runtime.conversation.prompt_memory import PromptMemory
 from uhd_edge.runtime.conversation.turns import Conversation, NewImage, Question
+from uhd_edge.runtime.deprecation import warn_renamed
 from uhd_edge.runtime.llm.opening import open_language_model
 from uhd_edge.runtime.options import as_tuple, parse_request
 from uhd_edge.runtime.session import Session, SessionDefaults
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from uhd_edge.engines.selection import EngineName
     from uhd_edge.runtime.answer import Answer, Plan
-    from uhd_edge.runtime.ask_methods import Images, Question
+    from uhd_edge.runtime.ask_methods import ImagesInput, QuestionInput
     from uhd_edge.runtime.conversation.request import Request
     from uhd_edge.runtime.modes import Mode, Precision
     from uhd_edge.runtime.options import AskOptions
@@ -54,7 +55,7 @@ class Assistant:
     Questions from several threads are answered one after the other.
 
     Language model and engines of `mode` are opened here, so that the first answer takes no
-    longer than the others; `opening` says in milliseconds how long each took. Engines of
+    longer than the others; `opening_ms` says how long each took. Engines of
     another mode are opened by the first question that asks for it.
 
     Raises `BundleError`, `EngineError` or `ModelError` when a part cannot be opened, and
@@ -79,7 +80,7 @@ class Assistant:
         self._mode: Mode = mode or self.bundle.manifest.default_mode
         self._max_slices = max_slices
         session_bytes = require_whole("session_bytes", session_bytes, 0, MOST_CACHE_BYTES)
-        self._turns = TakingTurns()
+        self._answer_lock = AnswerLock()
         self._encoder = VisionEncoder(
             self.bundle,
             mode=mode,
@@ -102,10 +103,10 @@ class Assistant:
         self._planner = Planner(self.bundle.manifest, self._model, book)
         memory = PromptMemory(self._model, limit=session_bytes)
         self._parts = Parts(self.bundle.manifest, self._encoder, self._model, memory, self._planner)
-        self.opening: Mapping[str, float] = opening
+        self.opening_ms: Mapping[str, float] = opening
 
     @ask_method
-    def ask(self, images: Images, question: Question, options: AskOptions) -> Answer:
+    def ask(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> Answer:
         """Answer a question about images: `ask(images, question)`, or `ask(question)` without images.
 
         Every question starts a new conversation; `session` is for those that go on.
@@ -113,10 +114,10 @@ class Assistant:
         Raises `ImageError`, `PromptError` (`ContextError` when images and question are too
         long), `OptionError`, `SchemaError`, `EngineError` or `ModelError`.
         """
-        return self._turns.finish(self.steps(images, question, **options))
+        return self._answer_lock.finish(self.steps(images, question, **options))
 
     @ask_method
-    def stream(self, images: Images, question: Question, options: AskOptions) -> Iterator[str]:
+    def stream(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> Iterator[str]:
         """Answer as `ask` does, and yield pieces of the text as they are generated.
 
         The text is not stripped, and characters are whole. Settings are checked at once; the
@@ -127,18 +128,18 @@ class Assistant:
         return (piece for piece in steps if piece)
 
     @ask_method
-    def steps(self, images: Images, question: Question, options: AskOptions) -> Generator[str, None, Answer]:
+    def steps(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> Generator[str, None, Answer]:
         """Answer as `stream` does, yield an empty piece after a step without text, and return the `Answer`.
 
         A step is, for example, one image encoded or one token generated. Closing the generator
         between two steps ends the answer; the assistant stays usable.
         """
         request = self._request(images, question, options)
-        return self._turns.take_turns(lambda: Answering(request, self._parts).steps())
+        return self._answer_lock.take_turns(lambda: Answering(request, self._parts).steps())
 
     def session(
         self,
-        images: Images = None,
+        images: ImagesInput = None,
         *,
         mode: Mode | None = None,
         max_slices: int | None = None,
@@ -155,7 +156,7 @@ class Assistant:
         defaults = self._request(None, "", {"mode": mode, "max_slices": max_slices})
         waiting = tuple(NewImage(new.image.copy(), new.video) for new in new_images(as_tuple(images)))
         settings = SessionDefaults(defaults.mode, defaults.max_slices, drop_oldest)
-        return Session(self._parts, self._turns, settings, waiting)
+        return Session(self._parts, self._answer_lock, settings, waiting)
 
     def measure(self, progress: Callable[[str], None] = lambda _: None) -> None:
         """Measure what `budget_ms` needs to know of this machine, unless it is known; opens the engines of all modes.
@@ -164,18 +165,18 @@ class Assistant:
         hurry. `progress` is told what takes time. What is measured takes the model's memory: a
         stream that is still open ends as with another question. Raises `EngineError` or `ModelError`.
         """
-        with self._turns.between_answers(self._model):
+        with self._answer_lock.between_answers(self._model):
             self._planner.measure(tuple(self.bundle.manifest.graphs), progress)
 
     @ask_method
-    def plans(self, images: Images, question: Question, options: AskOptions) -> list[Plan]:
+    def plans(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> list[Plan]:
         """List the modes and numbers of slices that a question could be answered with, and how long each takes.
 
         The least work comes first. What does not fit into the context is left out. Times are
         predicted and include decoding the images. Of the settings, `mode`, `max_slices` and
         `budget_ms` count. Raises what `ask` raises before it encodes.
         """
-        with self._turns.between_answers(self._model):
+        with self._answer_lock.between_answers(self._model):
             request = self._request(images, question, options)
             mode = options.get("mode")
             modes = tuple(self.bundle.manifest.graphs) if mode is None else (mode,)
@@ -192,6 +193,12 @@ class Assistant:
         return self._encoder
 
     @property
+    def opening(self) -> Mapping[str, float]:
+        """The former name of `opening_ms`."""
+        warn_renamed("Assistant.opening", "opening_ms")
+        return self.opening_ms
+
+    @property
     def context(self) -> int:
         """The most tokens of prompt and answer together: what was asked for, or what the model was trained for."""
         return self._model.context
@@ -203,8 +210,8 @@ class Assistant:
 
     def close(self) -> None:
         """Free engines and language model; again is harmless."""
-        with self._turns.lock:
-            self._turns.close()
+        with self._answer_lock.lock:
+            self._answer_lock.close()
             self._encoder.close()
             self._model.close()
 
@@ -214,7 +221,7 @@ class Assistant:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _request(self, images: Images, question: Question, options: AskOptions) -> Request:
-        self._turns.require_open()
+    def _request(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> Request:
+        self._answer_lock.require_open()
         modes = tuple(self.bundle.manifest.graphs)
         return parse_request(images, question, options, mode=self._mode, modes=modes, max_slices=self._max_slices)

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from uhd_edge.engines.selection import EngineName
-    from uhd_edge.runtime.ask_methods import Images, Question
+    from uhd_edge.runtime.ask_methods import ImagesInput, QuestionInput
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.modes import Mode, Precision
     from uhd_edge.runtime.options import AskOptions
-    from uhd_edge.runtime.watch import Frames, Seen
+    from uhd_edge.runtime.watch import Frames, WatchResult
 
 Event: TypeAlias = str | Finished[Answer] | Failed
 
@@ -51,7 +51,7 @@ class AsyncAssistant:
     closes it. Settings are those of `Assistant`. Opening begins at once and is not waited
     for: questions queue meanwhile, and `await opened()`, or `async with`, tells when it is
     done. At most `queue` questions wait beside the one being answered; one more is
-    answered with `Busy`.
+    answered with `BusyError`.
 
     Cancelling a task that asks ends its answer within one step (a token, an image encoded)
     and leaves everything usable; a question that waited is dropped. An image is read when
@@ -78,18 +78,18 @@ class AsyncAssistant:
         return (await asyncio.wrap_future(self._worker.opened)).bundle
 
     @ask_method
-    async def ask(self, images: Images, question: Question, options: AskOptions) -> Answer:
-        """Answer as `Assistant.ask` does, and raise what it raises, or `Busy`."""
+    async def ask(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> Answer:
+        """Answer as `Assistant.ask` does, and raise what it raises, or `BusyError`."""
         stream = self.stream(images, question, **options)
         async for _ in stream:
             pass
         return stream.answer
 
     @ask_method
-    def stream(self, images: Images, question: Question, options: AskOptions) -> AnswerStream:
+    def stream(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> AnswerStream:
         """Answer in pieces of text as they come, with `async for`; the whole answer is the stream's `answer`.
 
-        The question is queued at once, so `Busy` is raised here; all other errors come with
+        The question is queued at once, so `BusyError` is raised here; all other errors come with
         the first piece. To be called where an event loop runs.
         """
         return AnswerStream(self, self._worker, lambda assistant: assistant.steps(images, question, **options))
@@ -97,7 +97,7 @@ class AsyncAssistant:
     @shows_options
     def watch(
         self, frames: Frames, question: str, *, every: float = 0.0, **options: Unpack[AskOptions]
-    ) -> AsyncGenerator[Seen, None]:
+    ) -> AsyncGenerator[WatchResult, None]:
         """Answer a question about a stream of frames again and again, see `uhd_edge.runtime.watch.watch`."""
         return watch(self, frames, question, every=every, **options)
 

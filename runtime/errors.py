@@ -12,6 +12,7 @@ from uhd_edge.engines.errors import (
     MissingExtraError,
     UhdError,
 )
+from uhd_edge.runtime.deprecation import warn_renamed
 
 if TYPE_CHECKING:
     from uhd_edge.runtime.answer import Answer
@@ -57,7 +58,7 @@ class ModelError(UhdError):
     """A language model that cannot be loaded, does not fit the bundle, or failed."""
 
 
-class Busy(UhdError):  # noqa: N818  # nothing is wrong
+class BusyError(UhdError):
     """More questions at once than an assistant queues; ask again later."""
 
 
@@ -77,9 +78,20 @@ class OutputError(UhdError):
     """A folder that cannot be written to: read-only, full, or already in use."""
 
 
+if TYPE_CHECKING:
+    Busy = BusyError
+else:
+
+    def __getattr__(name: str) -> object:
+        if name == "Busy":
+            warn_renamed("Busy", "BusyError")
+            return BusyError
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 __all__ = [
     "BundleError",
-    "Busy",
+    "BusyError",
     "CalibrationError",
     "CheckpointError",
     "ContextError",

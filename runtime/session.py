@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from uhd_edge.runtime.answer import Answer
-    from uhd_edge.runtime.answer_lock import TakingTurns
+    from uhd_edge.runtime.answer_lock import AnswerLock
     from uhd_edge.runtime.answering import Parts
-    from uhd_edge.runtime.ask_methods import Images
+    from uhd_edge.runtime.ask_methods import ImagesInput
     from uhd_edge.runtime.conversation.request import Request
     from uhd_edge.runtime.conversation.turns import NewImage, SeenImage, Turn
     from uhd_edge.runtime.modes import Mode
@@ -62,13 +62,13 @@ class Session:
     def __init__(
         self,
         parts: Parts,
-        turns: TakingTurns,
+        answer_lock: AnswerLock,
         defaults: SessionDefaults,
         waiting: tuple[NewImage, ...],
         history: tuple[Turn, ...] = (),
     ) -> None:
         self._parts = parts
-        self._taking_turns = turns
+        self._answer_lock = answer_lock
         self._defaults = defaults
         self._waiting = waiting
         self._encoded: dict[tuple[NewImage, SlicePlan], SeenImage] = {}
@@ -76,21 +76,21 @@ class Session:
         self._closed = False
 
     @ask_method
-    def ask(self, images: Images, question: str, options: AskOptions) -> Answer:
+    def ask(self, images: ImagesInput, question: str, options: AskOptions) -> Answer:
         """Answer the conversation's next question, about all images so far and new ones that come with it.
 
         `mode` and `max_slices` count for new images. Raises what `Assistant.ask` raises.
         """
-        return self._taking_turns.finish(self.steps(images, question, **options))
+        return self._answer_lock.finish(self.steps(images, question, **options))
 
     @ask_method
-    def stream(self, images: Images, question: str, options: AskOptions) -> Iterator[str]:
+    def stream(self, images: ImagesInput, question: str, options: AskOptions) -> Iterator[str]:
         """Answer as `ask` does, and yield pieces of the text as they are generated; see `Assistant.stream`."""
         steps = self.steps(images, question, **options)
         return (piece for piece in steps if piece)
 
     @ask_method
-    def steps(self, images: Images, question: str, options: AskOptions) -> Generator[str, None, Answer]:
+    def steps(self, images: ImagesInput, question: str, options: AskOptions) -> Generator[str, None, Answer]:
         """Answer as `ask` does, in steps; the answer can be ended between two of them, see `Assistant.steps`."""
         self._require_open()
         if not isinstance(question, str):
@@ -101,7 +101,7 @@ class Session:
             images, question, options, mode=defaults.mode, modes=modes, max_slices=defaults.max_slices
         )
 
-        return self._taking_turns.take_turns(lambda: self._answer(request))
+        return self._answer_lock.take_turns(lambda: self._answer(request))
 
     @property
     def history(self) -> tuple[tuple[str, str], ...]:
@@ -110,16 +110,16 @@ class Session:
 
     def fork(self) -> Session:
         """Start another session from where this one is; both go on by themselves, and share what was computed."""
-        with self._taking_turns.lock:
+        with self._answer_lock.lock:
             self._require_open()
-            fork = Session(self._parts, self._taking_turns, self._defaults, self._waiting, self._turns)
+            fork = Session(self._parts, self._answer_lock, self._defaults, self._waiting, self._turns)
             fork._encoded = self._encoded
             self._parts.memory.share(self, fork)
             return fork
 
     def close(self) -> None:
         """Free what is kept for the session, and end an answer that is still open; again is harmless."""
-        with self._taking_turns.lock:
+        with self._answer_lock.lock:
             self._closed = True
             self._turns = self._waiting = ()
             self._encoded = {}
@@ -147,6 +147,6 @@ class Session:
             yield piece
 
     def _require_open(self) -> None:
-        self._taking_turns.require_open()
+        self._answer_lock.require_open()
         if self._closed:
             raise PromptError("the session has been closed; start a new one")

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from uhd_edge.runtime.ask_methods import shows_options
-from uhd_edge.runtime.errors import Busy, ImageError
+from uhd_edge.runtime.deprecation import warn_renamed
+from uhd_edge.runtime.errors import BusyError, ImageError
 from uhd_edge.runtime.validation import require_number
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ Frames: TypeAlias = "AsyncIterable[MediaInput] | Iterable[MediaInput] | Callable
 
 
 @dataclass(frozen=True)
-class Seen:
+class WatchResult:
     """An answer about one frame of a stream.
 
     `frame` counts the frames of the stream from 0; `dropped` says how many of those before
@@ -53,7 +54,7 @@ async def watch(
     *,
     every: float = 0.0,
     **options: Unpack[AskOptions],
-) -> AsyncGenerator[Seen, None]:
+) -> AsyncGenerator[WatchResult, None]:
     """Answer one question about a stream of frames again and again, always about its newest frame.
 
     `frames` is an async iterator, an iterator, or a function that returns the next frame
@@ -63,11 +64,11 @@ async def watch(
 
     Frames are read as they come, whether or not there is time for them: what is newer when
     the next question is due takes the place of what was not asked about, which counts as
-    dropped, as does a frame for which the assistant was `Busy`. So the last frame is asked
+    dropped, as does a frame for which the assistant was `BusyError`. So the last frame is asked
     about, and of frames that come all at once, such as those of a list, no other. A thread
     that waits for a camera when the watch is closed ends with the camera's next frame.
 
-    Raises what `AsyncAssistant.ask` raises but `Busy`, whatever reading a frame raises,
+    Raises what `AsyncAssistant.ask` raises but `BusyError`, whatever reading a frame raises,
     `OptionError` for a senseless `every`, and `ImageError` for frames of another kind.
     """
     pause = require_number("every", every, 0.0, 1e9, hint="0 or more seconds")
@@ -84,10 +85,21 @@ async def watch(
             due = loop.time() + pause
             try:
                 answer = await assistant.ask(frame, question, **options)
-            except Busy:
+            except BusyError:
                 continue
             asked += 1
-            yield Seen(number, number + 1 - asked, answer)
+            yield WatchResult(number, number + 1 - asked, answer)
+
+
+if TYPE_CHECKING:
+    Seen = WatchResult
+else:
+
+    def __getattr__(name: str) -> object:
+        if name == "Seen":
+            warn_renamed("Seen", "WatchResult")
+            return WatchResult
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class _Newest:

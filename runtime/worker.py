@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from uhd_edge.runtime.errors import Busy, ModelError
+from uhd_edge.runtime.errors import BusyError, ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -81,7 +81,7 @@ class Worker:
             return sum(not job.cancelled for job in self._waiting)
 
     def submit(self, job: Job[Result]) -> None:
-        """Queue a job; raises `Busy` when the queue is full and `ModelError` when the worker has been stopped."""
+        """Queue a job; raises `BusyError` when the queue is full and `ModelError` when the worker has been stopped."""
         with self._changed:
             if self._stopping:
                 raise self._refusal.with_traceback(None)
@@ -90,7 +90,7 @@ class Worker:
             self._waiting = deque(waiting for waiting in self._waiting if not waiting.cancelled)
             in_work = self._running is not None and not self._running.cancelled
             if len(self._waiting) + in_work >= self._most_in_house:
-                raise Busy(
+                raise BusyError(
                     f"{self._most_in_house} questions are being answered or wait already; ask again later, "
                     "or open the assistant with a longer queue"
                 )

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, TypeVar
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from uhd_edge.runtime.errors import Busy, SchemaError
-from uhd_edge.server.chat_request import chat_request
-from uhd_edge.server.conversations import asked_by
+from uhd_edge.runtime.errors import BusyError, SchemaError
+from uhd_edge.server.chat_request import parse_request
+from uhd_edge.server.conversations import parse_chat
 from uhd_edge.server.errors import ApiError, api_error
 from uhd_edge.server.guard import require_json
-from uhd_edge.server.images import decoded, image_of, is_data_uri
+from uhd_edge.server.images import decode_data_uri, is_data_uri, load_images
 from uhd_edge.server.remote_images import fetched
 from uhd_edge.server.replies import Reply, Trimmed, failed
-from uhd_edge.server.waiting import ClientGoneError, finished_in_time, read_body
+from uhd_edge.server.waiting import ClientGoneError, finish_in_time, read_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.answer import Answer
     from uhd_edge.runtime.async_assistant import AnswerStream, AsyncAssistant
     from uhd_edge.server.chat_request import ChatRequest
-    from uhd_edge.server.conversations import Asked
+    from uhd_edge.server.conversations import ParsedChat
     from uhd_edge.server.metrics import Metrics
     from uhd_edge.server.options import ServerOptions
 
@@ -77,7 +77,7 @@ class Chat:
     @contextmanager
     def _place(self) -> Iterator[None]:
         if self._taken > self._options.queue:
-            raise Busy(f"{self._taken} requests are being answered or wait already; ask again later")
+            raise BusyError(f"{self._taken} requests are being answered or wait already; ask again later")
         self._taken += 1
         try:
             yield
@@ -89,13 +89,13 @@ class Chat:
         require_json(request.headers)
         declared = request.headers.get("content-length")
         body = await read_body(receive, most=self._options.max_body, declared=declared)
-        await finished_in_time(self._work(body, sending), receive, since=arrived, limit=self._options.time_limit)
+        await finish_in_time(self._work(body, sending), receive, since=arrived, limit=self._options.time_limit)
 
     async def _work(self, body: bytes, sending: _Sending) -> None:
-        chat, asked = await self._in_reader(self._understood, body)
-        files = [await self._file(url) for url in asked.urls]
-        images = await self._in_reader(partial(decoded, files, max_pixels=self._options.max_pixels))
-        stream = self._assistant.stream(images, asked.messages, **asked.options)
+        chat, parsed = await self._in_reader(self._parse, body)
+        files = [await self._file(url) for url in parsed.urls]
+        images = await self._in_reader(partial(load_images, files, max_pixels=self._options.max_pixels))
+        stream = self._assistant.stream(images, parsed.messages, **parsed.options)
         try:
             if chat.stream:
                 with_usage = chat.stream_options is not None and chat.stream_options.include_usage
@@ -110,13 +110,13 @@ class Chat:
     async def _in_reader(self, work: Callable[..., Result], *arguments: object) -> Result:
         """Do what takes a while in the one thread for it.
 
-        In several threads it is no faster, images are decoded one after the other anyway,
+        In several threads it is no faster, images are load_images one after the other anyway,
         and each thread would keep as much memory as its largest image took.
         """
         return await asyncio.get_running_loop().run_in_executor(self._reader, work, *arguments)
 
-    def _understood(self, body: bytes) -> tuple[ChatRequest, Asked]:
-        chat = chat_request(body)
+    def _parse(self, body: bytes) -> tuple[ChatRequest, ParsedChat]:
+        chat = parse_request(body)
         if chat.model != self._model:
             raise ApiError(
                 404,
@@ -124,12 +124,12 @@ class Chat:
                 param="model",
                 code="model_not_found",
             )
-        return chat, asked_by(chat)
+        return chat, parse_chat(chat)
 
     async def _file(self, url: str) -> bytes:
         """Return the bytes of an image file; those that are fetched wait in threads of their own."""
         if is_data_uri(url):
-            return await self._in_reader(image_of, url)
+            return await self._in_reader(decode_data_uri, url)
         if not self._options.allow_remote_images:
             raise ApiError(
                 400,

@@ -121,7 +121,7 @@ class ChatRequest(_Strict):
     budget_ms: Number | None = None
 
 
-def chat_request(body: bytes) -> ChatRequest:
+def parse_request(body: bytes) -> ChatRequest:
     """Read the body of a request; raises `ApiError` 400 that names what is wrong or cannot be done."""
     try:
         given = json.loads(body)

@@ -21,7 +21,7 @@ _ROLES: Final[dict[str, Role]] = {"system": "system", "developer": "system", "us
 
 
 @dataclass(frozen=True)
-class Asked:
+class ParsedChat:
     """A conversation with the URLs of its images in their order, and the settings of the answer."""
 
     messages: tuple[Message, ...]
@@ -29,7 +29,7 @@ class Asked:
     options: AskOptions
 
 
-def asked_by(request: ChatRequest) -> Asked:
+def parse_chat(request: ChatRequest) -> ParsedChat:
     """Translate a request; raises `ApiError` for what makes no conversation and `SchemaError` for a wrong schema."""
     last = request.messages[-1]
     if last.role != "user":
@@ -40,10 +40,10 @@ def asked_by(request: ChatRequest) -> Asked:
         part.image_url.url for message in request.messages for part in message.content if isinstance(part, ImageContent)
     ]
     messages = tuple(Message(_ROLES[message.role], _parts(message)) for message in request.messages)
-    return Asked(messages, tuple(urls), options_of(request))
+    return ParsedChat(messages, tuple(urls), parse_options(request))
 
 
-def options_of(request: ChatRequest) -> AskOptions:
+def parse_options(request: ChatRequest) -> AskOptions:
     """Return the settings that a request gives; temperature 0 where it gives none, as everywhere in the runtime."""
     given: dict[str, Any] = {name: getattr(request, name) for name in (*_SAME_NAME, "budget_ms", "stop")}
     longest = request.max_completion_tokens

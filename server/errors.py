@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from uhd_edge.runtime.errors import (
-    Busy,
+    BusyError,
     ContextError,
     EngineUnavailableError,
     ImageError,
@@ -55,7 +55,7 @@ def api_error(error: BaseException) -> ApiError | None:
     if isinstance(error, ApiError):
         return error
     message = " ".join(str(error).split())
-    if isinstance(error, Busy):
+    if isinstance(error, BusyError):
         return ApiError(429, message, code="busy")
     if isinstance(error, ContextError):
         return ApiError(400, message, param="messages", code="context_length_exceeded")

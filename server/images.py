@@ -22,7 +22,7 @@ def is_data_uri(url: str) -> bool:
     return url[:5].lower() == "data:"
 
 
-def image_of(data_uri: str) -> bytes:
+def decode_data_uri(data_uri: str) -> bytes:
     """Decode `data:[<type>][;base64],<data>` as RFC 2397 has it; raises `ApiError` 400 for a broken one."""
     head, comma, data = data_uri.partition(",")
     if not comma:
@@ -36,10 +36,10 @@ def image_of(data_uri: str) -> bytes:
         raise _refused(f"an image's base64 is broken ({error})") from error
 
 
-def decoded(images: Sequence[bytes], *, max_pixels: int) -> list[Image.Image]:
+def load_images(images: Sequence[bytes], *, max_pixels: int) -> list[Image.Image]:
     """Decode image files to RGB; `ApiError` 400 for a broken one, or when all have more than `max_pixels` together.
 
-    The number of pixels is read from the header, before anything is decoded.
+    The number of pixels is read from the header, before anything is load_images.
     """
     pictures = []
     for image in images:

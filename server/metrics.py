@@ -42,10 +42,10 @@ class Metrics:
         self._tokens.labels("vision").inc(usage.vision_tokens)
         self._tokens.labels("text").inc(usage.prompt_tokens - usage.vision_tokens)
         self._tokens.labels("answer").inc(usage.completion_tokens)
-        for stage, milliseconds in answer.timings.items():
+        for stage, milliseconds in answer.timings_ms.items():
             if stage not in ("first_token", "total"):
                 self._stages.labels(stage).inc(milliseconds / 1e3)
-        self._seconds.observe(answer.timings["total"] / 1e3)
+        self._seconds.observe(answer.timings_ms["total"] / 1e3)
         self._views.labels("cache").inc(answer.reused_views)
         self._views.labels("encoder").inc(len(answer.views) - answer.reused_views)
 

@@ -28,7 +28,7 @@ class Reply:
         """Return the completion as one object."""
         message = {"role": "assistant", "content": answer.text, "refusal": None}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish_reason}
-        return {**self._head("chat.completion"), "choices": [choice], "usage": usage_of(answer)}
+        return {**self._head("chat.completion"), "choices": [choice], "usage": usage_object(answer)}
 
     def first(self) -> bytes:
         """Return the event that begins a stream."""
@@ -42,7 +42,7 @@ class Reply:
         """Return the events that end a stream."""
         events = self._chunk({}, finish_reason=answer.finish_reason)
         if self.with_usage:
-            events += event({**self._head("chat.completion.chunk"), "choices": [], "usage": usage_of(answer)})
+            events += event({**self._head("chat.completion.chunk"), "choices": [], "usage": usage_object(answer)})
         return events + END_OF_EVENTS
 
     def _head(self, kind: str) -> dict[str, Any]:
@@ -54,13 +54,14 @@ class Reply:
         return event({**chunk, "usage": None} if self.with_usage else chunk)
 
 
-def usage_of(answer: Answer) -> dict[str, Any]:
+def usage_object(answer: Answer) -> dict[str, Any]:
     """Return the numbers of tokens under OpenAI's names, and those of the images under ours."""
     usage = answer.usage
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
         "vision_tokens": usage.vision_tokens,
     }
 

@@ -47,7 +47,7 @@ async def _read(receive: Receive, most: int) -> bytes:
             return bytes(body)
 
 
-async def finished_in_time(
+async def finish_in_time(
     work: Coroutine[object, object, None], receive: Receive, *, since: float, limit: float
 ) -> None:
     """Do `work` while the client is there; it is cancelled, and its end waited for, when it is not finished.

@@ -60,15 +60,17 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name == "__version__":
-        value: object = import_module(f"{__name__}.runtime.version").installed_version()
-    elif name in __all__:
-        value = getattr(import_module(f"{__name__}.runtime"), name)
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # so that a checker finds a name that does not exist
+
+    def __getattr__(name: str) -> object:
+        if name == "__version__":
+            value: object = import_module(f"{__name__}.runtime.version").installed_version()
+        elif name in __all__:
+            value = getattr(import_module(f"{__name__}.runtime"), name)
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from uhd_edge.cli.options import answering_options, ask_options, max_frames_option, open_assistant, opening_options
-from uhd_edge.cli.printing import plan_as_object, print_pieces, say_budget
+from uhd_edge.cli.printing import print_pieces, say_budget
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from uhd_edge.runtime.answer import Answer
     from uhd_edge.runtime.images.video import MediaInput
 
 STANDARD_INPUT = "-"
@@ -35,8 +31,8 @@ def ask(images: tuple[str, ...], question: str, *, max_frames: int, as_json: boo
         inputs = [_image_input(image, max_frames) for image in images]
         if as_json:
             answer = assistant.ask(inputs, question, **request)
-            shown = _as_object(answer, request) | {"opening_ms": _rounded(assistant.opening)}
-            click.echo(json.dumps(shown, ensure_ascii=False))
+            opening = {stage: round(milliseconds, 3) for stage, milliseconds in assistant.opening_ms.items()}
+            click.echo(json.dumps(answer.to_dict() | {"opening_ms": opening}, ensure_ascii=False))
         elif request["schema"] is not None:  # whole or not at all
             answer = assistant.ask(inputs, question, **request)
             click.echo(answer.text)
@@ -58,22 +54,3 @@ def _image_input(image: str, max_frames: int) -> MediaInput:
     if sys.stdin is None or sys.stdin.closed:
         raise ImageError("standard input is closed; pipe an image into it, or name a file instead of `-`")
     return sys.stdin.buffer.read()
-
-
-def _as_object(answer: Answer, request: Mapping[str, Any]) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "answer": answer.text,
-        "finish_reason": answer.finish_reason,
-        "usage": asdict(answer.usage),
-        "views": [asdict(view) for view in answer.views],
-        "timings_ms": _rounded(answer.timings),
-    }
-    if request["schema"] is not None:
-        shown["parsed"] = answer.parsed
-    if answer.plan is not None:
-        shown["plan"] = plan_as_object(answer.plan)
-    return shown
-
-
-def _rounded(timings: Mapping[str, float]) -> dict[str, float]:
-    return {stage: round(milliseconds, 3) for stage, milliseconds in timings.items()}

@@ -20,7 +20,7 @@ def inspect(bundle: str | None, *, as_json: bool) -> None:
     from uhd_edge.runtime.llm.llama_loading import check_file
 
     opened = Bundle.open(bundle)
-    opened.verify()
+    opened.check_files()
     check_file(opened.llm_path)
     click.echo(opened.manifest.model_dump_json(indent=2) if as_json else _table(opened))
     for left, size in abandoned_in(opened.path):

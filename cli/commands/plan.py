@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from uhd_edge.cli.options import open_assistant, opening_options
-from uhd_edge.cli.printing import plan_as_object
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,8 +53,8 @@ def plan(
 def _as_object(plans: Sequence[Plan], chosen: Plan | None, budget_ms: float | None) -> dict[str, Any]:
     return {
         "budget_ms": budget_ms,
-        "plans": [plan_as_object(one) for one in plans],
-        "chosen": None if chosen is None else plan_as_object(chosen),
+        "plans": [one.to_dict() for one in plans],
+        "chosen": None if chosen is None else chosen.to_dict(),
     }
 
 

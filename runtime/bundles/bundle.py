@@ -1,7 +1,7 @@
 """The bundle: one folder with the graphs, the language model and what both need to know.
 
 `bundle.json` is validated whenever a bundle is opened; the SHA-256 of its files only on
-request (`Bundle.verify`), because reading gigabytes at every start would be waste.
+request (`Bundle.check_files`), because reading gigabytes at every start would be waste.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from uhd_edge.runtime.bundles.manifest import (
     GraphKind,
     Manifest,
 )
+from uhd_edge.runtime.deprecation import warn_renamed
 from uhd_edge.runtime.errors import BundleError, EngineUnavailableError
 from uhd_edge.runtime.modes import Mode
 
@@ -81,7 +82,7 @@ class Bundle:
         """The GGUF file of the language model."""
         return self.path / self.manifest.llm.file
 
-    def verify(self) -> None:
+    def check_files(self) -> None:
         """Compare the SHA-256 of every file with the manifest; raises `BundleError` listing the changed ones."""
         with _readable(self.path):
             self._check_files_exist()
@@ -92,6 +93,11 @@ class Bundle:
             raise BundleError(
                 f"{self.path}: changed since it was written: {', '.join(changed)}; export the bundle again"
             )
+
+    def verify(self) -> None:
+        """The former name of `check_files`."""
+        warn_renamed("Bundle.verify", "check_files")
+        self.check_files()
 
     def _check_files_exist(self) -> None:
         """Presence and size: cheap, and enough to catch a copy that broke off."""

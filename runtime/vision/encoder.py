@@ -20,6 +20,7 @@ import numpy as np
 from uhd_edge.engines.selection import EngineName, check_engine
 from uhd_edge.runtime.answer import EncodedView
 from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.deprecation import warn_renamed
 from uhd_edge.runtime.errors import EngineError
 from uhd_edge.runtime.images.loading import ImageInput, load_image
 from uhd_edge.runtime.modes import Mode
@@ -56,7 +57,7 @@ class Encoded:
 
     `embeddings` is float32 [n, d_llm], C-contiguous: the thumbnail's, then each slice's,
     slices row by row, and the caller's own: writing into it changes nothing that is kept.
-    `grid` is (rows, columns) of slices, (0, 0) when unsliced. `timings` are milliseconds per
+    `grid` is (rows, columns) of slices, (0, 0) when unsliced. `timings_ms` are milliseconds per
     stage: decode, slice, open (0 when the mode's engines were open already), cache (looking
     for views that were seen before), patches, encoder, connector. Of the views, `encoded` went
     through the engines for this image and `reused` did not.
@@ -66,9 +67,15 @@ class Encoded:
     grid: tuple[int, int]
     views: tuple[EncodedView, ...]
     mode: Mode
-    timings: Mapping[str, float]
+    timings_ms: Mapping[str, float]
     reused: int = 0
     encoded: int = 0
+
+    @property
+    def timings(self) -> Mapping[str, float]:
+        """The former name of `timings_ms`."""
+        warn_renamed("Encoded.timings", "timings_ms")
+        return self.timings_ms
 
 
 class VisionEncoder:

@@ -14,7 +14,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("engines.building",),
     ("engines.selection",),
     # runtime: the on-device path, in the order in which an image passes
-    ("runtime.modes", "runtime.timing", "runtime.user_cache", "runtime.version"),
+    ("runtime.deprecation", "runtime.modes", "runtime.timing", "runtime.user_cache", "runtime.version"),
     ("runtime.answer",),
     ("runtime.errors",),
     ("runtime.validation",),

@@ -19,7 +19,7 @@ from support.conversations.event_loops import opened, run
 from support.images.squares import picture
 
 from uhd_edge.runtime import Assistant, AsyncAssistant, Bundle
-from uhd_edge.runtime.errors import Busy, ModelError, OptionError
+from uhd_edge.runtime.errors import BusyError, ModelError, OptionError
 from uhd_edge.tiny.world.drawing import draw_picture
 from uhd_edge.tiny.world.scenes import SLICED, draw_scene
 
@@ -53,7 +53,7 @@ def test_one_question_too_many_is_busy_and_the_others_are_answered(bundle: Bundl
         async with opened(bundle, queue=2) as assistant:
             streams = [assistant.stream(picture(), QUESTION, max_tokens=5) for _ in range(3)]
             for _ in range(2):
-                with pytest.raises(Busy, match=r"^3 questions"):
+                with pytest.raises(BusyError, match=r"^3 questions"):
                     assistant.stream(picture(), QUESTION)
             for stream in streams:
                 assert [piece async for piece in stream]
@@ -69,7 +69,7 @@ def test_a_cancelled_question_leaves_its_place_at_once(bundle: Bundle) -> None:
             await anext(first)
             waiting = assistant.stream(picture(), QUESTION)
             assert assistant.waiting == 1
-            with pytest.raises(Busy):
+            with pytest.raises(BusyError):
                 assistant.stream(picture(), QUESTION)
             await waiting.aclose()
             assert assistant.waiting == 0
