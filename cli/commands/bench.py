@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from uhd_edge.cli.bundle import bundle_option, one_bundle
 from uhd_edge.cli.commands.flops import require_one
 from uhd_edge.engines.extras import extra_needed
 
@@ -20,7 +21,8 @@ STAND_IN = "the language model is a small stand-in; prefill and tokens per secon
 
 
 @click.command()
-@click.argument("bundle", required=False)
+@click.argument("folder", metavar="[BUNDLE]", required=False)
+@bundle_option
 @click.option("--synthetic", metavar="NAME", help="Random weights of a model's real sizes: minicpm-v-4.6.")
 @click.option("--sizes", metavar="WxH,..", help=f"Sizes of the pictures drawn for it.  [default: {DEFAULT_SIZES}]")
 @click.option("--image", metavar="FILE", help="Measure with this picture instead.")
@@ -42,8 +44,9 @@ STAND_IN = "the language model is a small stand-in; prefill and tokens per secon
 @click.option("--json", "as_json", is_flag=True, help="Print one object, with every round's values.")
 @click.option("--plot", metavar="FILE.png", help="Draw the stages as bars, too.")
 def bench(
-    bundle: str | None,
+    folder: str | None,
     *,
+    bundle: str | None,
     synthetic: str | None,
     sizes: str | None,
     image: str | None,
@@ -68,7 +71,8 @@ def bench(
     from uhd_edge.bench.rounds import run_bench
     from uhd_edge.bench.table import table
 
-    require_one("a bundle or --synthetic", bundle, synthetic)
+    named = one_bundle(folder, bundle)
+    require_one("a bundle or --synthetic", named, synthetic)
     require_one("--sizes or --image", sizes, image)
     if plot is not None:
         _require_drawable(plot)
@@ -77,7 +81,7 @@ def bench(
     configurations(
         pictures, _names("16x,4x" if modes is None else modes), _names(precisions), _names(engines)
     )  # before anything is made
-    opened = _bundle(bundle, synthetic, _names(precisions), threads)
+    opened = _bundle(named, synthetic, _names(precisions), threads)
     chosen = configurations(
         pictures,
         list(opened.manifest.graphs) if modes is None else _names(modes),

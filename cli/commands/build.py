@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from uhd_edge.cli.bundle import bundle_option, required_bundle
 from uhd_edge.cli.commands.export import names_out_of
 from uhd_edge.cli.commands.verify import verify
 from uhd_edge.engines.building.targets import TARGETS
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("bundle")
+@click.argument("folder", metavar="BUNDLE", required=False)
+@bundle_option
 @click.option("--target", required=True, metavar="T", help=f"What to build for: {', '.join(t.name for t in TARGETS)}.")
 @click.option("--precision", default="fp16", show_default=True, metavar="fp16|int8", help="Precision of the engines.")
 @click.option(
@@ -36,8 +38,9 @@ if TYPE_CHECKING:
 @click.pass_context
 def build(
     ctx: click.Context,
-    bundle: str,
+    folder: str | None,
     *,
+    bundle: str | None,
     target: str,
     precision: str,
     modes: list[Mode] | None,
@@ -57,13 +60,14 @@ def build(
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.checking.building import engine_orders, has_reference
 
+    named = required_bundle(folder, bundle)
     wanted = find_target(target)
     check_precision(wanted, precision)
     if jetpack is not None or wanted.jetpacks:
         find_jetpack(wanted, jetpack)
     if output is not None and not wanted.jetpacks:
         raise click.UsageError("--output is for the kits of orin and thor; engines go into the bundle")
-    opened = Bundle.open(bundle)
+    opened = Bundle.open(named)
     modes = list(opened.manifest.graphs) if modes is None else modes
     checked: BuiltPrecision = precision  # type: ignore[assignment]  # by `check_precision`
     orders = engine_orders(opened, modes=modes, precision=checked, max_slices=max_slices)
@@ -111,8 +115,8 @@ def _verify(
         try:
             ctx.invoke(
                 verify,
+                arguments=pictures,
                 bundle=str(bundle.path),
-                images=pictures,
                 engine="tensorrt",
                 precision=records[0].precision,
                 mode=mode,

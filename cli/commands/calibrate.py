@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from uhd_edge.cli.bundle import bundle_before_images, bundle_option
 from uhd_edge.engines.extras import extra_needed
 
 
 @click.command()
-@click.argument("bundle")
-@click.argument("pictures", nargs=-1, metavar="IMAGE_OR_FOLDER...")
+@click.argument("arguments", nargs=-1, metavar="BUNDLE IMAGE_OR_FOLDER...")
+@bundle_option
 @click.option("--max-slices", type=click.IntRange(min=1), metavar="N", help="Slices of a picture at most.")
 @click.option(
     "--cosine",
@@ -22,9 +23,9 @@ from uhd_edge.engines.extras import extra_needed
 @click.option("--seed", default=0, show_default=True, help="Of the rows that errors are measured on.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def calibrate(
-    bundle: str,
-    pictures: tuple[str, ...],
+    arguments: tuple[str, ...],
     *,
+    bundle: str | None,
     max_slices: int | None,
     cosine: float,
     threads: int | None,
@@ -32,13 +33,14 @@ def calibrate(
     as_json: bool,
 ) -> None:
     """Add INT8 graphs to BUNDLE, calibrated on pictures like those the device will see."""
+    folder, pictures = bundle_before_images(arguments, bundle)
     with extra_needed("calibration", "a calibration"):
         from uhd_edge.calibration.calibrate import calibrate_bundle
         from uhd_edge.calibration.report import table
     from uhd_edge.runtime.bundles.bundle import Bundle
 
     calibrated = calibrate_bundle(
-        Bundle.open(bundle),
+        Bundle.open(folder),
         pictures,
         max_slices=max_slices,
         cosine=cosine,

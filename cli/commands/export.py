@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import click
 
+from uhd_edge.cli.bundle import bundle_option, required_bundle
 from uhd_edge.engines.extras import extra_needed
 
 BAR_STEPS = 1000
@@ -28,7 +29,8 @@ def names_out_of(*valid: str) -> Callable[[str], list[str]]:
 
 @click.command()
 @click.argument("checkpoint")
-@click.argument("bundle")
+@click.argument("folder", metavar="BUNDLE", required=False)
+@bundle_option
 @click.option("--llm", metavar="FILE.gguf", help="A ready GGUF; without it the checkpoint's text model is converted.")
 @click.option("--llm-type", default="f16", show_default=True, help="Type to convert to: f32, f16, q8_0, q4_k_m, ...")
 @click.option(
@@ -52,8 +54,9 @@ def names_out_of(*valid: str) -> Callable[[str], list[str]]:
 @click.option("--force", is_flag=True, help="Replace the bundle when there is one.")
 def export(
     checkpoint: str,
-    bundle: str,
+    folder: str | None,
     *,
+    bundle: str | None,
     llm: str | None,
     llm_type: str,
     modes: list[str],
@@ -63,12 +66,13 @@ def export(
     force: bool,
 ) -> None:
     """Export CHECKPOINT, a folder or a Hugging Face name, into the folder BUNDLE."""
+    target = required_bundle(folder, bundle)
     with extra_needed("export", "an export"), _shown_progress() as progress:
         from uhd_edge.export.export import export_bundle
 
         written = export_bundle(
             checkpoint,
-            bundle,
+            target,
             llm=llm,
             llm_type=llm_type,
             modes=modes,  # type: ignore[arg-type]  # checked by `names_out_of`

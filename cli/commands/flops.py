@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from uhd_edge.cli.bundle import bundle_option, one_bundle
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -21,7 +23,8 @@ COUNTS = {
 
 
 @click.command()
-@click.argument("bundle", required=False)
+@click.argument("folder", metavar="[BUNDLE]", required=False)
+@bundle_option
 @click.option("--model", metavar="NAME", help="Known sizes instead of a bundle's: minicpm-v-4.6.")
 @click.option("--image", metavar="FILE", help="Count this picture.")
 @click.option("--size", metavar="WxH", help="Count a picture of this size.  [default: one square view]")
@@ -37,8 +40,9 @@ COUNTS = {
 @click.option("--insert-after", type=int, metavar="K", help="Put the compressor after layer K, counted from 0.")
 @click.option("--json", "as_json", is_flag=True, help="Print one object, in operations.")
 def flops(
-    bundle: str | None,
+    folder: str | None,
     *,
+    bundle: str | None,
     model: str | None,
     image: str | None,
     size: str | None,
@@ -55,9 +59,10 @@ def flops(
     """
     from uhd_edge.runtime.vision.flops_of_pictures import flops_of_patches, flops_of_picture
 
-    require_one("a bundle or --model", bundle, model)
+    named = one_bundle(folder, bundle)
+    require_one("a bundle or --model", named, model)
     require_one("--image, --size or --patches", image, size, patches)
-    sizes = _with_compressor_after(_sizes(bundle, model), insert_after)
+    sizes = _with_compressor_after(_sizes(named, model), insert_after)
     if patches is None:
         width, height = _picture(sizes, image, size)
         counted = flops_of_picture(sizes, width, height, max_slices=max_slices, count=count)  # type: ignore[arg-type]

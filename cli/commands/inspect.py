@@ -6,20 +6,23 @@ from typing import TYPE_CHECKING
 
 import click
 
+from uhd_edge.cli.bundle import bundle_option, one_bundle
+
 if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.bundle import Bundle
 
 
 @click.command()
-@click.argument("bundle", required=False)
+@click.argument("folder", metavar="[BUNDLE]", required=False)
+@bundle_option
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
-def inspect(bundle: str | None, *, as_json: bool) -> None:
+def inspect(folder: str | None, *, bundle: str | None, as_json: bool) -> None:
     """Show what BUNDLE holds (without it: the built-in uhd-tiny) and check every file's SHA-256."""
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.bundles.update import abandoned_in
     from uhd_edge.runtime.llm.llama_loading import check_file
 
-    opened = Bundle.open(bundle)
+    opened = Bundle.open(one_bundle(folder, bundle))
     opened.check_files()
     check_file(opened.llm_path)
     click.echo(opened.manifest.model_dump_json(indent=2) if as_json else _table(opened))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from uhd_edge.cli.bundle import one_bundle
 from uhd_edge.cli.options import OPENING, opening_options
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class _FiniteRange(click.FloatRange):
 
 
 @click.command()
+@click.argument("folder", metavar="[BUNDLE]", required=False)
 @opening_options
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is every one.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes any free one.")
@@ -46,6 +48,7 @@ class _FiniteRange(click.FloatRange):
 )
 @click.option("--max-pixels", type=_FiniteRange(0.01, 100), default=25, show_default=True, help="Megapixels.")
 def serve(
+    folder: str | None,
     *,
     host: str,
     port: int,
@@ -78,6 +81,7 @@ def serve(
         from uhd_edge.server.serving import listening_socket
         from uhd_edge.server.serving import serve as serve_until_signal
 
+    named = one_bundle(folder, given["bundle"])
     options = ServerOptions(
         token=_token(token_file),
         max_body=int(max_body * 1e6),
@@ -89,7 +93,7 @@ def serve(
     )
     give_large_blocks_back()
     listening = listening_socket(host, port)
-    bundle = Bundle.open(given["bundle"])
+    bundle = Bundle.open(named)
     cache_bytes = room_for_views(bundle.manifest, given["mode"]) if cache_mb is None else int(cache_mb * 1e6)
     opening = {name: given[name] for name in OPENING}
     assistant = AsyncAssistant(bundle, queue=queue, cache_bytes=cache_bytes, **opening)

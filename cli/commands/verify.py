@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from uhd_edge.cli.bundle import bundle_before_images, bundle_option
 from uhd_edge.engines.extras import extra_needed
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ DRAWN_HARDER = "INT8 is calibrated on pictures like yours, and drawn ones are no
 
 
 @click.command()
-@click.argument("bundle")
-@click.argument("images", nargs=-1, metavar="[IMAGE]...")
+@click.argument("arguments", nargs=-1, metavar="BUNDLE [IMAGE]...")
+@bundle_option
 @click.option(
     "--engine",
     type=click.Choice(["auto", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]),
@@ -49,9 +50,9 @@ DRAWN_HARDER = "INT8 is calibrated on pictures like yours, and drawn ones are no
 @click.pass_context
 def verify(
     ctx: click.Context,
-    bundle: str,
-    images: tuple[str, ...],
+    arguments: tuple[str, ...],
     *,
+    bundle: str | None,
     engine: str,
     precision: str,
     mode: str | None,
@@ -69,7 +70,8 @@ def verify(
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.checking.verify import QUESTION, verify_bundle
 
-    opened = Bundle.open(bundle)
+    folder, images = bundle_before_images(arguments, bundle)
+    opened = Bundle.open(folder)
     report = verify_bundle(
         opened,
         engine=engine,  # type: ignore[arg-type]  # click has checked the choices

@@ -1,0 +1,36 @@
+"""The bundle of a command: its argument BUNDLE, or `--bundle DIR`, whichever is typed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EITHER_WAY = "BUNDLE as an option."
+
+bundle_option = click.option("--bundle", metavar="DIR", help=EITHER_WAY)
+
+
+def one_bundle(argument: str | None, option: str | None) -> str | None:
+    """Return the bundle, given as an argument or as an option; None where neither is. Both are a `UsageError`."""
+    if argument is not None and option is not None:
+        raise click.UsageError(f"the bundle is given twice: {argument} and --bundle {option}; give it once")
+    return argument if option is None else option
+
+
+def required_bundle(argument: str | None, option: str | None) -> str:
+    """Return the bundle as `one_bundle` does; neither argument nor option is a `UsageError`."""
+    bundle = one_bundle(argument, option)
+    if bundle is None:
+        raise click.UsageError("Missing argument 'BUNDLE'.")
+    return bundle
+
+
+def bundle_before_images(arguments: Sequence[str], option: str | None) -> tuple[str, tuple[str, ...]]:
+    """Return the bundle and the images: the first argument is the bundle, unless `--bundle` names it."""
+    if option is not None:
+        return option, tuple(arguments)
+    return required_bundle(next(iter(arguments), None), None), tuple(arguments[1:])
