@@ -1,17 +1,17 @@
-"""Where the `uhd` command and `python -m uhd_edge.cli` begin."""
+"""The entry point of `uhd` and of `python -m uhd_edge.cli`."""
 
 from __future__ import annotations
 
 import gc
 import sys
 
-# Python looks for garbage after every 700 new objects. What is imported is none, and looking for it
-# takes a twelfth of the start of `uhd ask`.
+# By default Python collects garbage after every 700 new objects. Imported code is not garbage, and
+# these collections take a twelfth of the start of `uhd ask`.
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
 def run() -> None:
-    """Run `uhd`; an interrupt while the commands are still being imported ends as quietly as a later one."""
+    """Run `uhd`; an interrupt during the imports exits as quietly as a later one."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     try:
         from uhd_edge.cli.main import run as run_uhd

@@ -9,9 +9,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-EITHER_WAY = "BUNDLE as an option."
-
-bundle_option = click.option("--bundle", metavar="DIR", help=EITHER_WAY)
+bundle_option = click.option("--bundle", metavar="DIR", help="Another way to give BUNDLE.")
 
 
 def one_bundle(argument: str | None, option: str | None) -> str | None:

@@ -14,20 +14,20 @@ import click
 
 from uhd_edge.engines.errors import UhdError
 
-# In the order of `uhd --help`, with what it says of them; each is the function of this name in the
-# file of this name.
+# In the order of `uhd --help`, with their descriptions. Each is the function of its name in the file
+# of its name.
 COMMANDS = {
     "ask": "Ask a question about images or videos.",
-    "chat": "Talk about images on the terminal.",
-    "serve": "Answer requests of OpenAI's chat-completions API.",
-    "plan": "List the ways to look at an image, and the time each takes.",
-    "export": "Make a bundle out of a checkpoint.",
-    "calibrate": "Add INT8 graphs to a bundle, calibrated on your pictures.",
-    "build": "Build TensorRT engines out of a bundle's graphs.",
-    "verify": "Compare a bundle's engine with FP32.",
-    "bench": "Time every stage of an answer on this machine.",
-    "flops": "Count the operations of encoding a picture.",
-    "inspect": "Show what a bundle holds, and check its files.",
+    "chat": "Chat about images or videos in the terminal.",
+    "serve": "Serve OpenAI's chat-completions API.",
+    "plan": "List modes and numbers of slices, with predicted times.",
+    "export": "Export a checkpoint as a bundle.",
+    "calibrate": "Add INT8 graphs to a bundle, calibrated on your images.",
+    "build": "Build TensorRT engines from a bundle's graphs.",
+    "verify": "Compare a bundle's embeddings and answers with FP32.",
+    "bench": "Measure every stage of an answer on this machine.",
+    "flops": "Count the operations that encoding an image takes.",
+    "inspect": "Show what a bundle contains, and check its files.",
     "doctor": "Show what this machine can run, and how to get what is missing.",
 }
 
@@ -38,11 +38,10 @@ INTERRUPTED = 130
 
 @dataclass
 class Invocation:
-    """What the options that every command shares have set, and what the command says when it ends.
+    """The options that all commands share, and what a command reports when it ends.
 
-    `all_closed` means that nothing is left to be put away, so that the process may end at
-    once. Taking the interpreter and the native libraries apart takes as long as importing
-    numpy did.
+    `all_closed` means that everything is closed, so the process may exit at once. Shutting down
+    the interpreter and the native libraries takes as long as importing numpy.
     """
 
     debug: bool = False
@@ -50,21 +49,21 @@ class Invocation:
 
 
 class Commands(click.Group):
-    """The commands, each imported from the file of its name when it is asked for."""
+    """The commands; each is imported from the file of its name when it is run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Name the commands in the order of `uhd --help`."""
+        """List the commands in the order of `uhd --help`."""
         return [*COMMANDS, *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command; None when there is none of that name."""
+        """Import a command; None for an unknown name."""
         if cmd_name not in COMMANDS:
             return super().get_command(ctx, cmd_name)
         command: click.Command = getattr(import_module(f"uhd_edge.cli.commands.{cmd_name}"), cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Name the commands and say what each does, whole and without importing any."""
+        """List the commands with their descriptions, without importing any."""
         others = {name: self.commands[name].get_short_help_str() for name in super().list_commands(ctx)}
         with formatter.section("Commands"):
             formatter.write_dl([*COMMANDS.items(), *others.items()])
@@ -95,9 +94,9 @@ def uhd(invocation: Invocation, *, debug: bool) -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
-    """Run `uhd` and leave the process with its exit code.
+    """Run `uhd` and exit with its exit code.
 
-    0 answered, 1 an error of ours in one line on stderr, 2 wrong usage, 130 interrupted.
+    0 is success, 1 an error in one line on stderr, 2 wrong usage, 130 an interrupt.
     """
     invocation = Invocation()
     code = exit_code(list(sys.argv[1:] if arguments is None else arguments), invocation)
@@ -107,14 +106,14 @@ def run(arguments: Sequence[str] | None = None) -> None:
 
 
 def exit_code(arguments: list[str], invocation: Invocation | None = None) -> int:
-    """Run `uhd` with `arguments`; the exit code instead of an exception, whatever happens.
+    """Run `uhd` with `arguments` and return the exit code; no exception leaves it without `--debug`.
 
-    What the command leaves behind for `run` is told to `invocation`.
+    `invocation` is filled in for `run`.
     """
     invocation = invocation or Invocation()
     try:
         code = uhd.main(arguments, prog_name="uhd", standalone_mode=False, obj=invocation)
-        sys.stdout.flush()  # so that a full disk is noticed here and not at exit
+        sys.stdout.flush()  # so that a full disk is noticed here, not at exit
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -122,7 +121,7 @@ def exit_code(arguments: list[str], invocation: Invocation | None = None) -> int
         click.echo("uhd: interrupted", err=True)
         return INTERRUPTED
     except BrokenPipeError:
-        _silence_stdout()  # the reader (`| head`) has gone
+        _silence_stdout()  # the reader (`| head`) has exited
         return OUR_ERROR
     except Exception as error:
         if invocation.debug:
@@ -135,7 +134,7 @@ def exit_code(arguments: list[str], invocation: Invocation | None = None) -> int
 
 
 def one_line(error: Exception) -> str:
-    """An error in one line; one that was not raised on purpose is named as such."""
+    """Return an error in one line; one that was not raised on purpose is called unexpected."""
     message = " ".join(str(error).split())
     if isinstance(error, UhdError):
         return message
@@ -145,6 +144,6 @@ def one_line(error: Exception) -> str:
 
 
 def _silence_stdout() -> None:
-    """What could not be written is not tried again when Python flushes at exit."""
-    with suppress(io.UnsupportedOperation):  # a stdout that is no file has nothing to flush
+    """Discard what could not be written, so that Python does not try again when it exits."""
+    with suppress(io.UnsupportedOperation):  # a stdout that is not a file has nothing to flush
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""The options that commands share: what a bundle is opened with, and what is set for its answers."""
+"""The options that commands share: how a bundle is opened, and how a question is answered."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Command = TypeVar("Command", bound=Callable[..., object])
 
-# What `Assistant` takes beside the bundle, and what a question takes, under the names of the options.
+# The settings of `Assistant` and of a question, by the names of their options.
 OPENING = ("mode", "max_slices", "engine", "precision", "context", "threads", "gpu_layers")
 ANSWERING = (
     "max_tokens",
@@ -32,7 +32,7 @@ ANSWERING = (
 
 
 def gpu_layers_of(text: str) -> int:
-    """A number of layers, or `all`, which becomes -1 as llama.cpp counts."""
+    """Parse a number of layers; `all` is -1, as in llama.cpp."""
     if text == "all":
         return -1
     if not text.isdecimal():
@@ -41,15 +41,15 @@ def gpu_layers_of(text: str) -> int:
 
 
 _OPENING_OPTIONS = (
-    click.option("--bundle", metavar="DIR", help="Bundle made by `uhd export`; without it the built-in uhd-tiny."),
-    click.option("--mode", type=click.Choice(["16x", "4x"]), help="Compression of the vision tokens."),
+    click.option("--bundle", metavar="DIR", help="Bundle made by `uhd export`.  [default: the built-in uhd-tiny]"),
+    click.option("--mode", type=click.Choice(["16x", "4x"]), help="How much the vision tokens are compressed."),
     click.option("--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices an image is cut into."),
     click.option(
         "--engine",
         type=click.Choice(["auto", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]),
         default="auto",
         show_default=True,
-        help="What runs the vision graphs.",
+        help="Engine that runs the vision graphs.",
     ),
     click.option(
         "--precision",
@@ -58,8 +58,14 @@ _OPENING_OPTIONS = (
         show_default=True,
         help="Precision of the vision graphs.",
     ),
-    click.option("--context", type=click.IntRange(min=1), default=4096, show_default=True, help="Context in tokens."),
-    click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads; the usable cores without it."),
+    click.option(
+        "--context",
+        type=click.IntRange(min=1),
+        default=4096,
+        show_default=True,
+        help="Most tokens of prompt and answer together.",
+    ),
+    click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: the usable cores]"),
     click.option(
         "--gpu-layers",
         type=gpu_layers_of,
@@ -76,43 +82,59 @@ max_frames_option = click.option(
     default=128,
     show_default=True,
     metavar="N",
-    help="Most frames of a video to look at.",
+    help="Most frames of a video.",
 )
 
 _ANSWERING_OPTIONS = (
-    click.option("--max-tokens", type=click.IntRange(min=1), default=256, show_default=True, help="Longest answer."),
+    click.option(
+        "--max-tokens", type=click.IntRange(min=1), default=256, show_default=True, help="Most tokens of the answer."
+    ),
     click.option(
         "--temperature", type=float, default=0.0, show_default=True, help="0 always takes the likeliest token."
     ),
-    click.option("--top-k", type=int, default=0, show_default=True, help="Sample among the K likeliest; 0 is off."),
     click.option(
-        "--top-p", type=float, default=1.0, show_default=True, help="Sample among the likeliest P of the mass."
+        "--top-k", type=int, default=0, show_default=True, help="Sample from the K likeliest tokens; 0 is off."
     ),
-    click.option("--min-p", type=float, default=0.0, show_default=True, help="Least probability relative to the best."),
-    click.option("--repetition-penalty", type=float, default=1.0, show_default=True, help="Over 1 avoids repeating."),
-    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed for sampling."),
+    click.option(
+        "--top-p",
+        type=float,
+        default=1.0,
+        show_default=True,
+        help="Sample from the likeliest tokens that together have this probability.",
+    ),
+    click.option(
+        "--min-p",
+        type=float,
+        default=0.0,
+        show_default=True,
+        help="Sample from tokens at least this probable, relative to the likeliest.",
+    ),
+    click.option(
+        "--repetition-penalty", type=float, default=1.0, show_default=True, help="Above 1 makes repetition less likely."
+    ),
+    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the sampling."),
     click.option(
         "--budget-ms",
         type=float,
         metavar="MS",
-        help="Choose slices, and the mode without --mode, so that the first token comes within MS milliseconds.",
+        help="Choose slices, and the mode unless --mode is given, to reach the first token within MS milliseconds.",
     ),
     schema_option,
 )
 
 
 def opening_options(command: Command) -> Command:
-    """Give a command the options that a bundle is opened with, see `open_assistant`."""
+    """Add the options of opening a bundle to a command; see `open_assistant`."""
     return _with(command, _OPENING_OPTIONS)
 
 
 def answering_options(command: Command) -> Command:
-    """Give a command the options of a question, see `ask_options`."""
+    """Add the options of a question to a command; see `ask_options`."""
     return _with(command, _ANSWERING_OPTIONS)
 
 
 def open_assistant(given: Mapping[str, Any]) -> Assistant:
-    """Open an assistant with what the options of `opening_options` say, and measure it where there is a budget."""
+    """Open an assistant as the options of `opening_options` say; with a budget, measure the machine too."""
     from uhd_edge.runtime.assistant import Assistant
     from uhd_edge.runtime.bundles.bundle import Bundle
 
@@ -127,7 +149,7 @@ def open_assistant(given: Mapping[str, Any]) -> Assistant:
 
 
 def ask_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the options of `answering_options` say, as `AskOptions`; raises `SchemaError` for a bad schema."""
+    """Return the options of `answering_options` as `AskOptions`; raises `SchemaError` for an invalid schema."""
     return {**{name: given[name] for name in ANSWERING}, "schema": schema_in(given["schema"])}
 
 

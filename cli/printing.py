@@ -1,4 +1,4 @@
-"""An answer printed as it comes."""
+"""Printing an answer while it is generated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def print_pieces(steps: Generator[str, None, Answer]) -> Answer:
-    """Print the text of an answer as it comes, from its first word on, as in the whole answer; returns the answer."""
+    """Print an answer's text while it is generated, without whitespace before it, and return the answer."""
     begun = False
     while True:
         try:
@@ -31,7 +31,7 @@ def print_pieces(steps: Generator[str, None, Answer]) -> Answer:
 
 
 def say_budget(answer: Answer) -> None:
-    """Say on stderr when a budget could not be kept to."""
+    """Say on stderr when a budget could not be met."""
     if answer.plan is not None and not answer.plan.within_budget:
         predicted = f"{answer.plan.predicted_ms:.0f} ms"
-        click.echo(f"uhd: the budget cannot be kept; this was the quickest way, predicted at {predicted}", err=True)
+        click.echo(f"uhd: the budget cannot be met; the fastest setting was used, predicted at {predicted}", err=True)

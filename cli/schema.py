@@ -1,4 +1,4 @@
-"""`--schema FILE`: the option that makes answers JSON of a stated shape."""
+"""`--schema FILE`: answers as JSON of a given shape."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.schema.answer_schema import AnswerSchema
 
 schema_option = click.option(
-    "--schema", metavar="FILE", help="JSON schema that the answer keeps to; ask for what is in it. Needs jsonschema."
+    "--schema",
+    metavar="FILE",
+    help="JSON schema that the answer must fit; say in the question what is wanted. Needs jsonschema.",
 )
 
 
 def schema_in(file: str | None) -> AnswerSchema | None:
-    """Make the schema in a file ready; raises `SchemaError` when it is missing or no answer can keep to it."""
+    """Read a schema from a file; raises `SchemaError` when it is missing, or no answer can fit it."""
     from uhd_edge.runtime.errors import SchemaError
     from uhd_edge.runtime.schema.answer_schema import answer_schema
 
@@ -27,6 +29,6 @@ def schema_in(file: str | None) -> AnswerSchema | None:
     except OSError as error:
         raise SchemaError(f"{file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise SchemaError(f"{file}: not a text in UTF-8, so no JSON schema") from error
+        raise SchemaError(f"{file}: not UTF-8 text, so not a JSON schema") from error
     except SchemaError as error:
         raise SchemaError(f"{file}: {error}") from error

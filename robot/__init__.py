@@ -1,1 +1,4 @@
-"""A node for dora-rs dataflows: frames and questions in, answers and health out."""
+"""A node for dora-rs dataflows.
+
+In: frames and questions. Out: answers, and the health of the node. Read `node.py` first.
+"""

@@ -1,4 +1,4 @@
-"""`python -m uhd_edge.robot`: the node's command, as a dataflow names it."""
+"""`python -m uhd_edge.robot`: the command of the node, as written in a dataflow."""
 
 from __future__ import annotations
 
@@ -19,20 +19,27 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--question", envvar="UHD_QUESTION", default="", help="Asked until another one comes in.")
-@click.option("--bundle", envvar="UHD_BUNDLE", metavar="DIR", help="Without it the built-in uhd-tiny.")
+@click.option("--question", envvar="UHD_QUESTION", default="", help="Question to ask until another one arrives.")
+@click.option(
+    "--bundle",
+    envvar="UHD_BUNDLE",
+    metavar="DIR",
+    help="Bundle made by `uhd export`.  [default: the built-in uhd-tiny]",
+)
 @click.option("--mode", envvar="UHD_MODE", type=click.Choice(["16x", "4x"]))
 @click.option("--max-slices", envvar="UHD_MAX_SLICES", type=click.IntRange(min=1), metavar="N")
-@click.option("--budget-ms", envvar="UHD_BUDGET_MS", type=float, metavar="MS", help="Time to the first token.")
+@click.option(
+    "--budget-ms", envvar="UHD_BUDGET_MS", type=float, metavar="MS", help="Most milliseconds to the first token."
+)
 @click.option("--max-tokens", envvar="UHD_MAX_TOKENS", type=click.IntRange(min=1), default=256, show_default=True)
-@click.option("--schema", envvar="UHD_SCHEMA", metavar="FILE", help="JSON schema that answers keep to.")
+@click.option("--schema", envvar="UHD_SCHEMA", metavar="FILE", help="JSON schema that answers must fit.")
 @click.option("--context", envvar="UHD_CONTEXT", type=click.IntRange(min=2), default=4096, show_default=True)
 @click.option("--threads", envvar="UHD_THREADS", type=click.IntRange(min=1), metavar="N")
 def main(*, schema: str | None, **settings: Any) -> None:
     """Answer questions about the newest frame, as a node of a dora-rs dataflow.
 
-    Inputs are `image` and `question`, outputs `answer` and `health`. Every option can be
-    set in the dataflow's `env` too, as UHD_QUESTION, UHD_BUNDLE and so on.
+    The inputs are `image` and `question`, the outputs `answer` and `health`. Every option can
+    also be set in the `env` of the dataflow, as UHD_QUESTION, UHD_BUNDLE and so on.
     """
     with extra_needed("dora", "the node of a dataflow"):
         import pyarrow
@@ -40,9 +47,7 @@ def main(*, schema: str | None, **settings: Any) -> None:
     try:
         node = Node()
     except RuntimeError as error:
-        raise click.ClickException(
-            "this is a node that dora starts: name it in a dataflow, see robot/README.md"
-        ) from error
+        raise click.ClickException("dora starts this node: add it to a dataflow, see robot/README.md") from error
     try:
         answer_frames(node, settings, schema)
     except UhdError as error:
@@ -66,7 +71,7 @@ def answer_frames(node: DoraNode, settings: dict[str, Any], schema: str | None) 
         settings["bundle"],
         **{name: settings[name] for name in ("mode", "max_slices", "context", "threads")},
     ) as assistant:
-        if "budget_ms" in options:  # before the first frame is in a hurry
+        if "budget_ms" in options:  # before the first frame has to be answered in time
             assistant.measure(lambda step: click.echo(f"uhd: {step}", err=True))
         events = read_events(node, inbox)
         Answerer(node, assistant, options).run(inbox)
@@ -74,7 +79,7 @@ def answer_frames(node: DoraNode, settings: dict[str, Any], schema: str | None) 
 
 
 def run() -> None:
-    """Run the node and leave the process: 0 when the dataflow stopped, 1 after an error in one line on stderr."""
+    """Run the node and exit: 0 when the dataflow has stopped, 1 after an error, in one line on stderr."""
     try:
         main(prog_name="python -m uhd_edge.robot", standalone_mode=False)
     except click.ClickException as error:

@@ -1,4 +1,4 @@
-"""Frames as dora's nodes send them: a flat UInt8Array, and metadata that says what is in it."""
+"""Frames as dora's nodes send them: a flat UInt8Array, and metadata that describes it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Channels of the raw encodings, and where red, green and blue are among them.
+# For every raw encoding, the number of channels, and which of them are red, green and blue.
 RAW: Mapping[str, tuple[int, tuple[int, ...]]] = {
     "rgb8": (3, (0, 1, 2)),
     "bgr8": (3, (2, 1, 0)),
@@ -25,10 +25,10 @@ FILES = ("jpeg", "jpg", "jpe", "png", "webp", "bmp", "gif")
 
 
 def image_of(value: Any, metadata: Mapping[str, Any]) -> NDArray[np.uint8] | bytes:
-    """A frame as `Assistant.ask` takes it: uint8 [H, W, 3] RGB, or the bytes of an image file.
+    """Return a frame as `Assistant.ask` takes it: uint8 [H, W, 3] in RGB, or the bytes of an image file.
 
-    `value` is a UInt8Array of pyarrow. `metadata` has `encoding`, and for raw pixels
-    `width` and `height`. Raises `ImageError` for anything else.
+    `value` is a UInt8Array of pyarrow. `metadata` has `encoding`, and `width` and `height` for raw
+    pixels. Raises `ImageError` for anything else.
     """
     encoding = str(metadata.get("encoding", "none")).lower()
     if encoding not in RAW and encoding not in FILES:

@@ -1,4 +1,4 @@
-"""What has come in and was not dealt with: the newest frame, the last question, and errors on the way."""
+"""The inbox of the node: the newest frame, the last question, and errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Work:
-    """A frame to be asked about: its number from 0, and how many before it were never asked about."""
+    """A frame to ask about: its number, counted from 0, and how many frames before it were skipped."""
 
     number: int
     dropped: int
@@ -22,11 +22,11 @@ class Work:
 
 
 class Inbox:
-    """Events are put in by the thread that reads them, and work is taken out by the one that answers.
+    """One thread puts events in, another one takes work out.
 
-    There is work when a frame is new, or the question is, about the newest frame. When no
-    more can come, `take` still gives the newest frame, and then None; after a stop that
-    somebody ordered it gives None at once, and `stopped` ends the answer in work.
+    There is work when the frame or the question is new. When no more events can come, `take` still
+    returns the newest frame, and then None. After a stop order it returns None at once, and
+    `stopped` tells the answering thread to end its answer.
     """
 
     def __init__(self, question: str) -> None:
@@ -43,11 +43,11 @@ class Inbox:
 
     @property
     def dropped(self) -> int:
-        """How many frames were never asked about and never will be: newer ones had come."""
+        """How many frames were skipped, because newer ones had arrived."""
         return self.frames - self.asked - self._is_new
 
     def put(self, event: Mapping[str, Any]) -> None:
-        """Sort in an event of dora; what concerns nobody here is left alone."""
+        """Put in an event of dora; other kinds of event are ignored."""
         with self._changed:
             match event["type"], event.get("id"):
                 case "INPUT", "image":
@@ -64,13 +64,13 @@ class Inbox:
             self._changed.notify()
 
     def close(self) -> None:
-        """No more will be put in."""
+        """Say that no more events will come."""
         with self._changed:
             self._is_last = True
             self._changed.notify()
 
     def take(self) -> Work | list[str] | None:
-        """Wait for work, or for errors to be told; None at the end."""
+        """Wait for work, or for errors to report; None at the end."""
         with self._changed:
             while not self._errors and not self._has_work() and not self._is_last and not self.stopped:
                 self._changed.wait()
@@ -92,6 +92,6 @@ class Inbox:
     def _ask(self, value: Any) -> None:
         question = value[0].as_py() if str(getattr(value, "type", "")) == "string" and len(value) == 1 else None
         if question is None or not question.strip():
-            self._errors.append("what came as a question is none; send an array with one string")
+            self._errors.append("the input `question` is not a question; send an array with one string")
             return
         self._question, self._is_new = question, self._frame is not None

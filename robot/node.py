@@ -1,4 +1,4 @@
-"""The node: answers a question about the newest frame, again and again, until the dataflow stops."""
+"""The node: answers a question about the newest frame, over and over, until the dataflow stops."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class DoraNode(Protocol):
-    """What is needed of `dora.Node`."""
+    """The part of `dora.Node` that is used."""
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        """Give events until the dataflow stops."""
+        """Yield events until the dataflow stops."""
         ...
 
     def send_output(self, output_id: str, data: Any, metadata: dict[str, Any]) -> None:
@@ -32,13 +32,13 @@ class DoraNode(Protocol):
 
 
 class Answerer:
-    """Works off one inbox with one assistant, and tells the dataflow what came of it.
+    """Answers what is in an inbox with an assistant, and sends the results to the dataflow.
 
-    Outputs are arrays with one string. `answer` is an answer's text; its metadata has
-    `frame` (its number from 0), `dropped` (frames before it that were never asked about),
-    `question`, `finish_reason`, `first_token_ms` and `total_ms`. `health` is a JSON object
-    with `state` (`ready`, `answered`, `error` or `stopped`), the counts `frames`, `answered`,
-    `dropped` and `errors`, and of an error `message` and, where there is one, `frame`.
+    Outputs are arrays of one string. `answer` is the text of an answer; its metadata are `frame`
+    (its number, counted from 0), `dropped` (how many frames before it were skipped), `question`,
+    `finish_reason`, `first_token_ms` and `total_ms`. `health` is a JSON object with `state`
+    (`ready`, `answered`, `error` or `stopped`) and the counts `frames`, `answered`, `dropped` and
+    `errors`. For an error it also has `message`, and `frame` if the error is about one.
     """
 
     def __init__(self, node: DoraNode, assistant: Assistant, options: AskOptions) -> None:
@@ -49,21 +49,21 @@ class Answerer:
         self._errors = 0
 
     def run(self, inbox: Inbox) -> None:
-        """Answer until there is nothing more to answer; an error of one frame is told and is not the end."""
-        self._tell(inbox, "ready")
+        """Answer until the dataflow stops; an error about one frame is reported, and the next one is answered."""
+        self._report(inbox, "ready")
         while (work := inbox.take()) is not None:
             if isinstance(work, list):
                 for message in work:
-                    self._complain(inbox, message)
+                    self._report_error(inbox, message)
             else:
-                self._work_off(work, inbox)
-        self._tell(inbox, "stopped")
+                self._answer_frame(work, inbox)
+        self._report(inbox, "stopped")
 
-    def _work_off(self, work: Work, inbox: Inbox) -> None:
+    def _answer_frame(self, work: Work, inbox: Inbox) -> None:
         try:
             answer = self._answer(work, inbox)
         except UhdError as error:
-            self._complain(inbox, str(error), frame=work.number)
+            self._report_error(inbox, str(error), frame=work.number)
             return
         if answer is None:
             return
@@ -77,10 +77,10 @@ class Answerer:
             "total_ms": answer.timings_ms["total"],
         }
         self._send("answer", answer.text, about)
-        self._tell(inbox, "answered", frame=work.number)
+        self._report(inbox, "answered", frame=work.number)
 
     def _answer(self, work: Work, inbox: Inbox) -> Answer | None:
-        """The answer, or None when the dataflow was stopped meanwhile, which ends it within a step."""
+        """Return the answer, or None if the dataflow is stopped, which ends the answer within a step."""
         image = image_of(work.value, work.metadata)
         with closing(self._assistant.steps(image, work.question, **self._options)) as steps:
             while not inbox.stopped:
@@ -91,11 +91,11 @@ class Answerer:
                     return answer
         return None
 
-    def _complain(self, inbox: Inbox, message: str, **about: int) -> None:
+    def _report_error(self, inbox: Inbox, message: str, **about: int) -> None:
         self._errors += 1
-        self._tell(inbox, "error", message=" ".join(message.split()), **about)
+        self._report(inbox, "error", message=" ".join(message.split()), **about)
 
-    def _tell(self, inbox: Inbox, state: str, **about: object) -> None:
+    def _report(self, inbox: Inbox, state: str, **about: object) -> None:
         counts = {"frames": inbox.frames, "answered": self._answered, "dropped": inbox.dropped, "errors": self._errors}
         self._send("health", json.dumps({"state": state, **counts, **about}, ensure_ascii=False), {})
 
@@ -106,7 +106,7 @@ class Answerer:
 
 
 def read_events(node: DoraNode, inbox: Inbox) -> threading.Thread:
-    """Put the node's events into the inbox as they come, from a thread of their own, until there are no more."""
+    """Start a thread that puts the node's events into the inbox until there are no more."""
 
     def read() -> None:
         try:

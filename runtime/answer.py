@@ -1,4 +1,4 @@
-"""An answer and what it took, as values."""
+"""An answer and its facts, as values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FinishReason = Literal["stop", "length"]
 
 @dataclass(frozen=True)
 class EncodedView:
-    """Size of one view in patches, and how many embeddings it became."""
+    """The size of a view in patches, and the number of its tokens."""
 
     rows: int
     columns: int
@@ -24,12 +24,11 @@ class EncodedView:
 
 @dataclass(frozen=True)
 class Plan:
-    """One way to look at the images of a question.
+    """A mode and a number of slices that a question can be answered with, and what it costs.
 
-    `views`, `patches` and `vision_tokens` are those of all images that come with it,
-    `prompt_tokens` those of the whole prompt, a session's earlier turns included.
-    `predicted_ms` is the time from the question to the first token. `within_budget` is
-    None when there is no budget.
+    `views`, `patches` and `vision_tokens` count all images that come with the question,
+    `prompt_tokens` the whole prompt, including earlier turns of a session. `predicted_ms` is the
+    time from the question to the first token. `within_budget` is None without a budget.
     """
 
     mode: Mode
@@ -48,10 +47,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens read and written: `prompt_tokens` includes `vision_tokens`, and an ending token counts as written.
+    """Numbers of tokens.
 
-    In a session they are those of the whole conversation, of which `cached_tokens` were in
-    memory and only the others were read for this answer.
+    `prompt_tokens` includes `vision_tokens`. `completion_tokens` includes an end token. In a
+    session, prompt and vision tokens are those of the whole conversation; `cached_tokens` of them
+    were in memory, and only the others were prefilled for this answer.
     """
 
     vision_tokens: int
@@ -62,22 +62,25 @@ class Usage:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer and what it took.
+    """An answer.
 
-    `text` is without the whitespace around it, as transformers' processor gives it.
-    `finish_reason` is "stop" when the model or one of the stops ended the answer and "length"
-    when `max_tokens` or the context did. `views` are those of all images in order, each
-    image's thumbnail first; `reused_views` of them were not encoded for this answer.
-
-    `timings_ms` are milliseconds: decode, slice, open (engines of a mode that was used for the
-    first time, else 0), patches, encoder, connector (summed over all images), prompt
-    (template and tokenizer), prefill, generate (from the first token to the end), and,
-    counted from the question, first_token and total. All but first_token make up total.
-
-    `plan` is what was chosen for a question with a budget, and None without one. `parsed` is
-    what the text of an answer with a schema was read into: a JSON value or an instance of
-    the pydantic model; None without a schema. `dropped_turns` counts the turns of a session
-    that were dropped to make room for this one.
+    Attributes:
+        text: The text, without whitespace around it, as transformers' processor returns it.
+        finish_reason: "stop" when the model or one of the stops ended the answer, "length" when
+            `max_tokens` or the context did.
+        usage: Numbers of tokens.
+        views: The views of all images in their order, each image's thumbnail first.
+        timings_ms: Milliseconds of each stage: decode, slice, open (engines of a mode that is
+            used for the first time, else 0), cache (views that were seen before), patches,
+            encoder, connector (each summed over all images), prompt (template and tokenizer),
+            prefill, generate (from the first token to the end); and, counted from the question,
+            first_token and total. All but first_token add up to total.
+        mode: "16x" or "4x".
+        plan: What was chosen for a question with a budget; None without one.
+        parsed: The value of an answer with a schema: a JSON value, or an instance of the pydantic
+            model; None without a schema.
+        dropped_turns: How many turns of the session were dropped to make room.
+        reused_views: How many of the views did not have to be encoded.
     """
 
     text: str

@@ -1,4 +1,4 @@
-"""One question at a time: whoever asks last has the engines and the language model's memory."""
+"""One answer at a time: the newest question owns the language model's memory."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
 
 class AnswerLock:
-    """Lets questions from several threads and conversations be worked off one after the other.
+    """Lets threads and conversations take turns with the engines and the language model.
 
-    What else must not happen meanwhile is done while holding `lock`, which a thread that
-    has it may take again.
+    Hold `lock`, a reentrant one, for anything else that must not happen during a step of an answer.
     """
 
     def __init__(self) -> None:
@@ -28,18 +27,18 @@ class AnswerLock:
         self._closed = False
 
     def require_open(self) -> None:
-        """Raise `ModelError` when there is nothing left to ask."""
+        """Raise `ModelError` when the assistant has been closed."""
         if self._closed:
             raise ModelError("the assistant has been closed; open a new one")
 
     def close(self) -> None:
-        """End the answer in work at its next step, and refuse all others."""
+        """End the current answer at its next step, and refuse all others."""
         with self.lock:
             self._closed = True
 
     @contextmanager
     def between_answers(self, model: LanguageModel) -> Iterator[None]:
-        """Hold `lock` for something that is no answer; where it clears the model's memory, the open answer is over."""
+        """Hold `lock` for something else than an answer; if that clears the model's memory, the open answer ends."""
         with self.lock:
             self.require_open()
             clearings = model.clearings
@@ -50,10 +49,10 @@ class AnswerLock:
                     self._newest = None
 
     def take_turns(self, begin: Callable[[], Generator[str, None, Answer]]) -> Generator[str, None, Answer]:
-        """Take the steps of an answer, which `begin` starts with the first; others may ask between two of them.
+        """Run the steps of an answer, which `begin` starts; other questions may come between two steps.
 
-        The model's memory belongs to the newest question: an older one that is gone on with
-        raises `PromptError`.
+        The model's memory belongs to the newest question: the next step of an older one raises
+        `PromptError`.
         """
         ticket = object()
         steps: Generator[str, None, Answer] | None = None
@@ -72,7 +71,7 @@ class AnswerLock:
             yield piece
 
     def finish(self, steps: Generator[str, None, Answer]) -> Answer:
-        """Take all steps without letting others in between, and return what comes at their end."""
+        """Run all steps without letting others in between, and return the answer."""
         with self.lock:
             while True:
                 try:

@@ -1,4 +1,4 @@
-"""The whole way: images and a question in, an answer out."""
+"""An assistant: images and a question in, an answer out."""
 
 from __future__ import annotations
 
@@ -33,33 +33,37 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.modes import Mode, Precision
     from uhd_edge.runtime.options import AskOptions
 
-# Of MiniCPM-V 4.6 a conversation of 1,500 tokens takes about 40 MB, a place to go back to 19 MB.
+# With MiniCPM-V 4.6, the memory of a conversation of 1,500 tokens is about 40 MB, a saved state 19 MB.
 SESSION_BYTES = 256 * 2**20
 
 
 class Assistant:
-    """A bundle held open and ready to answer; close it, or use it with `with`.
+    """An open bundle that answers questions; close it, or use it with `with`.
 
-    `bundle` is an open bundle or its folder, without it the built-in uhd-tiny. `mode` and
-    `max_slices` are what a question gets that does not say its own; the bundle has defaults
-    for both. `context` is the most tokens of prompt and answer together. `threads` defaults
-    to the usable cores. `gpu_layers` counts the language model's layers on a GPU, -1 all.
-    Up to `cache_bytes` of embeddings are kept, so that a view seen before is not encoded
-    again; 0 keeps none.
+    Args:
+        bundle: An open `Bundle`, or its folder; None is the built-in uhd-tiny.
+        mode: "16x" or "4x" for questions that do not choose one; None is the bundle's default.
+        max_slices: Most slices that an image is cut into, for questions that do not say; None is
+            the bundle's default.
+        engine: What runs the vision graphs; "auto" takes the best one that this machine has.
+        precision: Precision of the vision graphs; "auto" takes the best one for the engine.
+        context: Most tokens of prompt and answer together.
+        threads: CPU threads; None is the number of usable cores.
+        gpu_layers: Layers of the language model on a GPU; -1 is all of them.
+        cache_bytes: Limit of the embedding cache; a view that is in it is not encoded again.
+            0 turns it off.
+        session_bytes: Limit of what is saved of sessions while others use the language model.
+            What was not saved is prefilled again; images are not re-encoded.
 
-    A question of `ask` or `stream` starts a new conversation; `session` is for those that go
-    on. There is one language model memory: of sessions that others have taken it from, up to
-    `session_bytes` in all are kept, and what is not kept is read again (with the embeddings
-    there are, not encoded again).
+    `ask` and `stream` start a new conversation with every question, `session` starts one that
+    goes on. Questions from several threads are answered one at a time.
 
-    Questions from several threads are answered one after the other.
+    The language model and the engines of `mode` are opened here, so that the first answer takes
+    no longer than later ones; `opening_ms` says how long each took. Engines of another mode
+    are opened by the first question that uses it.
 
-    Language model and engines of `mode` are opened here, so that the first answer takes no
-    longer than the others; `opening_ms` says how long each took. Engines of
-    another mode are opened by the first question that asks for it.
-
-    Raises `BundleError`, `EngineError` or `ModelError` when a part cannot be opened, and
-    `OptionError` or `ImageError` for a setting that makes no sense.
+    Raises `BundleError`, `EngineError` or `ModelError` when something cannot be opened, and
+    `OptionError` for an invalid setting.
     """
 
     def __init__(
@@ -145,13 +149,19 @@ class Assistant:
         max_slices: int | None = None,
         drop_oldest: bool = False,
     ) -> Session:
-        """Start a conversation of many turns, about images that come with its first question; see `Session`.
+        """Start a conversation of several turns about images; see `Session`.
 
-        The images are decoded here, so that they may change afterwards, and encoded with the
-        first question. `mode` and `max_slices` are what its questions get that do not say
-        their own. With `drop_oldest` a full context drops the oldest turns.
+        Args:
+            images: Images of the first question, as `ask` takes them. They are decoded now and
+                encoded with the first question, so the originals may change meanwhile.
+            mode: "16x" or "4x" for questions that do not choose one; None is the assistant's.
+            max_slices: Most slices of an image, for questions that do not say; None is the
+                assistant's.
+            drop_oldest: Drop the oldest turns when the context is full, instead of raising
+                `ContextError`.
 
-        Raises `ImageError` for what is no image and `OptionError` for a senseless setting.
+        Raises `ImageError` for something that is not an image and `OptionError` for an invalid
+        setting.
         """
         defaults = self._request(None, "", {"mode": mode, "max_slices": max_slices})
         waiting = tuple(NewImage(new.image.copy(), new.video) for new in new_images(as_tuple(images)))
@@ -159,11 +169,11 @@ class Assistant:
         return Session(self._parts, self._answer_lock, settings, waiting)
 
     def measure(self, progress: Callable[[str], None] = lambda _: None) -> None:
-        """Measure what `budget_ms` needs to know of this machine, unless it is known; opens the engines of all modes.
+        """Benchmark this machine for `budget_ms`, unless that was done; opens the engines of all modes.
 
-        A question with a budget does this by itself; here it happens before the first is in a
-        hurry. `progress` is told what takes time. What is measured takes the model's memory: a
-        stream that is still open ends as with another question. Raises `EngineError` or `ModelError`.
+        The first question with a budget does so anyway; this does it beforehand. `progress` is
+        called with a description of each step. A stream that is still open ends, as with another
+        question. Raises `EngineError` or `ModelError`.
         """
         with self._answer_lock.between_answers(self._model):
             self._planner.measure(tuple(self.bundle.manifest.graphs), progress)
@@ -189,7 +199,7 @@ class Assistant:
 
     @property
     def encoder(self) -> VisionEncoder:
-        """What encodes the images, for who wants embeddings alone; closed with the assistant."""
+        """The encoder of the images, which can be used alone; it is closed with the assistant."""
         return self._encoder
 
     @property
@@ -200,16 +210,16 @@ class Assistant:
 
     @property
     def context(self) -> int:
-        """The most tokens of prompt and answer together: what was asked for, or what the model was trained for."""
+        """Most tokens of prompt and answer together: as requested, but no more than the model was trained for."""
         return self._model.context
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Why a better engine was not used, a line each; complete once a mode has been used."""
+        """Why better engines are not used, one line each; complete once the mode has been used."""
         return tuple(self._encoder.notes)
 
     def close(self) -> None:
-        """Free engines and language model; again is harmless."""
+        """Close the engines and the language model. Safe to call twice."""
         with self._answer_lock.lock:
             self._answer_lock.close()
             self._encoder.close()

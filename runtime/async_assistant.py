@@ -1,4 +1,4 @@
-"""An assistant for asyncio programs: the event loop never waits for engines or the language model."""
+"""An assistant for asyncio programs, which never blocks the event loop."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Event: TypeAlias = str | Finished[Answer] | Failed
 
 
 class OpenOptions(TypedDict, total=False):
-    """What an assistant is opened with, see `Assistant`."""
+    """The settings of an assistant, see `Assistant`."""
 
     mode: Mode | None
     max_slices: int | None
@@ -45,21 +45,19 @@ class OpenOptions(TypedDict, total=False):
 
 
 class AsyncAssistant:
-    """An assistant that is awaited; close it with `await close()`, or use it with `async with`.
+    """An `Assistant` to await; close it with `await close()`, or use it with `async with`.
 
-    A thread of its own opens the assistant, answers one question after the other, and
-    closes it. Settings are those of `Assistant`. Opening begins at once and is not waited
-    for: questions queue meanwhile, and `await opened()`, or `async with`, tells when it is
-    done. At most `queue` questions wait beside the one being answered; one more is
-    answered with `BusyError`.
+    The settings are those of `Assistant`. A thread of its own opens the assistant, answers
+    questions one at a time, and closes it. Opening starts immediately in the background; questions
+    queue up meanwhile, and `await opened()` or `async with` waits for it. At most `queue`
+    questions wait while one is answered; one more raises `BusyError`.
 
-    Cancelling a task that asks ends its answer within one step (a token, an image encoded)
-    and leaves everything usable; a question that waited is dropped. An image is read when
-    its turn comes: an array that is written to meanwhile is seen as it is then.
+    Cancelling a task that asks ends its answer within one step (one token, or one image encoded),
+    or takes its question out of the queue; the assistant stays usable. Images are read when the
+    answer starts, so an array must not be changed before that.
 
-    Safe to use from several threads and event loops, at the same time and one after the
-    other. What is not closed is closed when it is collected or the program ends, as soon
-    as the step in work is done.
+    Safe to use from several threads and event loops. An assistant that nobody closes is closed
+    when it is garbage-collected or the program ends, after the current step.
     """
 
     def __init__(
@@ -79,7 +77,7 @@ class AsyncAssistant:
 
     @ask_method
     async def ask(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> Answer:
-        """Answer as `Assistant.ask` does, and raise what it raises, or `BusyError`."""
+        """Answer as `Assistant.ask` does; raises what it raises, and `BusyError`."""
         stream = self.stream(images, question, **options)
         async for _ in stream:
             pass
@@ -87,10 +85,10 @@ class AsyncAssistant:
 
     @ask_method
     def stream(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> AnswerStream:
-        """Answer in pieces of text as they come, with `async for`; the whole answer is the stream's `answer`.
+        """Answer in pieces of text, for `async for`; at the end the stream's `answer` is the whole answer.
 
-        The question is queued at once, so `BusyError` is raised here; all other errors come with
-        the first piece. To be called where an event loop runs.
+        The question is queued at once, so `BusyError` is raised here; all other errors are raised
+        with the first piece. Call it in a running event loop.
         """
         return AnswerStream(self, self._worker, lambda assistant: assistant.steps(images, question, **options))
 
@@ -98,22 +96,22 @@ class AsyncAssistant:
     def watch(
         self, frames: Frames, question: str, *, every: float = 0.0, **options: Unpack[AskOptions]
     ) -> AsyncGenerator[WatchResult, None]:
-        """Answer a question about a stream of frames again and again, see `uhd_edge.runtime.watch.watch`."""
+        """Answer a question about every newest frame of a stream; see `uhd_edge.runtime.watch.watch`."""
         return watch(self, frames, question, every=every, **options)
 
     @property
     def waiting(self) -> int:
-        """How many questions wait for their turn."""
+        """How many questions are waiting."""
         return self._worker.waiting
 
     async def close(self) -> None:
-        """End the answer in work at its next step, fail those that wait with `ModelError`, and free everything.
+        """End the current answer at its next step, fail waiting questions with `ModelError`, and close everything.
 
-        Again is harmless.
+        Safe to call twice.
         """
         self._worker.stop()
         await asyncio.wrap_future(self._worker.ended)
-        self._end()  # by now there is nothing to wait for
+        self._end()  # returns at once, because everything has ended
 
     async def __aenter__(self) -> AsyncAssistant:
         try:
@@ -128,10 +126,10 @@ class AsyncAssistant:
 
 
 class AnswerStream:
-    """An answer that is being given: iterate over its pieces with `async for`, then read `answer`.
+    """An answer in progress: iterate over its pieces with `async for`, then read `answer`.
 
-    For one task at a time. `await aclose()`, cancelling the task that waits for a piece,
-    and dropping the stream all end the answer within one step.
+    For one task at a time. The answer ends within one step after `await aclose()`, after the task
+    that waits for a piece is cancelled, and after the stream is garbage-collected.
     """
 
     def __init__(
@@ -140,15 +138,15 @@ class AnswerStream:
         worker: Worker,
         steps: Callable[[Assistant], Generator[str, None, Answer]],
     ) -> None:
-        self._owner = owner  # which would close when nobody holds it
+        self._owner = owner  # which would otherwise be closed if nobody else held it
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._answer: Answer | None = None
-        self._job = Job(steps, _teller(asyncio.get_running_loop(), self._events))
+        self._job = Job(steps, _sender(asyncio.get_running_loop(), self._events))
         worker.submit(self._job)
 
     @property
     def answer(self) -> Answer:
-        """The whole answer, once the stream has come to its end; `PromptError` before."""
+        """The whole answer; raises `PromptError` before the stream has been read to its end."""
         if self._answer is None:
             raise PromptError("the answer has not been read to its end")
         return self._answer
@@ -173,7 +171,7 @@ class AnswerStream:
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """End the answer, if it has not ended; again is harmless."""
+        """End the answer, unless it has ended. Safe to call twice."""
         self._job.cancelled = True
 
     def __del__(self) -> None:
@@ -181,17 +179,17 @@ class AnswerStream:
             job.cancelled = True
 
 
-def _teller(loop: asyncio.AbstractEventLoop, events: asyncio.Queue[Event]) -> Callable[[Event], bool]:
-    """Put what the worker tells into the queue of the event loop that asked; False when that loop is closed.
+def _sender(loop: asyncio.AbstractEventLoop, events: asyncio.Queue[Event]) -> Callable[[Event], bool]:
+    """Return a function that passes the worker's events to an event loop, and returns False if that is closed.
 
-    It knows nothing of the stream, which would otherwise not be dropped while its answer is made.
+    It has no reference to the stream, so that the stream can be garbage-collected during its answer.
     """
 
-    def tell(event: Event) -> bool:
+    def send(event: Event) -> bool:
         try:
             loop.call_soon_threadsafe(events.put_nowait, event)
         except RuntimeError:
             return False
         return True
 
-    return tell
+    return send

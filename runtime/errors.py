@@ -1,4 +1,4 @@
-"""One family of errors: everything raised on purpose derives from `UhdError`."""
+"""The errors: everything that is raised on purpose derives from `UhdError`."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 class ImageError(UhdError):
-    """An image that is missing, empty, truncated, unreadable or over a stated limit."""
+    """An image that is missing, empty, truncated, unreadable or over a limit."""
 
 
 class VideoError(ImageError):
-    """A video that is missing, empty, damaged, too large or without pictures."""
+    """A video that is missing, empty, damaged, too large or without frames."""
 
 
 class BundleError(UhdError):
-    """A bundle that is missing, half written, changed, or of another format version."""
+    """A bundle that is missing, incomplete, changed, or of another format version."""
 
 
 class PromptError(UhdError):
@@ -35,7 +35,7 @@ class PromptError(UhdError):
 
 
 class OptionError(UhdError):
-    """A setting of a request with a value that makes no sense, such as a negative temperature."""
+    """A setting with an invalid value, such as a negative temperature."""
 
 
 class ContextError(PromptError):
@@ -43,10 +43,9 @@ class ContextError(PromptError):
 
 
 class SchemaError(UhdError):
-    """A schema that no answer can be written by, or an answer that does not fit it.
+    """A schema that no answer can fit, or an answer that does not fit its schema.
 
-    `answer` is that answer, with its text and without a parsed value; None where none was
-    generated because the schema itself is at fault.
+    `answer` is that answer, without a parsed value; None if the schema itself is invalid.
     """
 
     def __init__(self, message: str, answer: Answer | None = None) -> None:
@@ -59,7 +58,7 @@ class ModelError(UhdError):
 
 
 class BusyError(UhdError):
-    """More questions at once than an assistant queues; ask again later."""
+    """The assistant's queue is full; ask again later."""
 
 
 class CheckpointError(UhdError):
@@ -67,11 +66,11 @@ class CheckpointError(UhdError):
 
 
 class ExportError(UhdError):
-    """An export that could not be finished; nothing is left behind."""
+    """An export that failed; it leaves no files behind."""
 
 
 class CalibrationError(UhdError):
-    """A calibration without pictures, or of a bundle that cannot be calibrated; the bundle stays as it was."""
+    """A calibration without images, or of a bundle that cannot be calibrated; the bundle is unchanged."""
 
 
 class OutputError(UhdError):

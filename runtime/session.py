@@ -1,4 +1,4 @@
-"""A conversation of many turns about the same images, which are encoded once and read once."""
+"""A conversation of several turns about images, which are encoded once and prefilled once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SessionDefaults:
-    """What a question in a session gets that does not say its own, and what the session does when it is full."""
+    """The settings of a session: defaults for its questions, and what happens when the context is full."""
 
     mode: Mode
     max_slices: int | None
@@ -37,26 +37,26 @@ class SessionDefaults:
 class Session:
     """A conversation with an assistant, made by `Assistant.session`; close it, or use it with `with`.
 
-    An image is encoded once, with the first question after it, and read by the language
-    model once; a further question costs its own tokens, the answer before it, and at most
-    64 tokens that are read again. Its logits are those of the whole conversation read anew,
-    bit for bit on the processor this was tested on (x86-64), with hybrid models too.
+    An image is encoded once, with the first question after it, and prefilled once. A later
+    question prefills its own tokens, the answer before it, and at most 64 tokens more. Its logits
+    equal those of a prefill of the whole conversation, with hybrid models too; on the tested
+    processor (x86-64) they are bit-identical.
 
-    A turn is part of the conversation once its answer has been read to its end. A stream
-    that is left early, an error, and a cancelled question leave the session as it was
-    before that question.
+    A turn becomes part of the conversation when its answer has been read to its end. A stream that
+    is left early, an error, or a cancelled question leaves the session as it was before.
 
-    When the context is full a question raises `ContextError`, or with `drop_oldest` turns are
-    dropped until the question and `max_tokens` of an answer (but at most a quarter of the
-    context) fit: the oldest turn without images first. A turn with images goes, the oldest
-    first, only when not even the prompt would fit otherwise. `Answer.dropped_turns` counts them.
+    When the context is full, a question raises `ContextError`. With `drop_oldest`, turns are
+    dropped instead, until there is room for the question and `max_tokens` of an answer, but at
+    most a quarter of the context: first the oldest turns without images. Turns with images are
+    dropped, oldest first, only if the prompt would not fit otherwise. `Answer.dropped_turns`
+    counts them.
 
-    Any number of sessions live side by side, and plain questions between them: see
-    `session_bytes` of `Assistant`. A session itself keeps the text of its turns and the
-    embeddings of their images, at most `context` times four bytes times the model's width.
+    Any number of sessions and plain questions can be mixed; see `session_bytes` of `Assistant`. A
+    session keeps the text of its turns and the embeddings of their images in memory, at most
+    `context` times the model's width in float32.
 
-    Safe to use from several threads: questions of all sessions of an assistant are answered
-    one after the other, and the newest question ends a stream that is still open.
+    Safe to use from several threads: an assistant answers the questions of all its sessions one
+    at a time, and the newest question ends a stream that is still open.
     """
 
     def __init__(
@@ -105,11 +105,11 @@ class Session:
 
     @property
     def history(self) -> tuple[tuple[str, str], ...]:
-        """Questions and answers so far, without those that were dropped."""
+        """The questions and answers so far, except dropped turns."""
         return tuple((turn.question, turn.answer) for turn in self._turns)
 
     def fork(self) -> Session:
-        """Start another session from where this one is; both go on by themselves, and share what was computed."""
+        """Start another session with the same turns; both then go on separately, and share what was computed."""
         with self._answer_lock.lock:
             self._require_open()
             fork = Session(self._parts, self._answer_lock, self._defaults, self._waiting, self._turns)
@@ -118,7 +118,7 @@ class Session:
             return fork
 
     def close(self) -> None:
-        """Free what is kept for the session, and end an answer that is still open; again is harmless."""
+        """Free the memory of the session, and end an answer that is still open. Safe to call twice."""
         with self._answer_lock.lock:
             self._closed = True
             self._turns = self._waiting = ()

@@ -1,4 +1,4 @@
-"""Watching a stream of frames: always the newest one, and a count of those there was no time for."""
+"""Watching a stream of frames: a question about the newest one, over and over."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Asker(Protocol):
-    """What is asked about each frame: an `AsyncAssistant`."""
+    """What answers about each frame: an `AsyncAssistant`."""
 
     async def ask(self, images: MediaInput, question: str, /, **options: Unpack[AskOptions]) -> Answer:
         """Answer a question about one frame."""
@@ -37,8 +37,8 @@ Frames: TypeAlias = "AsyncIterable[MediaInput] | Iterable[MediaInput] | Callable
 class WatchResult:
     """An answer about one frame of a stream.
 
-    `frame` counts the frames of the stream from 0; `dropped` says how many of those before
-    it were never asked about.
+    `frame` is the number of the frame, counted from 0; `dropped` is how many frames before it were
+    skipped.
     """
 
     frame: int
@@ -55,21 +55,20 @@ async def watch(
     every: float = 0.0,
     **options: Unpack[AskOptions],
 ) -> AsyncGenerator[WatchResult, None]:
-    """Answer one question about a stream of frames again and again, always about its newest frame.
+    """Answer a question about the newest frame of a stream, over and over.
 
-    `frames` is an async iterator, an iterator, or a function that returns the next frame
-    and None at the end. An iterator and a function may wait for a camera: they are read in
-    a thread of their own. Each frame must be an image of its own, not a buffer that is
-    written to again. `every` is the least time in seconds from one question to the next.
+    `frames` is an async iterator, an iterator, or a function that returns the next frame, and
+    None at the end. Iterators and functions may block until a camera has a frame, because they
+    are read in a thread. Each frame must be a new image, not a buffer that is overwritten.
+    `every` is the least time in seconds between two questions.
 
-    Frames are read as they come, whether or not there is time for them: what is newer when
-    the next question is due takes the place of what was not asked about, which counts as
-    dropped, as does a frame for which the assistant was `BusyError`. So the last frame is asked
-    about, and of frames that come all at once, such as those of a list, no other. A thread
-    that waits for a camera when the watch is closed ends with the camera's next frame.
+    All frames are read as they arrive. When the next question is due, it is about the newest
+    frame, and older ones are skipped; so is a frame for which the assistant raises `BusyError`.
+    The last frame is always asked about. If all frames are there at once, as in a list, it is the
+    only one. When the watch is closed, a thread that waits for a camera ends with the next frame.
 
-    Raises what `AsyncAssistant.ask` raises but `BusyError`, whatever reading a frame raises,
-    `OptionError` for a senseless `every`, and `ImageError` for frames of another kind.
+    Raises what `AsyncAssistant.ask` raises except `BusyError`, what reading a frame raises,
+    `OptionError` for an invalid `every`, and `ImageError` if `frames` is something else.
     """
     pause = require_number("every", every, 0.0, 1e9, hint="0 or more seconds")
     loop = asyncio.get_running_loop()
@@ -103,7 +102,7 @@ else:
 
 
 class _Newest:
-    """The newest frame of a stream; put in from any thread, taken out in the event loop it was made in."""
+    """The newest frame of a stream; any thread may put it, the event loop takes it."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -120,16 +119,16 @@ class _Newest:
             was_empty = self._frame is None
             self._frame = (self._count, frame)
             self._count += 1
-        if was_empty:  # once for all frames that come before it is taken
-            self._tell()
+        if was_empty:  # one wake-up is enough for all frames until one is taken
+            self._wake()
 
     def end(self, error: BaseException | None = None) -> None:
         with self._lock:
             self._ended, self._error = True, error
-        self._tell()
+        self._wake()
 
     async def take(self) -> tuple[int, MediaInput] | None:
-        """Wait for a frame that has not been taken and return it with its number; None at the end."""
+        """Wait for a new frame and return it with its number; None at the end."""
         while True:
             self._changed.clear()
             with self._lock:
@@ -143,14 +142,14 @@ class _Newest:
                 return None
             await self._changed.wait()
 
-    def _tell(self) -> None:
+    def _wake(self) -> None:
         with suppress(RuntimeError):  # the event loop has been closed
             self._loop.call_soon_threadsafe(self._changed.set)
 
 
 @asynccontextmanager
 async def _reading(frames: Frames) -> AsyncIterator[_Newest]:
-    """Read frames as they come, in a task or in a thread."""
+    """Read frames as they arrive, in a task or in a thread."""
     newest = _Newest()
     if isinstance(frames, AsyncIterable):
         task = asyncio.get_running_loop().create_task(_read_async(frames, newest))
@@ -160,7 +159,7 @@ async def _reading(frames: Frames) -> AsyncIterator[_Newest]:
             task.cancel()
             await asyncio.wait([task])
         return
-    # A daemon, because a camera may never give another frame.
+    # A daemon thread, because the camera may never return another frame.
     threading.Thread(target=_read, args=(_iterator(frames), newest), name="uhd-edge frames", daemon=True).start()
     try:
         yield newest

@@ -1,4 +1,4 @@
-"""One thread that owns an assistant and works off what is asked of it, one question after the other."""
+"""A thread that owns an assistant and answers its questions one at a time."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Finished(Generic[Result]):
-    """A job that came to its end, with what it returned."""
+    """A job has finished, and returned `result`."""
 
     result: Result
 
 
 @dataclass(frozen=True)
 class Failed:
-    """A job that did not come to its end."""
+    """A job has failed with `error`."""
 
     error: BaseException
 
 
 class Job(Generic[Result]):
-    """Something to do with the assistant, in steps.
+    """Work for the assistant, in steps.
 
-    `tell` is called on the worker's thread, with every piece of text that is not empty and
-    with `Finished` or `Failed` at the end; it must not raise, and returns whether anybody
-    still listens. A job whose `cancelled` is set is not begun, or ended at its next step.
+    `tell` is called in the worker's thread with every piece of text that is not empty, and with
+    `Finished` or `Failed` at the end. It must not raise, and returns whether anyone still
+    listens. Once `cancelled` is set, the job is not started, or ends at its next step.
     """
 
     def __init__(
@@ -51,16 +51,16 @@ class Job(Generic[Result]):
 
 
 class Worker:
-    """A thread that opens an assistant, works off jobs and closes it; end it with `stop`.
+    """A thread that opens an assistant, runs jobs with it and closes it; end it with `stop`.
 
-    At most `queue` jobs wait beside the one in work. `opened` has the assistant, or the
-    error that opening it gave, and `ended` is set when the thread has nothing more to do.
-    Every method may be called from any thread and none of them waits, but `join`.
+    At most `queue` jobs wait while one runs. `opened` is the assistant, or the error of opening
+    it; `ended` is set when the thread is done. Any thread may call the methods. Only `join` and
+    `end` wait.
     """
 
     def __init__(self, open_assistant: Callable[[], Assistant], *, queue: int) -> None:
         self._open_assistant = open_assistant
-        self._most_in_house = queue + 1
+        self._most_jobs = queue + 1
         self._changed = threading.Condition()
         self._waiting: deque[Job[object]] = deque()
         self._running: Job[object] | None = None
@@ -69,14 +69,14 @@ class Worker:
         self.opened: Future[Assistant] = Future()
         self.ended: Future[None] = Future()
         for future in (self.opened, self.ended):
-            future.set_running_or_notify_cancel()  # whoever waits for them can be cancelled, they cannot
-        # A daemon, because Python would otherwise wait for it forever where nobody closes it.
+            future.set_running_or_notify_cancel()  # waiting for them can be cancelled, they themselves cannot
+        # A daemon thread, because Python would otherwise wait forever for a worker that is not stopped.
         self._thread = threading.Thread(target=self._run, name="uhd-edge assistant", daemon=True)
         self._thread.start()
 
     @property
     def waiting(self) -> int:
-        """How many jobs wait for their turn."""
+        """How many jobs are waiting."""
         with self._changed:
             return sum(not job.cancelled for job in self._waiting)
 
@@ -85,20 +85,20 @@ class Worker:
         with self._changed:
             if self._stopping:
                 raise self._refusal.with_traceback(None)
-            # Those that nobody waits for any more go here, and not where they are cancelled:
-            # that may happen in a finalizer, at any point of this very file.
+            # Cancelled jobs are removed here and not when they are cancelled, because a finalizer may
+            # do that at any point, even in this method.
             self._waiting = deque(waiting for waiting in self._waiting if not waiting.cancelled)
             in_work = self._running is not None and not self._running.cancelled
-            if len(self._waiting) + in_work >= self._most_in_house:
+            if len(self._waiting) + in_work >= self._most_jobs:
                 raise BusyError(
-                    f"{self._most_in_house} questions are being answered or wait already; ask again later, "
+                    f"{self._most_jobs} questions are already being answered or waiting; ask again later, "
                     "or open the assistant with a longer queue"
                 )
-            self._waiting.append(job)  # type: ignore[arg-type]  # it is told its own results only
+            self._waiting.append(job)  # type: ignore[arg-type]  # it gets only its own results
             self._changed.notify()
 
     def stop(self) -> None:
-        """End the job in work at its next step, fail all that wait, and close the assistant; again is harmless."""
+        """End the current job at its next step, fail waiting ones, and close the assistant. Safe to call twice."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
@@ -119,24 +119,24 @@ class Worker:
             assistant = self._open_assistant()
         except BaseException as error:
             self._refusal = error
-            self._fail_the_waiting()
+            self._fail_waiting_jobs()
             self.opened.set_exception(error)
         else:
             self.opened.set_result(assistant)
             try:
                 with assistant:
-                    while self._work_off_the_next(assistant):
+                    while self._run_next_job(assistant):
                         self._running = None
             except BaseException as error:
                 failure = error
-            self._fail_the_waiting()
+            self._fail_waiting_jobs()
         if failure is None:
             self.ended.set_result(None)
         else:
             self.ended.set_exception(failure)
 
-    def _work_off_the_next(self, assistant: Assistant) -> bool:
-        """Wait for a job and work it off; False when the worker is to end."""
+    def _run_next_job(self, assistant: Assistant) -> bool:
+        """Wait for a job and run it; False when the worker should end."""
         job = self._next()
         if job is None:
             return False
@@ -144,7 +144,7 @@ class Worker:
             steps = job.steps(assistant)
             try:
                 while not job.cancelled:
-                    self._require_going_on()
+                    self._require_not_stopping()
                     if (piece := next(steps)) and not job.tell(piece):
                         break
             except StopIteration as end:
@@ -156,7 +156,7 @@ class Worker:
         return True
 
     def _next(self) -> Job[object] | None:
-        """Wait for the next job; None when the worker is to end."""
+        """Wait for the next job; None when the worker should end."""
         with self._changed:
             while not self._stopping:
                 while self._waiting:
@@ -167,12 +167,12 @@ class Worker:
                 self._changed.wait()
         return None
 
-    def _require_going_on(self) -> None:
+    def _require_not_stopping(self) -> None:
         if self._stopping:
             raise self._refusal.with_traceback(None)
 
-    def _fail_the_waiting(self) -> None:
-        """Take no more jobs and fail those that wait."""
+    def _fail_waiting_jobs(self) -> None:
+        """Accept no more jobs and fail those that wait."""
         with self._changed:
             self._stopping = True
             waiting, self._waiting = self._waiting, deque()

@@ -1,4 +1,4 @@
-"""The server's paths as one ASGI application."""
+"""The server as an ASGI application: its paths and what they answer."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def application(assistant: AsyncAssistant, model: str, options: ServerOptions) -> ASGIApp:
-    """Return the application that answers with an open `assistant`, whose bundle is called `model`."""
+    """Return an application that answers with an open `assistant`, whose bundle is named `model`."""
     metrics = Metrics(lambda: assistant.waiting)
     chat = Chat(assistant, model, options, metrics)
     return _Application(_paths(model, metrics), chat, options, metrics)
 
 
 class _Application:
-    """Lets requests in, counts them, and hands them to the chat or to one of the small paths."""
+    """Admits requests, counts them, and passes them to the chat or to one of the small paths."""
 
     def __init__(self, paths: Starlette, chat: Chat, options: ServerOptions, metrics: Metrics) -> None:
         self._paths = paths
@@ -93,7 +93,7 @@ def _paths(model: str, metrics: Metrics) -> Starlette:
         Route(CHAT, only_post),
     ]
     paths = Starlette(routes=routes, exception_handlers={HTTPException: _refusal})
-    paths.router.redirect_slashes = False  # a redirected POST loses its body, or its client
+    paths.router.redirect_slashes = False  # clients do not follow redirects of a POST, or drop its body
     return paths
 
 

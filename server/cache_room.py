@@ -1,4 +1,4 @@
-"""How much memory a server keeps for embeddings of views: by the model, not one number for all."""
+"""The size of a server's embedding cache, which depends on the model."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.manifest import Manifest
     from uhd_edge.runtime.modes import Mode
 
-# A client sends the images of a conversation anew with each turn. This is room for those of twenty
-# conversations about one image of ten views each.
+# With every turn a client sends all images of the conversation again. This is room for twenty
+# conversations, each about an image of ten views.
 VIEWS = 200
 
 
 def room_for_views(manifest: Manifest, mode: Mode | None) -> int:
-    """Bytes that `VIEWS` views take, each a whole slice in `mode`, without it the bundle's own."""
+    """Return the bytes that `VIEWS` full slices take in `mode`, or without it in the bundle's mode."""
     side = manifest.preprocessing.scale_resolution // manifest.preprocessing.patch_size
     tokens = tokens_per_view(side, side, manifest.vision, mode=mode or manifest.default_mode)
     return VIEWS * (ENTRY_BYTES + 4 * tokens * manifest.llm.hidden_size)

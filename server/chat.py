@@ -1,4 +1,4 @@
-"""`/v1/chat/completions`: from a request's body to its answer."""
+"""`/v1/chat/completions`: from the body of a request to its answer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-CLIENT_GONE = 499  # nginx's number for it; nobody receives it
+CLIENT_GONE = 499  # as nginx calls it; nobody receives it
 
 REMOTE_SECONDS = 10.0
 
@@ -44,10 +44,10 @@ _log = logging.getLogger(__name__)
 
 
 class Chat:
-    """Answers chat completions with one assistant, whose bundle is called `model`.
+    """Answers chat completions with one assistant, whose bundle is named `model`.
 
-    At most `queue` and one more are taken at a time, from reading the body to the answer's
-    end, so that waiting requests hold a known amount of memory.
+    At most `queue` requests, and the one in work, are accepted at a time. That limits the
+    memory that waiting requests can hold.
     """
 
     def __init__(self, assistant: AsyncAssistant, model: str, options: ServerOptions, metrics: Metrics) -> None:
@@ -59,7 +59,7 @@ class Chat:
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="uhd-edge reader")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> int:
-        """Answer a request whatever happens; returns the status that was sent."""
+        """Answer a request, with an error if need be, and return the status that was sent."""
         sending = _Sending(scope, receive, send)
         try:
             with self._place():
@@ -70,14 +70,14 @@ class Chat:
             known = api_error(error)
             if known is None:
                 _log.exception("a request failed")
-                known = ApiError(500, "something unexpected went wrong; the server's log has the details")
+                known = ApiError(500, "an unexpected error occurred; see the server's log")
             await sending.fail(known)
         return sending.status
 
     @contextmanager
     def _place(self) -> Iterator[None]:
         if self._taken > self._options.queue:
-            raise BusyError(f"{self._taken} requests are being answered or wait already; ask again later")
+            raise BusyError(f"{self._taken} requests are already being answered or waiting; ask again later")
         self._taken += 1
         try:
             yield
@@ -108,10 +108,10 @@ class Chat:
         self._metrics.answered(answer)
 
     async def _in_reader(self, work: Callable[..., Result], *arguments: object) -> Result:
-        """Do what takes a while in the one thread for it.
+        """Run slow work in the one thread for it.
 
-        In several threads it is no faster, images are load_images one after the other anyway,
-        and each thread would keep as much memory as its largest image took.
+        More threads would not be faster, because images are decoded one at a time anyway,
+        and each would keep as much memory as its largest image needed.
         """
         return await asyncio.get_running_loop().run_in_executor(self._reader, work, *arguments)
 
@@ -120,20 +120,20 @@ class Chat:
         if chat.model != self._model:
             raise ApiError(
                 404,
-                f"there is no model {chat.model!r} here, but {self._model!r}",
+                f"there is no model {chat.model!r}; this server has {self._model!r}",
                 param="model",
                 code="model_not_found",
             )
         return chat, parse_chat(chat)
 
     async def _file(self, url: str) -> bytes:
-        """Return the bytes of an image file; those that are fetched wait in threads of their own."""
+        """Return the bytes of an image file; fetching happens in threads of its own."""
         if is_data_uri(url):
             return await self._in_reader(decode_data_uri, url)
         if not self._options.allow_remote_images:
             raise ApiError(
                 400,
-                "an image must be a data URI (data:image/png;base64,..): this server fetches none",
+                "an image must be a data URI (data:image/png;base64,..); this server does not fetch images",
                 param="messages",
                 code="invalid_image_url",
             )
@@ -141,7 +141,7 @@ class Chat:
 
 
 class _Sending:
-    """The way back to the client: one object, or events of which the first comes with the headers."""
+    """Sends one object to the client, or events, the first of them with the headers."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope = scope
@@ -163,7 +163,7 @@ class _Sending:
         await self._send({"type": "http.response.body", "body": events, "more_body": more})
 
     async def fail(self, error: ApiError) -> None:
-        """Say what went wrong, within the stream when it has begun."""
+        """Send an error, inside the stream if that has begun."""
         if self._streaming:
             self.status = error.status
             await self.events(failed(error), more=False)
@@ -181,7 +181,7 @@ async def _whole(stream: AnswerStream) -> Answer:
 
 
 async def _streamed(stream: AnswerStream, reply: Reply, sending: _Sending) -> Answer:
-    """Send an answer as it comes. Nothing is sent before its first piece, so that errors have their status."""
+    """Stream an answer. Nothing is sent before its first piece, so that an error can still set the status."""
     trimmed, start = Trimmed(), reply.first()
     try:
         async for piece in stream:
@@ -196,7 +196,7 @@ async def _streamed(stream: AnswerStream, reply: Reply, sending: _Sending) -> An
 
 
 def _cut_off(error: SchemaError) -> Answer:
-    """Return the answer that ended before it was the JSON asked for: `finish_reason` says so, as OpenAI's does."""
+    """Return an answer that was cut off before its JSON was complete; `finish_reason` says so, as OpenAI's does."""
     if error.answer is None:
         raise error
     return error.answer

@@ -1,4 +1,4 @@
-"""The body of a chat completion: what is understood, what is ignored, and what is refused by name."""
+"""The body of a chat completion: which parameters are used, which are ignored, and which are refused."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, 
 from uhd_edge.runtime.modes import Mode
 from uhd_edge.server.errors import ApiError
 
-# Parameters that say something about the client and change no answer.
+# Parameters that describe the client and do not change the answer.
 IGNORED = frozenset({"metadata", "prompt_cache_key", "safety_identifier", "service_tier", "store", "user"})
 
-# Parameters for what this server cannot do, with the values that do not ask for it.
+# Parameters of what this server cannot do, with the values that do not ask for it.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "audio": (),
     "frequency_penalty": (0,),
@@ -40,28 +40,28 @@ class _Strict(BaseModel):
 
 
 class ImageUrl(_Strict):
-    """Where an image is; `detail` is accepted and changes nothing, `max_slices` does."""
+    """The URL of an image; `detail` is accepted and ignored, use `max_slices` instead."""
 
     url: str
     detail: Literal["auto", "low", "high"] | None = None
 
 
 class TextContent(_Strict):
-    """Words."""
+    """Text of a message."""
 
     type: Literal["text"]
     text: str
 
 
 class ImageContent(_Strict):
-    """An image."""
+    """An image of a message."""
 
     type: Literal["image_url"]
     image_url: ImageUrl
 
 
 def _in_parts(content: object) -> object:
-    """A text alone is the only part of its message."""
+    """Turn text into a list of one part."""
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
@@ -70,7 +70,7 @@ Number = Annotated[float, Field(strict=True)]
 
 
 class ChatMessage(_Strict):
-    """A turn; `developer` is another name for `system`."""
+    """A message; `developer` is another name for `system`."""
 
     role: Literal["system", "developer", "user", "assistant"]
     content: Annotated[list[Content], BeforeValidator(_in_parts)]
@@ -78,28 +78,28 @@ class ChatMessage(_Strict):
 
 
 class StreamOptions(_Strict):
-    """What a stream has beside the text."""
+    """What a stream contains besides the text."""
 
     include_usage: StrictBool = False
     include_obfuscation: StrictBool = False
 
 
 class JsonSchema(BaseModel):
-    """A named JSON schema; it is always kept to, `strict` or not."""
+    """A JSON schema with a name; answers always fit it, whether or not `strict` is set."""
 
     name: str
     schema_: dict[str, Any] = Field(default_factory=dict, alias="schema")
 
 
 class ResponseFormat(_Strict):
-    """Text, any JSON object, or JSON of a stated shape."""
+    """Text, any JSON object, or JSON of a given shape."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
 
 
 class ChatRequest(_Strict):
-    """A chat completion as it is asked for; what the API calls null is what is not given."""
+    """The body of a chat completion; null means that a parameter is not given."""
 
     model: str
     messages: list[ChatMessage] = Field(min_length=1)
@@ -112,7 +112,7 @@ class ChatRequest(_Strict):
     stream: StrictBool | None = None
     stream_options: StreamOptions | None = None
     response_format: ResponseFormat | None = None
-    # Not OpenAI's: see `AskOptions`.
+    # Not in OpenAI's API; see `AskOptions`.
     top_k: StrictInt | None = None
     min_p: Number | None = None
     repetition_penalty: Number | None = None
@@ -122,7 +122,7 @@ class ChatRequest(_Strict):
 
 
 def parse_request(body: bytes) -> ChatRequest:
-    """Read the body of a request; raises `ApiError` 400 that names what is wrong or cannot be done."""
+    """Parse the body of a request; raises `ApiError` 400 that names what is wrong or not supported."""
     try:
         given = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -137,7 +137,7 @@ def parse_request(body: bytes) -> ChatRequest:
         del given[name]
     messages = given.get("messages")
     for message in messages if isinstance(messages, list) else []:
-        # As an answer's message has them, which a client sends back as it came.
+        # Clients send the message of an answer back unchanged, and it contains nulls.
         for name in [name for name in message if message[name] is None] if isinstance(message, dict) else []:
             del message[name]
     try:
@@ -150,7 +150,7 @@ def _refused(error: ValidationError) -> ApiError:
     first = error.errors(include_url=False, include_input=False)[0]
     loc = list(first["loc"])
     if loc[0] == "messages" and len(loc) > 5:
-        del loc[4]  # the kind of part, which is no place in the request
+        del loc[4]  # the type of the part, which is not a place in the request
     place = ".".join(str(part) for part in loc)
     if first["type"] == "extra_forbidden":
         return ApiError(400, f"{place} is not a parameter of this server", param=place, code="unknown_parameter")

@@ -1,4 +1,4 @@
-"""A chat completion's messages become the runtime's own, and its parameters the settings of a question."""
+"""From a chat completion to the runtime's messages and settings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ROLES: Final[dict[str, Role]] = {"system": "system", "developer": "system", "us
 
 @dataclass(frozen=True)
 class ParsedChat:
-    """A conversation with the URLs of its images in their order, and the settings of the answer."""
+    """A conversation, the URLs of its images in their order, and the settings of the answer."""
 
     messages: tuple[Message, ...]
     urls: tuple[str, ...]
@@ -30,10 +30,10 @@ class ParsedChat:
 
 
 def parse_chat(request: ChatRequest) -> ParsedChat:
-    """Translate a request; raises `ApiError` for what makes no conversation and `SchemaError` for a wrong schema."""
+    """Translate a request; raises `ApiError` for an invalid conversation and `SchemaError` for an invalid schema."""
     last = request.messages[-1]
     if last.role != "user":
-        raise ApiError(400, f"the last message is the {last.role}'s; it must be the user's", param="messages")
+        raise ApiError(400, f"the last message has the role {last.role}; it must be user", param="messages")
     if not any(part.text.strip() for part in _parts(last) if isinstance(part, TextPart)):
         raise ApiError(400, "the last message has no text; ask something", param="messages")
     urls = [
@@ -44,7 +44,7 @@ def parse_chat(request: ChatRequest) -> ParsedChat:
 
 
 def parse_options(request: ChatRequest) -> AskOptions:
-    """Return the settings that a request gives; temperature 0 where it gives none, as everywhere in the runtime."""
+    """Return the settings of a request; what it does not set has the runtime's default, so temperature is 0."""
     given: dict[str, Any] = {name: getattr(request, name) for name in (*_SAME_NAME, "budget_ms", "stop")}
     longest = request.max_completion_tokens
     given["max_tokens"] = request.max_tokens if longest is None else longest
@@ -66,5 +66,7 @@ def _schema(wanted: ResponseFormat | None) -> object | None:
 
 def _parts(message: ChatMessage) -> tuple[TextPart | ImagePart, ...]:
     if message.role != "user" and any(isinstance(part, ImageContent) for part in message.content):
-        raise ApiError(400, f"a message of the {message.role}'s has an image; only the user's may", param="messages")
+        raise ApiError(
+            400, f"a message with the role {message.role} has an image; only messages of the user may", param="messages"
+        )
     return tuple(ImagePart() if isinstance(part, ImageContent) else TextPart(part.text) for part in message.content)

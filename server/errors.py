@@ -1,4 +1,4 @@
-"""Errors in the shape that OpenAI's clients know, each with its HTTP status."""
+"""Errors in OpenAI's format, each with its HTTP status."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from uhd_edge.runtime.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# What the one who asks can put right; everything else is the server's own trouble.
+# What the client can correct; everything else is an error of the server.
 _OF_THE_REQUEST = (ImageError, PromptError, OptionError, SchemaError, EngineUnavailableError, MissingExtraError)
 
 _KINDS = {401: "authentication_error", 429: "rate_limit_error"}
 
 
 class ApiError(UhdError):
-    """An answer other than the one asked for: `status`, a message, and what of the request it is about."""
+    """An error response: its HTTP status, a message, and the parameter that it is about."""
 
     def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
@@ -36,13 +36,13 @@ class ApiError(UhdError):
 
     @property
     def body(self) -> dict[str, Any]:
-        """The error as OpenAI's API writes it."""
+        """The error in OpenAI's format."""
         kind = _KINDS.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
         return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Headers that belong to the status."""
+        """Headers that the status calls for."""
         if self.status == 401:
             return {"WWW-Authenticate": "Bearer"}
         if self.status in (429, 503):
@@ -51,7 +51,7 @@ class ApiError(UhdError):
 
 
 def api_error(error: BaseException) -> ApiError | None:
-    """Say an error of ours in the API's words; None for one that nobody raised on purpose."""
+    """Translate an error into an `ApiError`; None for one that was not raised on purpose."""
     if isinstance(error, ApiError):
         return error
     message = " ".join(str(error).split())

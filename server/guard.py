@@ -1,9 +1,9 @@
-"""Who is let in: whoever brings the token, and no web page of another site.
+"""Access control: clients with the token, but no web pages of other sites.
 
-A web page can send requests to a server on its reader's own machine. Two things keep it
-out: bodies must be declared as JSON, for which a browser asks leave first, and where the
-server listens to this machine only, the request must have been made to one of this
-machine's own names, not to a name that an attacker's name server points here.
+A web page can send requests to a server on the machine of its reader. Two checks keep it out.
+Bodies must be declared as JSON, for which a browser asks permission first (CORS). And a server
+that listens on this machine only answers requests to the machine's own names, not to a name
+that an attacker's DNS server points here (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
 def admit(headers: Headers, path: str, options: ServerOptions) -> None:
-    """Raise `ApiError` unless a request may be answered: 403 for another name, 401 for a wrong or missing token.
+    """Raise `ApiError` unless a request may be answered: 403 for another host, 401 for a wrong or missing token.
 
     `/health` needs no token.
     """
     if options.local_names and _name(headers.get("host", "")) not in OWN_NAMES:
-        raise ApiError(403, "this server answers to localhost only; start it with --host to offer it to others")
+        raise ApiError(403, "this server answers only requests to localhost; start it with --host to allow others")
     if options.token is None or path == "/health":
         return
     scheme, _, token = headers.get("authorization", "").partition(" ")
@@ -37,13 +37,13 @@ def admit(headers: Headers, path: str, options: ServerOptions) -> None:
 
 
 def require_json(headers: Headers) -> None:
-    """Raise `ApiError` 415 for a body that is not declared as JSON."""
+    """Raise `ApiError` 415 unless the body is declared as JSON."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise ApiError(415, "the body must have the content type application/json")
 
 
 def _name(host: str) -> str:
-    """Return the host of a Host header, without its port."""
+    """Return the name in a Host header, without the port."""
     name, colon, port = host.rpartition(":")
     return (name if colon and port.isdecimal() else host).lower()

@@ -1,4 +1,4 @@
-"""Images of a request: data URIs become the bytes of image files, within limits."""
+"""Images of a request: from data URIs to pictures, within limits."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def is_data_uri(url: str) -> bool:
-    """Whether the image itself is in the URL."""
+    """Whether the URL contains the image itself."""
     return url[:5].lower() == "data:"
 
 
 def decode_data_uri(data_uri: str) -> bytes:
-    """Decode `data:[<type>][;base64],<data>` as RFC 2397 has it; raises `ApiError` 400 for a broken one."""
+    """Decode `data:[<type>][;base64],<data>` (RFC 2397); raises `ApiError` 400 for an invalid one."""
     head, comma, data = data_uri.partition(",")
     if not comma:
         raise _refused("a data URI needs a comma before its data")
@@ -37,9 +37,9 @@ def decode_data_uri(data_uri: str) -> bytes:
 
 
 def load_images(images: Sequence[bytes], *, max_pixels: int) -> list[Image.Image]:
-    """Decode image files to RGB; `ApiError` 400 for a broken one, or when all have more than `max_pixels` together.
+    """Decode image files to RGB; raises `ApiError` 400 for an invalid one, or over `max_pixels` in all.
 
-    The number of pixels is read from the header, before anything is load_images.
+    The number of pixels is read from the header, before anything is decoded.
     """
     pictures = []
     for image in images:

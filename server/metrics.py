@@ -1,4 +1,4 @@
-"""What `/metrics` tells Prometheus."""
+"""The metrics at `/metrics`, for Prometheus."""
 
 from __future__ import annotations
 
@@ -15,29 +15,32 @@ SECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200)
 
 
 class Metrics:
-    """Counts of one server; `waiting` says how many questions wait for their turn."""
+    """Metrics of one server; `waiting` returns how many questions are waiting."""
 
     def __init__(self, waiting: Callable[[], int]) -> None:
         self._registry = own = CollectorRegistry()
         self._requests = Counter(
-            "uhd_requests", "Requests by path and status; 499 is a client that left.", ["path", "status"], registry=own
+            "uhd_requests",
+            "Requests by path and status; 499 is a client that disconnected.",
+            ["path", "status"],
+            registry=own,
         )
         self._seconds = Histogram(
-            "uhd_answer_seconds", "From a question's turn to the end of its answer.", buckets=SECONDS, registry=own
+            "uhd_answer_seconds", "Seconds from the start of an answer to its end.", buckets=SECONDS, registry=own
         )
-        self._tokens = Counter("uhd_tokens", "Tokens read (vision, text) and written (answer).", ["kind"], registry=own)
+        self._tokens = Counter("uhd_tokens", "Tokens of prompts (vision, text) and of answers.", ["kind"], registry=own)
         self._stages = Counter("uhd_stage_seconds", "Seconds per stage of answering.", ["stage"], registry=own)
         self._views = Counter(
-            "uhd_views", "Views of images by where their embeddings came from.", ["source"], registry=own
+            "uhd_views", "Views of images, by the source of their embeddings.", ["source"], registry=own
         )
-        Gauge("uhd_queue_depth", "Questions that wait for their turn.", registry=own).set_function(waiting)
+        Gauge("uhd_queue_depth", "Questions that are waiting.", registry=own).set_function(waiting)
 
     def requested(self, path: str, status: int) -> None:
         """Count a request."""
         self._requests.labels(path, str(status)).inc()
 
     def answered(self, answer: Answer) -> None:
-        """Count an answer and what it took."""
+        """Count an answer, with its tokens, views and stages."""
         usage = answer.usage
         self._tokens.labels("vision").inc(usage.vision_tokens)
         self._tokens.labels("text").inc(usage.prompt_tokens - usage.vision_tokens)
@@ -50,5 +53,5 @@ class Metrics:
         self._views.labels("encoder").inc(len(answer.views) - answer.reused_views)
 
     def text(self) -> bytes:
-        """Return everything in Prometheus's text format."""
+        """Return all metrics in Prometheus's text format."""
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""What a server allows, as one value."""
+"""Limits and permissions of a server, as one value."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 class ServerOptions:
     """Limits and permissions of a server.
 
-    `token` is what a request must bring as its bearer token; None lets everybody in.
-    `max_body` is in bytes, `max_pixels` counts those of all images of a request together,
-    `time_limit` is in seconds from the request's arrival to the end of its answer. `queue`
-    requests wait beside the one being answered. `local_names` says that only requests to
-    this machine's own names are taken, see `uhd_edge.server.guard`.
+    `token` is the bearer token that requests must have; None lets everyone in. `max_body` is in
+    bytes. `max_pixels` limits all images of a request together. `time_limit` is in seconds, from
+    the arrival of a request to the end of its answer. `queue` is how many requests may wait
+    while one is answered. With `local_names`, only requests to this machine's own names are
+    accepted; see `uhd_edge.server.guard`.
     """
 
     token: str | None = None

@@ -1,8 +1,8 @@
-"""Images from other machines, fetched from public addresses only, within limits of size and time.
+"""Images from other servers, fetched from public addresses only, within limits of size and time.
 
-A name is looked up once and every address is checked before it is connected to, at every
-redirect anew: so neither a name that changes its address in between nor a redirect leads to
-a machine of the local network.
+For the URL and for every redirect, the name is looked up once and each of its addresses is checked
+before connecting. So neither a redirect, nor a name whose address changes, can lead to a
+machine in the local network.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MOST_REDIRECTS = 3
 CHUNK = 64 * 1024
 
-# All other IPv6 is local, multicast, or IPv4 in disguise.
+# All other IPv6 addresses are local, multicast, or contain an IPv4 address.
 GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -44,11 +44,11 @@ def is_public(address: str) -> bool:
 
 
 def fetched(url: str, *, most_bytes: int, seconds: float, allowed: Callable[[str], bool] = is_public) -> bytes:
-    """Fetch an image; blocks, so it is called in a thread.
+    """Fetch an image; call it in a thread, because it blocks.
 
-    `allowed` decides about the IP addresses that may be connected to. Raises `ApiError` 400
-    for another scheme than http and https, an address that is not allowed, a machine that
-    does not answer, more than `most_bytes`, and when it takes longer than `seconds`.
+    `allowed` decides which IP addresses may be connected to. Raises `ApiError` 400 for a scheme
+    other than http and https, an address that is not allowed, a server that does not answer, a
+    file over `most_bytes`, and after `seconds`.
     """
     deadline = time.monotonic() + seconds
     for _ in range(MOST_REDIRECTS + 1):
@@ -70,7 +70,7 @@ def fetched(url: str, *, most_bytes: int, seconds: float, allowed: Callable[[str
 
 
 def _connection(url: str, deadline: float, allowed: Callable[[str], bool]) -> tuple[http.client.HTTPConnection, str]:
-    """Open a connection to an address that has been checked, and return it with the request's target."""
+    """Connect to an address that has been checked, and return the connection with the request's target."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -115,7 +115,7 @@ def _socket(host: str, port: int, deadline: float, allowed: Callable[[str], bool
 
 @contextmanager
 def _ended_at(deadline: float, connected: socket.socket) -> Iterator[None]:
-    """Cut a connection off at the deadline: a timeout would begin anew with every byte that comes."""
+    """Close a connection at the deadline; a timeout would start over with every byte that arrives."""
     timer = threading.Timer(_left(deadline), socket.socket.shutdown, (connected, socket.SHUT_RDWR))
     timer.daemon = True
     timer.start()
@@ -133,7 +133,7 @@ def _body(response: http.client.HTTPResponse, url: str, most_bytes: int, deadlin
         data += chunk
         if len(data) > most_bytes:
             raise _refused(url, f"is larger than {most_bytes} bytes")
-    _left(deadline)  # an end that came of being cut off
+    _left(deadline)  # the body may have ended because the connection was closed at the deadline
     return bytes(data)
 
 

@@ -1,4 +1,4 @@
-"""What a chat completion is answered with: one object, or server-sent events."""
+"""Replies to a chat completion: one object, or server-sent events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ END_OF_EVENTS = b"data: [DONE]\n\n"
 
 @dataclass(frozen=True)
 class Reply:
-    """Writes one completion of `model`; `with_usage` says that its stream ends with the numbers of tokens."""
+    """Writes one completion of `model`; `with_usage` ends its stream with the numbers of tokens."""
 
     model: str
     with_usage: bool = False
@@ -55,7 +55,7 @@ class Reply:
 
 
 def usage_object(answer: Answer) -> dict[str, Any]:
-    """Return the numbers of tokens under OpenAI's names, and those of the images under ours."""
+    """Return the numbers of tokens under OpenAI's names, and `vision_tokens`, which OpenAI does not have."""
     usage = answer.usage
     return {
         "prompt_tokens": usage.prompt_tokens,
@@ -67,7 +67,7 @@ def usage_object(answer: Answer) -> dict[str, Any]:
 
 
 def failed(error: ApiError) -> bytes:
-    """Return the event that ends a stream which cannot go on."""
+    """Return the event that ends a stream with an error."""
     return event(error.body)
 
 
@@ -77,14 +77,14 @@ def event(content: dict[str, Any]) -> bytes:
 
 
 class Trimmed:
-    """Leaves away the whitespace around a text that comes in pieces, as `Answer.text` does."""
+    """Strips the whitespace around a text that arrives in pieces, as `Answer.text` is stripped."""
 
     def __init__(self) -> None:
         self._begun = False
         self._space = ""
 
     def __call__(self, piece: str) -> str:
-        """Return what can be shown of the text so far and has not been."""
+        """Add a piece and return the part of the text that can be sent now."""
         if not self._begun:
             piece = piece.lstrip()
             self._begun = bool(piece)

@@ -1,4 +1,4 @@
-"""Listening, answering, and ending in good order."""
+"""Listening, serving, and shutting down."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.async_assistant import AsyncAssistant
     from uhd_edge.server.options import ServerOptions
 
-# Connections at once, idle ones included; more are answered with 503.
+# Most open connections, including idle ones; more get status 503.
 MOST_CONNECTIONS = 200
 
 
 class _Server(uvicorn.Server):
-    """Ends at the first signal with what it has finished, and at the second at once."""
+    """Finishes the requests in progress at the first signal, and exits at the second."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  # uvicorn's signature
         self.force_exit = self.should_exit
@@ -31,12 +31,12 @@ class _Server(uvicorn.Server):
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """Listen on an address; port 0 takes any that is free. Raises `OptionError` when it cannot be had."""
+    """Listen on an address; port 0 takes any free port. Raises `OptionError` when that is not possible."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
     except (OSError, UnicodeError) as error:
-        raise OptionError(f"--host {host}: no address of this machine ({error})") from error
+        raise OptionError(f"--host {host}: not an address of this machine ({error})") from error
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
@@ -51,10 +51,10 @@ def listening_socket(host: str, port: int) -> socket.socket:
 async def serve(
     assistant: AsyncAssistant, options: ServerOptions, listening: socket.socket, ready: Callable[[str], None]
 ) -> None:
-    """Serve until a signal ends it: requests that have begun are answered, then the assistant is closed.
+    """Serve until a signal arrives, finish the requests in progress, and close the assistant.
 
-    `ready` is told the name of the model when the server begins to answer. A second signal
-    cancels what is still being answered. Raises what opening the assistant raises.
+    `ready` is called with the name of the model when the server is ready. A second signal cancels
+    the requests in progress. Raises what opening the assistant raises.
     """
     with contextlib.closing(listening):
         async with assistant:
@@ -66,7 +66,7 @@ async def serve(
                 loop="asyncio",
                 lifespan="off",
                 log_config=None,
-                log_level="critical",  # the application logs what goes wrong in it
+                log_level="critical",  # the application logs its own errors
                 access_log=False,
                 server_header=False,
                 limit_concurrency=MOST_CONNECTIONS,

@@ -1,4 +1,4 @@
-"""Waiting for an answer no longer than its time limit, and only while its client is there."""
+"""Limits of time for bodies and answers, and clients that disconnect."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive
 
-# A body must have arrived within this time: a slow sender takes the place of one who asks.
+# A body must arrive within this time, because a slow sender takes the place of another request.
 BODY_SECONDS = 30.0
 
 
 class ClientGoneError(Exception):
-    """The client closed its connection: there is nobody to answer."""
+    """The client has disconnected, so nobody is waiting for the answer."""
 
 
 async def read_body(receive: Receive, *, most: int, declared: str | None) -> bytes:
     """Read a request's body; `declared` is its Content-Length.
 
-    Raises `ApiError` 413 for one of more than `most` bytes, as soon as that is known, and
-    408 for one that takes too long; `ClientGoneError` when the client leaves.
+    Raises `ApiError` 413 as soon as it is known to be over `most` bytes, 408 when it takes too
+    long, and `ClientGoneError` when the client disconnects.
     """
     if declared is not None and declared.isdecimal() and int(declared) > most:
         raise _too_large(most)
@@ -50,10 +50,10 @@ async def _read(receive: Receive, most: int) -> bytes:
 async def finish_in_time(
     work: Coroutine[object, object, None], receive: Receive, *, since: float, limit: float
 ) -> None:
-    """Do `work` while the client is there; it is cancelled, and its end waited for, when it is not finished.
+    """Run `work` until it is done, the client disconnects, or its time is up; unfinished work is cancelled.
 
-    Raises what `work` raises, `ClientGoneError` when the client leaves, and `ApiError` 503
-    `limit` seconds after the event loop's time `since`. The body must have been read.
+    Raises what `work` raises, `ClientGoneError` when the client disconnects, and `ApiError` 503
+    `limit` seconds after `since`, a time of the event loop. The body must have been read.
     """
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_gone(receive))

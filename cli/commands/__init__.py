@@ -1,1 +1,1 @@
-"""One file per command of `uhd`; each has a function of its file's name."""
+"""One file per command of `uhd`, with a function of the same name."""

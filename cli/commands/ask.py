@@ -1,4 +1,4 @@
-"""`uhd ask`: a question about one or several images."""
+"""`uhd ask`: one question about images or videos."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ STANDARD_INPUT = "-"
 @opening_options
 @answering_options
 @max_frames_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with usage, views and timings.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object with the answer, usage, views and timings.")
 def ask(images: tuple[str, ...], question: str, *, max_frames: int, as_json: bool, **given: Any) -> None:
-    """Ask QUESTION about one or several images or videos; `-` reads an image from standard input."""
+    """Ask QUESTION about one or more images or videos; `-` reads an image from standard input."""
     request = ask_options(given)
     with open_assistant(given) as assistant:
         inputs = [_image_input(image, max_frames) for image in images]
@@ -33,7 +33,7 @@ def ask(images: tuple[str, ...], question: str, *, max_frames: int, as_json: boo
             answer = assistant.ask(inputs, question, **request)
             opening = {stage: round(milliseconds, 3) for stage, milliseconds in assistant.opening_ms.items()}
             click.echo(json.dumps(answer.to_dict() | {"opening_ms": opening}, ensure_ascii=False))
-        elif request["schema"] is not None:  # whole or not at all
+        elif request["schema"] is not None:  # JSON is printed whole or not at all
             answer = assistant.ask(inputs, question, **request)
             click.echo(answer.text)
         else:
@@ -45,7 +45,7 @@ def ask(images: tuple[str, ...], question: str, *, max_frames: int, as_json: boo
 
 
 def _image_input(image: str, max_frames: int) -> MediaInput:
-    """Raises `ImageError` for standard input that is closed."""
+    """Return what `Assistant.ask` takes for an argument; raises `ImageError` when standard input is closed."""
     from uhd_edge.runtime.errors import ImageError
     from uhd_edge.runtime.images.video import Video, is_video
 

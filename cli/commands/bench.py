@@ -1,4 +1,4 @@
-"""`uhd bench`: how long every stage of an answer takes on this machine, and how much memory."""
+"""`uhd bench`: time and memory of every stage of an answer on this machine."""
 
 from __future__ import annotations
 
@@ -17,32 +17,34 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.bundle import Bundle
 
 DEFAULT_SIZES = "448x448,1344x1344"
-STAND_IN = "the language model is a small stand-in; prefill and tokens per second are not those of the real one"
+STAND_IN = "the language model is a small stand-in, so prefill and tokens per second are not those of the real model"
 
 
 @click.command()
 @click.argument("folder", metavar="[BUNDLE]", required=False)
 @bundle_option
-@click.option("--synthetic", metavar="NAME", help="Random weights of a model's real sizes: minicpm-v-4.6.")
-@click.option("--sizes", metavar="WxH,..", help=f"Sizes of the pictures drawn for it.  [default: {DEFAULT_SIZES}]")
-@click.option("--image", metavar="FILE", help="Measure with this picture instead.")
+@click.option("--synthetic", metavar="NAME", help="Use random weights of a model's real size: minicpm-v-4.6.")
+@click.option("--sizes", metavar="WxH,..", help=f"Sizes of the images to draw.  [default: {DEFAULT_SIZES}]")
+@click.option("--image", metavar="FILE", help="Measure with this image instead.")
 @click.option("--modes", metavar="M,..", help="16x, 4x or both.  [default: the bundle's]")
-@click.option("--precisions", default="auto", show_default=True, metavar="P,..", help="Of auto, fp32, fp16, int8.")
+@click.option("--precisions", default="auto", show_default=True, metavar="P,..", help="Any of auto, fp32, fp16, int8.")
 @click.option(
     "--engines",
     default="auto",
     show_default=True,
     metavar="E,..",
-    help="Of auto, onnxruntime, openvino, tensorrt, tensorrt-rtx.",
+    help="Any of auto, onnxruntime, openvino, tensorrt, tensorrt-rtx.",
 )
-@click.option("--rounds", default=5, show_default=True, metavar="N", help="How often each is measured.")
-@click.option("--warm-up", default=1, show_default=True, metavar="N", help="Rounds before them that do not count.")
-@click.option("--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices a picture is cut into.")
+@click.option("--rounds", default=5, show_default=True, metavar="N", help="How often each combination is measured.")
+@click.option("--warm-up", default=1, show_default=True, metavar="N", help="Rounds before that, which do not count.")
+@click.option("--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices an image is cut into.")
 @click.option("--max-tokens", default=16, show_default=True, metavar="N", help="Most tokens of an answer.")
-@click.option("--context", default=4096, show_default=True, metavar="N", help="Most tokens of prompt and answer.")
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads; the usable cores without it.")
-@click.option("--json", "as_json", is_flag=True, help="Print one object, with every round's values.")
-@click.option("--plot", metavar="FILE.png", help="Draw the stages as bars, too.")
+@click.option(
+    "--context", default=4096, show_default=True, metavar="N", help="Most tokens of prompt and answer together."
+)
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: the usable cores]")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object with the values of every round.")
+@click.option("--plot", metavar="FILE.png", help="Draw the stages as a bar chart, too.")
 def bench(
     folder: str | None,
     *,
@@ -62,10 +64,10 @@ def bench(
     as_json: bool,
     plot: str | None,
 ) -> None:
-    """Time BUNDLE (without it: the built-in uhd-tiny), each stage of an answer by itself.
+    """Measure each stage of an answer with BUNDLE, or without it with the built-in uhd-tiny.
 
-    Every combination of sizes, modes, precisions and engines is measured. They take turns,
-    so that what else the machine does hits all alike; peak memory is that of a fresh process.
+    Every combination of sizes, modes, precisions and engines is measured. Runs are interleaved,
+    so background load affects all combinations equally. Peak memory is that of a fresh process.
     """
     from uhd_edge.bench.configuration import Settings, configurations
     from uhd_edge.bench.rounds import run_bench
@@ -80,7 +82,7 @@ def bench(
     pictures = _pictures(sizes, image)
     configurations(
         pictures, _names("16x,4x" if modes is None else modes), _names(precisions), _names(engines)
-    )  # before anything is made
+    )  # so that a wrong name is found before anything is built
     opened = _bundle(named, synthetic, _names(precisions), threads)
     chosen = configurations(
         pictures,
@@ -103,14 +105,16 @@ def _names(text: str) -> list[str]:
 
 
 def _require_drawable(plot: str) -> None:
-    """Find out now rather than after minutes of measuring."""
+    """Find out now that a plot cannot be drawn, not after minutes of measuring."""
     from uhd_edge.runtime.errors import OutputError
 
     with extra_needed("calibration", "--plot"):
         import matplotlib.figure  # noqa: F401
     folder = Path(plot).parent
     if Path(plot).is_dir() or not folder.is_dir():
-        raise OutputError(f"{plot}: cannot be written, {folder} is no folder or the name is one; choose another name")
+        raise OutputError(
+            f"{plot}: cannot be written, because it is a folder or {folder} is not one; choose another name"
+        )
 
 
 def _pictures(sizes: str | None, image: str | None) -> list[Picture]:

@@ -1,4 +1,4 @@
-"""`uhd build`: engines out of a bundle's graphs, or a kit that builds them on a Jetson."""
+"""`uhd build`: engines from a bundle's graphs, or a kit that builds them on a Jetson."""
 
 from __future__ import annotations
 
@@ -24,17 +24,25 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("folder", metavar="BUNDLE", required=False)
 @bundle_option
-@click.option("--target", required=True, metavar="T", help=f"What to build for: {', '.join(t.name for t in TARGETS)}.")
+@click.option(
+    "--target", required=True, metavar="T", help=f"Device to build for: {', '.join(t.name for t in TARGETS)}."
+)
 @click.option("--precision", default="fp16", show_default=True, metavar="fp16|int8", help="Precision of the engines.")
 @click.option(
-    "--modes", type=names_out_of("16x", "4x"), metavar="16x,4x", help="Modes; without it all of the bundle's."
+    "--modes", type=names_out_of("16x", "4x"), metavar="16x,4x", help="Modes to build.  [default: the bundle's]"
 )
 @click.option(
-    "--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices at once; the bundle's without it."
+    "--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices in one batch.  [default: the bundle's]"
 )
-@click.option("--picture", "pictures", multiple=True, metavar="IMAGE", help="here: compare on it; may be repeated.")
-@click.option("--jetpack", metavar="V", help="orin, thor: the device's JetPack, such as 6.2.")
-@click.option("--output", type=click.Path(path_type=Path), help="orin, thor: the kit, a folder or a .tar.gz.")
+@click.option(
+    "--image", "--picture", "images", multiple=True, metavar="FILE", help="For here: compare on this image; repeatable."
+)
+@click.option("--jetpack", metavar="V", help="For orin and thor: JetPack version of the device, such as 6.2.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="For orin and thor: where to write the kit, a folder or a .tar.gz.",
+)
 @click.pass_context
 def build(
     ctx: click.Context,
@@ -45,15 +53,15 @@ def build(
     precision: str,
     modes: list[Mode] | None,
     max_slices: int | None,
-    pictures: tuple[str, ...],
+    images: tuple[str, ...],
     jetpack: str | None,
     output: Path | None,
 ) -> None:
-    """Build engines for a target out of BUNDLE's graphs and keep them in the bundle.
+    """Build engines for a device from BUNDLE's graphs and keep them in the bundle.
 
-    Engines for RTX cards are built ahead of time, on any x86-64 machine; those for `here` with
-    this device's TensorRT, and compared with FP32 before they are used. A Jetson that is not
-    here (orin, thor) gets a kit: copy it there and run its build.sh.
+    Engines for RTX cards can be built on any x86-64 machine. Engines for `here` are built with
+    this device's TensorRT and compared with FP32 before they are used. For another Jetson
+    (orin, thor) a kit is written: copy it to the device and run its build.sh there.
     """
     from uhd_edge.engines.building.build import build_engines
     from uhd_edge.engines.building.targets import check_precision, find_jetpack, find_target
@@ -66,19 +74,19 @@ def build(
     if jetpack is not None or wanted.jetpacks:
         find_jetpack(wanted, jetpack)
     if output is not None and not wanted.jetpacks:
-        raise click.UsageError("--output is for the kits of orin and thor; engines go into the bundle")
+        raise click.UsageError("--output is for the kits of orin and thor; other engines are written into the bundle")
     opened = Bundle.open(named)
     modes = list(opened.manifest.graphs) if modes is None else modes
     checked: BuiltPrecision = precision  # type: ignore[assignment]  # by `check_precision`
     orders = engine_orders(opened, modes=modes, precision=checked, max_slices=max_slices)
     if wanted.backend == "tensorrt" and not has_reference(opened, modes):
-        _say(f"uhd: {opened.path} has no FP32 graphs: what is built cannot be compared with them before it is used")
+        _say(f"uhd: {opened.path} has no FP32 graphs, so the engines cannot be compared with FP32 before they are used")
     if wanted.jetpacks:
         _make_kit(opened, orders, wanted, modes, max_slices=max_slices, jetpack=jetpack, output=output)
         return
     records = build_engines(opened.path, orders, target=wanted, progress=_say)
     if wanted.backend == "tensorrt":
-        _verify(ctx, opened, records, modes, pictures)
+        _verify(ctx, opened, records, modes, images)
     for record in records:
         click.echo(str(record.path))
 
@@ -106,16 +114,16 @@ def _make_kit(
 
 
 def _verify(
-    ctx: click.Context, bundle: Bundle, records: list[EngineRecord], modes: list[Mode], pictures: tuple[str, ...]
+    ctx: click.Context, bundle: Bundle, records: list[EngineRecord], modes: list[Mode], images: tuple[str, ...]
 ) -> None:
-    """Keep engines aside that do not reach the bundle's thresholds; those that cannot be compared stay."""
+    """Set engines aside that miss the bundle's thresholds; those that cannot be compared stay in use."""
     from uhd_edge.engines.building.engine_record import set_aside
 
     for mode in modes:
         try:
             ctx.invoke(
                 verify,
-                arguments=pictures,
+                arguments=images,
                 bundle=str(bundle.path),
                 engine="tensorrt",
                 precision=records[0].precision,
@@ -125,11 +133,11 @@ def _verify(
             for record in records:
                 folder = set_aside(record).parent
             raise EngineError(
-                f"the engines do not pass the comparison with FP32; they are kept in {folder} and not used"
+                f"the engines differ too much from FP32; they are kept in {folder} and are not used"
             ) from error
         except UhdError as error:
             raise EngineError(
-                f"built, but not verified: {error}; after that: uhd verify {bundle.path} --engine tensorrt "
+                f"built, but not verified: {error}; then run uhd verify {bundle.path} --engine tensorrt "
                 f"--precision {records[0].precision}"
             ) from error
 

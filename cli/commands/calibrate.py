@@ -1,4 +1,4 @@
-"""`uhd calibrate`: INT8 graphs for a bundle, from pictures."""
+"""`uhd calibrate`: INT8 graphs for a bundle, calibrated on images."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from uhd_edge.engines.extras import extra_needed
 @click.command()
 @click.argument("arguments", nargs=-1, metavar="BUNDLE IMAGE_OR_FOLDER...")
 @bundle_option
-@click.option("--max-slices", type=click.IntRange(min=1), metavar="N", help="Slices of a picture at most.")
+@click.option("--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices an image is cut into.")
 @click.option(
     "--cosine",
     type=click.FloatRange(0, 1),
     default=0.0,
     metavar="C",
-    help="What every view must reach beside FP32, where the bundle's threshold is not enough.",
+    help="Least cosine of every view against FP32, where the bundle's threshold is too low.",
 )
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU cores to use; all of them without it.")
-@click.option("--seed", default=0, show_default=True, help="Of the rows that errors are measured on.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: the usable cores]")
+@click.option("--seed", default=0, show_default=True, help="Seed for the rows that errors are measured on.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def calibrate(
     arguments: tuple[str, ...],
@@ -32,7 +32,7 @@ def calibrate(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Add INT8 graphs to BUNDLE, calibrated on pictures like those the device will see."""
+    """Add INT8 graphs to BUNDLE, calibrated on images like those that the device will see."""
     folder, pictures = bundle_before_images(arguments, bundle)
     with extra_needed("calibration", "a calibration"):
         from uhd_edge.calibration.calibrate import calibrate_bundle

@@ -1,4 +1,4 @@
-"""`uhd chat`: a conversation about images, on a terminal or from a file of questions."""
+"""`uhd chat`: a conversation about images, in a terminal or from a file of questions."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ if TYPE_CHECKING:
 MODES = ("16x", "4x")
 
 HELP = """\
-/image FILE      show one more image, or a video, with the next question
-/mode 16x|4x     how images are looked at from now on; /reset looks at the first ones again
-/reset           start anew with the images of the command line
-/help            this list
-/quit            end, as Ctrl-D does; Ctrl-C ends an answer and forgets its question"""
+/image FILE      add an image or a video to the next question
+/mode 16x|4x     encode new images in this mode; /reset encodes the first images again
+/reset           start over with the images of the command line
+/help            show this list
+/quit            leave, as Ctrl-D does; Ctrl-C stops an answer and forgets its question"""
 
 
 @click.command()
 @click.argument("images", nargs=-1, metavar="[IMAGE]...")
-@click.option("--drop-oldest", is_flag=True, help="Forget the oldest turns when the context is full.")
+@click.option("--drop-oldest", is_flag=True, help="Drop the oldest turns when the context is full.")
 @opening_options
 @answering_options
 @max_frames_option
 def chat(images: tuple[str, ...], *, drop_oldest: bool, max_frames: int, **given: Any) -> None:
-    """Talk about images or videos, a question a line; /help lists what else a line can be.
+    """Chat about images or videos, one question per line; /help lists the commands.
 
-    An image is looked at once, however many questions there are. Questions may also be
-    piped in; the exit code is then 1 when one of them could not be answered.
+    Each image is encoded once, no matter how many questions follow. Questions can also be
+    piped in; the exit code is then 1 if one of them could not be answered.
     """
     if "-" in images:
-        raise click.UsageError("questions come from standard input, so an image cannot; name a file instead of `-`")
+        raise click.UsageError("standard input is for the questions; name an image file instead of `-`")
     if sys.stdin is None or sys.stdin.closed:
-        raise click.UsageError("standard input is closed, and questions come from it")
+        raise click.UsageError("standard input is closed, but questions are read from it")
     options = ask_options(given)
-    shown = [_decoded(image, max_frames) for image in images]  # what is wrong is told before anything is opened
+    shown = [_decoded(image, max_frames) for image in images]  # a wrong image is refused before the model is opened
     with (
         open_assistant(given) as assistant,
         closing(Talk(assistant, shown, options, drop_oldest=drop_oldest, max_frames=max_frames)) as talk,
@@ -58,9 +58,9 @@ def chat(images: tuple[str, ...], *, drop_oldest: bool, max_frames: int, **given
 
 
 class Talk:
-    """The conversation that a terminal has with an assistant; close it.
+    """A conversation between a terminal and an assistant; close it after use.
 
-    `failed` says whether a line could not be answered.
+    `failed` says whether any line could not be answered.
     """
 
     def __init__(
@@ -81,10 +81,10 @@ class Talk:
         self._notes = 0
         self.failed = False
         self._session = self._begin()
-        self._session.steps("?", **options)  # nothing is asked, but a senseless option is told now
+        self._session.steps("?", **options)  # nothing is asked, but an invalid option is refused now
 
     def say(self, line: str) -> bool:
-        """Answer a question or follow a command; False when the line ends the conversation."""
+        """Answer a question or carry out a command; False when the line ends the conversation."""
         from uhd_edge.runtime.errors import UhdError
 
         line = line.strip()
@@ -96,12 +96,12 @@ class Talk:
             elif line:
                 self._answer(line)
         except UhdError as error:
-            self._complain(" ".join(str(error).split()))
+            self._report_error(" ".join(str(error).split()))
         except KeyboardInterrupt:
             if not sys.stdin.isatty():
                 raise
             click.echo()
-            click.echo("uhd: interrupted; this question is forgotten", err=True)
+            click.echo("uhd: interrupted; the question is forgotten", err=True)
         return True
 
     def close(self) -> None:
@@ -114,7 +114,7 @@ class Talk:
 
     def _answer(self, question: str) -> None:
         new = list(self._more_images)
-        if self._options["schema"] is not None:  # whole or not at all
+        if self._options["schema"] is not None:  # JSON is printed whole or not at all
             answer = self._session.ask(question, images=new, **self._options)
             click.echo(answer.text)
         else:
@@ -126,7 +126,7 @@ class Talk:
         self._notes = len(self._assistant.notes)
 
     def _follow(self, command: str, argument: str = "") -> None:
-        """Do what a line that begins with a slash says; raises `ImageError` for a file that is no image."""
+        """Carry out a line that begins with a slash; raises `ImageError` for a file that is not an image."""
         if command == "/image" and argument:
             self._more_images.append(_decoded(argument.strip("\"' "), self._max_frames))
         elif command == "/mode" and argument in MODES:
@@ -138,15 +138,15 @@ class Talk:
         elif command == "/help":
             click.echo(HELP, err=True)
         else:
-            self._complain(f"{command} {argument}".strip() + ": not a command like this; /help lists them")
+            self._report_error(f"{command} {argument}".strip() + ": unknown command; /help lists the commands")
 
-    def _complain(self, message: str) -> None:
+    def _report_error(self, message: str) -> None:
         self.failed = True
         click.echo(f"uhd: {message}", err=True)
 
 
 def _decoded(path: str, max_frames: int) -> MediaInput:
-    """Raises `ImageError` for what is neither an image nor a video."""
+    """Decode an image or a video; raises `ImageError` for anything else."""
     from uhd_edge.runtime.images.loading import load_image
     from uhd_edge.runtime.images.video import Video, is_video, video_frames
 
@@ -156,13 +156,13 @@ def _decoded(path: str, max_frames: int) -> MediaInput:
 
 
 def _lines() -> Iterator[str]:
-    """Lines of standard input up to its end; with a prompt and with line editing on a terminal."""
+    """Read lines from standard input, with a prompt and line editing in a terminal."""
     if not sys.stdin.isatty():
         for line in sys.stdin.buffer:
             yield line.decode("utf-8", "replace")
         return
     with suppress(ImportError):
-        import readline  # noqa: F401  # gives `input` editing and the lines before
+        import readline  # noqa: F401  # gives `input` line editing and a history
     while True:
         try:
             yield _typed()
@@ -172,11 +172,11 @@ def _lines() -> Iterator[str]:
         except KeyboardInterrupt:
             click.echo()
         except UnicodeDecodeError:
-            click.echo("uhd: this line is not valid text; type it again", err=True)
+            click.echo("uhd: the line is not valid UTF-8; type it again", err=True)
 
 
 def _typed() -> str:
-    """One line from the terminal; the prompt goes where the answers do not."""
+    """Read a line from the terminal; the prompt is kept out of redirected answers."""
     if sys.stdout.isatty():
         return input("> ")
     click.echo("> ", nl=False, err=True)

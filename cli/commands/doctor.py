@@ -14,7 +14,7 @@ import click
 def doctor(ctx: click.Context, *, as_json: bool) -> None:
     """Show what this machine can run and how to get what is missing.
 
-    Exit code 1 when something that asking needs is missing.
+    The exit code is 1 if something that is needed for answering is missing.
     """
     from uhd_edge.runtime.checking.doctor import examine
 

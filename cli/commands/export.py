@@ -1,4 +1,4 @@
-"""`uhd export`: a checkpoint into a bundle."""
+"""`uhd export`: a bundle from a checkpoint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BAR_STEPS = 1000
 
 
 def names_out_of(*valid: str) -> Callable[[str], list[str]]:
-    """What reads names separated by commas; an unknown one is wrong usage that lists the valid ones."""
+    """Return a parser of names separated by commas; an unknown name is refused with the list of valid ones."""
 
     def names(text: str) -> list[str]:
         found = [name.strip() for name in text.split(",")]
@@ -31,15 +31,20 @@ def names_out_of(*valid: str) -> Callable[[str], list[str]]:
 @click.argument("checkpoint")
 @click.argument("folder", metavar="BUNDLE", required=False)
 @bundle_option
-@click.option("--llm", metavar="FILE.gguf", help="A ready GGUF; without it the checkpoint's text model is converted.")
-@click.option("--llm-type", default="f16", show_default=True, help="Type to convert to: f32, f16, q8_0, q4_k_m, ...")
+@click.option("--llm", metavar="FILE.gguf", help="Language model to use.  [default: the checkpoint's, converted]")
+@click.option(
+    "--llm-type",
+    default="f16",
+    show_default=True,
+    help="Type of the converted language model: f32, f16, q8_0, q4_k_m, ...",
+)
 @click.option(
     "--modes",
     type=names_out_of("16x", "4x"),
     default="16x,4x",
     show_default=True,
     metavar="16x,4x",
-    help="Encoders to export.",
+    help="Modes to export.",
 )
 @click.option(
     "--precisions",
@@ -49,9 +54,9 @@ def names_out_of(*valid: str) -> Callable[[str], list[str]]:
     metavar="fp32,fp16",
     help="Precisions to export.",
 )
-@click.option("--tokenizer-pre", metavar="NAME", help="llama.cpp's name of the pre-tokenizer, where it is unknown.")
-@click.option("--name", help="The bundle's name; the checkpoint's without it.")
-@click.option("--force", is_flag=True, help="Replace the bundle when there is one.")
+@click.option("--tokenizer-pre", metavar="NAME", help="llama.cpp's name of the pre-tokenizer, if it is not recognized.")
+@click.option("--name", help="Name of the bundle.  [default: the checkpoint's]")
+@click.option("--force", is_flag=True, help="Replace an existing bundle.")
 def export(
     checkpoint: str,
     folder: str | None,
@@ -88,7 +93,7 @@ def export(
 
 @contextmanager
 def _shown_progress() -> Iterator[Callable[[str, float], None]]:
-    """A bar on stderr when that is a terminal, nothing elsewhere."""
+    """Show a progress bar if stderr is a terminal."""
     if not sys.stderr.isatty():
         yield lambda _stage, _fraction: None
         return

@@ -1,4 +1,4 @@
-"""`uhd flops`: how many operations it takes to encode a picture."""
+"""`uhd flops`: how many operations it takes to encode an image."""
 
 from __future__ import annotations
 
@@ -17,28 +17,30 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.vision.flops_of_pictures import EncodingFlops
 
 COUNTS = {
-    "usual": "every matrix product of the graphs, a multiply-add as two operations",
-    "paper": "as in LLaVA-UHD v4's tables: attention twice and unwindowed, no connector",
+    "usual": "every matrix product of the graphs; a multiply-add is two operations",
+    "paper": "as in the tables of LLaVA-UHD v4: attention counted twice and without windows, no connector",
 }
 
 
 @click.command()
 @click.argument("folder", metavar="[BUNDLE]", required=False)
 @bundle_option
-@click.option("--model", metavar="NAME", help="Known sizes instead of a bundle's: minicpm-v-4.6.")
-@click.option("--image", metavar="FILE", help="Count this picture.")
-@click.option("--size", metavar="WxH", help="Count a picture of this size.  [default: one square view]")
-@click.option("--patches", type=int, metavar="N", help="Count one view of N patches.")
-@click.option("--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices the picture is cut into.")
+@click.option("--model", metavar="NAME", help="Use the sizes of a known model instead: minicpm-v-4.6.")
+@click.option("--image", metavar="FILE", help="Count for this image.")
+@click.option("--size", metavar="WxH", help="Count for an image of this size.  [default: one square view]")
+@click.option("--patches", type=int, metavar="N", help="Count for one view of N patches.")
+@click.option("--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices the image is cut into.")
 @click.option(
     "--count",
     type=click.Choice(["usual", "paper"]),
     default="usual",
     show_default=True,
-    help="Which operations are counted, and how.",
+    help="How to count: as usual, or as in the LLaVA-UHD v4 paper.",
 )
-@click.option("--insert-after", type=int, metavar="K", help="Put the compressor after layer K, counted from 0.")
-@click.option("--json", "as_json", is_flag=True, help="Print one object, in operations.")
+@click.option(
+    "--insert-after", type=int, metavar="K", help="Count as if the compressor came after layer K, counted from 0."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object with exact counts.")
 def flops(
     folder: str | None,
     *,
@@ -52,10 +54,10 @@ def flops(
     insert_after: int | None,
     as_json: bool,
 ) -> None:
-    """Count the operations of encoding a picture with BUNDLE (without it: the built-in uhd-tiny).
+    """Count the operations of encoding an image with BUNDLE, or without it with the built-in uhd-tiny.
 
-    16x and 4x are the bundle's modes. post-vit is the baseline without the compressor, on
-    the views of 16x; global encodes the whole picture as one view of its own size.
+    16x and 4x are the modes of the bundle. post-vit is the baseline without the compressor, with
+    the views of 16x. global encodes the whole image as one view in full size.
     """
     from uhd_edge.runtime.vision.flops_of_pictures import flops_of_patches, flops_of_picture
 
@@ -77,7 +79,7 @@ def flops(
 
 
 def require_one(names: str, *given: object) -> None:
-    """Raise a `UsageError` when more than one of several options that exclude each other is given."""
+    """Raise a `UsageError` when more than one of the options is given."""
     if sum(value is not None for value in given) > 1:
         raise click.UsageError(f"give only one of {names}")
 
@@ -90,7 +92,7 @@ def _sizes(bundle: str | None, model: str | None) -> ModelSizes:
     if model is None:
         return sizes_of(Bundle.open(bundle))
     if model.lower() not in KNOWN_SIZES:
-        raise OptionError(f"the sizes of {model!r} are not known; valid are {', '.join(KNOWN_SIZES)}, or a bundle")
+        raise OptionError(f"unknown model {model!r}; give {', '.join(KNOWN_SIZES)}, or a bundle")
     return KNOWN_SIZES[model.lower()]
 
 

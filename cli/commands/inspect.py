@@ -1,4 +1,4 @@
-"""`uhd inspect`: what is in a bundle, checked."""
+"""`uhd inspect`: what a bundle contains, with its files checked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @bundle_option
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 def inspect(folder: str | None, *, bundle: str | None, as_json: bool) -> None:
-    """Show what BUNDLE holds (without it: the built-in uhd-tiny) and check every file's SHA-256."""
+    """Show what BUNDLE contains, and check the SHA-256 of every file; without BUNDLE, the built-in uhd-tiny."""
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.bundles.update import abandoned_in
     from uhd_edge.runtime.llm.llama_loading import check_file
@@ -46,7 +46,7 @@ def _table(bundle: Bundle) -> str:
             f"{preprocessing.scale_resolution} x {preprocessing.scale_resolution} pixels, "
             f"patch {preprocessing.patch_size}, at most {preprocessing.max_slices} slices",
         ),
-        ("graphs", f"{bundle.describe_graphs()}; {manifest.default_mode} unless told otherwise"),
+        ("graphs", f"{bundle.describe_graphs()}; the default is {manifest.default_mode}"),
         ("llm", f"{llm.architecture}, {llm.type}, width {llm.hidden_size}, {llm.vocabulary_size} tokens"),
         *(
             (name, f"{_size(record.bytes)}  SHA-256 {record.sha256[:12]}.. ok")

@@ -1,4 +1,4 @@
-"""`uhd plan`: the ways to look at images, and how long each is predicted to take."""
+"""`uhd plan`: modes and numbers of slices for images, and how long each would take."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@click.option("--question", default="Describe the image.", show_default=True, help="What will be asked.")
-@click.option("--budget-ms", type=float, metavar="MS", help="Mark what would be chosen for a first token in MS.")
+@click.option("--question", default="Describe the image.", show_default=True, help="Question that will be asked.")
+@click.option(
+    "--budget-ms", type=float, metavar="MS", help="Mark what would be chosen for a first token within MS milliseconds."
+)
 @opening_options
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def plan(
     images: tuple[str, ...],
     *,
@@ -29,9 +31,9 @@ def plan(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """List the ways to look at IMAGEs: mode, slices, tokens, and the predicted time to the first token.
+    """List modes and numbers of slices for IMAGEs, with tokens and the predicted time to the first token.
 
-    The first time on a machine it measures how fast the bundle runs there.
+    The first run on a machine measures how fast the bundle is there.
     """
     from uhd_edge.runtime.budget.planning import choose_plan
 
@@ -71,7 +73,7 @@ def _table(plans: Sequence[Plan], chosen: Plan, budget_ms: float | None) -> list
 
 
 def budget_line(plan: Plan, budget_ms: float) -> str:
-    """Say in words whether the plan keeps the budget."""
+    """Say whether the plan meets the budget."""
     if plan.within_budget:
-        return f"> keeps within {budget_ms:g} ms and sees the most"
-    return f"> {budget_ms:g} ms cannot be kept: this is the quickest, at about {plan.predicted_ms:.0f} ms"
+        return f"> the most detail within {budget_ms:g} ms"
+    return f"> {budget_ms:g} ms cannot be met: this is the fastest, at about {plan.predicted_ms:.0f} ms"

@@ -1,4 +1,4 @@
-"""`uhd serve`: the OpenAI chat-completions API in front of a bundle."""
+"""`uhd serve`: a bundle behind OpenAI's chat-completions API."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class _FiniteRange(click.FloatRange):
-    """A range that NaN and infinity are not in, even where it has no upper end."""
+    """A range that excludes NaN and infinity, even if it has no upper end."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number = float(super().convert(value, param, ctx))
@@ -32,21 +32,42 @@ class _FiniteRange(click.FloatRange):
 @click.command()
 @click.argument("folder", metavar="[BUNDLE]", required=False)
 @opening_options
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is every one.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes any free one.")
-@click.option("--token-file", type=click.Path(path_type=Path), metavar="FILE", help="File with the bearer token.")
-@click.option("--allow-remote-images", is_flag=True, help="Fetch http(s) images, from public addresses only.")
-@click.option("--queue", type=click.IntRange(min=0), default=8, show_default=True, help="Most requests that wait.")
-@click.option("--time-limit", type=_FiniteRange(min=1), default=300, show_default=True, help="Seconds a request.")
-@click.option("--max-body", type=_FiniteRange(min=0.01), default=32, show_default=True, help="Megabytes a body.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is all of them.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port to listen on; 0 takes any free one.",
+)
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File with the bearer token that clients must send.",
+)
+@click.option("--allow-remote-images", is_flag=True, help="Fetch images by http(s), from public addresses only.")
+@click.option(
+    "--queue", type=click.IntRange(min=0), default=8, show_default=True, help="Most requests that wait at a time."
+)
+@click.option("--time-limit", type=_FiniteRange(min=1), default=300, show_default=True, help="Seconds per request.")
+@click.option(
+    "--max-body", type=_FiniteRange(min=0.01), default=32, show_default=True, help="Megabytes per request body."
+)
 @click.option(
     "--cache-mb",
     type=_FiniteRange(0, 1e6),
     metavar="MB",
     show_default="room for 200 views",
-    help="Megabytes of embeddings kept.",
+    help="Size of the embedding cache in megabytes.",
 )
-@click.option("--max-pixels", type=_FiniteRange(0.01, 100), default=25, show_default=True, help="Megapixels.")
+@click.option(
+    "--max-pixels",
+    type=_FiniteRange(0.01, 100),
+    default=25,
+    show_default=True,
+    help="Megapixels per request, all images together.",
+)
 def serve(
     folder: str | None,
     *,
@@ -61,12 +82,12 @@ def serve(
     cache_mb: float | None,
     **given: Any,
 ) -> None:
-    """Answer requests of OpenAI's chat-completions API.
+    """Serve OpenAI's chat-completions API with BUNDLE, or without it with the built-in uhd-tiny.
 
-    One request is answered at a time, the others wait; more than --queue of them are
-    answered with status 429. Who may ask is decided by a bearer token, the first line of
-    --token-file or the environment's UHD_TOKEN; without one, everybody who can reach the
-    address. Ctrl-C or SIGTERM finishes what has begun, the second one ends at once.
+    One request is answered at a time. Up to --queue requests wait; more get status 429. Clients
+    need a bearer token if one is set, as the first line of --token-file or in the environment
+    variable UHD_TOKEN; without a token, anyone who can reach the address may ask. The first
+    Ctrl-C or SIGTERM finishes the requests in progress, a second one exits at once.
     """
     import asyncio
 
@@ -108,12 +129,12 @@ def serve(
 
 def _who(options: ServerOptions) -> str:
     if options.token is not None:
-        return " to whoever has the token"
-    return "" if options.local_names else " to everybody who can reach it; set a token with --token-file"
+        return " to clients with the token"
+    return "" if options.local_names else " to anyone who can reach it; set a token with --token-file"
 
 
 def _token(file: Path | None) -> str | None:
-    """Return the bearer token of the file or the environment; raises `OptionError` for one that is empty."""
+    """Return the bearer token from the file or the environment; raises `OptionError` for an empty one."""
     from uhd_edge.runtime.errors import OptionError
 
     if file is None:
@@ -127,5 +148,5 @@ def _token(file: Path | None) -> str | None:
             raise OptionError(f"{file}: the token cannot be read ({error})") from error
     token = token.strip()
     if not token or not token.isascii() or not token.isprintable():
-        raise OptionError(f"{place}: the token is empty or has other than ASCII characters; write another one")
+        raise OptionError(f"{place}: the token is empty or has characters other than ASCII; choose another one")
     return token

@@ -1,4 +1,4 @@
-"""`uhd verify`: an engine beside FP32 on ONNX Runtime."""
+"""`uhd verify`: an engine compared with FP32 on ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.checking.verify import VerificationReport
 
-DRAWN = "No pictures were given, so a few were drawn; your own tell more."
-DRAWN_HARDER = "INT8 is calibrated on pictures like yours, and drawn ones are not: give some of yours before you judge."
+DRAWN = "No images were given, so a few were drawn; your own images tell you more."
+DRAWN_HARDER = "INT8 is calibrated on images like yours, not on drawn ones: give some of your own before you judge."
 
 
 @click.command()
@@ -31,21 +31,21 @@ DRAWN_HARDER = "INT8 is calibrated on pictures like yours, and drawn ones are no
     type=click.Choice(["auto", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]),
     default="auto",
     show_default=True,
-    help="The engine to compare.",
+    help="Engine to compare.",
 )
 @click.option(
     "--precision",
     type=click.Choice(["auto", "fp32", "fp16", "int8"]),
     default="auto",
     show_default=True,
-    help="The precision to compare; auto is what `uhd ask` would take.",
+    help="Precision to compare; auto is the one that `uhd ask` would use.",
 )
-@click.option("--mode", type=click.Choice(["16x", "4x"]), help="Compare one mode; without it all of the bundle's.")
+@click.option("--mode", type=click.Choice(["16x", "4x"]), help="Mode to compare.  [default: all of the bundle's]")
 @click.option("--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices an image is cut into.")
-@click.option("--question", metavar="TEXT", help="What to ask about every picture.  [default: Describe the image.]")
-@click.option("--no-answers", is_flag=True, help="Compare embeddings alone, without the language model.")
-@click.option("--ranges", is_flag=True, help="Show the largest number of every layer in FP16 too; needs onnx.")
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads; the usable cores without it.")
+@click.option("--question", metavar="TEXT", help="Question to ask about every image.  [default: Describe the image.]")
+@click.option("--no-answers", is_flag=True, help="Compare only embeddings, without the language model.")
+@click.option("--ranges", is_flag=True, help="Show the largest value of every layer in FP16, too; needs onnx.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: the usable cores]")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_context
 def verify(
@@ -63,9 +63,9 @@ def verify(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Compare BUNDLE's engine with FP32 on ONNX Runtime, on IMAGEs or on pictures drawn for it.
+    """Compare BUNDLE's engine with FP32 on ONNX Runtime, on IMAGEs or on a few drawn ones.
 
-    Exit code 1 when a threshold of the bundle is not reached.
+    The exit code is 1 if a threshold of the bundle is missed.
     """
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.checking.verify import QUESTION, verify_bundle
@@ -115,7 +115,7 @@ def _as_object(report: VerificationReport, layers: Sequence[LayerRange]) -> dict
 
 
 def _finite(number: float) -> float | None:
-    """JSON has no infinity."""
+    """Return None for infinity, which JSON does not have."""
     return number if math.isfinite(number) else None
 
 
@@ -142,11 +142,11 @@ def _ranges(layers: Sequence[LayerRange]) -> list[str]:
 
 def _intro(report: VerificationReport) -> list[str]:
     lines = [
-        f"{verified.mode}: {verified.precision} on {verified.provider}, beside FP32 on ONNX Runtime's CPU provider"
+        f"{verified.mode}: {verified.precision} on {verified.provider}, compared with FP32 on ONNX Runtime's CPU"
         for verified in report.verified
     ]
     if all((one.precision, one.provider) == ("fp32", "CPUExecutionProvider") for one in report.verified):
-        lines.append("That is the reference itself: name a --precision or an --engine to compare something else.")
+        lines.append("That is the reference itself; choose a --precision or an --engine to compare.")
     return [*lines, DRAWN] if report.synthetic else lines
 
 
@@ -172,7 +172,7 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def _floored(cosine: float) -> str:
-    """Never rounded up: 0.99996 must not look like 1."""
+    """Round down, so that 0.99996 does not look like 1."""
     return f"{math.floor(cosine * 1e6) / 1e6:.6f}"
 
 
@@ -189,7 +189,7 @@ def _answers(report: VerificationReport) -> list[str]:
 
 def _verdict(report: VerificationReport) -> list[str]:
     if report.passed:
-        return ["passed: the bundle's thresholds are reached"]
+        return ["passed: the bundle's thresholds are met"]
     lines = [f"failed: {failure}" for failure in report.failures]
     return (
         [*lines, DRAWN_HARDER]

@@ -81,7 +81,7 @@ def test_engines_built_here_are_verified_and_kept_when_that_is_not_possible(
     assert (code, out) == (1, "")
     last = err.splitlines()[-1]
     assert "built, but not verified: " in last
-    assert last.endswith(f"after that: uhd verify {bundle} --engine tensorrt --precision fp16")
+    assert last.endswith(f"then run uhd verify {bundle} --engine tensorrt --precision fp16")
     assert len(find_engines(bundle)) == 2
 
 
@@ -100,7 +100,7 @@ def test_engines_built_here_that_are_not_exact_enough_are_kept_aside(
     code, out, err = run(capsys, bundle, "--target", "here", "--modes", "16x")
     assert asked == [("tensorrt", "fp16", ["16x"])]
     assert code == 1
-    assert "do not pass the comparison with FP32; they are kept in" in err
+    assert "differ too much from FP32; they are kept in" in err
     assert "too far off" in out
     assert find_engines(bundle) == []
     assert (bundle / "engines/here/failed/encoder-16x-fp16.engine").is_file()

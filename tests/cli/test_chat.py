@@ -56,9 +56,9 @@ def test_what_cannot_be_done_is_a_line_and_the_conversation_goes_on() -> None:
     complaints = found.stderr.splitlines()
     assert [line.split(";")[0].split(": ", 1)[1] for line in complaints[:4]] == [
         "none.png: no such file",
-        "/image: not a command like this",
-        "/mode 8x: not a command like this",
-        "/nonsense here: not a command like this",
+        "/image: unknown command",
+        "/mode 8x: unknown command",
+        "/nonsense here: unknown command",
     ]
     assert complaints[4].startswith("uhd: the prompt needs ")
     assert complaints[5].startswith("uhd: the text contains <|image_pad|>")
@@ -75,7 +75,7 @@ def test_a_schema_makes_every_answer_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["-"], 2, "questions come from standard input"),
+        (["-"], 2, "standard input is for the questions"),
         (["none.png"], 1, "uhd: none.png: no such file; check the path\n"),
         ([BENCH, "--temperature", "-1"], 1, "uhd: temperature is -1.0; it must be 0, or from 0.01 to 100\n"),
     ],
@@ -180,7 +180,7 @@ def test_control_c_ends_an_answer_and_not_the_program(terminal: list[Terminal], 
     while len(talk.unread.strip()) < 5:
         talk.read()
     talk.type("\x03")
-    talk.until("uhd: interrupted; this question is forgotten")
+    talk.until("uhd: interrupted; the question is forgotten")
     talk.until("> ")
     talk.type("/quit\n")
     assert talk.process.wait(timeout=120) == 0

@@ -51,7 +51,7 @@ def test_half_an_answer_is_not_printed(schema: str, capfd: pytest.CaptureFixture
     ("content", "said"),
     [
         (None, "No such file"),
-        (b"\xff\xfe\x00", "not a text in UTF-8"),
+        (b"\xff\xfe\x00", "not UTF-8 text"),
         (b"{", "the schema is no JSON"),
         (b"false", "nothing fits the schema"),
         (b'{"type": "whole"}', "this is no JSON schema: $.type: 'whole'"),

@@ -96,7 +96,7 @@ def test_a_dataflow_asks_about_the_newest_frame_and_survives_broken_ones(tmp_pat
     assert answers[-1]["about"]["frame"] == 6
     said = [entry["message"] for entry in health if entry["state"] == "error"]
     assert "bytes instead of" in said[0]
-    assert said[1] == "what came as a question is none; send an array with one string"
+    assert said[1] == "the input `question` is not a question; send an array with one string"
     assert (health[0]["state"], health[-1]["state"]) == ("ready", "stopped")
     assert health[-1]["frames"] == 7
     asked = {entry["frame"] for entry in health if "frame" in entry}
@@ -166,7 +166,7 @@ def test_outside_of_a_dataflow_the_command_says_what_it_is() -> None:
     command = [sys.executable, "-m", "uhd_edge.robot"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "Error: this is a node that dora starts: name it in a dataflow, see robot/README.md\n"
+    assert done.stderr == "Error: dora starts this node: add it to a dataflow, see robot/README.md\n"
 
 
 @needs_command

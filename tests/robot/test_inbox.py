@@ -47,7 +47,7 @@ def test_without_a_question_or_a_frame_there_is_no_work() -> None:
 def test_what_is_no_question_is_told_and_the_last_question_stays(value: Any) -> None:
     inbox = Inbox("What?")
     inbox.put(sent("question", value))
-    assert inbox.take() == ["what came as a question is none; send an array with one string"]
+    assert inbox.take() == ["the input `question` is not a question; send an array with one string"]
     inbox.put(sent("image", 0))
     assert inbox.take().question == "What?"  # type: ignore[union-attr]
 

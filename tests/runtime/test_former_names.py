@@ -44,7 +44,11 @@ def test_an_assistant_has_its_former_times_of_opening() -> None:
 
 def test_a_bundle_is_checked_by_its_former_name(monkeypatch: pytest.MonkeyPatch) -> None:
     checked: list[Bundle] = []
-    monkeypatch.setattr(Bundle, "check_files", checked.append)
+
+    def check_files(bundle: Bundle) -> None:
+        checked.append(bundle)
+
+    monkeypatch.setattr(Bundle, "check_files", check_files)
     bundle = Bundle.open()
     with pytest.warns(DeprecationWarning, match=r"^Bundle.verify is now called check_files; "):
         bundle.verify()

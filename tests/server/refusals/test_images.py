@@ -27,10 +27,10 @@ ASK = "?What?"
         (png(60_000, 60_000, pixels=bytes(10**6)), "limit"),
         (png(500, 500, pixels=b"too few"), "truncated"),
         (plain(1001, 1000), "over the limit of 1000000 pixels"),
-        ("https://example.org/cat.png", "this server fetches none"),
-        ("file:///etc/passwd", "this server fetches none"),
-        ("/etc/passwd", "this server fetches none"),
-        ("", "this server fetches none"),
+        ("https://example.org/cat.png", "this server does not fetch images"),
+        ("file:///etc/passwd", "this server does not fetch images"),
+        ("/etc/passwd", "this server does not fetch images"),
+        ("", "this server does not fetch images"),
     ],
 )
 def test_an_image_that_cannot_be_used_is_said_so(server: Running, image: Any, said: str) -> None:

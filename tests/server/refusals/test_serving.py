@@ -17,7 +17,7 @@ from uhd_edge.cli.commands.serve import serve
     [
         (["--token-file", "none"], "none: the token cannot be read"),
         (["--token-file", "/dev/null"], "/dev/null: the token is empty"),
-        (["--host", "host.invalid"], "--host host.invalid: no address of this machine"),
+        (["--host", "host.invalid"], "--host host.invalid: not an address of this machine"),
         (["--host", "192.0.2.1"], "cannot listen on 192.0.2.1"),
         (["--bundle", "none"], "none"),
     ],
