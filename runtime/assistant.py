@@ -66,6 +66,9 @@ class Assistant:
     `OptionError` for an invalid setting.
     """
 
+    bundle: Bundle
+    opening_ms: Mapping[str, float]
+
     def __init__(
         self,
         bundle: Bundle | str | Path | None = None,
@@ -107,7 +110,7 @@ class Assistant:
         self._planner = Planner(self.bundle.manifest, self._model, book)
         memory = PromptMemory(self._model, limit=session_bytes)
         self._parts = Parts(self.bundle.manifest, self._encoder, self._model, memory, self._planner)
-        self.opening_ms: Mapping[str, float] = opening
+        self.opening_ms = opening
 
     @ask_method
     def ask(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> Answer:
