@@ -30,7 +30,7 @@ def test_int8_is_close_to_fp32_on_pictures_it_was_not_made_from(calibrated: Cali
 
 def test_the_report_tells_what_each_step_gained_and_lies_in_the_bundle(calibrated: Calibrated) -> None:
     bundle, report = calibrated.bundle, calibrated.report
-    bundle.verify()
+    bundle.check_files()
     assert bundle.describe_graphs() == "16x (fp32, fp16, int8, int8-tensorrt), 4x (fp32, fp16, int8, int8-tensorrt)"
     written = json.loads((bundle.path / str(bundle.manifest.calibration)).read_text())
     for kind in KINDS:
@@ -57,7 +57,7 @@ def test_calibrating_again_replaces_the_int8_graphs_and_nothing_else(
 ) -> None:
     old = copy_of(calibrated.bundle, tmp_path / "again")
     new = calibrate_bundle(old, [calibration_pictures / "0.png", calibration_pictures / "1.png"], threads=1).bundle
-    new.verify()
+    new.check_files()
     assert new.manifest.calibration == "calibration.2.json"
     assert {name for name in old.manifest.files if "int8" not in name and "calibration" not in name} == {
         name for name in new.manifest.files if "int8" not in name and "calibration" not in name

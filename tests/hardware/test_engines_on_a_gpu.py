@@ -194,7 +194,7 @@ def test_a_question_is_answered_with_them(built: Built, pictures: list[Path]) ->
     with Assistant(built.bundle, engine=built.backend, precision=built.precision) as assistant:
         answer = assistant.ask(picture, "What is in the image?", max_tokens=16)
     assert answer.usage.completion_tokens > 0
-    print({stage: round(milliseconds, 1) for stage, milliseconds in answer.timings.items()})
+    print({stage: round(milliseconds, 1) for stage, milliseconds in answer.timings_ms.items()})
 
 
 def test_onnxruntime_really_uses_the_gpu_where_it_offers_to() -> None:

@@ -42,7 +42,7 @@ def test_ten_questions_about_a_scene_encode_it_once(monkeypatch: pytest.MonkeyPa
         own = answer.usage.prompt_tokens - answer.usage.cached_tokens
         assert answer.usage.vision_tokens == vision
         assert own <= 64 + 30
-        assert answer.timings["encoder"] == 0
+        assert answer.timings_ms["encoder"] == 0
 
 
 def test_forks_share_what_was_computed_and_go_on_by_themselves(trained: Bundle) -> None:
@@ -56,7 +56,7 @@ def test_forks_share_what_was_computed_and_go_on_by_themselves(trained: Bundle) 
             assert [asked for asked, _ in fork.history] == [question]
         vision = answers[0].usage.vision_tokens
         for answer in answers[1:]:
-            assert answer.timings["encoder"] == 0
+            assert answer.timings_ms["encoder"] == 0
         assert answers[1].usage.cached_tokens >= vision - 64
         assert first.history != second.history
         session.close()

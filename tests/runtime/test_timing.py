@@ -32,12 +32,12 @@ def test_an_answer_tells_what_it_took(assistant: Assistant) -> None:
     assert [(view.rows, view.columns, view.tokens) for view in answer.views] == [(8, 12, 6), *[(8, 8, 4)] * 6]
     assert answer.usage.vision_tokens == 30
     assert answer.usage.prompt_tokens > 30 + len(QUESTION) / 2
-    assert list(answer.timings) == STAGES
+    assert list(answer.timings_ms) == STAGES
     assert answer.mode == "16x"
 
 
 def test_timings_add_up(assistant: Assistant) -> None:
-    timings = assistant.ask([picture(0), picture(1)], QUESTION, max_tokens=5).timings
+    timings = assistant.ask([picture(0), picture(1)], QUESTION, max_tokens=5).timings_ms
     assert all(milliseconds > 0 for stage, milliseconds in timings.items() if stage != "open")
     assert sum(timings[stage] for stage in STAGES[:9]) <= timings["first_token"]
     assert timings["first_token"] + timings["generate"] == pytest.approx(timings["total"])
@@ -63,10 +63,10 @@ def test_every_step_is_in_a_stage_and_the_stages_make_up_the_total(
     for owner, name, seconds in owners:
         monkeypatch.setattr(owner, name, taking(seconds, getattr(owner, name), now))
     with Assistant(bundle, threads=1) as assistant:
-        assert assistant.opening["engines"] == 600_000  # encoder and connector
-        told = assistant.ask(picture(), QUESTION, max_tokens=2).timings
+        assert assistant.opening_ms["engines"] == 600_000  # encoder and connector
+        told = assistant.ask(picture(), QUESTION, max_tokens=2).timings_ms
         assert told["open"] == 0
-        other = assistant.ask(picture(), QUESTION, max_tokens=2, mode="4x").timings
+        other = assistant.ask(picture(), QUESTION, max_tokens=2, mode="4x").timings_ms
         assert other["open"] == 300_000  # the connector was open
     for timings in (told, other):
         assert all(milliseconds > 0 for stage, milliseconds in timings.items() if stage != "open")

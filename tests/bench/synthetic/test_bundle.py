@@ -50,7 +50,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def test_it_answers_in_both_modes_with_as_many_tokens_as_it_may(bundle: Bundle) -> None:
-    bundle.verify()
+    bundle.check_files()
     with Assistant(bundle, threads=1) as assistant:
         for mode in ("16x", "4x"):
             answer = assistant.ask(shapes(200, 150), "What is this?", max_tokens=9, mode=mode)  # type: ignore[arg-type]
@@ -96,7 +96,7 @@ def test_a_damaged_one_is_made_anew(tmp_path: Path) -> None:
 def test_int8_rounds_every_linear_of_the_tower_and_none_of_the_connector(tmp_path: Path) -> None:
     """What a calibration gives where no layer has to be put back, so that it is as fast."""
     made = make(tmp_path, "fp16", "int8")
-    made.verify()
+    made.check_files()
     shapes_of = RandomWeights(RandomConfig(tower_of(SMALL))).shapes
     linears = [
         shape

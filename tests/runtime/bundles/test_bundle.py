@@ -39,7 +39,7 @@ def write(folder: Path, content: dict[str, Any]) -> None:
 
 def test_a_whole_bundle_opens_and_verifies(folder: Path) -> None:
     bundle = Bundle.open(str(folder))
-    bundle.verify()
+    bundle.check_files()
     assert bundle.llm_path.read_bytes() == FILES["llm.gguf"]
     encoder, connector = bundle.graphs("4x", "fp32")
     assert encoder.read_bytes() == b"another encoder"
@@ -64,7 +64,7 @@ def test_opening_reads_no_more_than_the_manifest(folder: Path) -> None:
     (folder / "llm.gguf").write_bytes(changed)
     bundle = Bundle.open(folder)
     with pytest.raises(BundleError, match=r"changed since it was written: llm\.gguf"):
-        bundle.verify()
+        bundle.check_files()
 
 
 def test_a_missing_or_cut_file_is_named_when_the_bundle_is_opened(folder: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_file_that_disappears_after_opening_is_missed_by_verify(folder: Path) 
     bundle = Bundle.open(folder)
     (folder / "llm.gguf").unlink()
     with pytest.raises(BundleError, match=r"llm\.gguf is missing"):
-        bundle.verify()
+        bundle.check_files()
 
 
 def test_what_is_no_bundle_folder_is_refused(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_an_added_file_is_recorded_and_the_bundle_verifies(bundle: Bundle) -> No
     with staging_folder(bundle) as folder:
         added = add_files(bundle, {"reports/calibration.json": staged(folder)}, with_report("reports/calibration.json"))
     assert added == Bundle.open(bundle.path)
-    added.verify()
+    added.check_files()
     assert everything_in(bundle.path) == {*FILES, "reports/calibration.json", "bundle.json"}
 
 
@@ -59,7 +59,7 @@ def test_a_file_that_is_left_out_of_the_record_is_removed_last(bundle: Bundle) -
             {"second.json": staged(folder, b"another")},
             with_report("second.json", without=("first.json",)),
         )
-    replaced.verify()
+    replaced.check_files()
     assert everything_in(bundle.path) == {*FILES, "second.json", "bundle.json"}
 
 
@@ -68,7 +68,7 @@ def test_a_taken_name_is_refused_and_a_free_one_is_numbered(bundle: Bundle) -> N
     assert free_names(bundle, names) == {names[0]: "graphs/connector-fp32.2.onnx", names[1]: "other.2.json"}
     with staging_folder(bundle) as folder, pytest.raises(OutputError, match="exists already"):
         add_files(bundle, {"llm.gguf": staged(folder)}, with_report("llm.gguf"))
-    Bundle.open(bundle.path).verify()
+    Bundle.open(bundle.path).check_files()
 
 
 def test_a_change_that_fails_leaves_the_old_bundle(bundle: Bundle) -> None:
@@ -95,7 +95,7 @@ def test_a_manifest_that_cannot_be_replaced_takes_the_new_files_back(
     with staging_folder(bundle) as folder, pytest.raises(OutputError, match="Permission denied"):
         add_files(bundle, {"calibration.json": staged(folder)}, with_report("calibration.json"))
     assert everything_in(bundle.path) == {*FILES, "bundle.json"}
-    bundle.verify()
+    bundle.check_files()
 
 
 STAGED_AND_KILLED = """

@@ -64,9 +64,9 @@ def test_every_stage_is_timed_in_milliseconds(bundle: Bundle, monkeypatch: pytes
     clock = itertools.count()
     monkeypatch.setattr(stages.time, "perf_counter", lambda: float(next(clock)))
     with VisionEncoder(bundle, threads=1) as encoder_:
-        timings = encoder_.encode(photo(400, 150)).timings
-        other = encoder_.encode(photo(401, 150)).timings
-        again = encoder_.encode(photo(401, 150)).timings
+        timings = encoder_.encode(photo(400, 150)).timings_ms
+        other = encoder_.encode(photo(401, 150)).timings_ms
+        again = encoder_.encode(photo(401, 150)).timings_ms
     once, twice = dict.fromkeys(["decode", "slice", "open", "cache"], 1000), {"patches", "encoder", "connector"}
     assert timings == once | dict.fromkeys(twice, 2000)
     assert other == timings | {"open": 0}
