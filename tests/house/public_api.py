@@ -30,7 +30,7 @@ MODULES: dict[str, tuple[str, ...] | None] = {
 NOT_CONSTRUCTED = ("AnswerSchema", "AnswerStream", "Session")
 
 # Named without an underscore because other folders of the package use them.
-INTERNAL = ("VisionEncoder.towers",)
+INTERNAL = ("VisionEncoder.encode_planned", "VisionEncoder.towers")
 
 USES = {"__enter__": "with", "__aenter__": "async with", "__aiter__": "async for"}
 
