@@ -28,7 +28,7 @@ def test_an_existing_target_is_refused_before_anything_is_read(tmp_path: Path) -
 
 def test_an_empty_folder_may_become_the_bundle(tmp_path: Path, quick: Any) -> None:
     (tmp_path / "bundle").mkdir()
-    quick(tmp_path / "bundle").verify()
+    quick(tmp_path / "bundle").check_files()
 
 
 def test_a_bundle_is_replaced_on_request_and_only_by_a_whole_one(tmp_path: Path, quick: Any) -> None:
@@ -44,7 +44,7 @@ def test_a_bundle_is_replaced_on_request_and_only_by_a_whole_one(tmp_path: Path,
     assert Bundle.open(target).manifest.name == "old"
     quick(target, name="new", overwrite=True, modes=["16x"])
     assert Bundle.open(target).manifest.name == "new"
-    Bundle.open(target).verify()
+    Bundle.open(target).check_files()
     assert not (target / "graphs" / "encoder-4x-fp32.onnx").exists()
     assert list(tmp_path.iterdir()) == [target]
 
@@ -66,7 +66,7 @@ def test_the_old_bundle_of_an_export_that_still_runs_is_left_to_it(tmp_path: Pat
         with BundleWriter(target):
             assert old.exists()
             assert not target.exists()
-    quick(target, overwrite=True).verify()
+    quick(target, overwrite=True).check_files()
     assert list(tmp_path.iterdir()) == [target]
 
 

@@ -24,7 +24,7 @@ def test_an_exported_bundle_says_what_transformers_reads_from_the_checkpoint(
 ) -> None:
     checkpoint: Path = request.getfixturevalue(f"{text_type}_checkpoint")
     bundle: Bundle = request.getfixturevalue(f"{text_type}_bundle")
-    bundle.verify()
+    bundle.check_files()
     assert Bundle.open(bundle.path) == bundle
     manifest, config, processor = bundle.manifest, AutoConfig.from_pretrained(checkpoint), load_processor(checkpoint)
     images = processor.image_processor
@@ -64,7 +64,7 @@ def test_a_ready_language_model_is_copied_as_it_is(tmp_path: Path, quick: Any, q
     assert bundle.manifest.name == "mine"
     assert bundle.manifest.default_mode == "4x"
     assert bundle.describe_graphs() == "4x (fp32)"
-    Bundle.open(tmp_path / "deep" / "in" / "bundle").verify()
+    Bundle.open(tmp_path / "deep" / "in" / "bundle").check_files()
 
 
 def test_progress_runs_from_nothing_to_everything(tmp_path: Path, quick: Any) -> None:

@@ -29,7 +29,7 @@ def test_a_killed_export_leaves_no_bundle_and_the_next_one_cleans_up(tmp_path: P
     assert (leftover / "llm.gguf").exists()
     assert not target.exists()
     (tmp_path / ".other.partial-1").mkdir()
-    quick(target).verify()
+    quick(target).check_files()
     assert sorted(entry.name for entry in tmp_path.iterdir()) == [".other.partial-1", "bundle[1]"]
 
 
@@ -66,7 +66,7 @@ def test_an_old_bundle_survives_a_kill_between_the_two_renames_of_its_replacemen
     with pytest.raises(OutputError, match="exists already"):
         quick(target, name="new")
     assert Bundle.open(target).manifest.name == "old"
-    Bundle.open(target).verify()
+    Bundle.open(target).check_files()
     quick(target, name="new", overwrite=True)
     assert Bundle.open(target).manifest.name == "new"
     assert list(tmp_path.iterdir()) == [target]
