@@ -70,7 +70,7 @@ class Commands(click.Group):
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
-    from uhd_edge.runtime.version import installed_version
+    from uhd_edge.runtime.release import installed_version
 
     if wanted and not ctx.resilient_parsing:
         click.echo(f"uhd, version {installed_version()}")

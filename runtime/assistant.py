@@ -5,18 +5,18 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Literal
 
-from uhd_edge.runtime.answer_lock import AnswerLock
 from uhd_edge.runtime.answering import Answering, Parts
 from uhd_edge.runtime.ask_methods import ask_method
 from uhd_edge.runtime.budget.cost_book import CostBook
 from uhd_edge.runtime.budget.planning import Planner
 from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.conversation.answer_lock import AnswerLock
 from uhd_edge.runtime.conversation.new_images import new_images, one_view_per_frame
 from uhd_edge.runtime.conversation.prompt_memory import PromptMemory
 from uhd_edge.runtime.conversation.turns import Conversation, NewImage, Question
-from uhd_edge.runtime.deprecation import warn_renamed
 from uhd_edge.runtime.llm.opening import open_language_model
 from uhd_edge.runtime.options import as_tuple, parse_request
+from uhd_edge.runtime.release import warn_renamed
 from uhd_edge.runtime.session import Session, SessionDefaults
 from uhd_edge.runtime.timing import timed
 from uhd_edge.runtime.validation import require_whole

@@ -12,7 +12,7 @@ from uhd_edge.engines.errors import (
     MissingExtraError,
     UhdError,
 )
-from uhd_edge.runtime.deprecation import warn_renamed
+from uhd_edge.runtime.release import warn_renamed
 
 if TYPE_CHECKING:
     from uhd_edge.runtime.answer import Answer

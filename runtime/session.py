@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from uhd_edge.runtime.answer import Answer
-    from uhd_edge.runtime.answer_lock import AnswerLock
     from uhd_edge.runtime.answering import Parts
     from uhd_edge.runtime.ask_methods import ImagesInput
+    from uhd_edge.runtime.conversation.answer_lock import AnswerLock
     from uhd_edge.runtime.conversation.request import Request
     from uhd_edge.runtime.conversation.turns import NewImage, SeenImage, Turn
     from uhd_edge.runtime.modes import Mode

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from uhd_edge.runtime.ask_methods import shows_options
-from uhd_edge.runtime.deprecation import warn_renamed
 from uhd_edge.runtime.errors import BusyError, ImageError
+from uhd_edge.runtime.release import warn_renamed
 from uhd_edge.runtime.validation import require_number
 
 if TYPE_CHECKING:

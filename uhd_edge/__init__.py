@@ -64,7 +64,7 @@ if not TYPE_CHECKING:  # so that a checker finds a name that does not exist
 
     def __getattr__(name: str) -> object:
         if name == "__version__":
-            value: object = import_module(f"{__name__}.runtime.version").installed_version()
+            value: object = import_module(f"{__name__}.runtime.release").installed_version()
         elif name in __all__:
             value = getattr(import_module(f"{__name__}.runtime"), name)
         else:

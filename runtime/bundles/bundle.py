@@ -22,9 +22,9 @@ from uhd_edge.runtime.bundles.manifest import (
     GraphKind,
     Manifest,
 )
-from uhd_edge.runtime.deprecation import warn_renamed
 from uhd_edge.runtime.errors import BundleError, EngineUnavailableError
 from uhd_edge.runtime.modes import Mode
+from uhd_edge.runtime.release import warn_renamed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,10 +20,10 @@ import numpy as np
 from uhd_edge.engines.selection import EngineName, check_engine
 from uhd_edge.runtime.answer import EncodedView
 from uhd_edge.runtime.bundles.bundle import Bundle
-from uhd_edge.runtime.deprecation import warn_renamed
 from uhd_edge.runtime.errors import EngineError
 from uhd_edge.runtime.images.loading import ImageInput, load_image
 from uhd_edge.runtime.modes import Mode
+from uhd_edge.runtime.release import warn_renamed
 from uhd_edge.runtime.timing import timed
 from uhd_edge.runtime.validation import MOST_THREADS, require_number, require_whole
 from uhd_edge.runtime.vision.encoding import encode_views

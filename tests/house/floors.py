@@ -14,7 +14,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("engines.building",),
     ("engines.selection",),
     # runtime: the on-device path, in the order in which an image passes
-    ("runtime.deprecation", "runtime.modes", "runtime.timing", "runtime.user_cache", "runtime.version"),
+    ("runtime.modes", "runtime.timing", "runtime.user_cache", "runtime.release"),
     ("runtime.answer",),
     ("runtime.errors",),
     ("runtime.validation",),
@@ -27,7 +27,6 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("runtime.options",),
     ("runtime.ask_methods",),
     ("runtime.answering", "runtime.checking"),
-    ("runtime.answer_lock",),
     ("runtime.session",),
     ("runtime.assistant",),
     ("runtime.worker", "runtime.watch"),

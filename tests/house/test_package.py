@@ -15,7 +15,7 @@ from support.places import ROOT
 import uhd_edge
 import uhd_edge.runtime
 from uhd_edge.cli.main import Invocation, uhd
-from uhd_edge.runtime import version
+from uhd_edge.runtime import release
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,4 +70,4 @@ def test_a_checkout_that_is_not_installed_has_a_version_too(monkeypatch: pytest.
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "version", not_found)
-    assert version.installed_version() == "0+unknown"
+    assert release.installed_version() == "0+unknown"

@@ -1,6 +1,8 @@
-"""The version of this package."""
+"""This release of the package: its version, and names that were changed in it."""
 
 from __future__ import annotations
+
+import warnings
 
 DISTRIBUTION = "uhd-edge"
 NOT_INSTALLED = "0+unknown"
@@ -14,3 +16,9 @@ def installed_version() -> str:
         return metadata.version(DISTRIBUTION)
     except metadata.PackageNotFoundError:
         return NOT_INSTALLED
+
+
+def warn_renamed(old: str, new: str) -> None:
+    """Warn, where the old name is used, that it has been renamed; it works for one more release."""
+    message = f"{old} is now called {new}; the old name goes away with the next release"
+    warnings.warn(message, DeprecationWarning, stacklevel=3)
