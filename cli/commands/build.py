@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     "--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices in one batch.  [default: the bundle's]"
 )
 @click.option(
-    "--image", "--picture", "images", multiple=True, metavar="FILE", help="For here: compare on this image; repeatable."
+    "--picture", "--image", "images", multiple=True, metavar="FILE", help="For here: compare on this image; repeatable."
 )
 @click.option("--jetpack", metavar="V", help="For orin and thor: JetPack version of the device, such as 6.2.")
 @click.option(
