@@ -8,26 +8,21 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from uhd_edge.runtime.answer import Answer
+    from uhd_edge.runtime.conversation.answer_stream import AnswerStream
 
 
-def print_pieces(steps: Generator[str, None, Answer]) -> Answer:
+def print_pieces(stream: AnswerStream) -> Answer:
     """Print an answer's text while it is generated, without whitespace before it, and return the answer."""
     begun = False
-    while True:
-        try:
-            piece = next(steps)
-        except StopIteration as end:
-            click.echo()
-            answer: Answer = end.value
-            return answer
+    for piece in stream:
         shown = piece if begun else piece.lstrip()
         begun = begun or bool(shown)
         if shown:
             click.echo(shown, nl=False)
             sys.stdout.flush()
+    click.echo()
+    return stream.answer
 
 
 def say_budget(answer: Answer) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from contextlib import closing
 from typing import TYPE_CHECKING, Any, Protocol
 
 from uhd_edge.robot.frames import image_of
@@ -82,13 +81,10 @@ class Answerer:
     def _answer(self, work: Work, inbox: Inbox) -> Answer | None:
         """Return the answer, or None if the dataflow is stopped, which ends the answer within a step."""
         image = image_of(work.value, work.metadata)
-        with closing(self._assistant.steps(image, work.question, **self._options)) as steps:
+        with self._assistant.steps(image, work.question, **self._options) as steps:
             while not inbox.stopped:
-                try:
-                    next(steps)
-                except StopIteration as end:
-                    answer: Answer = end.value
-                    return answer
+                if next(steps, None) is None:
+                    return steps.answer
         return None
 
     def _report_error(self, inbox: Inbox, message: str, **about: int) -> None:

@@ -1,8 +1,7 @@
-"""One question on its way: decode, lay out, check the room, encode, prefill, generate."""
+"""The way of one question through its stages: decode, choose, lay out, encode, prefill, generate."""
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -11,181 +10,182 @@ from uhd_edge.runtime.answer import Answer, Usage
 from uhd_edge.runtime.conversation.fitting import fit_to_context, stable_length
 from uhd_edge.runtime.conversation.new_images import new_images, one_view_per_frame
 from uhd_edge.runtime.conversation.prompt_tokens import fill_prompt
-from uhd_edge.runtime.conversation.turns import Conversation, Question, SeenImage, Turn
+from uhd_edge.runtime.conversation.turns import Question, SeenImage, Turn
 from uhd_edge.runtime.errors import ModelError
 from uhd_edge.runtime.llm.stopping import StoppedText
 from uhd_edge.runtime.llm.streaming import TextStream
 from uhd_edge.runtime.prompt.room import require_room
-from uhd_edge.runtime.timing import timed
+from uhd_edge.runtime.timing import Stopwatch, timed
 from uhd_edge.runtime.vision import encoder as vision
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
-    from PIL import Image
-
-    from uhd_edge.runtime.answer import Plan
+    from uhd_edge.runtime.answer import FinishReason, Plan
     from uhd_edge.runtime.budget.planning import Planner
     from uhd_edge.runtime.bundles.manifest import Manifest
     from uhd_edge.runtime.conversation.fitting import FittedPrompt
     from uhd_edge.runtime.conversation.prompt_memory import PromptMemory
     from uhd_edge.runtime.conversation.request import Request
-    from uhd_edge.runtime.conversation.turns import NewImage
+    from uhd_edge.runtime.conversation.turns import Conversation
     from uhd_edge.runtime.llm.language_model import LanguageModel
-    from uhd_edge.runtime.vision.encoder import Encoded, VisionEncoder
+    from uhd_edge.runtime.vision.encoder import VisionEncoder
     from uhd_edge.runtime.vision.slicing import SlicePlan
 
 
-# In the order of an answer, those of `Encoded` first.
+# In the order of an answer; the encoder's stages come first.
 STAGES = (*vision.STAGES, "prompt", "prefill", "first_token", "generate", "total")
 
 
 @dataclass(frozen=True)
-class Parts:
+class OpenModels:
     """What stays open while questions are answered."""
 
     manifest: Manifest
     encoder: VisionEncoder
-    model: LanguageModel
+    language_model: LanguageModel
     memory: PromptMemory
     planner: Planner
 
 
-class Answering:
-    """One request being worked off, once, at the end of a conversation.
+def answer_question(request: Request, conversation: Conversation, models: OpenModels) -> Generator[str, None, Answer]:
+    """Answer a request at the end of a conversation, which then has one turn more, and return the answer.
 
-    When `steps` has come to its end, `turns` are those of the conversation after it.
+    Yields after every step that takes a while: a piece of the answer's text, empty where there
+    is none yet. Closing the generator between two steps ends the answer; the conversation stays
+    as it was.
     """
+    if request.budget is not None:  # measured, if need be, before the question's time begins
+        models.planner.measure(request.budget.modes)
+    watch = Stopwatch(STAGES)
+    with timed(watch.stages, "decode"):
+        question = _decode(request, conversation)
+    yield ""
+    with timed(watch.stages, "prompt"):
+        question, plan = _choose(question, models, watch.elapsed)
+        prompt = _lay_out(question, models)
+    seen, encoded_views = yield from _encode(question, prompt.inputs.slice_plans, models, watch)
+    cached_tokens = yield from _prefill(question, prompt, seen, models, watch)
+    generated = yield from _generate(question.request, models, watch)
+    views = tuple(view for image in (*prompt.seen_images, *seen) for view in image.encoded.views)
+    answer = Answer(
+        text=generated.text,
+        finish_reason=generated.finish_reason,
+        usage=Usage(prompt.size.vision, prompt.size.total, generated.tokens, cached_tokens),
+        views=views,
+        timings_ms=dict(watch.stages),
+        mode=question.request.mode,
+        plan=plan,
+        dropped_turns=len(conversation.turns) - len(prompt.turns),
+        reused_views=len(views) - encoded_views,
+    )
+    if request.schema is not None:
+        answer = replace(answer, parsed=request.schema.parsed(answer))
+    conversation.continue_with((*prompt.turns, _turn(question, seen, answer.text, models)))
+    return answer
 
-    def __init__(self, request: Request, parts: Parts, conversation: Conversation | None = None) -> None:
-        self._request = request
-        self._parts = parts
-        self._conversation = Conversation() if conversation is None else conversation
-        self._plan: Plan | None = None
-        self._start = 0.0
-        self._timings: dict[str, float] = dict.fromkeys(STAGES, 0.0)
-        self._cached_tokens = 0
-        self._encoded_views = 0
-        self.turns = self._conversation.turns
 
-    def steps(self) -> Generator[str, None, Answer]:
-        """Yield after every step that takes a while: a piece of the answer's text, empty where there is none yet.
+def _decode(request: Request, conversation: Conversation) -> Question:
+    images = [*conversation.waiting, *new_images(request.images)]
+    return Question(one_view_per_frame(request, images), images, conversation)
 
-        Closing the generator between two steps ends the answer there and does no harm. It
-        returns the whole answer.
-        """
-        request, timings, parts = self._request, self._timings, self._parts
-        if request.budget is not None:  # measured, if need be, before the question's time begins
-            parts.planner.measure(request.budget.modes)
-        self._start = time.perf_counter()
-        with timed(timings, "decode"):
-            new = [*self._conversation.waiting, *new_images(request.images)]
+
+def _choose(question: Question, models: OpenModels, elapsed: Callable[[], float]) -> tuple[Question, Plan | None]:
+    """Choose mode and slices where the question has a budget, and check its schema's grammar."""
+    in_memory = models.memory.reusable_tokens(question.conversation)
+    question, plan = models.planner.choose(question, in_memory=in_memory, spent=elapsed)
+    if question.request.schema is not None:
+        models.language_model.require_grammar(question.request.schema.grammar)
+    return question, plan
+
+
+def _lay_out(question: Question, models: OpenModels) -> FittedPrompt:
+    """Lay out the prompt, and make sure that it fits before anything expensive begins."""
+    slice_plans = question.plan_slices(models.manifest.preprocessing)
+    prompt = fit_to_context(question, slice_plans, models.manifest, models.language_model)
+    require_room(prompt.size, prompt.inputs, models.language_model)
+    return prompt
+
+
+def _encode(
+    question: Question, slice_plans: Sequence[SlicePlan], models: OpenModels, watch: Stopwatch
+) -> Generator[str, None, tuple[list[SeenImage], int]]:
+    """Encode the new images, and return them and the number of views that went through the engines.
+
+    What waiting images were encoded into for an earlier attempt is taken from the conversation.
+    """
+    conversation = question.conversation
+    seen, encoded_views = [], 0
+    for image, slice_plan in zip(question.images, slice_plans, strict=True):
+        known = conversation.encoded.get((image, slice_plan))
+        if known is None:
+            encoded = models.encoder.encode_planned(image.image, slice_plan, tolerance=question.request.tolerance)
+            watch.add(encoded.timings_ms)
+            encoded_views += encoded.encoded
+            known = SeenImage(encoded, image.video)
+            if image in conversation.waiting:
+                conversation.encoded[image, slice_plan] = known
+        seen.append(known)
         yield ""
-        with timed(timings, "prompt"):
-            laid_out = self._lay_out(new)
-        seen = []
-        for image, slice_plan in zip(new, laid_out.inputs.slice_plans, strict=True):
-            seen.append(self._seen(image, slice_plan))
-            yield ""
-        yield from self._read(laid_out, seen)
-        with closing(self._generated()) as tokens:
-            stream = TextStream(tokens, parts.model.vocabulary, parts.manifest.prompt.stop_ids)
-            pieces, text = StoppedText(iter(stream), request.stops), ""
-            for piece in pieces:
-                text += piece
-                yield piece
-        timings["total"] = self._elapsed()
-        timings["generate"] = timings["total"] - timings["first_token"]
-        reason = "stop" if pieces.stopped else stream.finish_reason
-        answer = replace(self._answer(laid_out, seen, stream, text.strip()), finish_reason=reason)
-        if request.schema is not None:
-            answer = replace(answer, parsed=request.schema.parsed(answer))
-        self.turns = (*laid_out.turns, self._turn(seen, answer.text))
-        return answer
+    return seen, encoded_views
 
-    def _lay_out(self, new: Sequence[NewImage]) -> FittedPrompt:
-        """Lay out the prompt and make sure that it fits, before the expensive part begins."""
-        parts = self._parts
-        asked = Question(one_view_per_frame(self._request, new), new, self._conversation)
-        known = parts.memory.known_of(self._conversation.owner)
-        asked, self._plan = parts.planner.choose(asked, in_memory=known, spent=self._elapsed)
-        self._request = asked.request
-        if self._request.schema is not None:
-            parts.model.require_grammar(self._request.schema.grammar)
-        slice_plans = asked.plan_slices(parts.manifest.preprocessing)
-        laid_out = fit_to_context(asked, slice_plans, parts.manifest, parts.model)
-        require_room(laid_out.size, laid_out.inputs, parts.model)
-        return laid_out
 
-    def _read(self, laid_out: FittedPrompt, seen: Sequence[SeenImage]) -> Generator[str, None, None]:
-        """Read the prompt, in steps; where the conversation will go on, only what is not in memory."""
-        model, memory, reader = self._parts.model, self._parts.memory, self._conversation.owner
-        with timed(self._timings, "prompt"):
-            images = [*(image for turn in laid_out.turns for image in turn.images), *seen]
-            prompt = fill_prompt(laid_out.layout, images, model)
-            stable = len(prompt.ids)
-            if reader is not None and model.is_recurrent:
-                turns = (*laid_out.turns, self._turn(seen, "answer"))
-                stable = stable_length(prompt, turns, self._parts.manifest, model)
-        with timed(self._timings, "prefill"):
-            if reader is None:
-                yield from memory.read_alone(prompt)
-            else:
-                self._cached_tokens = yield from memory.read(prompt, reader=reader, stable=stable)
+def _prefill(
+    question: Question, prompt: FittedPrompt, seen: Sequence[SeenImage], models: OpenModels, watch: Stopwatch
+) -> Generator[str, None, int]:
+    """Read the prompt, and return how many of its tokens were in memory; only a conversation that goes on has any."""
+    conversation, model = question.conversation, models.language_model
+    with timed(watch.stages, "prompt"):
+        tokens = fill_prompt(prompt.layout, [*prompt.seen_images, *seen], model)
+        stable = len(tokens.ids)
+        if conversation.goes_on and model.is_recurrent:
+            turns = (*prompt.turns, _turn(question, seen, "answer", models))
+            stable = stable_length(tokens, turns, models.manifest, model)
+    with timed(watch.stages, "prefill"):
+        if conversation.goes_on:
+            return (yield from models.memory.read(tokens, owner=conversation, stable_prefix=stable))
+        yield from models.memory.read_alone(tokens)
+        return 0
 
-    def _generated(self) -> Generator[int, None, None]:
-        """Generate the answer's tokens; what a model that fails leaves behind is not gone on with."""
-        request = self._request
-        grammar = None if request.schema is None else request.schema.grammar
-        tokens = self._parts.model.generate(request.sampling, max_tokens=request.max_tokens, grammar=grammar)
-        try:
-            with closing(tokens):
-                for token in tokens:
-                    if not self._timings["first_token"]:
-                        self._timings["first_token"] = self._elapsed()
-                    yield token
-        except ModelError:
-            self._parts.memory.forget()
-            raise
 
-    def _answer(self, laid_out: FittedPrompt, seen: Sequence[SeenImage], stream: TextStream, text: str) -> Answer:
-        size = laid_out.size
-        images = [*(image for turn in laid_out.turns for image in turn.images), *seen]
-        views = tuple(view for image in images for view in image.encoded.views)
-        return Answer(
-            text=text,
-            finish_reason=stream.finish_reason,
-            usage=Usage(size.vision, size.total, stream.completion_tokens, self._cached_tokens),
-            views=views,
-            timings_ms=dict(self._timings),
-            mode=self._request.mode,
-            plan=self._plan,
-            dropped_turns=len(self._conversation.turns) - len(laid_out.turns),
-            reused_views=len(views) - self._encoded_views,
-        )
+@dataclass(frozen=True)
+class _Generated:
+    text: str
+    finish_reason: FinishReason
+    tokens: int
 
-    def _turn(self, seen: Sequence[SeenImage], answer: str) -> Turn:
-        """Make a turn of the question with an answer, in which nothing may stand for an image."""
-        question = self._request.question
-        said = answer.replace(self._parts.manifest.prompt.tokens.image, "")
-        return Turn(question if isinstance(question, str) else "", said, tuple(seen))
 
-    def _seen(self, new: NewImage, slice_plan: SlicePlan) -> SeenImage:
-        """Encode an image, unless it was encoded for an earlier attempt."""
-        known = self._conversation.encoded.get((new, slice_plan))
-        if known is not None:
-            return known
-        seen = SeenImage(self._encode(new.image, slice_plan), new.video)
-        if new in self._conversation.waiting:
-            self._conversation.encoded[new, slice_plan] = seen
-        return seen
+def _generate(request: Request, models: OpenModels, watch: Stopwatch) -> Generator[str, None, _Generated]:
+    """Generate the answer, up to the first of the request's stops."""
+    vocabulary, text = models.language_model.vocabulary, ""
+    with closing(_generate_tokens(request, models, watch)) as tokens:
+        stream = TextStream(tokens, vocabulary, models.manifest.prompt.stop_ids)
+        pieces = StoppedText(iter(stream), request.stops)
+        for piece in pieces:
+            text += piece
+            yield piece
+    watch.stages["total"] = watch.elapsed()
+    watch.stages["generate"] = watch.stages["total"] - watch.stages["first_token"]
+    return _Generated(text.strip(), "stop" if pieces.stopped else stream.finish_reason, stream.completion_tokens)
 
-    def _encode(self, image: Image.Image, slice_plan: SlicePlan) -> Encoded:
-        encoded = self._parts.encoder.encode_planned(image, slice_plan, tolerance=self._request.tolerance)
-        for stage, milliseconds in encoded.timings_ms.items():
-            self._timings[stage] += milliseconds
-        self._encoded_views += encoded.encoded
-        return encoded
 
-    def _elapsed(self) -> float:
-        return 1e3 * (time.perf_counter() - self._start)
+def _generate_tokens(request: Request, models: OpenModels, watch: Stopwatch) -> Generator[int, None, None]:
+    """Generate the answer's tokens; when the model fails, its memory is discarded."""
+    grammar = None if request.schema is None else request.schema.grammar
+    tokens = models.language_model.generate(request.sampling, max_tokens=request.max_tokens, grammar=grammar)
+    try:
+        with closing(tokens):
+            for token in tokens:
+                if not watch.stages["first_token"]:
+                    watch.stages["first_token"] = watch.elapsed()
+                yield token
+    except ModelError:
+        models.memory.forget()
+        raise
+
+
+def _turn(question: Question, seen: Sequence[SeenImage], answer: str, models: OpenModels) -> Turn:
+    """Make a turn of a question and its answer, which is stripped of image placeholders."""
+    asked = question.request.question
+    text = answer.replace(models.manifest.prompt.tokens.image, "")
+    return Turn(asked if isinstance(asked, str) else "", text, tuple(seen))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Literal
 
-from uhd_edge.runtime.answering import Answering, Parts
+from uhd_edge.runtime.answering import OpenModels, answer_question
 from uhd_edge.runtime.ask_methods import ask_method
 from uhd_edge.runtime.budget.cost_book import CostBook
 from uhd_edge.runtime.budget.planning import Planner
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.conversation.answer_lock import AnswerLock
+from uhd_edge.runtime.conversation.answer_stream import skip_empty
 from uhd_edge.runtime.conversation.new_images import new_images, one_view_per_frame
 from uhd_edge.runtime.conversation.prompt_memory import PromptMemory
 from uhd_edge.runtime.conversation.turns import Conversation, NewImage, Question
@@ -23,12 +24,13 @@ from uhd_edge.runtime.validation import require_whole
 from uhd_edge.runtime.vision.encoder import CACHE_BYTES, MOST_CACHE_BYTES, VisionEncoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from uhd_edge.engines.selection import EngineName
     from uhd_edge.runtime.answer import Answer, Plan
     from uhd_edge.runtime.ask_methods import ImagesInput, QuestionInput
+    from uhd_edge.runtime.conversation.answer_stream import AnswerStream
     from uhd_edge.runtime.conversation.request import Request
     from uhd_edge.runtime.modes import Mode, Precision
     from uhd_edge.runtime.options import AskOptions
@@ -109,7 +111,7 @@ class Assistant:
         book = CostBook(self._encoder, self._model, threads=threads, gpu_layers=gpu_layers)
         self._planner = Planner(self.bundle.manifest, self._model, book)
         memory = PromptMemory(self._model, limit=session_bytes)
-        self._parts = Parts(self.bundle.manifest, self._encoder, self._model, memory, self._planner)
+        self._models = OpenModels(self.bundle.manifest, self._encoder, self._model, memory, self._planner)
         self.opening_ms = opening
 
     @ask_method
@@ -124,25 +126,26 @@ class Assistant:
         return self._answer_lock.finish(self.steps(images, question, **options))
 
     @ask_method
-    def stream(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> Iterator[str]:
+    def stream(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> AnswerStream:
         """Answer as `ask` does, and yield pieces of the text as they are generated.
 
         The text is not stripped, and characters are whole. Settings are checked at once; the
         rest happens while pieces are read. An answer need not be read to its end: the next
         question ends it.
         """
-        steps = self.steps(images, question, **options)
-        return (piece for piece in steps if piece)
+        return skip_empty(self.steps(images, question, **options))
 
     @ask_method
-    def steps(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> Generator[str, None, Answer]:
+    def steps(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> AnswerStream:
         """Answer as `stream` does, yield an empty piece after a step without text, and return the `Answer`.
 
         A step is, for example, one image encoded or one token generated. Closing the generator
         between two steps ends the answer; the assistant stays usable.
         """
         request = self._request(images, question, options)
-        return self._answer_lock.take_turns(lambda: Answering(request, self._parts).steps())
+        return self._answer_lock.take_turns(
+            lambda: answer_question(request, Conversation(), self._models), self._answer_lock.require_open
+        )
 
     def session(
         self,
@@ -168,8 +171,9 @@ class Assistant:
         """
         defaults = self._request(None, "", {"mode": mode, "max_slices": max_slices})
         waiting = tuple(NewImage(new.image.copy(), new.video) for new in new_images(as_tuple(images)))
-        settings = SessionDefaults(defaults.mode, defaults.max_slices, drop_oldest)
-        return Session(self._parts, self._answer_lock, settings, waiting)
+        conversation = Conversation(waiting=waiting, drop_oldest=drop_oldest, goes_on=True)
+        settings = SessionDefaults(defaults.mode, defaults.max_slices)
+        return Session(self._models, self._answer_lock, settings, conversation)
 
     def measure(self, progress: Callable[[str], None] = lambda _: None) -> None:
         """Benchmark this machine for `budget_ms`, unless that was done; opens the engines of all modes.

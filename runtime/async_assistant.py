@@ -15,7 +15,7 @@ from uhd_edge.runtime.watch import watch
 from uhd_edge.runtime.worker import Failed, Finished, Job, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
+    from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
 
     from typing_extensions import Unpack
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from uhd_edge.engines.selection import EngineName
     from uhd_edge.runtime.ask_methods import ImagesInput, QuestionInput
     from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.conversation import answer_stream
     from uhd_edge.runtime.modes import Mode, Precision
     from uhd_edge.runtime.options import AskOptions
     from uhd_edge.runtime.watch import Frames, WatchResult
 
-Event: TypeAlias = str | Finished[Answer] | Failed
+Event: TypeAlias = str | Finished | Failed
 
 
 class OpenOptions(TypedDict, total=False):
@@ -136,7 +137,7 @@ class AnswerStream:
         self,
         owner: AsyncAssistant,
         worker: Worker,
-        steps: Callable[[Assistant], Generator[str, None, Answer]],
+        steps: Callable[[Assistant], answer_stream.AnswerStream],
     ) -> None:
         self._owner = owner  # which would otherwise be closed if nobody else held it
         self._events: asyncio.Queue[Event] = asyncio.Queue()
@@ -167,7 +168,7 @@ class AnswerStream:
         if isinstance(event, Failed):
             self._job.cancelled = True
             raise event.error
-        self._answer = event.result
+        self._answer = event.answer
         raise StopAsyncIteration
 
     async def aclose(self) -> None:

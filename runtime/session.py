@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from uhd_edge.runtime.answering import Answering
+from uhd_edge.runtime.answering import answer_question
 from uhd_edge.runtime.ask_methods import ask_method
-from uhd_edge.runtime.conversation.turns import Conversation
+from uhd_edge.runtime.conversation.answer_stream import skip_empty
 from uhd_edge.runtime.errors import PromptError
 from uhd_edge.runtime.options import parse_request
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
-
     from uhd_edge.runtime.answer import Answer
-    from uhd_edge.runtime.answering import Parts
+    from uhd_edge.runtime.answering import OpenModels
     from uhd_edge.runtime.ask_methods import ImagesInput
     from uhd_edge.runtime.conversation.answer_lock import AnswerLock
-    from uhd_edge.runtime.conversation.request import Request
-    from uhd_edge.runtime.conversation.turns import NewImage, SeenImage, Turn
+    from uhd_edge.runtime.conversation.answer_stream import AnswerStream
+    from uhd_edge.runtime.conversation.turns import Conversation
     from uhd_edge.runtime.modes import Mode
     from uhd_edge.runtime.options import AskOptions
-    from uhd_edge.runtime.vision.slicing import SlicePlan
 
 
 @dataclass(frozen=True)
 class SessionDefaults:
-    """The settings of a session: defaults for its questions, and what happens when the context is full."""
+    """The defaults of a session for its questions."""
 
     mode: Mode
     max_slices: int | None
-    drop_oldest: bool
 
 
 class Session:
@@ -60,19 +56,12 @@ class Session:
     """
 
     def __init__(
-        self,
-        parts: Parts,
-        answer_lock: AnswerLock,
-        defaults: SessionDefaults,
-        waiting: tuple[NewImage, ...],
-        history: tuple[Turn, ...] = (),
+        self, models: OpenModels, answer_lock: AnswerLock, defaults: SessionDefaults, conversation: Conversation
     ) -> None:
-        self._parts = parts
+        self._models = models
         self._answer_lock = answer_lock
         self._defaults = defaults
-        self._waiting = waiting
-        self._encoded: dict[tuple[NewImage, SlicePlan], SeenImage] = {}
-        self._turns = history
+        self._conversation = conversation
         self._closed = False
 
     @ask_method
@@ -84,67 +73,50 @@ class Session:
         return self._answer_lock.finish(self.steps(images, question, **options))
 
     @ask_method
-    def stream(self, images: ImagesInput, question: str, options: AskOptions) -> Iterator[str]:
+    def stream(self, images: ImagesInput, question: str, options: AskOptions) -> AnswerStream:
         """Answer as `ask` does, and yield pieces of the text as they are generated; see `Assistant.stream`."""
-        steps = self.steps(images, question, **options)
-        return (piece for piece in steps if piece)
+        return skip_empty(self.steps(images, question, **options))
 
     @ask_method
-    def steps(self, images: ImagesInput, question: str, options: AskOptions) -> Generator[str, None, Answer]:
+    def steps(self, images: ImagesInput, question: str, options: AskOptions) -> AnswerStream:
         """Answer as `ask` does, in steps; the answer can be ended between two of them, see `Assistant.steps`."""
         self._require_open()
         if not isinstance(question, str):
             raise PromptError(f"the question is {type(question).__name__}; in a session it must be a string")
         defaults = self._defaults
-        modes = tuple(self._parts.manifest.graphs)
+        modes = tuple(self._models.manifest.graphs)
         request = parse_request(
             images, question, options, mode=defaults.mode, modes=modes, max_slices=defaults.max_slices
         )
-
-        return self._answer_lock.take_turns(lambda: self._answer(request))
+        return self._answer_lock.take_turns(
+            lambda: answer_question(request, self._conversation, self._models), self._require_open
+        )
 
     @property
     def history(self) -> tuple[tuple[str, str], ...]:
         """The questions and answers so far, except dropped turns."""
-        return tuple((turn.question, turn.answer) for turn in self._turns)
+        return tuple((turn.question, turn.answer) for turn in self._conversation.turns)
 
     def fork(self) -> Session:
         """Start another session with the same turns; both then go on separately, and share what was computed."""
         with self._answer_lock.lock:
             self._require_open()
-            fork = Session(self._parts, self._answer_lock, self._defaults, self._waiting, self._turns)
-            fork._encoded = self._encoded
-            self._parts.memory.share(self, fork)
-            return fork
+            fork = replace(self._conversation)
+            self._models.memory.share(self._conversation, fork)
+            return Session(self._models, self._answer_lock, self._defaults, fork)
 
     def close(self) -> None:
         """Free the memory of the session, and end an answer that is still open. Safe to call twice."""
         with self._answer_lock.lock:
             self._closed = True
-            self._turns = self._waiting = ()
-            self._encoded = {}
-            self._parts.memory.release(self)
+            self._conversation.continue_with(())
+            self._models.memory.release(self._conversation)
 
     def __enter__(self) -> Session:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _answer(self, request: Request) -> Generator[str, None, Answer]:
-        self._require_open()
-        conversation = Conversation(self._turns, self._waiting, self._defaults.drop_oldest, self, self._encoded)
-        answering = Answering(request, self._parts, conversation)
-        steps = answering.steps()
-        while True:
-            self._require_open()
-            try:
-                piece = next(steps)
-            except StopIteration as end:
-                self._turns, self._waiting, self._encoded = answering.turns, (), {}
-                answer: Answer = end.value
-                return answer
-            yield piece
 
     def _require_open(self) -> None:
         self._answer_lock.require_open()

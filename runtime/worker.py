@@ -6,23 +6,23 @@ import threading
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.errors import BusyError, ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
+    from uhd_edge.runtime.answer import Answer
     from uhd_edge.runtime.assistant import Assistant
-
-Result = TypeVar("Result")
+    from uhd_edge.runtime.conversation.answer_stream import AnswerStream
 
 
 @dataclass(frozen=True)
-class Finished(Generic[Result]):
-    """A job has finished, and returned `result`."""
+class Finished:
+    """A job has finished with `answer`."""
 
-    result: Result
+    answer: Answer
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Failed:
     error: BaseException
 
 
-class Job(Generic[Result]):
-    """Work for the assistant, in steps.
+class Job:
+    """A question for the assistant, answered in steps.
 
     `tell` is called in the worker's thread with every piece of text that is not empty, and with
     `Finished` or `Failed` at the end. It must not raise, and returns whether anyone still
@@ -42,8 +42,8 @@ class Job(Generic[Result]):
 
     def __init__(
         self,
-        steps: Callable[[Assistant], Generator[str, None, Result]],
-        tell: Callable[[str | Finished[Result] | Failed], bool],
+        steps: Callable[[Assistant], AnswerStream],
+        tell: Callable[[str | Finished | Failed], bool],
     ) -> None:
         self.steps = steps
         self.tell = tell
@@ -62,8 +62,8 @@ class Worker:
         self._open_assistant = open_assistant
         self._most_jobs = queue + 1
         self._changed = threading.Condition()
-        self._waiting: deque[Job[object]] = deque()
-        self._running: Job[object] | None = None
+        self._waiting: deque[Job] = deque()
+        self._running: Job | None = None
         self._stopping = False
         self._refusal: BaseException = ModelError("the assistant has been closed; open a new one")
         self.opened: Future[Assistant] = Future()
@@ -80,7 +80,7 @@ class Worker:
         with self._changed:
             return sum(not job.cancelled for job in self._waiting)
 
-    def submit(self, job: Job[Result]) -> None:
+    def submit(self, job: Job) -> None:
         """Queue a job; raises `BusyError` when the queue is full and `ModelError` when the worker has been stopped."""
         with self._changed:
             if self._stopping:
@@ -94,7 +94,7 @@ class Worker:
                     f"{self._most_jobs} questions are already being answered or waiting; ask again later, "
                     "or open the assistant with a longer queue"
                 )
-            self._waiting.append(job)  # type: ignore[arg-type]  # it gets only its own results
+            self._waiting.append(job)
             self._changed.notify()
 
     def stop(self) -> None:
@@ -141,21 +141,20 @@ class Worker:
         if job is None:
             return False
         try:
-            steps = job.steps(assistant)
-            try:
+            with job.steps(assistant) as steps:
                 while not job.cancelled:
                     self._require_not_stopping()
-                    if (piece := next(steps)) and not job.tell(piece):
+                    piece = next(steps, None)
+                    if piece is None:
+                        job.tell(Finished(steps.answer))
                         break
-            except StopIteration as end:
-                job.tell(Finished(end.value))
-            finally:
-                steps.close()
+                    if piece and not job.tell(piece):
+                        break
         except BaseException as error:
             job.tell(Failed(error))
         return True
 
-    def _next(self) -> Job[object] | None:
+    def _next(self) -> Job | None:
         """Wait for the next job; None when the worker should end."""
         with self._changed:
             while not self._stopping:

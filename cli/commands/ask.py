@@ -37,7 +37,7 @@ def ask(images: tuple[str, ...], question: str, *, max_frames: int, as_json: boo
             answer = assistant.ask(inputs, question, **request)
             click.echo(answer.text)
         else:
-            answer = print_pieces(assistant.steps(inputs, question, **request))
+            answer = print_pieces(assistant.stream(inputs, question, **request))
         say_budget(answer)
         for note in assistant.notes:
             click.echo(f"uhd: {note}", err=True)

@@ -118,7 +118,7 @@ class Talk:
             answer = self._session.ask(question, images=new, **self._options)
             click.echo(answer.text)
         else:
-            answer = print_pieces(self._session.steps(question, images=new, **self._options))
+            answer = print_pieces(self._session.stream(question, images=new, **self._options))
         say_budget(answer)
         self._more_images.clear()
         for note in self._assistant.notes[self._notes :]:

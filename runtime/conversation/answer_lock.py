@@ -6,6 +6,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from uhd_edge.runtime.conversation.answer_stream import AnswerStream
 from uhd_edge.runtime.errors import ModelError, PromptError
 
 if TYPE_CHECKING:
@@ -48,34 +49,35 @@ class AnswerLock:
                 if model.clearings != clearings:
                     self._newest = None
 
-    def take_turns(self, begin: Callable[[], Generator[str, None, Answer]]) -> Generator[str, None, Answer]:
+    def take_turns(
+        self, begin: Callable[[], Generator[str, None, Answer]], require_open: Callable[[], None]
+    ) -> AnswerStream:
         """Run the steps of an answer, which `begin` starts; other questions may come between two steps.
 
-        The model's memory belongs to the newest question: the next step of an older one raises
+        `require_open` is called before each step, and raises when the answer is to end. The
+        model's memory belongs to the newest question: the next step of an older one raises
         `PromptError`.
         """
+        return AnswerStream(self._take_turns(begin, require_open))
+
+    def finish(self, stream: AnswerStream) -> Answer:
+        """Run all steps without letting other questions in between, and return the answer."""
+        with self.lock:
+            return stream.finish()
+
+    def _take_turns(
+        self, begin: Callable[[], Generator[str, None, Answer]], require_open: Callable[[], None]
+    ) -> Generator[str, None, Answer]:
         ticket = object()
-        steps: Generator[str, None, Answer] | None = None
+        stream: AnswerStream | None = None
         while True:
             with self.lock:
-                self.require_open()
-                if steps is None:
-                    self._newest, steps = ticket, begin()
+                require_open()
+                if stream is None:
+                    self._newest, stream = ticket, AnswerStream(begin())
                 if self._newest is not ticket:
                     raise PromptError("another question was asked before this answer was read to its end")
-                try:
-                    piece = next(steps)
-                except StopIteration as end:
-                    answer: Answer = end.value
-                    return answer
+                piece = next(stream, None)
+            if piece is None:
+                return stream.answer
             yield piece
-
-    def finish(self, steps: Generator[str, None, Answer]) -> Answer:
-        """Run all steps without letting others in between, and return the answer."""
-        with self.lock:
-            while True:
-                try:
-                    next(steps)
-                except StopIteration as end:
-                    answer: Answer = end.value
-                    return answer

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from uhd_edge.runtime.bundles.manifest import Manifest
     from uhd_edge.runtime.conversation.prompt_tokens import PromptTokens
-    from uhd_edge.runtime.conversation.turns import Question, Turn
+    from uhd_edge.runtime.conversation.turns import Question, SeenImage, Turn
     from uhd_edge.runtime.llm.language_model import LanguageModel
     from uhd_edge.runtime.prompt.layout import PromptLayout, PromptSize
     from uhd_edge.runtime.vision.slicing import SlicePlan
@@ -34,6 +34,11 @@ class FittedPrompt:
     def size(self) -> PromptSize:
         """Its tokens."""
         return self.layout.size
+
+    @property
+    def seen_images(self) -> list[SeenImage]:
+        """The images of its turns."""
+        return [image for turn in self.turns for image in turn.images]
 
 
 def fit_to_context(

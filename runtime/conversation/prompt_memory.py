@@ -75,15 +75,15 @@ class PromptMemory:
         self._note(NOTHING)
         yield from self._model.prefill_steps(prompt.between(0, len(prompt.ids)))
 
-    def read(self, prompt: PromptTokens, *, reader: object, stable: int) -> Generator[str, None, int]:
-        """Read a prompt of the conversation `reader`, in steps, and return how many of its tokens were in memory.
+    def read(self, prompt: PromptTokens, *, owner: object, stable_prefix: int) -> Generator[str, None, int]:
+        """Read a prompt of the conversation `owner`, in steps, and return how many of its tokens were in memory.
 
-        `stable` tokens of it are expected at the beginning of the conversation's next prompt.
+        `stable_prefix` tokens of it are expected at the beginning of the conversation's next prompt.
         """
-        self._needed[reader] = prompt.ids
+        self._needed[owner] = prompt.ids
         start = begin = self._go_back(prompt)
         self._note(prompt.ids[:start])
-        for stop in (*self._places_to_save(prompt, start, stable), len(prompt.ids)):
+        for stop in (*self._places_to_save(prompt, start, stable_prefix), len(prompt.ids)):
             yield from self._model.prefill_steps(prompt.between(begin, stop))
             self._note(prompt.ids[:stop])
             if stop < len(prompt.ids):
@@ -91,9 +91,9 @@ class PromptMemory:
             begin = stop
         return start
 
-    def known_of(self, reader: object | None) -> int:
+    def reusable_tokens(self, owner: object) -> int:
         """At least how many tokens of a conversation's next prompt need not be read, as long as no turn is dropped."""
-        ids = None if reader is None else self._needed.get(reader)
+        ids = self._needed.get(owner)
         if ids is None or not self._model.reads_in_one_piece:
             return 0
         length = max(common_length(ids, known) for known in (self._present, *(one.ids for one in self._saved.whole())))
@@ -102,14 +102,14 @@ class PromptMemory:
         recurrent = self._saved.latest_within(ids[:length])
         return 0 if recurrent is None else len(recurrent.ids)
 
-    def share(self, reader: object, fork: object) -> None:
-        """Keep for `fork` what is kept for `reader`, from which it goes on."""
-        if reader in self._needed:
-            self._needed[fork] = self._needed[reader]
+    def share(self, owner: object, fork: object) -> None:
+        """Keep for `fork` what is kept for `owner`, from which it goes on."""
+        if owner in self._needed:
+            self._needed[fork] = self._needed[owner]
 
-    def release(self, reader: object) -> None:
+    def release(self, owner: object) -> None:
         """Drop what was saved for a conversation that has ended and is of no use to another."""
-        self._needed.pop(reader, None)
+        self._needed.pop(owner, None)
         self._saved.keep_for(list(self._needed.values()))
 
     def forget(self) -> None:
@@ -181,7 +181,7 @@ class PromptMemory:
         self._note(present[:length])
         self._saved.add(SavedPrompt(present[:length], self._model.save(whole=True)))
 
-    def _places_to_save(self, prompt: PromptTokens, start: int, stable: int) -> Iterator[int]:
+    def _places_to_save(self, prompt: PromptTokens, start: int, stable_prefix: int) -> Iterator[int]:
         """Where recurrent layers are saved while reading: what the next prompt has in common ends after it.
 
         That is once the images have been read, for other questions about them, and where the
@@ -189,7 +189,7 @@ class PromptMemory:
         """
         if not self._model.is_recurrent or self._saved.limit == 0:
             return
-        for end in sorted({prompt.vision_end, stable}):
+        for end in sorted({prompt.vision_end, stable_prefix}):
             place = end - SMALLEST_BATCH
             if len(prompt.starts) > 1:
                 place = prompt.start_before(place)

@@ -67,21 +67,25 @@ class Turn:
     images: tuple[SeenImage, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Conversation:
     """What a question follows: the turns before it, and images that wait for the next question.
 
-    `drop_oldest` says what happens when the context is full, see `Session`. `owner` stands for
-    the conversation where the language model's memory is shared; None means that no question
-    follows. `encoded` keeps what waiting images were encoded into, for the next attempt when
-    a question fails.
+    `drop_oldest` says what happens when the context is full, see `Session`. `goes_on` says
+    that more questions will follow, so that the language model's memory is worth keeping.
+    `encoded` has what waiting images were encoded into: a question that fails leaves it to the
+    next one.
     """
 
     turns: tuple[Turn, ...] = ()
     waiting: tuple[NewImage, ...] = ()
     drop_oldest: bool = False
-    owner: object | None = None
+    goes_on: bool = False
     encoded: dict[tuple[NewImage, SlicePlan], SeenImage] = field(default_factory=dict)
+
+    def continue_with(self, turns: tuple[Turn, ...]) -> None:
+        """Go on from these turns, which have the waiting images in them."""
+        self.turns, self.waiting, self.encoded = turns, (), {}
 
 
 @dataclass(frozen=True, eq=False)

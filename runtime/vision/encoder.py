@@ -162,7 +162,7 @@ class VisionEncoder:
 
         Raises `EngineError`.
         """
-        timings = dict.fromkeys(STAGES, 0.0)
+        timings: dict[str, float] = dict.fromkeys(STAGES, 0.0)
         with timed(timings, "slice"):
             sliced = slice_image(image, plan)
         return self._encode(sliced, plan, tolerance, timings)

@@ -19,7 +19,7 @@ def test_a_stream_may_be_left_early(assistant: Assistant) -> None:
     expected = assistant.ask(picture(), QUESTION, max_tokens=20).text
     pieces = assistant.stream(picture(), QUESTION, max_tokens=20)
     next(pieces)
-    pieces.close()  # type: ignore[attr-defined]
+    pieces.close()
     assert assistant.ask(picture(), QUESTION, max_tokens=20).text == expected
 
 

@@ -19,6 +19,7 @@ from support.conversations.event_loops import opened, run
 from support.images.squares import picture
 
 from uhd_edge.runtime import Assistant, AsyncAssistant, Bundle
+from uhd_edge.runtime.conversation.answer_stream import AnswerStream
 from uhd_edge.runtime.errors import BusyError, ModelError, OptionError
 from uhd_edge.tiny.world.drawing import draw_picture
 from uhd_edge.tiny.world.scenes import SLICED, draw_scene
@@ -88,7 +89,10 @@ def test_cancelling_ends_generation_within_one_token(bundle: Bundle, monkeypatch
     taken: list[str] = []
     steps = Assistant.steps
 
-    def held(self: Assistant, *arguments: Any, **options: Any) -> Any:
+    def held(self: Assistant, *arguments: Any, **options: Any) -> AnswerStream:
+        return AnswerStream(held_steps(self, *arguments, **options))
+
+    def held_steps(self: Assistant, *arguments: Any, **options: Any) -> Any:
         for piece in steps(self, *arguments, **options):
             taken.append(piece)
             if len([piece for piece in taken if piece]) == 3:
