@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict, cast
 
 from uhd_edge.runtime.answer import Answer
 from uhd_edge.runtime.ask_methods import ask_method, shows_options
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.conversation import answer_stream
     from uhd_edge.runtime.modes import Mode, Precision
     from uhd_edge.runtime.options import AskOptions
-    from uhd_edge.runtime.watch import Frames, WatchResult
+    from uhd_edge.runtime.watch import Asker, Frames, WatchResult
 
 Event: TypeAlias = str | Finished | Failed
 
@@ -98,7 +98,7 @@ class AsyncAssistant:
         self, frames: Frames, question: str, *, every: float = 0.0, **options: Unpack[AskOptions]
     ) -> AsyncGenerator[WatchResult, None]:
         """Answer a question about every newest frame of a stream; see `uhd_edge.runtime.watch.watch`."""
-        return watch(self, frames, question, every=every, **options)
+        return watch(cast("Asker", self), frames, question, every=every, **options)
 
     @property
     def waiting(self) -> int:
