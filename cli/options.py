@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from uhd_edge.runtime.assistant import Assistant
+    from uhd_edge.runtime.options import AskOptions
 
     Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -148,9 +149,10 @@ def open_assistant(given: Mapping[str, Any]) -> Assistant:
     return assistant
 
 
-def ask_options(given: Mapping[str, Any]) -> dict[str, Any]:
+def ask_options(given: Mapping[str, Any]) -> AskOptions:
     """Return the options of `answering_options` as `AskOptions`; raises `SchemaError` for an invalid schema."""
-    return {**{name: given[name] for name in ANSWERING}, "schema": schema_in(given["schema"])}
+    chosen = {**{name: given[name] for name in ANSWERING}, "schema": schema_in(given["schema"])}
+    return cast("AskOptions", chosen)
 
 
 def _with(command: Command, options: tuple[Callable[[Command], Command], ...]) -> Command:

@@ -16,7 +16,7 @@ from uhd_edge.runtime.conversation.new_images import new_images, one_view_per_fr
 from uhd_edge.runtime.conversation.prompt_memory import PromptMemory
 from uhd_edge.runtime.conversation.turns import Conversation, NewImage, Question
 from uhd_edge.runtime.llm.opening import open_language_model
-from uhd_edge.runtime.options import as_tuple, parse_request
+from uhd_edge.runtime.options import as_tuple, check_options, parse_request
 from uhd_edge.runtime.release import warn_renamed
 from uhd_edge.runtime.session import Session, SessionDefaults
 from uhd_edge.runtime.timing import timed
@@ -169,10 +169,11 @@ class Assistant:
         Raises `ImageError` for something that is not an image and `OptionError` for an invalid
         setting.
         """
-        defaults = self._request(None, "", {"mode": mode, "max_slices": max_slices})
+        self._answer_lock.require_open()
+        chosen = check_options({"mode": mode, "max_slices": max_slices}, mode=self._mode, max_slices=self._max_slices)
         waiting = tuple(NewImage(new.image.copy(), new.video) for new in new_images(as_tuple(images)))
         conversation = Conversation(waiting=waiting, drop_oldest=drop_oldest, goes_on=True)
-        settings = SessionDefaults(defaults.mode, defaults.max_slices)
+        settings = SessionDefaults(chosen.mode, chosen.max_slices)
         return Session(self._models, self._answer_lock, settings, conversation)
 
     def measure(self, progress: Callable[[str], None] = lambda _: None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-from uhd_edge.runtime.conversation.request import Budget, Request
+from uhd_edge.runtime.conversation.request import Budget, Request, Settings
 from uhd_edge.runtime.llm.sampling import Sampling
 from uhd_edge.runtime.llm.stopping import stops_of
 from uhd_edge.runtime.modes import Mode
@@ -82,29 +82,38 @@ def parse_request(
     modes: Sequence[Mode],
     max_slices: int | None,
 ) -> Request:
-    """Check a question and its settings; `mode` and `max_slices` are used where the settings have none.
+    """Check a question and its settings as `check_options` does; raises `PromptError` for an invalid question."""
+    settings = check_options(options, mode=mode, modes=modes, max_slices=max_slices)
+    return Request(images=as_tuple(images), question=question, **vars(settings))
+
+
+def check_options(
+    options: AskOptions,
+    *,
+    mode: Mode = "16x",
+    modes: Sequence[Mode] = ("16x", "4x"),
+    max_slices: int | None = None,
+) -> Settings:
+    """Check the settings of a question; `mode` and `max_slices` are used where the settings have none.
 
     `modes` are all that the bundle has.
 
     Raises `TypeError` for a setting that does not exist, as Python does for a keyword,
-    `OptionError` for an invalid value, `PromptError` for a question that is not a string, and
-    `SchemaError` for a schema that no answer can fit.
+    `OptionError` for an invalid value, and `SchemaError` for a schema that no answer can fit.
     """
     for name in options:
         if name not in DEFAULTS:
             raise TypeError(f"got an unexpected keyword argument {name!r}; a question takes {', '.join(DEFAULTS)}")
     given: dict[str, Any] = {**DEFAULTS, **options}
-    return Request(
-        as_tuple(images),
-        question,
-        Sampling(**{field.name: given[field.name] for field in fields(Sampling)}),
-        given["max_tokens"],
-        given["mode"] or mode,
-        max_slices if given["max_slices"] is None else given["max_slices"],
-        _parse_budget(given["budget_ms"], given["mode"], modes),
-        _parse_schema(given["schema"]),
-        stops_of(given["stop"]),
-        given["tolerance"],
+    return Settings(
+        sampling=Sampling(**{field.name: given[field.name] for field in fields(Sampling)}),
+        max_tokens=given["max_tokens"],
+        mode=given["mode"] or mode,
+        max_slices=max_slices if given["max_slices"] is None else given["max_slices"],
+        budget=_parse_budget(given["budget_ms"], given["mode"], modes),
+        schema=_parse_schema(given["schema"]),
+        stops=stops_of(given["stop"]),
+        tolerance=given["tolerance"],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from uhd_edge.runtime.assistant import Assistant
     from uhd_edge.runtime.images.video import MediaInput
+    from uhd_edge.runtime.modes import Mode
+    from uhd_edge.runtime.options import AskOptions
     from uhd_edge.runtime.session import Session
 
 MODES = ("16x", "4x")
@@ -40,12 +42,15 @@ def chat(images: tuple[str, ...], *, drop_oldest: bool, max_frames: int, **given
     Each image is encoded once, no matter how many questions follow. Questions can also be
     piped in; the exit code is then 1 if one of them could not be answered.
     """
+    from uhd_edge.runtime.options import check_options
+
     if "-" in images:
         raise click.UsageError("standard input is for the questions; name an image file instead of `-`")
     if sys.stdin is None or sys.stdin.closed:
         raise click.UsageError("standard input is closed, but questions are read from it")
     options = ask_options(given)
-    shown = [_decoded(image, max_frames) for image in images]  # a wrong image is refused before the model is opened
+    check_options(options)
+    shown = [_decoded(image, max_frames) for image in images]  # like a wrong option, refused before the model is opened
     with (
         open_assistant(given) as assistant,
         closing(Talk(assistant, shown, options, drop_oldest=drop_oldest, max_frames=max_frames)) as talk,
@@ -67,7 +72,7 @@ class Talk:
         self,
         assistant: Assistant,
         images: list[MediaInput],
-        options: dict[str, Any],
+        options: AskOptions,
         *,
         drop_oldest: bool,
         max_frames: int,
@@ -81,7 +86,6 @@ class Talk:
         self._notes = 0
         self.failed = False
         self._session = self._begin()
-        self._session.steps("?", **options)  # nothing is asked, but an invalid option is refused now
 
     def say(self, line: str) -> bool:
         """Answer a question or carry out a command; False when the line ends the conversation."""
@@ -130,7 +134,7 @@ class Talk:
         if command == "/image" and argument:
             self._more_images.append(_decoded(argument.strip("\"' "), self._max_frames))
         elif command == "/mode" and argument in MODES:
-            self._options["mode"] = argument
+            self._options["mode"] = cast("Mode", argument)
         elif command == "/reset" and not argument:
             self._session.close()
             self._session = self._begin()

@@ -35,19 +35,16 @@ class Budget:
         )
 
 
-@dataclass(frozen=True)
-class Request:
-    """One question with everything that can be set for it; `max_slices` None is the bundle's own number.
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of one question; `max_slices` None is the bundle's default.
 
     With a `budget`, `mode` and `max_slices` are chosen when the images are known, and
-    `max_slices` is the most there may be. With a `schema` the answer is JSON that fits it.
+    `max_slices` is the upper limit. With a `schema` the answer is JSON that fits it.
 
-    Raises `OptionError` for a setting that makes no sense and `PromptError` for a question
-    that is no string.
+    Raises `OptionError` for an invalid setting.
     """
 
-    images: tuple[MediaInput, ...]
-    question: str | Sequence[Message]
     sampling: Sampling
     max_tokens: int
     mode: Mode
@@ -58,12 +55,6 @@ class Request:
     tolerance: float = 0.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.question, list):
-            object.__setattr__(self, "question", tuple(self.question))
-        if not isinstance(self.question, str) and not _are_messages(self.question):
-            raise PromptError(
-                f"the question is {type(self.question).__name__}; it must be a string, or a list of `Message`"
-            )
         object.__setattr__(self, "max_tokens", require_whole("max_tokens", self.max_tokens, 1, HIGHEST_COUNT))
         hint = "from 0 to 255 grey levels"
         object.__setattr__(self, "tolerance", require_number("tolerance", self.tolerance, 0, 255, hint=hint))
@@ -71,6 +62,27 @@ class Request:
             raise OptionError(f"mode is {self.mode!r}; it must be {' or '.join(get_args(Mode))}")
         if self.max_slices is not None:
             object.__setattr__(self, "max_slices", require_whole("max_slices", self.max_slices, 1, HIGHEST_COUNT))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(Settings):
+    """One question about images, with its settings.
+
+    Raises `OptionError` for an invalid setting and `PromptError` for a question that is neither a
+    string nor messages.
+    """
+
+    images: tuple[MediaInput, ...]
+    question: str | Sequence[Message]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.question, list):
+            object.__setattr__(self, "question", tuple(self.question))
+        if not isinstance(self.question, str) and not _are_messages(self.question):
+            raise PromptError(
+                f"the question is {type(self.question).__name__}; it must be a string, or a list of `Message`"
+            )
 
     def messages(self, *, images: int) -> list[Message]:
         """Return what is asked as a conversation: so many images and the question, or the messages as they are.

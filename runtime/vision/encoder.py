@@ -96,9 +96,14 @@ class VisionEncoder:
     TensorRT for one after the other. A view that two threads want is encoded by one of them.
 
     Raises `BundleError` for a bundle that cannot be opened, `EngineUnavailableError` for an
-    engine this machine, or a mode or precision the bundle does not have, `ImageError` for
-    `max_slices` below 1 and `OptionError` for senseless `threads` or `cache_bytes`.
+    engine this machine, or a mode or precision the bundle does not have, and
+    `OptionError` for invalid `max_slices`, `threads` or `cache_bytes`.
     """
+
+    bundle: Bundle
+    mode: Mode
+    max_slices: int
+    notes: list[str]
 
     def __init__(
         self,
@@ -112,9 +117,9 @@ class VisionEncoder:
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.bundle = Bundle.of(bundle)
-        self.mode: Mode = self.bundle.manifest.default_mode if mode is None else mode
+        self.mode = self.bundle.manifest.default_mode if mode is None else mode
         self.max_slices = self.bundle.manifest.preprocessing.max_slices if max_slices is None else max_slices
-        self.notes: list[str] = []
+        self.notes = []
         check_engine(engine)
         threads = None if threads is None else require_whole("threads", threads, 1, MOST_THREADS)
         cache_bytes = require_whole("cache_bytes", cache_bytes, 0, MOST_CACHE_BYTES)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, SupportsIndex
 
 import numpy as np
 
-from uhd_edge.runtime.errors import ImageError
+from uhd_edge.runtime.errors import ImageError, OptionError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,7 +95,7 @@ def plan_slices(
     """Plan how to cut an image of `width` x `height` pixels, both at least 1.
 
     At most `max_slices` slices are cut: 1 means the thumbnail alone, None the bundle's own
-    number. Raises `ImageError` unless `max_slices` is a whole number of at least 1. Follows
+    number. Raises `OptionError` unless `max_slices` is a whole number of at least 1. Follows
     `MiniCPMV4_6ImageProcessorPil._preprocess`.
     """
     limit = preprocessing.max_slices if max_slices is None else _most_slices(max_slices)
@@ -169,7 +169,7 @@ def slice_image(image: Image.Image, plan: SlicePlan) -> SlicedImage:
 
 def _most_slices(max_slices: object) -> int:
     if isinstance(max_slices, bool) or not isinstance(max_slices, SupportsIndex) or operator.index(max_slices) < 1:
-        raise ImageError(f"max_slices is {max_slices!r}; it must be 1 (the thumbnail alone) or a higher whole number")
+        raise OptionError(f"max_slices is {max_slices!r}; it must be 1 (the thumbnail alone) or a higher whole number")
     return operator.index(max_slices)
 
 

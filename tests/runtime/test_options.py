@@ -9,7 +9,7 @@ import pytest
 from uhd_edge.runtime.conversation.request import Budget
 from uhd_edge.runtime.errors import OptionError, PromptError
 from uhd_edge.runtime.llm.sampling import Sampling
-from uhd_edge.runtime.options import AskOptions, parse_request
+from uhd_edge.runtime.options import AskOptions, check_options, parse_request
 
 
 def test_what_is_not_set_keeps_its_default() -> None:
@@ -67,3 +67,11 @@ def test_a_budget_may_be_kept_in_any_mode_unless_one_is_named() -> None:
 def test_a_budget_that_is_no_time_is_refused(wrong: float) -> None:
     with pytest.raises(OptionError, match=r"budget_ms is .*; it must be a number"):
         parse_request(None, "What?", {"budget_ms": wrong}, mode="16x", modes=("16x", "4x"), max_slices=None)
+
+
+def test_settings_can_be_checked_without_a_question() -> None:
+    settings = check_options({"seed": 3, "stop": "."}, mode="4x", max_slices=2)
+    request = parse_request(None, "What?", {"seed": 3, "stop": "."}, mode="4x", modes=("4x",), max_slices=2)
+    assert {name: getattr(request, name) for name in vars(settings)} == vars(settings)
+    with pytest.raises(OptionError, match="^max_tokens is 0; "):
+        check_options({"max_tokens": 0})

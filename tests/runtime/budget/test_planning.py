@@ -34,7 +34,7 @@ def model(bundle: Bundle) -> Iterator[LanguageModel]:
 
 
 def about(*sizes: tuple[int, int], max_slices: int = 9, turns: tuple[Turn, ...] = ()) -> Question:
-    request = Request((), "Why?", Sampling(), 16, "16x", max_slices)
+    request = Request(images=(), question="Why?", sampling=Sampling(), max_tokens=16, mode="16x", max_slices=max_slices)
     new = [NewImage(Image.new("RGB", size)) for size in sizes]
     return Question(request, new, Conversation(turns))
 

@@ -101,10 +101,10 @@ def test_modes_precisions_engines_and_slices_are_checked_when_the_encoder_is_mad
     ):
         with pytest.raises(EngineUnavailableError, match=told):
             VisionEncoder(bundle, **wrong)
-    with pytest.raises(ImageError, match="max_slices is 0"):
+    with pytest.raises(OptionError, match="max_slices is 0"):
         VisionEncoder(bundle, max_slices=0)
     for wrong in ("3", 2.5, True, -1, [2]):
-        with pytest.raises(ImageError, match=r"max_slices is .*; it must be 1"):
+        with pytest.raises(OptionError, match=r"max_slices is .*; it must be 1"):
             VisionEncoder(bundle, max_slices=wrong)
     for wrong in (0, "2", 1.5, 10**6):
         with pytest.raises(OptionError, match="threads is "):
@@ -123,7 +123,7 @@ def test_modes_and_slices_of_one_request_are_checked_too(bundle: Bundle) -> None
     with VisionEncoder(bundle) as encoder_:
         with pytest.raises(EngineUnavailableError, match="no 8x graphs"):
             encoder_.encode(photo(50, 50), mode=wrong)
-        with pytest.raises(ImageError, match="max_slices is -1"):
+        with pytest.raises(OptionError, match="max_slices is -1"):
             encoder_.encode(photo(50, 50), max_slices=-1)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from support.preprocessing_reference import MODES, preprocessing
 
-from uhd_edge.runtime.errors import ImageError
+from uhd_edge.runtime.errors import OptionError
 from uhd_edge.runtime.modes import Mode
 from uhd_edge.runtime.vision.slicing import plan_slices, slice_image
 
@@ -107,7 +107,7 @@ def test_the_bundles_number_of_slices_counts_unless_another_is_asked_for() -> No
 
 @pytest.mark.parametrize("max_slices", [0, -1, -36])
 def test_less_than_one_slice_is_refused(max_slices: int) -> None:
-    with pytest.raises(ImageError, match=f"max_slices is {max_slices}; it must be 1"):
+    with pytest.raises(OptionError, match=f"max_slices is {max_slices}; it must be 1"):
         plan_slices(100, 100, preprocessing(), mode="16x", max_slices=max_slices)
 
 
