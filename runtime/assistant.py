@@ -127,7 +127,7 @@ class Assistant:
 
     @ask_method
     def stream(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> AnswerStream:
-        """Answer as `ask` does, and yield pieces of the text as they are generated.
+        """Answer as `ask` does, and yield pieces of the text as they are generated; see `AnswerStream`.
 
         The text is not stripped, and characters are whole. Settings are checked at once; the
         rest happens while pieces are read. An answer need not be read to its end: the next
@@ -137,10 +137,10 @@ class Assistant:
 
     @ask_method
     def steps(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> AnswerStream:
-        """Answer as `stream` does, yield an empty piece after a step without text, and return the `Answer`.
+        """Answer as `stream` does, and yield an empty piece after a step without text.
 
-        A step is, for example, one image encoded or one token generated. Closing the generator
-        between two steps ends the answer; the assistant stays usable.
+        A step is, for example, one image encoded or one token generated. Closing the stream between
+        two steps ends the answer; the assistant stays usable.
         """
         request = self._request(images, question, options)
         return self._answer_lock.take_turns(

@@ -85,13 +85,13 @@ class AsyncAssistant:
         return stream.answer
 
     @ask_method
-    def stream(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> AnswerStream:
+    def stream(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> AsyncAnswerStream:
         """Answer in pieces of text, for `async for`; at the end the stream's `answer` is the whole answer.
 
         The question is queued at once, so `BusyError` is raised here; all other errors are raised
         with the first piece. Call it in a running event loop.
         """
-        return AnswerStream(self, self._worker, lambda assistant: assistant.steps(images, question, **options))
+        return AsyncAnswerStream(self, self._worker, lambda assistant: assistant.steps(images, question, **options))
 
     @shows_options
     def watch(
@@ -126,7 +126,7 @@ class AsyncAssistant:
         await self.close()
 
 
-class AnswerStream:
+class AsyncAnswerStream:
     """An answer in progress: iterate over its pieces with `async for`, then read `answer`.
 
     For one task at a time. The answer ends within one step after `await aclose()`, after the task
@@ -152,7 +152,7 @@ class AnswerStream:
             raise PromptError("the answer has not been read to its end")
         return self._answer
 
-    def __aiter__(self) -> AnswerStream:
+    def __aiter__(self) -> AsyncAnswerStream:
         return self
 
     async def __anext__(self) -> str:

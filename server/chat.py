@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from uhd_edge.runtime.answer import Answer
-    from uhd_edge.runtime.async_assistant import AnswerStream, AsyncAssistant
+    from uhd_edge.runtime.async_assistant import AsyncAnswerStream, AsyncAssistant
     from uhd_edge.server.chat_request import ChatRequest
     from uhd_edge.server.conversations import ParsedChat
     from uhd_edge.server.metrics import Metrics
@@ -171,7 +171,7 @@ class _Sending:
             await self.json(error.body, error=error)
 
 
-async def _whole(stream: AnswerStream) -> Answer:
+async def _whole(stream: AsyncAnswerStream) -> Answer:
     try:
         async for _ in stream:
             pass
@@ -180,7 +180,7 @@ async def _whole(stream: AnswerStream) -> Answer:
     return stream.answer
 
 
-async def _streamed(stream: AnswerStream, reply: Reply, sending: _Sending) -> Answer:
+async def _streamed(stream: AsyncAnswerStream, reply: Reply, sending: _Sending) -> Answer:
     """Stream an answer. Nothing is sent before its first piece, so that an error can still set the status."""
     trimmed, start = Trimmed(), reply.first()
     try:

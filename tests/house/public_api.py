@@ -21,18 +21,19 @@ MODULES: dict[str, tuple[str, ...] | None] = {
     "uhd_edge.runtime.errors": None,
     "uhd_edge.runtime.options": ("AskOptions",),
     "uhd_edge.runtime.answer": ("EncodedView",),
-    "uhd_edge.runtime.async_assistant": ("AnswerStream", "OpenOptions"),
+    "uhd_edge.runtime.async_assistant": ("AsyncAnswerStream", "OpenOptions"),
+    "uhd_edge.runtime.conversation.answer_stream": ("AnswerStream",),
     "uhd_edge.runtime.schema.answer_schema": ("AnswerSchema", "answer_schema"),
     "uhd_edge.runtime.watch": ("WatchResult", "watch"),
 }
 
 # Returned by methods, and made by nobody else.
-NOT_CONSTRUCTED = ("AnswerSchema", "AnswerStream", "Session")
+NOT_CONSTRUCTED = ("AnswerSchema", "AnswerStream", "AsyncAnswerStream", "Session")
 
 # Named without an underscore because other folders of the package use them.
 INTERNAL = ("VisionEncoder.encode_planned", "VisionEncoder.towers")
 
-USES = {"__enter__": "with", "__aenter__": "async with", "__aiter__": "async for"}
+USES = {"__enter__": "with", "__next__": "for", "__aenter__": "async with", "__aiter__": "async for"}
 
 
 def public_api() -> str:

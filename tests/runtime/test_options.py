@@ -73,5 +73,5 @@ def test_settings_can_be_checked_without_a_question() -> None:
     settings = check_options({"seed": 3, "stop": "."}, mode="4x", max_slices=2)
     request = parse_request(None, "What?", {"seed": 3, "stop": "."}, mode="4x", modes=("4x",), max_slices=2)
     assert {name: getattr(request, name) for name in vars(settings)} == vars(settings)
-    with pytest.raises(OptionError, match="^max_tokens is 0; "):
+    with pytest.raises(OptionError, match=r"^max_tokens is 0; "):
         check_options({"max_tokens": 0})
