@@ -21,6 +21,7 @@ from uhd_edge.cli.options import gpu_layers_of
 from uhd_edge.cli.printing import print_pieces
 from uhd_edge.engines.errors import UhdError
 from uhd_edge.runtime.answer import Answer, Usage
+from uhd_edge.runtime.conversation.answer_stream import AnswerStream
 from uhd_edge.runtime.errors import ImageError
 
 
@@ -203,7 +204,7 @@ def test_a_streamed_answer_begins_with_its_first_word(capsys: pytest.CaptureFixt
         yield from ("\n", " \n A", " table ", "", "\n\nwith legs. ")  # models do begin with blank lines
         return ANSWER
 
-    assert print_pieces(steps()) is ANSWER
+    assert print_pieces(AnswerStream(steps())) is ANSWER
     assert capsys.readouterr().out == "A table \n\nwith legs. \n"
 
 
