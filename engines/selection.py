@@ -61,7 +61,7 @@ class Int8Engine:
 def int8_engine(processor: Processor, *, openvino: bool) -> Int8Engine:
     """Choose the engine for INT8 graphs on `processor`; `openvino` tells whether it is installed.
 
-    OpenVINO where x86 has VNNI or AMX: one view of the real size took 0.65 times as long there as
+    OpenVINO where x86 has VNNI or AMX: one view of the real size took 0.6 times as long there as
     on ONNX Runtime (two cores with AMX). On x86 without VNNI it took 1.9 times as long (two cores
     of Zen 3), and on ARM nothing was measured: ONNX Runtime there.
     """
