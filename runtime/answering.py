@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 # In the order of an answer; the encoder's stages come first.
-STAGES = (*vision.STAGES, "prompt", "prefill", "first_token", "generate", "total")
+STAGES: tuple[str, ...] = (*vision.STAGES, "prompt", "prefill", "first_token", "generate", "total")
 
 
 @dataclass(frozen=True)

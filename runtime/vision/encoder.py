@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from uhd_edge.runtime.vision.slicing import SlicedImage, SlicePlan
 
-STAGES = ("decode", "slice", "open", CACHE_STAGE, "patches", "encoder", "connector")
+STAGES: tuple[str, ...] = ("decode", "slice", "open", CACHE_STAGE, "patches", "encoder", "connector")
 
 # Embeddings of 200 views of the real model in 16x (0.26 MB each) or 60 in 4x: some twenty camera frames.
 CACHE_BYTES = 64 * 2**20
@@ -154,7 +154,7 @@ class VisionEncoder:
             self._opener.check(mode)
         max_slices = self.max_slices if max_slices is None else max_slices
         tolerance = require_number("tolerance", tolerance, 0, 255, hint="from 0 to 255 grey levels")
-        timings: dict[str, float] = dict.fromkeys(STAGES, 0.0)
+        timings = dict.fromkeys(STAGES, 0.0)
         with timed(timings, "decode"):
             rgb = load_image(image)
         with timed(timings, "slice"):

@@ -34,7 +34,7 @@ _KINDS_ON_X86: dict[Precision, tuple[GraphKind, ...]] = {
     "fp16": ("fp32", "fp16"),
     "int8": ("int8-tensorrt", "int8"),
 }
-_KINDS_ON_ARM: dict[Precision, tuple[GraphKind, ...]] = _KINDS_ON_X86 | {"fp16": ("fp16", "fp32")}
+_KINDS_ON_ARM: dict[Precision, tuple[GraphKind, ...]] = {**_KINDS_ON_X86, "fp16": ("fp16", "fp32")}
 
 BACKENDS: tuple[Backend, ...] = ("tensorrt", "tensorrt-rtx")
 

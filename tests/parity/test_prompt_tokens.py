@@ -14,7 +14,7 @@ from uhd_edge.runtime.llm.language_model import LanguageModel
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from parity.conversations import Image
+    from PIL import Image
 
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.modes import Mode

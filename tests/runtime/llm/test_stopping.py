@@ -11,7 +11,7 @@ from support.places import EXAMPLES
 
 from uhd_edge.runtime import Assistant
 from uhd_edge.runtime.errors import OptionError
-from uhd_edge.runtime.stopping import StoppedText, stops_of
+from uhd_edge.runtime.llm.stopping import StoppedText, stops_of
 
 BENCH = EXAMPLES / "bench.png"
 
