@@ -32,14 +32,14 @@ class Characters:
 
 
 @dataclass(frozen=True)
-class Sequence:
+class Concatenation:
     """All parts, one after the other."""
 
     parts: tuple[Node, ...]
 
 
 @dataclass(frozen=True)
-class Choice:
+class Alternatives:
     """One of the options; without options it is what no text is."""
 
     options: tuple[Node, ...]
@@ -61,10 +61,10 @@ class Rule:
     name: str
 
 
-Node: TypeAlias = Text | Characters | Sequence | Choice | Repeat | Rule
+Node: TypeAlias = Text | Characters | Concatenation | Alternatives | Repeat | Rule
 
-EMPTY = Sequence(())
-NOTHING = Choice(())
+EMPTY = Concatenation(())
+NOTHING = Alternatives(())
 
 
 def characters(text: str) -> Characters:
@@ -74,7 +74,7 @@ def characters(text: str) -> Characters:
 
 def optional(node: Node) -> Node:
     """`node`, or no text."""
-    return Choice((node, EMPTY))
+    return Alternatives((node, EMPTY))
 
 
 def may_be_empty(node: Node) -> bool:
@@ -82,9 +82,9 @@ def may_be_empty(node: Node) -> bool:
     match node:
         case Text(text):
             return not text
-        case Sequence(parts):
+        case Concatenation(parts):
             return all(may_be_empty(part) for part in parts)
-        case Choice(options):
+        case Alternatives(options):
             return any(may_be_empty(option) for option in options)
         case Repeat(part, least, _):
             return least == 0 or may_be_empty(part)
@@ -116,9 +116,9 @@ def _ends(node: Node, ending: set[str]) -> bool:
             return True
         case Characters(ranges):
             return bool(ranges)
-        case Sequence(parts):
+        case Concatenation(parts):
             return all(_ends(part, ending) for part in parts)
-        case Choice(options):
+        case Alternatives(options):
             return any(_ends(option, ending) for option in options)
         case Repeat(part, least, _):
             return least == 0 or _ends(part, ending)
@@ -128,10 +128,10 @@ def _ends(node: Node, ending: set[str]) -> bool:
 
 def _cut(node: Node, ending: set[str]) -> Node:
     match node:
-        case Sequence(parts):
-            return Sequence(tuple(_cut(part, ending) for part in parts))
-        case Choice(options):
-            return Choice(tuple(_cut(option, ending) for option in options if _ends(option, ending)))
+        case Concatenation(parts):
+            return Concatenation(tuple(_cut(part, ending) for part in parts))
+        case Alternatives(options):
+            return Alternatives(tuple(_cut(option, ending) for option in options if _ends(option, ending)))
         case Repeat(part, least, most):
             return Repeat(_cut(part, ending), least, most) if _ends(part, ending) else EMPTY
         case _:
@@ -153,7 +153,7 @@ def _names_in(node: Node) -> list[str]:
     match node:
         case Rule(name):
             return [name]
-        case Sequence(parts) | Choice(parts):
+        case Concatenation(parts) | Alternatives(parts):
             return [name for part in parts for name in _names_in(part)]
         case Repeat(part, _, _):
             return _names_in(part)
@@ -184,9 +184,9 @@ class GrammarText:
             case Characters(ranges):
                 self.size += 2 * len(ranges)
                 return f"[{''.join(_written_ranges(ranges))}]"
-            case Sequence(parts):
+            case Concatenation(parts):
                 return " ".join([self._written(part, inside=True) for part in parts]) if parts else '""'
-            case Choice(options):
+            case Alternatives(options):
                 alternatives = " | ".join(self._written(option) for option in dict.fromkeys(options))
                 return f"({alternatives})" if inside else alternatives
             case Repeat():

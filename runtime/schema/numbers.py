@@ -9,11 +9,11 @@ from uhd_edge.runtime.errors import SchemaError
 from uhd_edge.runtime.schema.grammar import (
     EMPTY,
     NOTHING,
+    Alternatives,
     Characters,
-    Choice,
+    Concatenation,
     Node,
     Repeat,
-    Sequence,
     Text,
     characters,
     optional,
@@ -35,13 +35,13 @@ _EXACT = Context(prec=400, Emin=-999999, Emax=999999)
 
 DIGIT = Characters(((ord("0"), ord("9")),))
 _NONZERO = Characters(((ord("1"), ord("9")),))
-_WHOLE = Choice((Text("0"), Sequence((_NONZERO, Repeat(DIGIT, 0, DIGITS - 1)))))
-ANY_INTEGER = Sequence((optional(Text("-")), _WHOLE))
-ANY_NUMBER = Sequence(
+_WHOLE = Alternatives((Text("0"), Concatenation((_NONZERO, Repeat(DIGIT, 0, DIGITS - 1)))))
+ANY_INTEGER = Concatenation((optional(Text("-")), _WHOLE))
+ANY_NUMBER = Concatenation(
     (
         ANY_INTEGER,
-        optional(Sequence((Text("."), Repeat(DIGIT, 1, DIGITS)))),
-        optional(Sequence((characters("eE"), optional(characters("+-")), Repeat(DIGIT, 1, 2)))),
+        optional(Concatenation((Text("."), Repeat(DIGIT, 1, DIGITS)))),
+        optional(Concatenation((characters("eE"), optional(characters("+-")), Repeat(DIGIT, 1, 2)))),
     )
 )
 
@@ -64,10 +64,10 @@ def number_node(schema: Mapping[str, Any], *, integer: bool) -> Node:
         return multiples
     options: list[Node] = []
     if low < 0 and low <= high:
-        options.append(Sequence((Text("-"), _magnitude(max(1, -high), -low, decimals))))
+        options.append(Concatenation((Text("-"), _magnitude(max(1, -high), -low, decimals))))
     if high >= 0 and low <= high:
         options.append(_magnitude(max(0, low), high, decimals))
-    return Choice(tuple(options)) if options else NOTHING
+    return Alternatives(tuple(options)) if options else NOTHING
 
 
 def _bound(schema: Mapping[str, Any], keyword: str) -> Decimal | None:
@@ -114,8 +114,8 @@ def _multiples(low: int, high: int, step: Decimal, decimals: int) -> Node | None
     multiples = (_EXACT.multiply(step, Decimal(factor)) for factor in range(first, last + 1))
     if decimals == 0:
         multiples = (multiple for multiple in multiples if multiple == multiple.to_integral_value())
-        return Choice(tuple(Text(str(int(multiple))) for multiple in multiples))
-    return Choice(tuple(Text(f"{multiple:f}") for multiple in multiples))
+        return Alternatives(tuple(Text(str(int(multiple))) for multiple in multiples))
+    return Alternatives(tuple(Text(f"{multiple:f}") for multiple in multiples))
 
 
 def _magnitude(low: int, high: int, decimals: int) -> Node:
@@ -126,7 +126,7 @@ def _magnitude(low: int, high: int, decimals: int) -> Node:
         least = str(low if length == shortest else 10 ** (length - 1)).zfill(length)
         most = str(high if length == longest else 10**length - 1).zfill(length)
         options.append(_before_point(least, most, length - decimals, decimals))
-    return Choice(tuple(options))
+    return Alternatives(tuple(options))
 
 
 def _before_point(low: str | None, high: str | None, whole: int, decimals: int) -> Node:
@@ -134,7 +134,7 @@ def _before_point(low: str | None, high: str | None, whole: int, decimals: int) 
     if whole == 0:
         return _point(low, high, decimals)
     if low is None and high is None:
-        return Sequence((Repeat(DIGIT, whole, whole), _point(None, None, decimals)))
+        return Concatenation((Repeat(DIGIT, whole, whole), _point(None, None, decimals)))
     return _by_first_digit(low, high, lambda least, most: _before_point(least, most, whole - 1, decimals))
 
 
@@ -142,7 +142,7 @@ def _point(low: str | None, high: str | None, decimals: int) -> Node:
     if decimals == 0:
         return EMPTY
     digits = _by_first_digit(low, high, lambda least, most: _after_point(least, most, decimals - 1))
-    fraction = Sequence((Text("."), digits))
+    fraction = Concatenation((Text("."), digits))
     return optional(fraction) if _is_zero(low) else fraction
 
 
@@ -164,17 +164,17 @@ def _by_first_digit(low: str | None, high: str | None, rest: Callable[[str | Non
     """A digit between the first ones of the bounds, then the rest: bounded only after the bound's own digit."""
     first, last = int(low[0]) if low else 0, int(high[0]) if high else 9
     if low is not None and high is not None and first == last:
-        return Sequence((_digit(first, last), rest(low[1:], high[1:])))
+        return Concatenation((_digit(first, last), rest(low[1:], high[1:])))
     options = []
     if low is not None:
-        options.append(Sequence((_digit(first, first), rest(low[1:], None))))
+        options.append(Concatenation((_digit(first, first), rest(low[1:], None))))
         first += 1
     if high is not None:
-        options.append(Sequence((_digit(last, last), rest(None, high[1:]))))
+        options.append(Concatenation((_digit(last, last), rest(None, high[1:]))))
         last -= 1
     if first <= last:
-        options.append(Sequence((_digit(first, last), rest(None, None))))
-    return Choice(tuple(options))
+        options.append(Concatenation((_digit(first, last), rest(None, None))))
+    return Alternatives(tuple(options))
 
 
 def _digit(first: int, last: int) -> Node:

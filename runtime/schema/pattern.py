@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING, Any, Final
 from uhd_edge.runtime.errors import SchemaError
 from uhd_edge.runtime.schema.grammar import (
     MOST_REPETITIONS,
+    Alternatives,
     Characters,
-    Choice,
+    Concatenation,
     Node,
     Repeat,
-    Sequence,
     Text,
     may_be_empty,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from collections.abc import Sequence as Several
+    from collections.abc import Iterable, Sequence
     from types import ModuleType
 
 Ranges = tuple[tuple[int, int], ...]
@@ -86,14 +85,14 @@ def _branches(items: list[Any], pattern: str) -> Node:
     if items and _name(items[-1]) == "AT" and str(items[-1][1]) == "AT_END":
         items = items[:-1]
     if len(items) == 1 and _name(items[0]) == "BRANCH":
-        return Choice(tuple(_branches(list(branch), pattern) for branch in items[0][1][1]))
+        return Alternatives(tuple(_branches(list(branch), pattern) for branch in items[0][1][1]))
     if len(items) == 1 and _name(items[0]) == "SUBPATTERN" and not any(items[0][1][1:3]):
         return _branches(list(items[0][1][3]), pattern)
     return _sequence(items, pattern)
 
 
 def _sequence(items: Iterable[Any], pattern: str) -> Node:
-    return Sequence(tuple(_node(item, pattern) for item in items))
+    return Concatenation(tuple(_node(item, pattern) for item in items))
 
 
 def _node(item: Any, pattern: str) -> Node:
@@ -101,7 +100,7 @@ def _node(item: Any, pattern: str) -> Node:
     if name in ("LITERAL", "NOT_LITERAL", "ANY", "IN"):
         return one_of(_ranges(item, pattern))
     if name == "BRANCH":
-        return Choice(tuple(_sequence(branch, pattern) for branch in value[1]))
+        return Alternatives(tuple(_sequence(branch, pattern) for branch in value[1]))
     if name == "SUBPATTERN" and not any(value[1:3]):
         return _sequence(value[3], pattern)
     if name in ("MAX_REPEAT", "MIN_REPEAT"):
@@ -125,7 +124,7 @@ def one_of(ranges: Ranges) -> Node:
         Text(shown) for character, shown in _ESCAPES.items() if any(a <= ord(character) <= b for a, b in ranges)
     )
     plain = tuple((max(a, c), min(b, d)) for a, b in ranges for c, d in PLAIN if max(a, c) <= min(b, d))
-    return Choice((Characters(plain), *escaped)) if plain else Choice(escaped)
+    return Alternatives((Characters(plain), *escaped)) if plain else Alternatives(escaped)
 
 
 def _ranges(item: Any, pattern: str) -> Ranges:
@@ -163,7 +162,7 @@ def _as_ranges(points: Iterable[int]) -> Ranges:
     return tuple((point, point) for point in sorted(points))
 
 
-def _without(excluded: Several[tuple[int, int]]) -> Ranges:
+def _without(excluded: Sequence[tuple[int, int]]) -> Ranges:
     """What is plain and in none of these; split at each, and at the end of ASCII."""
     left = [*((a, b) for a, b in PLAIN if b < 0x80), *((a, b) for a, b in PLAIN if b >= 0x80)]
     for first, last in excluded:

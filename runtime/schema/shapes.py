@@ -10,11 +10,11 @@ from uhd_edge.runtime.schema.grammar import (
     EMPTY,
     MOST_REPETITIONS,
     NOTHING,
-    Choice,
+    Alternatives,
+    Concatenation,
     Node,
     Repeat,
     Rule,
-    Sequence,
     Text,
     optional,
 )
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SPACE = Rule("space")
 # One blank or none: a small model that may write more of them writes nothing else.
 SPACE_RULE = optional(Text(" "))
-COMMA = Sequence((Text(","), SPACE))
+COMMA = Concatenation((Text(","), SPACE))
 
 
 def listed(schema: Mapping[str, Any], types: list[str] | None) -> Node:
@@ -34,7 +34,7 @@ def listed(schema: Mapping[str, Any], types: list[str] | None) -> Node:
     values = schema.get("enum", [schema.get("const")])
     if "const" in schema:
         values = [value for value in values if same(value, schema["const"])]
-    return Choice(tuple(Text(written(value)) for value in values if types is None or _has_type(value, types)))
+    return Alternatives(tuple(Text(written(value)) for value in values if types is None or _has_type(value, types)))
 
 
 def _has_type(value: object, types: list[str]) -> bool:
@@ -58,12 +58,12 @@ def written(value: object) -> str:
 
 def enclosed(opening: str, content: Node, closing: str) -> Node:
     """`content` between brackets."""
-    return Sequence((Text(opening), SPACE, content, SPACE, Text(closing)))
+    return Concatenation((Text(opening), SPACE, content, SPACE, Text(closing)))
 
 
 def joined(items: list[Rule]) -> Node:
     """All items with commas in between."""
-    return Sequence(tuple(part for item in items for part in (COMMA, item))[1:])
+    return Concatenation(tuple(part for item in items for part in (COMMA, item))[1:])
 
 
 def listing(item: Node, least: float, most: float | None) -> Node:
@@ -72,8 +72,8 @@ def listing(item: Node, least: float, most: float | None) -> Node:
         return NOTHING
     if most == 0:
         return EMPTY
-    more = repeated(Sequence((COMMA, item)), max(0, int(least) - 1), None if most is None else int(most) - 1)
-    some = Sequence((item, more))
+    more = repeated(Concatenation((COMMA, item)), max(0, int(least) - 1), None if most is None else int(most) - 1)
+    some = Concatenation((item, more))
     return some if least >= 1 else optional(some)
 
 

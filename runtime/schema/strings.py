@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 from uhd_edge.runtime.errors import SchemaError
 from uhd_edge.runtime.schema.grammar import (
     MOST_REPETITIONS,
+    Alternatives,
     Characters,
-    Choice,
+    Concatenation,
     Node,
     Repeat,
-    Sequence,
     Text,
     characters,
 )
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 _HEX = Characters(((0x30, 0x39), (0x41, 0x46), (0x61, 0x66)))
 _HEX_BUT_D = Characters(((0x30, 0x39), (0x41, 0x43), (0x45, 0x46), (0x61, 0x63), (0x65, 0x66)))
 # \uD800 to \uDFFF are halves of characters; the model writes whole ones as they are.
-_CODE = Choice(
+_CODE = Alternatives(
     (
-        Sequence((_HEX_BUT_D, Repeat(_HEX, 3, 3))),
-        Sequence((characters("dD"), Characters(((0x30, 0x37),)), Repeat(_HEX, 2, 2))),
+        Concatenation((_HEX_BUT_D, Repeat(_HEX, 3, 3))),
+        Concatenation((characters("dD"), Characters(((0x30, 0x37),)), Repeat(_HEX, 2, 2))),
     )
 )
-ESCAPE = Sequence((Text("\\"), Choice((characters('"\\/bfnrt'), Sequence((Text("u"), _CODE))))))
-CHARACTER: Final = Choice((Characters(PLAIN), ESCAPE))
+ESCAPE = Concatenation((Text("\\"), Alternatives((characters('"\\/bfnrt'), Concatenation((Text("u"), _CODE))))))
+CHARACTER: Final = Alternatives((Characters(PLAIN), ESCAPE))
 
 _TIME = r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)"
 # Years of four digits that every calendar knows, and no 29th of February, which not every year has.
@@ -65,10 +65,10 @@ def string_node(schema: Mapping[str, Any]) -> Node:
     if least > MOST_REPETITIONS:
         raise SchemaError(f"minLength is {least}; an answer has at most {MOST_REPETITIONS} characters to fill")
     if most is not None and most < least:
-        return Choice(())
+        return Alternatives(())
     return quoted(Repeat(CHARACTER, least, None if most is None else int(most)))
 
 
 def quoted(content: Node) -> Node:
     """`content` between the quotes of a JSON string."""
-    return Sequence((Text('"'), content, Text('"')))
+    return Concatenation((Text('"'), content, Text('"')))

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from uhd_edge.runtime.errors import SchemaError
 from uhd_edge.runtime.schema.grammar import (
     EMPTY,
-    Choice,
+    Alternatives,
+    Concatenation,
     GrammarText,
     Node,
     Rule,
-    Sequence,
     Text,
     reachable,
     with_an_end,
@@ -57,7 +57,7 @@ MOST_BRANCHES = 200
 MOST_STEPS = 20_000
 LARGEST_GRAMMAR = 200_000
 
-_PLAIN: Mapping[str, Node] = {"boolean": Choice((Text("true"), Text("false"))), "null": Text("null")}
+_PLAIN: Mapping[str, Node] = {"boolean": Alternatives((Text("true"), Text("false"))), "null": Text("null")}
 
 # What names the type of a schema that has no `type`.
 _TELLING: Mapping[str, tuple[str, ...]] = {
@@ -111,7 +111,7 @@ class _Conversion:
         """Fill in the rules that were asked for and those that these need."""
         while self._waiting:
             name, schema = self._waiting.popleft()
-            self.rules[name] = Choice(tuple(self._plain(branch, name) for branch in self._branches(schema, ())))
+            self.rules[name] = Alternatives(tuple(self._plain(branch, name) for branch in self._branches(schema, ())))
 
     def _branches(self, schema: Schema, active: tuple[str, ...]) -> list[dict[str, Any]]:
         """`schema` as alternatives without references and combinations of schemas.
@@ -153,7 +153,7 @@ class _Conversion:
             telling = [kind for kind, keywords in _TELLING.items() if any(word in schema for word in keywords)]
             types = telling or ["anything"]
         options = [self._typed(schema, kind, f"{name}-{number}") for number, kind in enumerate(dict.fromkeys(types))]
-        return Choice(tuple(options))
+        return Alternatives(tuple(options))
 
     def _typed(self, schema: Mapping[str, Any], kind: str, name: str) -> Node:
         match kind:
@@ -178,11 +178,11 @@ class _Conversion:
         members: Node = EMPTY
         members_after: Node = EMPTY
         for number, (key, value) in reversed(list(enumerate(properties.items()))):
-            pair = Sequence((Text(f"{written(key)}:"), SPACE, self.rule(value)))
-            first = Sequence((pair, members_after))
-            later = Sequence((COMMA, pair, members_after))
+            pair = Concatenation((Text(f"{written(key)}:"), SPACE, self.rule(value)))
+            first = Concatenation((pair, members_after))
+            later = Concatenation((COMMA, pair, members_after))
             if key not in required:
-                first, later = Choice((first, members)), Choice((later, members_after))  # type: ignore[assignment]
+                first, later = Alternatives((first, members)), Alternatives((later, members_after))  # type: ignore[assignment]
             self.rules[f"{name}-first-{number}"], self.rules[f"{name}-later-{number}"] = first, later
             members, members_after = Rule(f"{name}-first-{number}"), Rule(f"{name}-later-{number}")
         return enclosed("{", members, "}")
@@ -193,11 +193,11 @@ class _Conversion:
         key = self.rule({"type": "string", "minLength": 1, "maxLength": 64})
         if isinstance(names := schema.get("propertyNames"), dict):
             key = self.rule({"allOf": [names, {"type": "string"}]})
-        pair: Node = Sequence((key, Text(":"), SPACE, self.rule(value)))
+        pair: Node = Concatenation((key, Text(":"), SPACE, self.rule(value)))
         if isinstance(patterns := schema.get("patternProperties"), dict) and patterns:
-            pair = Choice(
+            pair = Alternatives(
                 tuple(
-                    Sequence((quoted(pattern_node(pattern)), Text(":"), SPACE, self.rule(part)))
+                    Concatenation((quoted(pattern_node(pattern)), Text(":"), SPACE, self.rule(part)))
                     for pattern, part in patterns.items()
                 )
             )
@@ -214,20 +214,20 @@ class _Conversion:
         more = None if most is None else int(most) - len(items)
         if least <= len(items) and "items" not in schema and "additionalItems" not in schema:
             more = 0  # a tuple, as a person writes it: nothing after what is listed
-        tail = repeated(Sequence((COMMA, self.rule(rest))), max(0, least - len(items)), more)
-        return enclosed("[", Sequence((joined(items), tail)), "]")
+        tail = repeated(Concatenation((COMMA, self.rule(rest))), max(0, least - len(items)), more)
+        return enclosed("[", Concatenation((joined(items), tail)), "]")
 
     def _anything(self, depth: int) -> Node:
         simple = ("string", "number", "boolean", "null")
         options: list[Node] = [self.rule({"type": kind}) for kind in simple]
         if depth == 0:
-            return Choice(tuple(options))
+            return Alternatives(tuple(options))
         name = f"anything-{depth - 1}"
         if name not in self.rules:
             self.rules[name] = self._anything(depth - 1)
         key = self.rule({"type": "string", "minLength": 1, "maxLength": 64})
-        pair = Sequence((key, Text(":"), SPACE, Rule(name)))
-        return Choice(
+        pair = Concatenation((key, Text(":"), SPACE, Rule(name)))
+        return Alternatives(
             (*options, enclosed("[", listing(Rule(name), 0, None), "]"), enclosed("{", listing(pair, 0, None), "}"))
         )
 

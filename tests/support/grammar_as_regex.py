@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from uhd_edge.runtime.schema.grammar import Characters, Choice, Repeat, Sequence, Text
+from uhd_edge.runtime.schema.grammar import Alternatives, Characters, Concatenation, Repeat, Text
 
 if TYPE_CHECKING:
     from uhd_edge.runtime.schema.grammar import Node
@@ -19,9 +19,9 @@ def as_regex(node: Node, *, highest: int = 0x10FFFF) -> str:
         case Characters(ranges):
             kept = [(first, min(last, highest)) for first, last in ranges if first <= highest]
             return "[" + "".join(f"\\U{first:08X}-\\U{last:08X}" for first, last in kept) + "]"
-        case Sequence(parts):
+        case Concatenation(parts):
             return "".join(as_regex(part, highest=highest) for part in parts)
-        case Choice(options):
+        case Alternatives(options):
             return (
                 "(?:" + "|".join(as_regex(option, highest=highest) for option in options) + ")" if options else r"(?!)"
             )

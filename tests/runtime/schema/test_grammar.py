@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from uhd_edge.runtime.schema.grammar import Choice, Repeat, Rule, Sequence, Text, with_an_end
+from uhd_edge.runtime.schema.grammar import Alternatives, Concatenation, Repeat, Rule, Text, with_an_end
 
 
 def test_what_has_no_end_is_cut_away() -> None:
     rules = {
-        "tree": Choice((Text("leaf"), Rule("endless"), Sequence((Rule("tree"), Rule("tree"))))),
-        "endless": Sequence((Text("("), Rule("endless"), Text(")"))),
+        "tree": Alternatives((Text("leaf"), Rule("endless"), Concatenation((Rule("tree"), Rule("tree"))))),
+        "endless": Concatenation((Text("("), Rule("endless"), Text(")"))),
         "maybe": Repeat(Rule("endless"), 0, None),
     }
     assert with_an_end(rules) == {
-        "tree": Choice((Text("leaf"), Sequence((Rule("tree"), Rule("tree"))))),
-        "maybe": Sequence(()),
+        "tree": Alternatives((Text("leaf"), Concatenation((Rule("tree"), Rule("tree"))))),
+        "maybe": Concatenation(()),
     }
