@@ -32,8 +32,7 @@ def export(checkpoint: Path, target: Path, precisions: tuple[Precision, ...] = (
     """Write the graphs of 16x, and a manifest with a language model that is never opened."""
     from uhd_edge.export.checkpoint.checkpoint import open_checkpoint
     from uhd_edge.export.graphs.graphs import write_graphs
-    from uhd_edge.runtime.bundles.bundle import sha256_of
-    from uhd_edge.runtime.bundles.manifest import FORMAT_VERSION, FileRecord, LanguageModelFile, Manifest, Vision
+    from uhd_edge.runtime.bundles.manifest import FORMAT_VERSION, LanguageModelFile, Manifest, Vision, record_file
 
     with open_checkpoint(checkpoint) as opened:
         graphs = write_graphs(opened, target, modes=["16x"], precisions=precisions, progress=lambda _: None)
@@ -60,7 +59,7 @@ def export(checkpoint: Path, target: Path, precisions: tuple[Precision, ...] = (
         llm=LanguageModelFile(
             file="llm.gguf", architecture="none", type="none", hidden_size=TEXT["hidden_size"], vocabulary_size=512
         ),
-        files={name: FileRecord(bytes=path.stat().st_size, sha256=sha256_of(path)) for name, path in files.items()},
+        files={name: record_file(path) for name, path in files.items()},
     )
     (target / "bundle.json").write_text(manifest.model_dump_json())
 

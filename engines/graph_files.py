@@ -7,7 +7,6 @@ else, weights inside the file among it, is stepped over.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -39,18 +38,6 @@ def graph_files(graph: Path) -> tuple[Path, ...]:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise EngineError(f"{graph}: keeps weights outside its folder ({name}); export the bundle again")
     return (graph, *(graph.parent / name for name in sorted(names)))
-
-
-def sha256_of(file: Path) -> str:
-    """Hexadecimal SHA-256 of a file, read in pieces; raises `EngineError` when it cannot be read."""
-    digest = hashlib.sha256()
-    try:
-        with file.open("rb") as stream:
-            while piece := stream.read(1 << 20):
-                digest.update(piece)
-    except OSError as error:
-        raise EngineError(f"{file}: cannot be read ({error.strerror})") from error
-    return digest.hexdigest()
 
 
 def _external_data(model: memoryview) -> Iterator[list[memoryview]]:

@@ -18,8 +18,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from uhd_edge.engines.unfinished import is_abandoned, open_locked, remove_abandoned
-from uhd_edge.runtime.bundles.bundle import MANIFEST, Bundle, sha256_of
-from uhd_edge.runtime.bundles.manifest import FileRecord, Manifest
+from uhd_edge.runtime.bundles.bundle import MANIFEST, Bundle
+from uhd_edge.runtime.bundles.manifest import FileRecord, Manifest, record_file
 from uhd_edge.runtime.errors import OutputError
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def _put_back(target: Path) -> None:
 def _record(file: Path) -> FileRecord:
     with file.open("rb") as stream:
         _to_disk(stream.fileno())
-    return FileRecord(bytes=file.stat().st_size, sha256=sha256_of(file))
+    return record_file(file)
 
 
 def _to_disk(descriptor: int) -> None:

@@ -19,8 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from uhd_edge.engines.building.profiles import Profile
 from uhd_edge.engines.building.targets import target_of_gpu
+from uhd_edge.engines.checksums import compute_sha256
 from uhd_edge.engines.errors import EngineError, EngineRefusedError, first_wrong_field
-from uhd_edge.engines.graph_files import graph_files, sha256_of
+from uhd_edge.engines.graph_files import graph_files
 from uhd_edge.engines.tensorrt.library import NAMES, Backend
 
 FOLDER: Final = "engines"
@@ -84,7 +85,7 @@ def digests_of(graph: Path) -> dict[str, FileDigest]:
 
 def digest_of(file: Path) -> FileDigest:
     """Size and SHA-256 of `file`; raises `EngineError` when it is missing or empty."""
-    sha256 = sha256_of(file)
+    sha256 = _sha256_of(file)
     size = file.stat().st_size
     if size == 0:
         raise EngineError(f"{file}: is empty")
@@ -186,6 +187,13 @@ def write_whole(file: Path, content: bytes | memoryview) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def _sha256_of(file: Path) -> str:
+    try:
+        return compute_sha256(file)
+    except OSError as error:
+        raise EngineError(f"{file}: cannot be read ({error.strerror})") from error
+
+
 def _check_engine_file(record: EngineRecord) -> None:
     try:
         size = record.path.stat().st_size
@@ -193,7 +201,7 @@ def _check_engine_file(record: EngineRecord) -> None:
         raise _refused(record, f"cannot be read ({error.strerror})") from error
     if size != record.engine.bytes:
         raise _refused(record, f"has {size} bytes instead of {record.engine.bytes}: it is truncated or was replaced")
-    if sha256_of(record.path) != record.engine.sha256:
+    if _sha256_of(record.path) != record.engine.sha256:
         raise _refused(record, "is damaged: its SHA-256 is not the one it was built with")
 
 
@@ -202,7 +210,7 @@ def _check_graph(record: EngineRecord, graph: Path, known_sha256: Mapping[Path, 
         file = graph.parent / name
         if not file.is_file():
             raise _refused(record, f"was built from {name}, which is gone")
-        if file.stat().st_size != digest.bytes or (known_sha256.get(file) or sha256_of(file)) != digest.sha256:
+        if file.stat().st_size != digest.bytes or (known_sha256.get(file) or _sha256_of(file)) != digest.sha256:
             raise _refused(record, f"was built from another graph: {name} has changed since")
     if graph.name not in record.graph_files:
         raise _refused(record, f"was built from {record.graph}, not from {graph.name}")

@@ -6,7 +6,6 @@ request (`Bundle.check_files`), because reading gigabytes at every start would b
 
 from __future__ import annotations
 
-import hashlib
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 
+from uhd_edge.engines.checksums import compute_sha256
 from uhd_edge.engines.errors import first_wrong_field
 from uhd_edge.runtime.bundles.manifest import (
     FORMAT_VERSION,
@@ -87,7 +87,9 @@ class Bundle:
         with _readable(self.path):
             self._check_files_exist()
             changed = [
-                name for name, record in self.manifest.files.items() if sha256_of(self.path / name) != record.sha256
+                name
+                for name, record in self.manifest.files.items()
+                if compute_sha256(self.path / name) != record.sha256
             ]
         if changed:
             raise BundleError(
@@ -157,12 +159,3 @@ def _refuse_other_versions(folder: Path, text: bytes) -> None:
             f"{folder / MANIFEST}: bundle format {found}, this version reads format {FORMAT_VERSION}; "
             "export the bundle again with this version of uhd-edge"
         )
-
-
-def sha256_of(file: Path) -> str:
-    """Hexadecimal SHA-256 of a file, read in pieces."""
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while piece := stream.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()

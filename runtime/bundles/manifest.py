@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from uhd_edge.engines.checksums import compute_sha256
 from uhd_edge.runtime.modes import Mode
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FORMAT_VERSION: Final = 1
 
@@ -130,6 +134,11 @@ class FileRecord(_Record):
 
     bytes: Annotated[int, Field(ge=0)]
     sha256: Sha256
+
+
+def record_file(file: Path) -> FileRecord:
+    """Read the size and SHA-256 of a file; raises `OSError` when it cannot be read."""
+    return FileRecord(bytes=file.stat().st_size, sha256=compute_sha256(file))
 
 
 class Manifest(_Record):

@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from uhd_edge.engines.unfinished import is_abandoned, locked, remove_abandoned, size_on_disk
-from uhd_edge.runtime.bundles.bundle import MANIFEST, Bundle, read_manifest, sha256_of
-from uhd_edge.runtime.bundles.manifest import FileRecord, Manifest
+from uhd_edge.runtime.bundles.bundle import MANIFEST, Bundle, read_manifest
+from uhd_edge.runtime.bundles.manifest import Manifest, record_file
 from uhd_edge.runtime.errors import OutputError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def add_files(bundle: Bundle, files: Mapping[str, Path], change: Callable[[Manif
         taken = [name for name in files if (bundle.path / name).exists()]
         if taken:
             raise OutputError(f"{bundle.path}: {', '.join(taken)} exists already; run the command again")
-        added = {name: FileRecord(bytes=file.stat().st_size, sha256=sha256_of(file)) for name, file in files.items()}
+        added = {name: record_file(file) for name, file in files.items()}
         complete = manifest.model_copy(update={"files": dict(sorted((manifest.files | added).items()))})
         complete = Manifest.model_validate(complete.model_dump())
         try:

@@ -9,8 +9,8 @@ from support.telling_bundle import telling_bundle
 from support.tiny_gguf import HIDDEN, token_id, tokens, write_gguf
 
 from uhd_edge.bench.synthetic.random_llm import TOKENS
-from uhd_edge.runtime.bundles.bundle import MANIFEST, Bundle, sha256_of
-from uhd_edge.runtime.bundles.manifest import FileRecord
+from uhd_edge.runtime.bundles.bundle import MANIFEST, Bundle
+from uhd_edge.runtime.bundles.manifest import record_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,10 +33,7 @@ def bundle_of(folder: Path, *, scale_resolution: int = 112, **model: Any) -> Bun
 def save(bundle: Bundle) -> Bundle:
     """Record the files of `bundle` as they are now and write its manifest, so that `Bundle.open` takes it."""
     names = [str(file.relative_to(bundle.path)) for file in bundle.path.rglob("*.*") if file.name != MANIFEST]
-    files = {
-        name: FileRecord(bytes=(bundle.path / name).stat().st_size, sha256=sha256_of(bundle.path / name))
-        for name in names
-    }
+    files = {name: record_file(bundle.path / name) for name in names}
     manifest = bundle.manifest.model_copy(update={"files": files})
     (bundle.path / MANIFEST).write_text(manifest.model_dump_json(), encoding="utf-8")
     return Bundle(bundle.path, manifest)

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.handmade_bundle import FILES, manifest, write_bundle
 
+from uhd_edge.engines.checksums import compute_sha256
 from uhd_edge.runtime.bundles import bundle as bundle_module
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.errors import BundleError, EngineUnavailableError
@@ -50,7 +51,7 @@ def test_checksums_are_those_of_sha256sum(folder: Path) -> None:
     recorded = Bundle.open(folder).manifest.files
     for name in FILES:
         printed = subprocess.run(["sha256sum", folder / name], capture_output=True, text=True, check=True).stdout
-        assert printed.split()[0] == recorded[name].sha256 == bundle_module.sha256_of(folder / name)
+        assert printed.split()[0] == recorded[name].sha256 == compute_sha256(folder / name)
 
 
 def test_a_home_folder_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

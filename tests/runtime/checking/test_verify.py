@@ -21,7 +21,8 @@ from support.images.noise import photo
 from support.telling_bundle import brittle_above, encoder, telling_bundle
 
 from uhd_edge.cli.main import exit_code
-from uhd_edge.runtime.bundles.bundle import Bundle, sha256_of
+from uhd_edge.engines.checksums import compute_sha256
+from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.manifest import Manifest
 from uhd_edge.runtime.checking.comparison import compare_view
 from uhd_edge.runtime.checking.verify import verify_bundle
@@ -57,7 +58,7 @@ def with_encoder_moved_by(bundle: Bundle, target: Path, amount: float) -> Bundle
     onnx.save(model, file)
     manifest = json.loads((target / "bundle.json").read_text())
     record = manifest["files"][bundle.manifest.graphs["16x"]["fp16"].encoder]
-    record["bytes"], record["sha256"] = file.stat().st_size, sha256_of(file)
+    record["bytes"], record["sha256"] = file.stat().st_size, compute_sha256(file)
     (target / "bundle.json").write_text(json.dumps(manifest))
     return Bundle.open(target)
 
