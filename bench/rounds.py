@@ -17,7 +17,7 @@ from uhd_edge.bench.machine import this_machine
 from uhd_edge.bench.memory import available_memory
 from uhd_edge.bench.process import MeasuringProcess
 from uhd_edge.bench.report import BenchReport, summarize
-from uhd_edge.runtime.vision.opening import TowerOpener
+from uhd_edge.runtime.vision.opening import EngineOpener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -63,7 +63,7 @@ def _require_engines(bundle: Bundle, configurations: Sequence[Configuration]) ->
     asked: Iterable[tuple[EngineName, PrecisionName, Mode]]
     asked = dict.fromkeys((one.engine, one.precision, one.mode) for one in configurations)
     for engine, precision, mode in asked:
-        with closing(TowerOpener(bundle, engine=engine, precision=precision, threads=None, notes=[])) as opener:
+        with closing(EngineOpener(bundle, engine=engine, precision=precision, threads=None, notes=[])) as opener:
             opener.check(mode)
 
 

@@ -81,7 +81,7 @@ def _serve(connection: Connection, bundle: Path, first: Configuration, settings:
 
 def measure(assistant: Assistant, configuration: Configuration, settings: Settings) -> Sample:
     """Ask once; engines of a mode that is new are opened before the time begins."""
-    towers = assistant.encoder.towers(configuration.mode)
+    engines = assistant.encoder.open_mode(configuration.mode)
     answer = assistant.ask(
         configuration.picture.data,
         QUESTION,
@@ -95,8 +95,8 @@ def measure(assistant: Assistant, configuration: Configuration, settings: Settin
         vision_tokens=answer.usage.vision_tokens,
         prompt_tokens=answer.usage.prompt_tokens,
         completion_tokens=answer.usage.completion_tokens,
-        precision=towers.precision,
-        provider=towers.encoder.provider,
+        precision=engines.precision,
+        provider=engines.encoder.provider,
         peak_memory=peak_memory(),
         notes=assistant.notes,
     )

@@ -54,7 +54,7 @@ def measure(frames: list[NDArray[np.uint8]], mode: Mode, threads: int, *, cache:
             start = time.perf_counter()
             seen.append(encoder.encode(frame, tolerance=tolerance))
             seconds.append(time.perf_counter() - start)
-    encoded = statistics.mean(one.encoded for one in seen)
+    encoded = statistics.mean(one.encoded_views for one in seen)
     overhead = statistics.median(one.timings_ms["cache"] for one in seen)
     return f"{1e3 * statistics.median(seconds):.1f} | {encoded:.1f} of {len(seen[0].views)} | {overhead:.1f}"
 

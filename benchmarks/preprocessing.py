@@ -24,7 +24,7 @@ from transformers import MiniCPMV4_6ImageProcessorPil
 
 from uhd_edge.runtime.bundles.model_sizes import MINICPM_V_4_6
 from uhd_edge.runtime.vision.encoding import views_at_once
-from uhd_edge.runtime.vision.patches import patches_of
+from uhd_edge.runtime.vision.patches import make_patches
 from uhd_edge.runtime.vision.slicing import plan_slices, slice_image
 
 ROUNDS = 15
@@ -46,7 +46,7 @@ def ours(image: Image.Image) -> Iterator[np.ndarray[Any, Any]]:
             batch = waiting[start : start + size]
             patches = np.empty((len(batch), rows * columns, 3 * PREPROCESSING.patch_size**2), np.float32)
             for view, place in zip(batch, patches, strict=True):
-                patches_of(view, PREPROCESSING, VISION, mode="16x", out=place)
+                make_patches(view, PREPROCESSING, VISION, mode="16x", out=place)
             yield patches
 
 

@@ -95,10 +95,10 @@ def openvino(kind: GraphKind, precision: str) -> Callable[[Setting], Encode]:
             return np.concatenate([view_of(view) for view in sliced.views])
 
         def view_of(view: object) -> Embeddings:
-            from uhd_edge.runtime.vision.patches import patches_of, position_ids
+            from uhd_edge.runtime.vision.patches import make_patches, position_ids
 
             vision = bundle.manifest.vision
-            patches = patches_of(view, preprocessing, vision, mode="16x")[None]
+            patches = make_patches(view, preprocessing, vision, mode="16x")[None]
             positions = position_ids(view.rows, view.columns, vision, mode="16x")[None]
             features = encoder({"patches": patches, "position_ids": positions})[0]
             return np.asarray(connector({"features": features})[0][0])

@@ -20,7 +20,7 @@ from onnx import TensorProto, helper
 
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
 from uhd_edge.runtime.errors import OutputError
-from uhd_edge.runtime.vision.patches import patches_of, position_ids
+from uhd_edge.runtime.vision.patches import make_patches, position_ids
 from uhd_edge.runtime.vision.slicing import plan_views, slice_image
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def layer_ranges(
         for picture in pictures:
             plan = plan_views(*picture.size, manifest.preprocessing, mode=mode, max_slices=max_slices)
             for view in slice_image(picture, plan).views:
-                patches = patches_of(view, manifest.preprocessing, manifest.vision, mode=mode)
+                patches = make_patches(view, manifest.preprocessing, manifest.vision, mode=mode)
                 positions = position_ids(view.rows, view.columns, manifest.vision, mode=mode)
                 told = encoder.run({"patches": patches[None], "position_ids": positions[None]})
                 _note_peaks(peaks, telling[0], told)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
+from uhd_edge.runtime.checking.comparison import row_cosines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,8 +69,8 @@ class Measurement:
 
 def compare(exact: Embeddings, tested: Embeddings) -> Agreement:
     """Compare the embeddings of the same views; one that is not finite agrees with nothing."""
-    views = {name: _cosine(exact[name].reshape(1, -1), tested[name].reshape(1, -1)).item() for name in exact}
-    tokens = [float(_cosine(exact[name], tested[name]).min()) for name in exact]
+    views = {name: row_cosines(exact[name].reshape(1, -1), tested[name].reshape(1, -1)).item() for name in exact}
+    tokens = [float(row_cosines(exact[name], tested[name]).min()) for name in exact]
     errors = [float(np.abs(exact[name] - tested[name]).max()) for name in exact]
     worst = min(views, key=lambda name: views[name])
     return Agreement(
@@ -79,12 +80,3 @@ def compare(exact: Embeddings, tested: Embeddings) -> Agreement:
         largest_error=max(errors),
         worst_view=worst,
     )
-
-
-def _cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Cosine of each row, [rows, values] -> [rows]."""
-    first, second = one.astype(np.float64), other.astype(np.float64)
-    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-    products = (first * second).sum(axis=1)
-    cosines = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
-    return np.where(np.isfinite(second).all(axis=1), cosines, -1.0)

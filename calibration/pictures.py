@@ -10,7 +10,7 @@ import numpy as np
 
 from uhd_edge.runtime.errors import CalibrationError
 from uhd_edge.runtime.images.loading import load_image
-from uhd_edge.runtime.vision.patches import patches_of, position_ids
+from uhd_edge.runtime.vision.patches import make_patches, position_ids
 from uhd_edge.runtime.vision.slicing import plan_views, slice_image
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Pictures:
             image = load_image(file)
             plan = plan_views(*image.size, manifest.preprocessing, mode=mode, max_slices=self.max_slices)
             for index, view in enumerate(slice_image(image, plan).views):
-                patches = patches_of(view, manifest.preprocessing, manifest.vision, mode=mode)
+                patches = make_patches(view, manifest.preprocessing, manifest.vision, mode=mode)
                 positions = position_ids(view.rows, view.columns, manifest.vision, mode=mode)
                 yield ViewInput(f"{file}, view {index}, {mode}", patches[None], positions[None])
 

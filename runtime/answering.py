@@ -121,7 +121,7 @@ def _encode(
         if known is None:
             encoded = models.encoder.encode_planned(image.image, slice_plan, tolerance=question.request.tolerance)
             watch.add(encoded.timings_ms)
-            encoded_views += encoded.encoded
+            encoded_views += encoded.encoded_views
             known = SeenImage(encoded, image.video)
             if image in conversation.waiting:
                 conversation.encoded[image, slice_plan] = known

@@ -106,7 +106,7 @@ class Assistant:
                 self._model = open_language_model(self.bundle, context=context, threads=threads, gpu_layers=gpu_layers)
             undo.callback(self._model.close)
             with timed(opening, "engines"):
-                self._encoder.towers(self._mode)
+                self._encoder.open_mode(self._mode)
             undo.pop_all()
         book = CostBook(self._encoder, self._model, threads=threads, gpu_layers=gpu_layers)
         self._planner = Planner(self.bundle.manifest, self._model, book)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from uhd_edge.runtime.conversation.request import Budget, Request, Settings
 from uhd_edge.runtime.llm.sampling import Sampling
-from uhd_edge.runtime.llm.stopping import stops_of
+from uhd_edge.runtime.llm.stopping import parse_stops
 from uhd_edge.runtime.modes import Mode
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def check_options(
         max_slices=max_slices if given["max_slices"] is None else given["max_slices"],
         budget=_parse_budget(given["budget_ms"], given["mode"], modes),
         schema=_parse_schema(given["schema"]),
-        stops=stops_of(given["stop"]),
+        stops=parse_stops(given["stop"]),
         tolerance=given["tolerance"],
     )
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.llm.language_model import LanguageModel
     from uhd_edge.runtime.modes import Mode
     from uhd_edge.runtime.vision.encoder import VisionEncoder
-    from uhd_edge.runtime.vision.vision_engines import Towers
+    from uhd_edge.runtime.vision.vision_engines import VisionEngines
 
 # More than the longest prompt that is measured.
 LARGEST_CONTEXT = 4096
@@ -47,25 +47,25 @@ class CostBook:
         `EngineError` or `ModelError` when the engines or the model fail.
         """
         if mode not in self._known:
-            self._known[mode] = self._find(self._encoder.towers(mode), progress)
+            self._known[mode] = self._find(self._encoder.open_mode(mode), progress)
         return self._known[mode]
 
-    def _find(self, towers: Towers, progress: Callable[[str], None]) -> CostModel:
+    def _find(self, engines: VisionEngines, progress: Callable[[str], None]) -> CostModel:
         # Late, as only a question with a time budget needs it: every start would pay for it.
         from uhd_edge.runtime.budget.cost_measuring import measure_costs
         from uhd_edge.runtime.budget.cost_store import read_costs, write_costs
 
-        identity = self._identity(towers)
-        kept = read_costs(identity, towers.manifest.preprocessing.patch_size)
+        identity = self._identity(engines)
+        kept = read_costs(identity, engines.manifest.preprocessing.patch_size)
         if kept is not None:
             return kept
-        progress(f"measuring how fast this machine is in {towers.mode}, once for this bundle")
-        costs = measure_costs(towers, self._model)
+        progress(f"measuring how fast this machine is in {engines.mode}, once for this bundle")
+        costs = measure_costs(engines, self._model)
         if problem := write_costs(identity, costs):
             progress(problem)
         return costs
 
-    def _identity(self, towers: Towers) -> dict[str, str]:
+    def _identity(self, engines: VisionEngines) -> dict[str, str]:
         """All that the costs depend on: what runs, how it is set, and on what machine."""
         from uhd_edge.runtime.budget.cost_store import machine
 
@@ -73,9 +73,9 @@ class CostBook:
         return {
             **self._settings,
             "bundle": hashlib.sha256(manifest).hexdigest(),
-            "mode": towers.mode,
-            "precision": towers.precision,
-            "provider": towers.encoder.provider,
+            "mode": engines.mode,
+            "precision": engines.precision,
+            "provider": engines.encoder.provider,
             "versions": " ".join(f"{name} {_version(name)}" for name in ("uhd-edge", "llama-cpp-python")),
             "machine": machine(),
             # In a small context only short prompts can be measured.

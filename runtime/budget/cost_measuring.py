@@ -21,7 +21,7 @@ from uhd_edge.runtime.timing import timed
 from uhd_edge.runtime.vision.encoding import encode_views, number_of_runs
 from uhd_edge.runtime.vision.patches import block_side
 from uhd_edge.runtime.vision.slicing import View, plan_slices, slice_image
-from uhd_edge.runtime.vision.view_cache import content_key, engines_of
+from uhd_edge.runtime.vision.view_cache import content_key, identify_engines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from uhd_edge.runtime.llm.language_model import LanguageModel
-    from uhd_edge.runtime.vision.vision_engines import Towers
+    from uhd_edge.runtime.vision.vision_engines import VisionEngines
 
 ROUNDS = 5
 # A slow machine makes fewer rounds, and leaves out images of many slices.
@@ -49,12 +49,12 @@ class Trial:
     prompt: float
 
 
-def measure_costs(towers: Towers, model: LanguageModel) -> CostModel:
+def measure_costs(engines: VisionEngines, model: LanguageModel) -> CostModel:
     """Measure a mode with its open engines and the language model, whose memory is empty afterwards.
 
     Raises `EngineError` or `ModelError` when one of them fails.
     """
-    rounds = list(_rounds(towers, model))
+    rounds = list(_rounds(engines, model))
     model.clear()
     # The first round of several warms up: engines set themselves up for new shapes.
     trials = [_median(group) for group in zip(*(rounds[1:] or rounds), strict=True)]
@@ -71,7 +71,7 @@ def measure_costs(towers: Towers, model: LanguageModel) -> CostModel:
         VisionCosts(*fit_costs(vision, [trial.encoding for trial in trials])),
         SlicingCosts(*fit_costs(slicing, [trial.slicing for trial in trials])),
         PromptCosts(*fit_costs(prompt, [trial.prompt for trial in trials])),
-        towers.manifest.preprocessing.patch_size,
+        engines.manifest.preprocessing.patch_size,
     )
 
 
@@ -94,39 +94,39 @@ def fit_costs(features: Sequence[tuple[float, ...]], times: Sequence[float]) -> 
     return [float(cost) for cost in best]
 
 
-def _rounds(towers: Towers, model: LanguageModel) -> Iterator[list[Trial]]:
+def _rounds(engines: VisionEngines, model: LanguageModel) -> Iterator[list[Trial]]:
     """Rounds of the same trials, at least one, until there are enough or they have taken long enough."""
     start = time.perf_counter()
-    scale = towers.manifest.preprocessing.scale_resolution
+    scale = engines.manifest.preprocessing.scale_resolution
     sizes = [(scale, scale), (2 * scale, scale), (3 * scale, 3 * scale)]
-    first = [_half_a_view(towers, model, 0)]
+    first = [_half_a_view(engines, model, 0)]
     for size in sizes:
         # Each is about three times as much work as the one before it.
         if len(first) < 3 or 3 * _seconds(first[-1]) < ENOUGH_SECONDS / 2:
-            first.append(_trial(towers, model, size, 0))
+            first.append(_trial(engines, model, size, 0))
     yield first
     for number in range(1, ROUNDS):
         if time.perf_counter() - start + sum(map(_seconds, first)) > ENOUGH_SECONDS:
             return
-        trials = [_trial(towers, model, size, number) for size in sizes[: len(first) - 1]]
-        yield [_half_a_view(towers, model, number), *trials]
+        trials = [_trial(engines, model, size, number) for size in sizes[: len(first) - 1]]
+        yield [_half_a_view(engines, model, number), *trials]
 
 
-def _trial(towers: Towers, model: LanguageModel, size: tuple[int, int], seed: int) -> Trial:
+def _trial(engines: VisionEngines, model: LanguageModel, size: tuple[int, int], seed: int) -> Trial:
     """Let a drawn image of `size` (width, height) go its way in as many slices as it gives."""
     timings: dict[str, float] = {}
     image = Image.fromarray(_noise(size[1], size[0], seed))
     with timed(timings, "slicing"):
-        views = slice_image(image, plan_slices(*size, towers.manifest.preprocessing, mode=towers.mode)).views
+        views = slice_image(image, plan_slices(*size, engines.manifest.preprocessing, mode=engines.mode)).views
         for view in views:
-            content_key(view, engines_of(towers))
-    return _seen_and_read(towers, model, views, size[0] * size[1], timings)
+            content_key(view, identify_engines(engines))
+    return _seen_and_read(engines, model, views, size[0] * size[1], timings)
 
 
-def _half_a_view(towers: Towers, model: LanguageModel, seed: int) -> Trial:
+def _half_a_view(engines: VisionEngines, model: LanguageModel, seed: int) -> Trial:
     """Let a view of half the usual patches go its way, which tells the cost of a patch from that of its square."""
-    preprocessing = towers.manifest.preprocessing
-    block = block_side(towers.manifest.vision, mode=towers.mode)
+    preprocessing = engines.manifest.preprocessing
+    block = block_side(engines.manifest.vision, mode=engines.mode)
     side = max(1, preprocessing.scale_resolution // (block * preprocessing.patch_size))
     rows, columns = block * max(1, side // 2), block * side
     patch = preprocessing.patch_size
@@ -135,21 +135,21 @@ def _half_a_view(towers: Towers, model: LanguageModel, seed: int) -> Trial:
     with timed(timings, "slicing"):
         pixels = np.asarray(image.resize(image.size, resample=preprocessing.resample, box=(0, 0, *image.size)))
         view = View(pixels, rows, columns)
-        content_key(view, engines_of(towers))
-    return _seen_and_read(towers, model, (view,), pixels.size // 3, timings)
+        content_key(view, identify_engines(engines))
+    return _seen_and_read(engines, model, (view,), pixels.size // 3, timings)
 
 
 def _seen_and_read(
-    towers: Towers, model: LanguageModel, views: tuple[View, ...], source_pixels: int, timings: dict[str, float]
+    engines: VisionEngines, model: LanguageModel, views: tuple[View, ...], source_pixels: int, timings: dict[str, float]
 ) -> Trial:
     stages: dict[str, float] = {}
     with timed(timings, "encoding"):
-        rows = np.concatenate(encode_views(towers, views, stages))
+        rows = np.concatenate(encode_views(engines, views, stages))
     rows = rows[: max(1, model.context - 2)]
     with timed(timings, "prompt"):
         _first_token(model, rows)
     counts = tuple(view.rows * view.columns for view in views)
-    pixels = sum(counts) * towers.manifest.preprocessing.patch_size**2
+    pixels = sum(counts) * engines.manifest.preprocessing.patch_size**2
     return Trial(source_pixels, counts, pixels, len(rows), **timings)
 
 

@@ -43,7 +43,7 @@ class AnswerComparison:
 
 
 @dataclass(frozen=True)
-class SeenTwice:
+class EmbeddingPair:
     """One picture's (width, height) and its embeddings [n, d_llm] from both engines."""
 
     picture: str
@@ -55,7 +55,7 @@ class SeenTwice:
 
 def compare_answers(
     bundle: Bundle,
-    pictures: Sequence[SeenTwice],
+    pictures: Sequence[EmbeddingPair],
     *,
     question: str,
     max_slices: int | None,

@@ -37,13 +37,13 @@ def compare_view(
 ) -> ViewComparison:
     """Compare embeddings [tokens, d_llm] of one view with those that are `expected`."""
     reference, tested = expected.astype(np.float64), given.astype(np.float64)
-    by_token = _cosine(reference, tested)
+    by_token = row_cosines(reference, tested)
     worst = int(np.argmin(by_token))
     return ViewComparison(
         picture=picture,
         view=view,
         mode=mode,
-        cosine=float(_cosine(reference.reshape(1, -1), tested.reshape(1, -1))[0]),
+        cosine=float(row_cosines(reference.reshape(1, -1), tested.reshape(1, -1))[0]),
         token_cosine=float(by_token[worst]),
         worst_token=worst,
         largest_error=float(np.abs(reference - tested).max()),
@@ -51,9 +51,15 @@ def compare_view(
     )
 
 
-def _cosine(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[rows, numbers] twice -> [rows]; two rows of zeros agree, a row of zeros and another do not."""
-    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    equal = (one == other).all(axis=1)
-    products = (one * other).sum(axis=1)
-    return np.where(equal, 1.0, np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0))
+def row_cosines(one: NDArray[np.floating], other: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the cosine of each row, [rows, numbers] twice -> [rows].
+
+    Equal rows have 1, two rows of zeros too. A row of zeros and another row have 0, and rows
+    with NaN or infinity have -1, so that no broken engine passes.
+    """
+    first, second = one.astype(np.float64), other.astype(np.float64)
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    products = (first * second).sum(axis=1)
+    cosines = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+    finite = np.isfinite(first).all(axis=1) & np.isfinite(second).all(axis=1)
+    return np.where((first == second).all(axis=1) & finite, 1.0, np.where(finite, cosines, -1.0))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
-from uhd_edge.runtime.checking.answer_comparison import AnswerComparison, SeenTwice, compare_answers
+from uhd_edge.runtime.checking.answer_comparison import AnswerComparison, EmbeddingPair, compare_answers
 from uhd_edge.runtime.checking.comparison import ViewComparison, compare_view
 from uhd_edge.runtime.errors import EngineError
 from uhd_edge.runtime.images.loading import ImageInput, load_image
@@ -18,7 +18,7 @@ from uhd_edge.runtime.images.synthetic_pictures import synthetic_pictures
 from uhd_edge.runtime.vision.encoder import VisionEncoder
 from uhd_edge.runtime.vision.encoding import encode_views, view_names
 from uhd_edge.runtime.vision.slicing import plan_views, slice_image
-from uhd_edge.runtime.vision.vision_engines import Towers
+from uhd_edge.runtime.vision.vision_engines import VisionEngines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -129,7 +129,7 @@ class _ComparedMode:
 
     verified: Verified
     views: tuple[ViewComparison, ...]
-    seen: tuple[SeenTwice, ...]
+    seen: tuple[EmbeddingPair, ...]
     errors: tuple[str, ...]
 
 
@@ -157,44 +157,44 @@ def _compare_mode(
         slice_image(image, plan_views(*image.size, preprocessing, mode=mode, max_slices=limit))
         for image in (picture.image for picture in pictures)
     ]
-    # One after the other: both at once would need the memory of two towers.
+    # One after the other: both at once would need the memory of two vision towers.
     progress(f"{mode}: FP32 on ONNX Runtime")
-    with closing_both(reference_towers(bundle, mode, threads)) as reference:
+    with closing_both(reference_engines(bundle, mode, threads)) as reference:
         expected = [encode_views(reference, cut.views, {}) for cut in sliced]
-    towers = encoder.towers(mode)
-    progress(f"{mode}: {towers.precision} on {towers.encoder.provider}")
+    engines = encoder.open_mode(mode)
+    progress(f"{mode}: {engines.precision} on {engines.encoder.provider}")
     views: list[ViewComparison] = []
-    seen: list[SeenTwice] = []
+    seen: list[EmbeddingPair] = []
     errors: list[str] = []
     for picture, cut, right in zip(pictures, sliced, expected, strict=True):
         try:
-            given = encode_views(towers, cut.views, {})
+            given = encode_views(engines, cut.views, {})
         except EngineError as error:
             errors.append(f"{picture.name}: {error}")
             continue
         views += _compare_views(right, given, picture.name, mode)
-        seen.append(SeenTwice(picture.name, mode, picture.image.size, np.concatenate(right), np.concatenate(given)))
+        seen.append(EmbeddingPair(picture.name, mode, picture.image.size, np.concatenate(right), np.concatenate(given)))
     return _ComparedMode(
-        Verified(mode, towers.encoder.provider, towers.precision), tuple(views), tuple(seen), tuple(errors)
+        Verified(mode, engines.encoder.provider, engines.precision), tuple(views), tuple(seen), tuple(errors)
     )
 
 
-def reference_towers(bundle: Bundle, mode: Mode, threads: int | None) -> Towers:
+def reference_engines(bundle: Bundle, mode: Mode, threads: int | None) -> VisionEngines:
     """Open what everything is compared with; raises `EngineUnavailableError` when the bundle has no FP32 graphs."""
     encoder, connector = bundle.graphs(mode, "fp32")
     opened = OnnxRuntimeEngine(encoder, threads=threads)
     try:
-        return Towers(opened, OnnxRuntimeEngine(connector, threads=threads), bundle.manifest, mode, "fp32")
+        return VisionEngines(opened, OnnxRuntimeEngine(connector, threads=threads), bundle.manifest, mode, "fp32")
     except BaseException:
         opened.close()
         raise
 
 
 @contextmanager
-def closing_both(towers: Towers) -> Iterator[Towers]:
+def closing_both(engines: VisionEngines) -> Iterator[VisionEngines]:
     """Close both engines afterwards."""
-    with towers.encoder, towers.connector:
-        yield towers
+    with engines.encoder, engines.connector:
+        yield engines
 
 
 def _compare_views(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.conversation.prompt_tokens import common_length, number_tokens
-from uhd_edge.runtime.conversation.turns import messages_of, shortened
+from uhd_edge.runtime.conversation.turns import list_messages, shortened
 from uhd_edge.runtime.errors import PromptError
 from uhd_edge.runtime.prompt.layout import lay_out_prompt, user_message
 from uhd_edge.runtime.prompt.room import PromptInputs
@@ -53,7 +53,7 @@ def fit_to_context(
     turns = conversation.turns
     videos = [image.video for image in question.images]
     while True:
-        messages = [*messages_of(turns), *request.messages(images=len(question.images))]
+        messages = [*list_messages(turns), *request.messages(images=len(question.images))]
         seen = [image.layout for turn in turns for image in turn.images]
         inputs = PromptInputs(messages, manifest, slice_plans, videos, seen, len(turns))
         prompt = FittedPrompt(turns, inputs, inputs.lay_out(model.vocabulary))
@@ -73,7 +73,7 @@ def stable_length(prompt: PromptTokens, turns: Sequence[Turn], manifest: Manifes
     what is behind it in another way later: where an answer begins, say.
     """
     images = [image for turn in turns for image in turn.images]
-    messages = [*messages_of(turns), user_message("question", images=0)]
+    messages = [*list_messages(turns), user_message("question", images=0)]
     try:
         layout = lay_out_prompt(messages, [image.layout for image in images], manifest.prompt, model.vocabulary)
     except PromptError:

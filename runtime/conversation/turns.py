@@ -103,7 +103,7 @@ class Question:
         return [plan_views(*size, preprocessing, mode=mode, max_slices=max_slices) for size in sizes]
 
 
-def messages_of(turns: Sequence[Turn]) -> Iterator[Message]:
+def list_messages(turns: Sequence[Turn]) -> Iterator[Message]:
     """What was said in these turns, for the prompt of a question after them."""
     for turn in turns:
         yield user_message(turn.question, images=len(turn.images))

@@ -53,7 +53,7 @@ class Grammar:
 
     def allows(self, token: int) -> bool:
         """Whether the answer may go on with `token`."""
-        return bool(self._writable[token]) and len(self.allowed(candidates_of(np.zeros(1, np.float32), token))) == 1
+        return bool(self._writable[token]) and len(self.allowed(make_candidates(np.zeros(1, np.float32), token))) == 1
 
     def allowed(self, candidates: NDArray[Any]) -> NDArray[Any]:
         """Those of the candidates that the answer may go on with."""
@@ -73,7 +73,7 @@ class Grammar:
         self._sampler = None
 
 
-def candidates_of(logits: NDArray[np.float32], first: int = 0) -> NDArray[Any]:
+def make_candidates(logits: NDArray[np.float32], first: int = 0) -> NDArray[Any]:
     """Candidates [n] for the tokens from `first` on, from their logits float32 [n]."""
     candidates = np.zeros(len(logits), CANDIDATE)
     candidates["id"] = np.arange(first, first + len(logits))
@@ -98,7 +98,7 @@ def choose(api: Any, chain: Any | None, grammar: Grammar, logits: NDArray[np.flo
 
     Raises `ModelError` when the vocabulary cannot write what must come next.
     """
-    token = int(logits.argmax()) if chain is None else _chosen(api, chain, candidates_of(logits))
+    token = int(logits.argmax()) if chain is None else _chosen(api, chain, make_candidates(logits))
     if not grammar.allows(token):
         token = _likeliest_allowed(grammar, logits) if chain is None else _chosen(api, chain, _allowed(grammar, logits))
     grammar.accept(token)
@@ -110,7 +110,7 @@ def choose(api: Any, chain: Any | None, grammar: Grammar, logits: NDArray[np.flo
 def _likeliest_allowed(grammar: Grammar, logits: NDArray[np.float32]) -> int:
     """Try the likeliest few tokens before all."""
     few = min(FEW, len(logits))
-    candidates = candidates_of(logits)[logits >= np.partition(logits, -few)[-few]]
+    candidates = make_candidates(logits)[logits >= np.partition(logits, -few)[-few]]
     allowed = grammar.allowed(candidates)
     if not len(allowed):
         allowed = _allowed(grammar, logits)
@@ -118,7 +118,7 @@ def _likeliest_allowed(grammar: Grammar, logits: NDArray[np.float32]) -> int:
 
 
 def _allowed(grammar: Grammar, logits: NDArray[np.float32]) -> NDArray[Any]:
-    allowed = grammar.allowed(candidates_of(logits))
+    allowed = grammar.allowed(make_candidates(logits))
     if not len(allowed):
         raise ModelError("the language model's vocabulary has no token for what the schema wants next")
     return allowed

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 MOST_STOPS = 16
 
 
-def stops_of(stop: str | Sequence[str] | None) -> tuple[str, ...]:
+def parse_stops(stop: str | Sequence[str] | None) -> tuple[str, ...]:
     """Return one text or several as a tuple; raises `OptionError` for anything else, empty ones and more than 16."""
     if stop is None:
         return ()

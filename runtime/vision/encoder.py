@@ -28,11 +28,11 @@ from uhd_edge.runtime.timing import timed
 from uhd_edge.runtime.validation import MOST_THREADS, require_number, require_whole
 from uhd_edge.runtime.vision.encoding import encode_views
 from uhd_edge.runtime.vision.engine_choice import PrecisionChoice
-from uhd_edge.runtime.vision.opening import TowerOpener
+from uhd_edge.runtime.vision.opening import EngineOpener
 from uhd_edge.runtime.vision.slicing import plan_slices, plan_views, slice_image
 from uhd_edge.runtime.vision.view_cache import ViewCache
 from uhd_edge.runtime.vision.view_reuse import CACHE_STAGE, encode_reusing
-from uhd_edge.runtime.vision.vision_engines import Towers
+from uhd_edge.runtime.vision.vision_engines import VisionEngines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,14 +53,14 @@ MOST_CACHE_BYTES = 2**40
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """What the language model gets to see of one image; ask it as often as you like.
+    """What the language model sees of one image; use it for as many questions as you like.
 
-    `embeddings` is float32 [n, d_llm], C-contiguous: the thumbnail's, then each slice's,
-    slices row by row, and the caller's own: writing into it changes nothing that is kept.
-    `grid` is (rows, columns) of slices, (0, 0) when unsliced. `timings_ms` are milliseconds per
-    stage: decode, slice, open (0 when the mode's engines were open already), cache (looking
-    for views that were seen before), patches, encoder, connector. Of the views, `encoded` went
-    through the engines for this image and `reused` did not.
+    `embeddings` is float32 [n, d_llm], C-contiguous: the thumbnail's, then each slice's, row by
+    row. They are the caller's own copy. `grid` is (rows, columns) of slices, (0, 0) without
+    slices. `timings_ms` has the milliseconds of each stage: decode, slice, open (0 when the
+    mode's engines were open), cache (the lookup of views), patches, encoder, connector. Of the
+    views, `encoded_views` went through the engines for this image and `reused_views` came from
+    the cache.
     """
 
     embeddings: NDArray[np.float32]
@@ -68,8 +68,8 @@ class Encoded:
     views: tuple[EncodedView, ...]
     mode: Mode
     timings_ms: Mapping[str, float]
-    reused: int = 0
-    encoded: int = 0
+    reused_views: int = 0
+    encoded_views: int = 0
 
     @property
     def timings(self) -> Mapping[str, float]:
@@ -77,27 +77,37 @@ class Encoded:
         warn_renamed("Encoded.timings", "timings_ms")
         return self.timings_ms
 
+    @property
+    def reused(self) -> int:
+        """The former name of `reused_views`."""
+        warn_renamed("Encoded.reused", "reused_views")
+        return self.reused_views
+
+    @property
+    def encoded(self) -> int:
+        """The former name of `encoded_views`."""
+        warn_renamed("Encoded.encoded", "encoded_views")
+        return self.encoded_views
+
 
 class VisionEncoder:
-    """Holds the engines of a bundle's vision graphs open; close it, or use it with `with`.
+    """The open engines of a bundle's vision graphs; close it, or use it with `with`.
 
-    `bundle` is an open bundle or its folder, without it the built-in uhd-tiny; without `mode` and `max_slices` the
-    bundle's own. `precision` "auto" is fp32 when the bundle has it. `threads` are the CPU
-    cores of one run, all the usable ones without it. Engines are opened when a mode is
-    first used and stay open; modes share a connector that is the same file. `notes` says,
-    a line each, why something better was not used.
+    `bundle` is an open bundle or its folder, None the built-in uhd-tiny. `mode` and `max_slices`
+    default to the bundle's own. `precision` "auto" takes the best one for the engine.
+    `threads` is the number of CPU cores for one run, None all usable ones. Engines are opened
+    when a mode is first used; modes share a connector that is the same file. `notes` says, a
+    line each, why a better engine was not used.
 
-    The embeddings of views are kept, the latest within `cache_bytes` (0 keeps nothing), and a
-    view with the same pixels is not encoded again: of a camera's frame only the slices that
-    changed, and the thumbnail.
+    `cache_bytes` limits the embedding cache (0 turns it off): a view with the same pixels is not
+    encoded again. Of a camera's frame only the changed slices and the thumbnail are encoded.
 
-    Several threads may encode with it at once: engines are opened once, and while one
-    thread opens them the others wait. ONNX Runtime then runs side by side for all of them,
-    TensorRT for one after the other. A view that two threads want is encoded by one of them.
+    Thread-safe: engines are opened once. ONNX Runtime runs for several threads at a time,
+    TensorRT for one at a time. A view that two threads need is encoded by one of them.
 
     Raises `BundleError` for a bundle that cannot be opened, `EngineUnavailableError` for an
-    engine this machine, or a mode or precision the bundle does not have, and
-    `OptionError` for invalid `max_slices`, `threads` or `cache_bytes`.
+    engine, mode or precision that is not available, and `OptionError` for invalid
+    `max_slices`, `threads` or `cache_bytes`.
     """
 
     bundle: Bundle
@@ -124,7 +134,7 @@ class VisionEncoder:
         threads = None if threads is None else require_whole("threads", threads, 1, MOST_THREADS)
         cache_bytes = require_whole("cache_bytes", cache_bytes, 0, MOST_CACHE_BYTES)
         self._cache = ViewCache(cache_bytes) if cache_bytes else None
-        self._opener = TowerOpener(self.bundle, engine=engine, precision=precision, threads=threads, notes=self.notes)
+        self._opener = EngineOpener(self.bundle, engine=engine, precision=precision, threads=threads, notes=self.notes)
         self._opener.check(self.mode)
         plan_slices(1, 1, self.bundle.manifest.preprocessing, mode=self.mode, max_slices=self.max_slices)
 
@@ -136,17 +146,16 @@ class VisionEncoder:
         max_slices: int | None = None,
         tolerance: float = 0.0,
     ) -> Encoded:
-        """Encode one image; `mode` and `max_slices` count for this image alone.
+        """Encode one image; `mode` and `max_slices` are for this image alone.
 
-        With a `tolerance` a view is also reused when its pixels differ from those that were
-        last encoded in the same place (of an image of the same size, cut alike, in the same
-        mode, given with a tolerance) by no more than this: a mean absolute difference over
-        the view, in grey levels from 0 to 255. It allows reuse and does not promise it: what
-        the cache has dropped is encoded again.
+        With a `tolerance`, a view is also reused when it differs little from the pixels that were
+        last encoded in the same place: of an image of the same size, cut alike, in the same
+        mode, with a tolerance. The limit is a mean absolute difference over the view, in grey
+        levels from 0 to 255. What the cache has dropped is encoded again.
 
-        Raises `ImageError` for an image that cannot be read or is too thin, `OptionError`
-        for a senseless `tolerance`, and `EngineError` when an engine cannot be opened, fails
-        or returns NaN or Inf.
+        Raises `ImageError` for an image that cannot be read or is too thin, `OptionError` for
+        an invalid `tolerance`, and `EngineError` when an engine cannot be opened, fails, or
+        returns NaN or Inf.
         """
         if mode is None:
             mode = self.mode
@@ -173,13 +182,13 @@ class VisionEncoder:
         return self._encode(sliced, plan, tolerance, timings)
 
     def _encode(self, sliced: SlicedImage, plan: SlicePlan, tolerance: float, timings: dict[str, float]) -> Encoded:
-        towers = self._towers_in_time(plan.mode, timings)
+        engines = self._open_in_time(plan.mode, timings)
         try:
-            embeddings, encoded = self._look(towers, sliced, plan.image_size, tolerance, timings)
+            embeddings, encoded = self._encode_views(engines, sliced, plan.image_size, tolerance, timings)
         except EngineError as error:
             with timed(timings, "open"):
-                towers = self._opener.instead_of(towers, error)
-            embeddings, encoded = self._look(towers, sliced, plan.image_size, tolerance, timings)
+                engines = self._opener.open_instead(engines, error)
+            embeddings, encoded = self._encode_views(engines, sliced, plan.image_size, tolerance, timings)
         views = tuple(
             EncodedView(view.rows, view.columns, len(of_view))
             for view, of_view in zip(sliced.views, embeddings, strict=True)
@@ -190,8 +199,8 @@ class VisionEncoder:
             views,
             plan.mode,
             timings,
-            reused=len(views) - encoded,
-            encoded=encoded,
+            reused_views=len(views) - encoded,
+            encoded_views=encoded,
         )
 
     def close(self) -> None:
@@ -211,28 +220,28 @@ class VisionEncoder:
     ) -> None:
         self.close()
 
-    def towers(self, mode: Mode) -> Towers:
+    def open_mode(self, mode: Mode) -> VisionEngines:
         """Open the engines of `mode`, or return those that are open; they are closed with the encoder.
 
         Raises `EngineError` when they cannot be opened or the encoder is closed.
         """
-        return self._opener.towers(mode)
+        return self._opener.open_mode(mode)
 
-    def _look(
+    def _encode_views(
         self,
-        towers: Towers,
+        engines: VisionEngines,
         sliced: SlicedImage,
         size: tuple[int, int],
         tolerance: float,
         timings: dict[str, float],
     ) -> tuple[list[NDArray[np.float32]], int]:
-        """Embeddings of each view, and how many views were encoded for it."""
+        """Return the embeddings of each view, and how many views were encoded."""
         if self._cache is None:
-            return encode_views(towers, sliced.views, timings), len(sliced.views)
-        return encode_reusing(towers, sliced, self._cache, timings, size=size, tolerance=tolerance)
+            return encode_views(engines, sliced.views, timings), len(sliced.views)
+        return encode_reusing(engines, sliced, self._cache, timings, size=size, tolerance=tolerance)
 
-    def _towers_in_time(self, mode: Mode, timings: dict[str, float]) -> Towers:
+    def _open_in_time(self, mode: Mode, timings: dict[str, float]) -> VisionEngines:
         if self._opener.is_open(mode):
-            return self.towers(mode)
+            return self.open_mode(mode)
         with timed(timings, "open"):
-            return self.towers(mode)
+            return self.open_mode(mode)

@@ -6,7 +6,7 @@ import math
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from uhd_edge.runtime.vision.vision_engines import Towers, encode_batch
+from uhd_edge.runtime.vision.vision_engines import VisionEngines, encode_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,26 +22,28 @@ BATCH_PATCHES = 2560
 
 
 def view_names(count: int) -> list[str]:
-    """What the views of an image are called in messages, in their order."""
+    """Name the views of an image for messages, in their order."""
     return ["the thumbnail", *(f"slice {number} of {count - 1}" for number in range(1, count))]
 
 
-def encode_views(towers: Towers, views: tuple[View, ...], timings: dict[str, float]) -> list[NDArray[np.float32]]:
-    """Embeddings [tokens, d_llm] of each view, in the order of the views.
+def encode_views(
+    engines: VisionEngines, views: tuple[View, ...], timings: dict[str, float]
+) -> list[NDArray[np.float32]]:
+    """Return the embeddings [tokens, d_llm] of each view, in the order of the views.
 
     Adds the milliseconds of its stages to `timings`; raises `EngineError` as `encode_batch` does.
     """
-    embeddings = dict(encode_some(towers, views, range(len(views)), timings))
+    embeddings = dict(encode_some(engines, views, range(len(views)), timings))
     return [embeddings[index] for index in range(len(views))]
 
 
 def encode_some(
-    towers: Towers, views: tuple[View, ...], indices: Iterable[int], timings: dict[str, float]
+    engines: VisionEngines, views: tuple[View, ...], indices: Iterable[int], timings: dict[str, float]
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Encode the views with these indices alone, batch by batch; gives each with its index, in any order."""
+    """Encode only the views with these indices, batch by batch; yields (index, embeddings) in any order."""
     names = view_names(len(views))
     for batch in _batches(views, indices):
-        encoded = encode_batch(towers, [views[index] for index in batch], [names[index] for index in batch], timings)
+        encoded = encode_batch(engines, [views[index] for index in batch], [names[index] for index in batch], timings)
         yield from zip(batch, encoded, strict=True)
 
 

@@ -106,7 +106,9 @@ def choose_precision(bundle: Bundle, mode: Mode, precision: PrecisionChoice) -> 
     return precision
 
 
-def records_of(bundle: Bundle, mode: Mode, choice: Choice, built: Sequence[EngineRecord]) -> list[list[EngineRecord]]:
+def select_records(
+    bundle: Bundle, mode: Mode, choice: Choice, built: Sequence[EngineRecord]
+) -> list[list[EngineRecord]]:
     """Engines built from the encoder and from the connector that `choice` means."""
     graphs = bundle.manifest.graphs[mode][choice.kind]
     return [
@@ -140,7 +142,7 @@ def _on_tensorrt(
     kinds: dict[Precision, GraphKind] = {"int8": "int8-tensorrt"}
     possible = [Choice(backend, one, kinds.get(one, one)) for one in wanted]
     graphs = bundle.manifest.graphs.get(mode, {})
-    return [choice for choice in possible if choice.kind in graphs and all(records_of(bundle, mode, choice, built))]
+    return [choice for choice in possible if choice.kind in graphs and all(select_records(bundle, mode, choice, built))]
 
 
 def _not_built(bundle: Bundle, mode: Mode, backend: Backend, precision: PrecisionChoice) -> EngineUnavailableError:

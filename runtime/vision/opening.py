@@ -1,4 +1,4 @@
-"""Opening the engines of a bundle's modes: what was asked for, or the best that works."""
+"""Opening the engines of a mode: the one that was asked for, or the best that works."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from uhd_edge.engines.selection import open_onnxruntime, open_openvino, open_tensorrt
 from uhd_edge.runtime.errors import EngineError, MissingExtraError
-from uhd_edge.runtime.vision.engine_choice import Choice, PrecisionChoice, choices, records_of
-from uhd_edge.runtime.vision.vision_engines import Towers
+from uhd_edge.runtime.vision.engine_choice import Choice, PrecisionChoice, choices, select_records
+from uhd_edge.runtime.vision.vision_engines import VisionEngines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 Key: TypeAlias = "tuple[str, Path]"
 
 
-class TowerOpener:
-    """Holds the engines of a bundle open, each graph's once, for whichever threads want them; close it.
+class EngineOpener:
+    """Opens the engines of a bundle, each graph once, for any number of threads; close it.
 
-    What `auto` would rather have used, and why it did not, goes into `notes`.
+    `notes` gets a line for each engine that `auto` preferred and could not use.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class TowerOpener:
         self._threads = threads
         self._notes = notes
         self._engines: dict[Key, Engine] = {}
-        self._towers: dict[Mode, Towers] = {}
+        self._by_mode: dict[Mode, VisionEngines] = {}
         self._closed = False
         self._lock = threading.Lock()
         self._built = self._find_built()
@@ -53,41 +53,41 @@ class TowerOpener:
         """Raise `EngineUnavailableError` when nothing can run `mode`, without opening anything."""
         self._choices(mode)
 
-    def towers(self, mode: Mode) -> Towers:
+    def open_mode(self, mode: Mode) -> VisionEngines:
         """Open the engines of `mode`, or return those that are open. Raises `EngineError`."""
         with self._lock:
             if self._closed:
                 raise EngineError("the vision encoder is closed; make a new one")
-            if mode not in self._towers:
-                self._towers[mode] = self._open_best(mode)
-            return self._towers[mode]
+            if mode not in self._by_mode:
+                self._by_mode[mode] = self._open_best(mode)
+            return self._by_mode[mode]
 
     def is_open(self, mode: Mode) -> bool:
-        """Whether `towers` has nothing to open and nothing to wait for."""
-        return mode in self._towers
+        """Whether `open_mode` returns at once."""
+        return mode in self._by_mode
 
-    def instead_of(self, failed: Towers, error: EngineError) -> Towers:
-        """Open what runs where `failed` cannot, as with a view larger than an engine was built for.
+    def open_instead(self, failed: VisionEngines, error: EngineError) -> VisionEngines:
+        """Open engines for what `failed` cannot run, such as a view larger than an engine was built for.
 
-        Only `auto` has something else to offer; raises `error` otherwise.
+        Only `auto` has an alternative; raises `error` otherwise.
         """
         mode = failed.mode
         last = self._choices(mode)[-1]
         if self._engine != "auto" or last.engine != "onnxruntime":
             raise error
         with self._lock:
-            towers = self._open(mode, last)
-        if towers.encoder is failed.encoder:
+            engines = self._open(mode, last)
+        if engines.encoder is failed.encoder:
             raise error
         self._note(str(error))
-        self._note(f"{mode} runs in {towers.precision} on {towers.encoder.provider} where that happens")
-        return towers
+        self._note(f"{mode} runs in {engines.precision} on {engines.encoder.provider} where that happens")
+        return engines
 
     def close(self) -> None:
-        """Close every engine; again is harmless."""
+        """Close every engine. Safe to call twice."""
         with self._lock:
             self._closed = True
-            self._towers.clear()
+            self._by_mode.clear()
             for engine in self._engines.values():
                 engine.close()
             self._engines.clear()
@@ -96,7 +96,7 @@ class TowerOpener:
         if self._engine in ("onnxruntime", "openvino"):
             return []
         if not (self._bundle.path / "engines").is_dir():
-            return []  # where nothing was built, what validates the records is not imported either
+            return []  # nothing was built, so the validation of records need not be imported
         from uhd_edge.engines.building.engine_record import find_engines
 
         return find_engines(self._bundle.path, self._note if self._engine == "auto" else None)
@@ -104,34 +104,34 @@ class TowerOpener:
     def _choices(self, mode: Mode) -> list[Choice]:
         return choices(self._bundle, mode, engine=self._engine, precision=self._precision, built=self._built)
 
-    def _open_best(self, mode: Mode) -> Towers:
+    def _open_best(self, mode: Mode) -> VisionEngines:
         *better, last = self._choices(mode)
         for choice in better:
             try:
                 return self._open(mode, choice)
             except (EngineError, MissingExtraError) as error:
                 self._note(str(error))
-        towers = self._open(mode, last)
+        engines = self._open(mode, last)
         if better:
-            self._note(f"{mode} runs in {towers.precision} on {towers.encoder.provider} instead")
-        return towers
+            self._note(f"{mode} runs in {engines.precision} on {engines.encoder.provider} instead")
+        return engines
 
-    def _open(self, mode: Mode, choice: Choice) -> Towers:
+    def _open(self, mode: Mode, choice: Choice) -> VisionEngines:
         already = set(self._engines)
         try:
             encoder, connector = (
                 self._open_graph(graph, choice, records)
                 for graph, records in zip(
                     choice.graphs(self._bundle, mode),
-                    records_of(self._bundle, mode, choice, self._built),
+                    select_records(self._bundle, mode, choice, self._built),
                     strict=True,
                 )
             )
         except BaseException:
             for key in set(self._engines) - already:
-                self._engines.pop(key).close()  # an encoder without its connector only takes memory
+                self._engines.pop(key).close()  # an encoder without its connector is of no use
             raise
-        return Towers(encoder, connector, self._bundle.manifest, mode, choice.precision)
+        return VisionEngines(encoder, connector, self._bundle.manifest, mode, choice.precision)
 
     def _open_graph(self, graph: Path, choice: Choice, records: list[EngineRecord]) -> Engine:
         key = (choice.engine, graph)
@@ -148,7 +148,7 @@ class TowerOpener:
         return self._engines[key]
 
     def _known_weights(self) -> dict[Path, str]:
-        """Digests of the weight files, gigabytes in the real model; a graph is small and read again."""
+        """Return the digests of the weight files, gigabytes in the real model; graphs are small and hashed again."""
         files = self._bundle.manifest.files.items()
         return {self._bundle.path / name: record.sha256 for name, record in files if not name.endswith(".onnx")}
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Channels: TypeAlias = tuple[float, float, float]
 
 
-def patches_of(
+def make_patches(
     view: View,
     preprocessing: Preprocessing,
     vision: Vision,
@@ -54,7 +54,7 @@ def patches_of(
 
 
 def position_ids(rows: int, columns: int, vision: Vision, *, mode: Mode) -> NDArray[np.int64]:
-    """Return int64 [N], indices into the position table in the order of `patches_of`.
+    """Return int64 [N], indices into the position table in the order of `make_patches`.
 
     Row i of n falls into the table row of the same relative height, as in transformers'
     `get_vision_nearest_position_ids`.

@@ -1,4 +1,4 @@
-"""Embeddings of views that were seen before, kept by what was looked at, within a number of bytes."""
+"""A cache of embeddings by view, limited in bytes."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from uhd_edge.engines.engine import Engine
     from uhd_edge.runtime.modes import Mode
     from uhd_edge.runtime.vision.slicing import View
-    from uhd_edge.runtime.vision.vision_engines import Towers
+    from uhd_edge.runtime.vision.vision_engines import VisionEngines
 
-# What goes with an entry beside its arrays: keys, dataclass, dictionary.
+# Overhead of an entry beside its arrays: keys, dataclass, dictionary.
 ENTRY_BYTES = 1024
 
 OpenEngines: TypeAlias = "tuple[Mode, Engine, Engine]"
@@ -30,10 +30,10 @@ OpenEngines: TypeAlias = "tuple[Mode, Engine, Engine]"
 
 @dataclass(frozen=True)
 class ContentKey:
-    """What an embedding depends on: the pixels of a view, its shape, and the engines that look at it.
+    """What an embedding depends on: a view's pixels, its shape, and the engines.
 
-    An engine that is open is one graph in one precision on one provider, so the engine
-    itself stands for them.
+    An open engine is one graph in one precision on one provider, so the engine object
+    identifies all three.
     """
 
     digest: bytes
@@ -44,7 +44,7 @@ class ContentKey:
 
 @dataclass(frozen=True)
 class PlaceKey:
-    """Where a view lies: in images of `size` (width, height) cut by `grid`, the view number `index`."""
+    """The place of a view: number `index` in images of `size` (width, height) cut by `grid`."""
 
     size: tuple[int, int]
     grid: tuple[int, int]
@@ -54,9 +54,9 @@ class PlaceKey:
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """Embeddings float32 [tokens, d_llm] of the view `content`, and its uint8 pixels [H, W, 3] where they are kept.
+    """Embeddings float32 [tokens, d_llm] of the view `content`, and its uint8 pixels [H, W, 3] where needed.
 
-    Both are read-only copies: nobody can change what others will be given.
+    Both are read-only copies, so that no caller can change them for others.
     """
 
     content: ContentKey
@@ -65,15 +65,15 @@ class Kept:
 
     @property
     def size(self) -> int:
-        """Bytes that this takes."""
+        """Size in bytes."""
         return ENTRY_BYTES + self.embeddings.nbytes + (0 if self.pixels is None else self.pixels.nbytes)
 
 
 @dataclass(frozen=True)
 class Shares:
-    """Who encodes what: `mine` this thread, `elsewhere` others that have begun, None from those that fail.
+    """Who encodes what: this thread `mine`, other threads `elsewhere`; a thread that fails gives None.
 
-    `found` is what another thread has finished since it was looked for.
+    `found` was finished by another thread since the lookup.
     """
 
     found: tuple[Kept, ...]
@@ -81,23 +81,23 @@ class Shares:
     elsewhere: tuple[Future[Kept | None], ...]
 
 
-def engines_of(towers: Towers) -> OpenEngines:
-    """What of the towers an embedding depends on."""
-    return towers.mode, towers.encoder, towers.connector
+def identify_engines(engines: VisionEngines) -> OpenEngines:
+    """Return what an embedding depends on."""
+    return engines.mode, engines.encoder, engines.connector
 
 
 def content_key(view: View, engines: OpenEngines) -> ContentKey:
-    """Name a view by the SHA-256 of its pixels.
+    """Identify a view by the SHA-256 of its pixels.
 
-    Nobody can make two pictures with one digest, and where the processor has instructions
-    for it nothing of this kind is faster: 0.4 ms for 448 x 448 pixels, 0.6 ms with BLAKE2b.
+    It is collision-resistant, and the fastest such digest where the processor has
+    instructions for it: 0.4 ms for 448 x 448 pixels, against 0.6 ms with BLAKE2b.
     """
     digest = hashlib.sha256(np.ascontiguousarray(view.pixels).data).digest()
     return ContentKey(digest, view.rows, view.columns, engines)
 
 
 class ViewCache:
-    """Keeps what was used last, at most `limit` bytes of it; for any number of threads."""
+    """Keeps the most recently used views, at most `limit` bytes of them. Thread-safe."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -111,11 +111,11 @@ class ViewCache:
 
     @property
     def size(self) -> int:
-        """Bytes kept now."""
+        """Bytes in the cache now."""
         return self._size
 
     def find(self, key: ContentKey | PlaceKey) -> Kept | None:
-        """Return what is kept under `key`, which is then the last to go."""
+        """Return what is kept under `key`, and mark it as the most recently used."""
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None:
@@ -123,7 +123,7 @@ class ViewCache:
             return kept
 
     def keep(self, key: ContentKey | PlaceKey, kept: Kept) -> None:
-        """Keep it as the newest, and drop the oldest until all fits; what is larger than the limit is not kept."""
+        """Keep an entry as the most recently used, and drop the oldest until all fit; one too large is not kept."""
         with self._lock:
             before = self._kept.pop(key, None)
             self._size += kept.size - (0 if before is None else before.size)
@@ -134,10 +134,10 @@ class ViewCache:
 
     @contextmanager
     def sharing(self, wanted: Sequence[ContentKey]) -> Iterator[Shares]:
-        """Divide the work of encoding `wanted` among the threads that want it, each view for one of them.
+        """Divide the encoding of `wanted` among the threads that need it, so that each view is encoded once.
 
-        Inside, the thread encodes what is `mine` and says so with `done`; what it has not
-        done by the end, because something failed, others take up.
+        Inside, the thread encodes `mine` and reports each view with `done`. What it has not
+        done at the end, because something failed, is left to other threads.
         """
         with self._lock:
             found = tuple(self._kept[key] for key in wanted if key in self._kept)
@@ -151,12 +151,12 @@ class ViewCache:
                 self._end(key, None)
 
     def done(self, kept: Kept) -> None:
-        """Keep a view that this thread had to encode, and give it to those that wait for it."""
+        """Keep a view that this thread has encoded, and give it to the threads that wait for it."""
         self.keep(kept.content, kept)
         self._end(kept.content, kept)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Empty the cache."""
         with self._lock:
             self._kept.clear()
             self._size = 0

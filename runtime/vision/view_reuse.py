@@ -1,4 +1,4 @@
-"""Views that were seen before take their embeddings from the cache, the others are encoded."""
+"""Views that are in the cache take their embeddings from it, the others are encoded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from uhd_edge.runtime.timing import timed
 from uhd_edge.runtime.vision.encoding import encode_some
-from uhd_edge.runtime.vision.view_cache import Kept, PlaceKey, content_key, engines_of
+from uhd_edge.runtime.vision.view_cache import Kept, PlaceKey, content_key, identify_engines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from uhd_edge.runtime.vision.slicing import SlicedImage, View
     from uhd_edge.runtime.vision.view_cache import ContentKey, ViewCache
-    from uhd_edge.runtime.vision.vision_engines import Towers
+    from uhd_edge.runtime.vision.vision_engines import VisionEngines
 
 CACHE_STAGE = "cache"
 
@@ -27,8 +27,8 @@ AnyArray = TypeVar("AnyArray", bound="NDArray[Any]")
 
 
 @dataclass(frozen=True, eq=False)
-class Looking:
-    """An image that is looked at: its views, their names in the cache, and how near is near enough."""
+class CacheLookup:
+    """What is looked up for an image: its views, their keys in the cache, and the tolerance."""
 
     sliced: SlicedImage
     contents: tuple[ContentKey, ...]
@@ -36,16 +36,16 @@ class Looking:
     tolerance: float
 
     @classmethod
-    def at(cls, sliced: SlicedImage, size: tuple[int, int], towers: Towers, tolerance: float) -> Looking:
-        """Name every view of an image of `size` (width, height)."""
-        engines = engines_of(towers)
-        contents = tuple(content_key(view, engines) for view in sliced.views)
-        places = tuple(PlaceKey(size, sliced.grid, index, engines) for index in range(len(contents)))
+    def at(cls, sliced: SlicedImage, size: tuple[int, int], engines: VisionEngines, tolerance: float) -> CacheLookup:
+        """Make the keys of every view of an image of `size` (width, height)."""
+        key = identify_engines(engines)
+        contents = tuple(content_key(view, key) for view in sliced.views)
+        places = tuple(PlaceKey(size, sliced.grid, index, key) for index in range(len(contents)))
         return cls(sliced, contents, places, tolerance)
 
 
 def encode_reusing(
-    towers: Towers,
+    engines: VisionEngines,
     sliced: SlicedImage,
     cache: ViewCache,
     timings: dict[str, float],
@@ -53,42 +53,42 @@ def encode_reusing(
     size: tuple[int, int],
     tolerance: float,
 ) -> tuple[list[NDArray[np.float32]], int]:
-    """Embeddings [tokens, d_llm] of each view in order, and how many views had to be encoded here.
+    """Return the embeddings [tokens, d_llm] of each view in order, and how many views were encoded here.
 
     `size` is (width, height) of the image before it was cut. Adds the milliseconds of its
     stages to `timings`; raises `EngineError` as `encode_batch` does.
     """
     with timed(timings, CACHE_STAGE):
-        looking = Looking.at(sliced, size, towers, tolerance)
-        known = _known(looking, cache)
+        lookup = CacheLookup.at(sliced, size, engines, tolerance)
+        known = _known(lookup, cache)
     missing = [index for index in range(len(sliced.views)) if index not in known]
-    fresh, encoded = _encode_missing(towers, looking, missing, cache, timings)
-    known.update({index: fresh[looking.contents[index]] for index in missing})
+    fresh, encoded = _encode_missing(engines, lookup, missing, cache, timings)
+    known.update({index: fresh[lookup.contents[index]] for index in missing})
     if tolerance > 0:
         with timed(timings, CACHE_STAGE):
-            _remember_places(looking, known, cache)
+            _remember_places(lookup, known, cache)
     return [known[index].embeddings for index in range(len(known))], encoded
 
 
 def mean_difference(pixels: NDArray[np.uint8], others: NDArray[np.uint8]) -> float:
-    """Mean absolute difference of two uint8 arrays of one shape, in grey levels 0 to 255."""
+    """Return the mean absolute difference of two uint8 arrays of one shape, in grey levels from 0 to 255."""
     difference = np.maximum(pixels, others)
     difference -= np.minimum(pixels, others)
     return float(difference.sum(dtype=np.uint64)) / difference.size
 
 
-def _known(looking: Looking, cache: ViewCache) -> dict[int, Kept]:
-    """Every view that is kept, or near enough to what was encoded at its place."""
+def _known(lookup: CacheLookup, cache: ViewCache) -> dict[int, Kept]:
+    """Find the views that are in the cache, or near enough to what was encoded in their place."""
     known = {}
-    for index, (view, content) in enumerate(zip(looking.sliced.views, looking.contents, strict=True)):
-        kept = cache.find(content) or _near(view, looking.places[index], looking.tolerance, cache)
+    for index, (view, content) in enumerate(zip(lookup.sliced.views, lookup.contents, strict=True)):
+        kept = cache.find(content) or _near(view, lookup.places[index], lookup.tolerance, cache)
         if kept is not None:
             known[index] = kept
     return known
 
 
 def _near(view: View, place: PlaceKey, tolerance: float, cache: ViewCache) -> Kept | None:
-    """Compare with the pixels that were encoded, never with those of the last frame, so that drift cannot creep in."""
+    """Compare with the pixels that were encoded, not with the last frame's, so that slow drift cannot accumulate."""
     if tolerance <= 0:
         return None
     kept = cache.find(place)
@@ -98,17 +98,17 @@ def _near(view: View, place: PlaceKey, tolerance: float, cache: ViewCache) -> Ke
 
 
 def _encode_missing(
-    towers: Towers, looking: Looking, missing: Sequence[int], cache: ViewCache, timings: dict[str, float]
+    engines: VisionEngines, lookup: CacheLookup, missing: Sequence[int], cache: ViewCache, timings: dict[str, float]
 ) -> tuple[dict[ContentKey, Kept], int]:
-    """Encode each different view once, together with the other threads that want it."""
-    wanted = {looking.contents[index]: index for index in missing}
+    """Encode each different view once, sharing the work with other threads that need the same views."""
+    wanted = {lookup.contents[index]: index for index in missing}
     fresh: dict[ContentKey, Kept] = {}
     encoded = 0
     while wanted:
         with cache.sharing(tuple(wanted)) as shares:
             own = [wanted[content] for content in shares.mine]
-            for index, embeddings in encode_some(towers, looking.sliced.views, own, timings):
-                kept = Kept(looking.contents[index], _own_copy(embeddings))
+            for index, embeddings in encode_some(engines, lookup.sliced.views, own, timings):
+                kept = Kept(lookup.contents[index], _own_copy(embeddings))
                 cache.done(kept)
                 fresh[kept.content] = kept
         encoded += len(own)
@@ -119,24 +119,24 @@ def _encode_missing(
 
 
 def _waited_for(elsewhere: Sequence[Future[Kept | None]], timings: dict[str, float]) -> list[Kept]:
-    """What the other threads make of their share; those that fail leave theirs to others."""
+    """Wait for views that other threads encode; a thread that fails gives None."""
     with timed(timings, CACHE_STAGE):
         return [kept for kept in (future.result() for future in elsewhere) if kept is not None]
 
 
-def _remember_places(looking: Looking, known: dict[int, Kept], cache: ViewCache) -> None:
-    """Note which pixels every view's embeddings were made of, unless its place has them already."""
+def _remember_places(lookup: CacheLookup, known: dict[int, Kept], cache: ViewCache) -> None:
+    """Keep the pixels that each view's embeddings were made of under its place, unless they are there already."""
     for index, kept in known.items():
-        place = looking.places[index]
+        place = lookup.places[index]
         at_place = cache.find(place)
         if at_place is None or at_place.content != kept.content:
-            # What was only near comes with the pixels it was made of, which are others than these.
-            pixels = _own_copy(looking.sliced.views[index].pixels) if kept.pixels is None else kept.pixels
+            # A view that was only near keeps the pixels that were encoded, not its own.
+            pixels = _own_copy(lookup.sliced.views[index].pixels) if kept.pixels is None else kept.pixels
             cache.keep(place, Kept(kept.content, kept.embeddings, pixels))
 
 
 def _own_copy(array: AnyArray) -> AnyArray:
-    """Copy, since a batch or an image would stay alive as a whole for the sake of one view; read-only."""
+    """Return a read-only copy: a slice would keep its whole batch or image in memory."""
     copy = array.copy()
     copy.flags.writeable = False
     return copy

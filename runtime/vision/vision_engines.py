@@ -9,7 +9,7 @@ import numpy as np
 
 from uhd_edge.runtime.errors import EngineError
 from uhd_edge.runtime.timing import timed
-from uhd_edge.runtime.vision.patches import patches_of, position_ids, tokens_per_view
+from uhd_edge.runtime.vision.patches import make_patches, position_ids, tokens_per_view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Towers:
+class VisionEngines:
     """The two open engines of one mode and precision, and the manifest they belong to."""
 
     encoder: Engine
@@ -34,24 +34,24 @@ class Towers:
 
 
 def encode_batch(
-    towers: Towers, views: Sequence[View], names: Sequence[str], timings: dict[str, float]
+    engines: VisionEngines, views: Sequence[View], names: Sequence[str], timings: dict[str, float]
 ) -> NDArray[np.float32]:
     """Encode views of one patch count -> float32 [B, tokens, d_llm]; errors say which of `names` it was.
 
     Adds the milliseconds of its stages to `timings`. Raises `EngineError` when an engine
     fails, or returns NaN, Inf or another shape than the bundle promises.
     """
-    manifest, mode = towers.manifest, towers.mode
+    manifest, mode = engines.manifest, engines.mode
     with timed(timings, "patches"):
         patches = _batch_of_patches(views, manifest, mode)
         positions = np.stack([position_ids(view.rows, view.columns, manifest.vision, mode=mode) for view in views])
     with timed(timings, "encoder"):
-        features = _only_output(towers.encoder.run({"patches": patches, "position_ids": positions}))
+        features = _only_output(engines.encoder.run({"patches": patches, "position_ids": positions}))
     with timed(timings, "connector"):
-        embeddings = _only_output(towers.connector.run({"features": features}))
+        embeddings = _only_output(engines.connector.run({"features": features}))
     tokens = tokens_per_view(views[0].rows, views[0].columns, manifest.vision, mode=mode)
-    _check_shape(embeddings, (len(views), tokens, manifest.llm.hidden_size), towers)
-    _check_finite(features, embeddings, towers, names)
+    _check_shape(embeddings, (len(views), tokens, manifest.llm.hidden_size), engines)
+    _check_finite(features, embeddings, engines, names)
     return embeddings
 
 
@@ -62,7 +62,7 @@ def _batch_of_patches(views: Sequence[View], manifest: Manifest, mode: Mode) -> 
         (len(views), views[0].rows * views[0].columns, 3 * preprocessing.patch_size**2), dtype=np.float32
     )
     for view, place in zip(views, patches, strict=True):
-        patches_of(view, preprocessing, manifest.vision, mode=mode, out=place)
+        make_patches(view, preprocessing, manifest.vision, mode=mode, out=place)
     return patches
 
 
@@ -71,25 +71,25 @@ def _only_output(outputs: dict[str, Array]) -> Array:
     return output
 
 
-def _check_shape(embeddings: Array, expected: tuple[int, ...], towers: Towers) -> None:
+def _check_shape(embeddings: Array, expected: tuple[int, ...], engines: VisionEngines) -> None:
     """Refuse other widths: the language model would read past the end of narrower embeddings."""
     if embeddings.shape != expected or embeddings.dtype != np.float32:
         raise EngineError(
-            f"the {towers.mode} {towers.precision} connector returned {embeddings.dtype} {list(embeddings.shape)} "
+            f"the {engines.mode} {engines.precision} connector returned {embeddings.dtype} {list(embeddings.shape)} "
             f"instead of float32 {list(expected)}; export the bundle again"
         )
 
 
-def _check_finite(features: Array, embeddings: Array, towers: Towers, names: Sequence[str]) -> None:
+def _check_finite(features: Array, embeddings: Array, engines: VisionEngines, names: Sequence[str]) -> None:
     """One NaN would poison the language model's state without a word."""
     finite = np.isfinite(embeddings).all(axis=(1, 2))
     if finite.all():
         return
     view = int(np.argmin(finite))
-    part, engine = ("connector", towers.connector)
+    part, engine = ("connector", engines.connector)
     if not np.isfinite(features[view]).all():
-        part, engine = ("encoder", towers.encoder)
+        part, engine = ("encoder", engines.encoder)
     raise EngineError(
-        f"the {part} ({engine.provider}, {towers.mode}, {towers.precision}) returned NaN or Inf for {names[view]}; "
+        f"the {part} ({engine.provider}, {engines.mode}, {engines.precision}) returned NaN or Inf for {names[view]}; "
         "use another precision, or export the bundle again"
     )

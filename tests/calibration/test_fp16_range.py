@@ -24,7 +24,7 @@ from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.manifest import Manifest
 from uhd_edge.runtime.checking.verify import verify_bundle
 from uhd_edge.runtime.errors import EngineUnavailableError, OutputError
-from uhd_edge.runtime.vision.patches import patches_of, position_ids
+from uhd_edge.runtime.vision.patches import make_patches, position_ids
 from uhd_edge.runtime.vision.slicing import plan_slices, slice_image
 
 FC1 = "model.vision_tower.encoder.layers.1.mlp.fc1.weight"
@@ -65,7 +65,7 @@ def test_the_largest_number_of_a_layer_is_that_of_the_torch_tower(qwen3_bundle: 
             parameter.copy_(opened.tensor(f"model.vision_tower.{name}").reshape(parameter.shape))
         module = dict(tower.named_modules())["encoder.layers.1.mlp.fc1"]
         module.register_forward_hook(lambda _, __, output: largest.append(float(output.abs().max())))
-        patches = torch.tensor(patches_of(view, preprocessing, vision, mode="16x")[None])
+        patches = torch.tensor(make_patches(view, preprocessing, vision, mode="16x")[None])
         positions = torch.tensor(position_ids(view.rows, view.columns, vision, mode="16x")[None])
         tower.encode(patches, positions, compress=True)
     layer = ranges["encoder.layers.1"]

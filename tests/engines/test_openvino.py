@@ -80,7 +80,7 @@ def test_it_runs_either_kind_of_int8_graph_whole(calibrated: Calibrated, kind: s
     """ONNX Runtime's own operators too; it refuses what it would have to share with another provider."""
     graph, _ = calibrated.bundle.graphs("16x", kind)  # type: ignore[arg-type]
     with VisionEncoder(calibrated.bundle, engine="onnxruntime", precision="int8", threads=1) as encoder:
-        expected = encoder.towers("16x").encoder
+        expected = encoder.open_mode("16x").encoder
         given = views(1, 64)
         exact = expected.run(given)["features"].ravel()
     with OpenVinoEngine(graph, threads=1, arithmetic="half") as tested:

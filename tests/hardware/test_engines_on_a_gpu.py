@@ -66,7 +66,7 @@ def test_the_command_line_verifies_them_too(built: Built, capsys: pytest.Capture
 
 def test_auto_chooses_them_and_has_nothing_to_explain(built: Built) -> None:
     with VisionEncoder(built.bundle, precision=built.precision) as encoder:
-        assert encoder.towers(encoder.mode).encoder.provider == NAMES[built.backend]
+        assert encoder.open_mode(encoder.mode).encoder.provider == NAMES[built.backend]
         assert encoder.notes == []
 
 

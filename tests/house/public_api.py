@@ -31,7 +31,7 @@ MODULES: dict[str, tuple[str, ...] | None] = {
 NOT_CONSTRUCTED = ("AnswerSchema", "AnswerStream", "AsyncAnswerStream", "Session")
 
 # Named without an underscore because other folders of the package use them.
-INTERNAL = ("VisionEncoder.encode_planned", "VisionEncoder.towers")
+INTERNAL = ("VisionEncoder.encode_planned", "VisionEncoder.open_mode")
 
 USES = {"__enter__": "with", "__next__": "for", "__aenter__": "async with", "__aiter__": "async for"}
 

@@ -18,7 +18,7 @@ from uhd_edge.export.graphs.graphs import write_graphs
 from uhd_edge.export.tower import Connector, VisionTower
 from uhd_edge.runtime.bundles.manifest import Vision
 from uhd_edge.runtime.modes import Mode, Precision
-from uhd_edge.runtime.vision.patches import patches_of, position_ids
+from uhd_edge.runtime.vision.patches import make_patches, position_ids
 from uhd_edge.runtime.vision.slicing import View
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def views_of(exported: Exported, grids: list[tuple[int, int]], mode: Mode) -> li
 def inputs_of(exported: Exported, view: View, mode: Mode) -> dict[str, NDArray[np.generic]]:
     preprocessing = exported.checkpoint.processor.preprocessing
     return {
-        "patches": patches_of(view, preprocessing, exported.vision, mode=mode)[None],
+        "patches": make_patches(view, preprocessing, exported.vision, mode=mode)[None],
         "position_ids": position_ids(view.rows, view.columns, exported.vision, mode=mode)[None],
     }
 

@@ -15,9 +15,8 @@ from uhd_edge.runtime.llm.language_model import LanguageModel
 from uhd_edge.runtime.llm.vocabulary import Vocabulary
 from uhd_edge.runtime.prompt.room import PromptInputs
 from uhd_edge.runtime.vision import encoder as vision
-from uhd_edge.runtime.vision import opening as tower_opening
-from uhd_edge.runtime.vision import view_reuse
-from uhd_edge.runtime.vision import vision_engines as towers
+from uhd_edge.runtime.vision import opening as engine_opening
+from uhd_edge.runtime.vision import view_reuse, vision_engines
 
 QUESTION = "What is it?"
 STAGES = ["decode", "slice", "open", "cache", "patches", "encoder", "connector"]
@@ -52,9 +51,9 @@ def test_every_step_is_in_a_stage_and_the_stages_make_up_the_total(
     owners: list[tuple[Any, str, float]] = [
         (new_images, "load_image", 1),
         (vision, "slice_image", 2),
-        (tower_opening, "open_onnxruntime", 300),
+        (engine_opening, "open_onnxruntime", 300),
         (view_reuse, "content_key", 3),
-        (towers, "patches_of", 5),
+        (vision_engines, "make_patches", 5),
         (OnnxRuntimeEngine, "run", 70),
         (PromptInputs, "lay_out", 13),
         (LanguageModel, "prefill_steps", 170),

@@ -10,7 +10,7 @@ from transformers import MiniCPMV4_6ImageProcessorPil
 
 from uhd_edge.runtime.bundles.manifest import Preprocessing, Vision
 from uhd_edge.runtime.modes import Mode
-from uhd_edge.runtime.vision.patches import patches_of
+from uhd_edge.runtime.vision.patches import make_patches
 from uhd_edge.runtime.vision.slicing import plan_slices, slice_image
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def ours(image: Image.Image, values: Preprocessing, mode: Mode, max_slices: int 
     """Run the runtime's own steps and undo the block order."""
     sliced = slice_image(image, plan_slices(*image.size, values, mode=mode, max_slices=max_slices))
     sizes = [(view.rows, view.columns) for view in sliced.views]
-    patches = [patches_of(view, values, vision(), mode=mode) for view in sliced.views]
+    patches = [make_patches(view, values, vision(), mode=mode) for view in sliced.views]
     in_rows = [
         values_of_view[block_places(rows, columns, [2, 2] if mode == "16x" else [2])]
         for values_of_view, (rows, columns) in zip(patches, sizes, strict=True)

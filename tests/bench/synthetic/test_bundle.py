@@ -118,7 +118,7 @@ def test_int8_answers_and_does_not_pass_for_a_calibration(tmp_path: Path) -> Non
     made = make(tmp_path, "int8")
     assert made.manifest.calibration is None
     with Assistant(made, precision="int8", threads=1) as assistant:
-        assert assistant.encoder.towers("16x").precision == "int8"
+        assert assistant.encoder.open_mode("16x").precision == "int8"
         assert assistant.ask(shapes(112, 112), "What is this?", max_tokens=2).usage.completion_tokens == 2
 
 

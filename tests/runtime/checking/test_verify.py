@@ -28,7 +28,7 @@ from uhd_edge.runtime.checking.comparison import compare_view
 from uhd_edge.runtime.checking.verify import verify_bundle
 from uhd_edge.runtime.errors import EngineUnavailableError
 from uhd_edge.runtime.images.synthetic_pictures import synthetic_pictures
-from uhd_edge.runtime.vision.patches import patches_of, position_ids
+from uhd_edge.runtime.vision.patches import make_patches, position_ids
 from uhd_edge.runtime.vision.slicing import plan_slices, slice_image
 
 TOKENS = hnp.arrays(np.float32, (5, 7), elements=st.floats(-100, 100, width=32))
@@ -107,7 +107,7 @@ def straight(bundle: Bundle, view: Any, kind: Any) -> np.ndarray:
     manifest = bundle.manifest
     encoder_file, connector_file = bundle.graphs("16x", kind)
     inputs = {
-        "patches": patches_of(view, manifest.preprocessing, manifest.vision, mode="16x")[None],
+        "patches": make_patches(view, manifest.preprocessing, manifest.vision, mode="16x")[None],
         "position_ids": position_ids(view.rows, view.columns, manifest.vision, mode="16x")[None],
     }
     features = onnxruntime.InferenceSession(encoder_file).run(None, inputs)[0]

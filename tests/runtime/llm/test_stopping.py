@@ -11,7 +11,7 @@ from support.places import EXAMPLES
 
 from uhd_edge.runtime import Assistant
 from uhd_edge.runtime.errors import OptionError
-from uhd_edge.runtime.llm.stopping import StoppedText, stops_of
+from uhd_edge.runtime.llm.stopping import StoppedText, parse_stops
 
 BENCH = EXAMPLES / "bench.png"
 
@@ -49,4 +49,4 @@ def test_an_answer_ends_before_a_stop_and_says_so() -> None:
 @pytest.mark.parametrize("stop", ["", [""], ["a", 5], 5, {"a"}, ["a"] * 17])
 def test_what_is_no_stop_is_refused(stop: Any) -> None:
     with pytest.raises(OptionError, match="stop"):
-        stops_of(stop)
+        parse_stops(stop)

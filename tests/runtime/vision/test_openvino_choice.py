@@ -40,11 +40,11 @@ def test_auto_takes_it_for_int8_where_there_is_vnni_and_leaves_fp32_where_it_was
     monkeypatch.setattr(engine_choice, "this_processor", lambda: WITH_VNNI)
     with VisionEncoder(calibrated.bundle, precision="int8", threads=1) as encoder:
         encoder.encode(PICTURE)
-        towers = encoder.towers("16x")
+        towers = encoder.open_mode("16x")
         assert (towers.encoder.provider, towers.connector.provider, towers.precision) == (OPENVINO, OPENVINO, "int8")
         assert encoder.notes == []
     with VisionEncoder(calibrated.bundle, threads=1) as encoder:
-        assert encoder.towers("16x").encoder.provider == CPU
+        assert encoder.open_mode("16x").encoder.provider == CPU
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_auto_leaves_int8_to_onnx_runtime_on_other_processors(
 ) -> None:
     monkeypatch.setattr(engine_choice, "this_processor", lambda: processor)
     with VisionEncoder(calibrated.bundle, precision="int8", threads=1) as encoder:
-        assert encoder.towers("16x").encoder.provider == CPU
+        assert encoder.open_mode("16x").encoder.provider == CPU
         assert encoder.notes == []
 
 
@@ -114,7 +114,7 @@ def test_without_the_package_auto_runs_int8_on_onnx_runtime_and_says_nothing(
     calibrated: Calibrated, not_installed: None
 ) -> None:
     with VisionEncoder(calibrated.bundle, precision="int8", threads=1) as encoder:
-        assert encoder.towers("16x").encoder.provider == CPU
+        assert encoder.open_mode("16x").encoder.provider == CPU
         assert encoder.notes == []
 
 

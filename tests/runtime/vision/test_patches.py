@@ -12,7 +12,7 @@ from transformers.vision_utils import get_vision_nearest_position_ids
 
 from uhd_edge.runtime.errors import ImageError
 from uhd_edge.runtime.modes import Mode
-from uhd_edge.runtime.vision.patches import patches_of, position_ids, tokens_per_view
+from uhd_edge.runtime.vision.patches import make_patches, position_ids, tokens_per_view
 from uhd_edge.runtime.vision.slicing import View
 
 
@@ -26,7 +26,7 @@ def numbered_view(rows: int, columns: int) -> View:
 def order(rows: int, columns: int, mode: Mode, **sizes: int) -> list[int]:
     """Numbers of the patches in the order in which they come out."""
     plain = preprocessing(rescale_factor=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    patches = patches_of(numbered_view(rows, columns), plain, vision(**sizes), mode=mode)
+    patches = make_patches(numbered_view(rows, columns), plain, vision(**sizes), mode=mode)
     assert (patches == patches[:, :1]).all()
     return [int(number) for number in patches[:, 0]]
 
@@ -61,14 +61,14 @@ def test_further_rounds_of_merging_nest_further_levels(rows: int, columns: int, 
 def test_the_values_of_a_patch_run_channel_by_channel_then_row_by_row() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (56, 56, 3), dtype=np.uint8)
     plain = preprocessing(rescale_factor=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    first = patches_of(View(pixels, 4, 4), plain, vision(), mode="16x")[0]
+    first = make_patches(View(pixels, 4, 4), plain, vision(), mode="16x")[0]
     assert np.array_equal(first.reshape(3, 14, 14), pixels[:14, :14].transpose(2, 0, 1))
 
 
 def test_each_channel_has_its_own_mean_and_deviation() -> None:
     pixels = np.full((56, 56, 3), 255, np.uint8)
     values = preprocessing(mean=(0.0, 0.5, 1.0), std=(0.5, 0.25, 2.0))
-    patches = patches_of(View(pixels, 4, 4), values, vision(), mode="16x")
+    patches = make_patches(View(pixels, 4, 4), values, vision(), mode="16x")
     assert patches.dtype == np.float32
     assert [float(value) for value in patches[3, ::196]] == [2.0, 2.0, 0.0]
 
@@ -78,10 +78,10 @@ def test_pixels_go_to_their_place_in_a_batch_without_a_copy_in_between(mean: tup
     picture = np.random.default_rng(0).integers(0, 256, (896, 896, 3), dtype=np.uint8)
     view = View(picture[448:, 448:], 32, 32)  # a window into a larger picture, as slices are
     values = preprocessing(mean=mean)
-    expected = patches_of(view, values, vision(), mode="16x")
+    expected = make_patches(view, values, vision(), mode="16x")
     batch = np.empty((2, *expected.shape), np.float32)
     tracemalloc.start()
-    returned = patches_of(view, values, vision(), mode="16x", out=batch[1])
+    returned = make_patches(view, values, vision(), mode="16x", out=batch[1])
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert np.shares_memory(returned, batch)
@@ -117,4 +117,4 @@ def test_a_view_that_cannot_be_merged_is_refused(rows: int, columns: int, mode: 
     with pytest.raises(ImageError, match=f"a view of {rows} x {columns} patches cannot be merged"):
         position_ids(rows, columns, vision(), mode=mode)
     with pytest.raises(ImageError, match="cannot be merged"):
-        patches_of(numbered_view(rows, columns), preprocessing(), vision(), mode=mode)
+        make_patches(numbered_view(rows, columns), preprocessing(), vision(), mode=mode)

@@ -19,8 +19,8 @@ def test_changing_the_pixels_of_a_frame_later_changes_nothing_that_is_kept(bundl
         encoder.encode(frame, tolerance=1)
         before = frame.copy()
         frame[:] = 255 - frame
-        assert encoder.encode(frame, tolerance=1).encoded == 1
-        assert encoder.encode(before, tolerance=1).encoded == 0
+        assert encoder.encode(frame, tolerance=1).encoded_views == 1
+        assert encoder.encode(before, tolerance=1).encoded_views == 0
 
 
 def test_a_noisy_camera_is_reused_within_the_tolerance_and_not_beyond(bundle: Bundle) -> None:
@@ -34,7 +34,7 @@ def test_a_noisy_camera_is_reused_within_the_tolerance_and_not_beyond(bundle: Bu
         near = encoder.encode(nearer, tolerance=2)
         far = encoder.encode(farther, tolerance=2)
         exact = encoder.encode(nearer)
-    assert [first.encoded, near.encoded, far.encoded, exact.encoded] == [1, 0, 1, 1]
+    assert [first.encoded_views, near.encoded_views, far.encoded_views, exact.encoded_views] == [1, 0, 1, 1]
     np.testing.assert_array_equal(near.embeddings, first.embeddings)
     assert np.abs(far.embeddings - first.embeddings).max() > 0
     assert np.abs(exact.embeddings - first.embeddings).max() > 0
@@ -46,7 +46,7 @@ def test_a_slow_drift_is_encoded_again_as_often_as_it_leaves_the_tolerance(bundl
     with VisionEncoder(bundle, threads=1, max_slices=1) as encoder:
         seen = [encoder.encode(frame, tolerance=3) for frame in frames]
         exact = [encoder.encode(frame) for frame in frames]
-    assert [number for number, frame in enumerate(seen) if frame.encoded] == [0, 4, 8, 12]
+    assert [number for number, frame in enumerate(seen) if frame.encoded_views] == [0, 4, 8, 12]
     reds = slice(0, None, 4)
     for ours, true in zip(seen, exact, strict=True):
         drift = np.abs(ours.embeddings[:, reds] - true.embeddings[:, reds]).max()
@@ -73,7 +73,7 @@ def test_a_place_that_another_camera_takes_meanwhile_keeps_the_pixels_that_were_
         drifted[:, 112:] += 20
         monkeypatch.setattr(OnnxRuntimeEngine, "run", interrupted_run)
         before = encoder.encode(drifted, tolerance=3)
-        assert before.reused >= 1
+        assert before.reused_views >= 1
         drifted[:, :112] += 2
         after = encoder.encode(drifted, tolerance=3)
         slices = slice(after.views[0].tokens, after.views[0].tokens + after.views[1].tokens)
@@ -86,7 +86,7 @@ def test_the_tolerance_is_for_each_view_by_itself(bundle: Bundle) -> None:
         encoder.encode(frame, tolerance=1)
         frame[:112, :112] += 8  # 8 levels in the first slice, about 0.9 in the thumbnail
         seen = encoder.encode(frame, tolerance=1)
-    assert (seen.reused, seen.encoded) == (9, 1)
+    assert (seen.reused_views, seen.encoded_views) == (9, 1)
 
 
 def test_what_lies_elsewhere_is_not_compared(bundle: Bundle) -> None:
@@ -95,11 +95,11 @@ def test_what_lies_elsewhere_is_not_compared(bundle: Bundle) -> None:
     grey[:112] += np.arange(3, dtype=np.uint8).repeat(112)[:, None]  # 100, 101, 102
     with VisionEncoder(bundle, threads=1) as encoder:
         first = encoder.encode(grey, tolerance=50)
-        assert first.encoded == 4, "three kinds of slices, and the thumbnail"
-        assert encoder.encode(grey + np.uint8(5), tolerance=50).encoded == 0
-        assert encoder.encode(grey + np.uint8(5), tolerance=50, mode="4x").encoded == 4
-        assert encoder.encode(grey + np.uint8(6), tolerance=50, max_slices=4).encoded > 0
-        assert encoder.encode(grey[:, :330] + np.uint8(7), tolerance=50).encoded > 0
+        assert first.encoded_views == 4, "three kinds of slices, and the thumbnail"
+        assert encoder.encode(grey + np.uint8(5), tolerance=50).encoded_views == 0
+        assert encoder.encode(grey + np.uint8(5), tolerance=50, mode="4x").encoded_views == 4
+        assert encoder.encode(grey + np.uint8(6), tolerance=50, max_slices=4).encoded_views > 0
+        assert encoder.encode(grey[:, :330] + np.uint8(7), tolerance=50).encoded_views > 0
 
 
 @pytest.mark.parametrize("wrong", [-0.1, 256, float("nan"), "3", True, None])

@@ -48,11 +48,11 @@ def test_of_a_scene_in_which_one_object_moves_only_changed_views_are_encoded(bat
             different = {view.tobytes() for view in views}
             batches.clear()
             seen = encoder.encode(picture)
-            assert sum(batches) == seen.encoded == len(different - seen_before)
-            assert seen.reused == len(views) - seen.encoded
+            assert sum(batches) == seen.encoded_views == len(different - seen_before)
+            assert seen.reused_views == len(views) - seen.encoded_views
             assert len(batches) <= 1, "views of one size go together"
             seen_before |= different
-            counts.append(seen.encoded)
+            counts.append(seen.encoded_views)
             np.testing.assert_allclose(
                 seen.embeddings, scratch.encode(picture).embeddings, rtol=0, atol=1e-5, strict=True
             )
@@ -67,13 +67,13 @@ def test_different_views_of_one_size_are_one_batch_and_equal_ones_are_encoded_on
 ) -> None:
     frame = noise((336, 336))
     with VisionEncoder(bundle, threads=1) as encoder:
-        assert encoder.encode(frame).encoded == 10
+        assert encoder.encode(frame).encoded_views == 10
         frame[:112, :112] ^= 1
         frame[300:, 300:] ^= 1
         seen = encoder.encode(frame)
         blank = encoder.encode(np.full((336, 336, 3), 90, np.uint8))
-    assert (seen.reused, seen.encoded) == (7, 3)
-    assert (blank.reused, blank.encoded) == (9, 1)
+    assert (seen.reused_views, seen.encoded_views) == (7, 3)
+    assert (blank.reused_views, blank.encoded_views) == (9, 1)
     assert batches == [10, 3, 1]
 
 
@@ -90,14 +90,14 @@ def test_without_a_cache_everything_is_encoded_every_time(bundle: Bundle, batche
     with VisionEncoder(bundle, threads=1, cache_bytes=0) as encoder:
         for _ in range(2):
             seen = encoder.encode(blank, tolerance=255)
-            assert (seen.reused, seen.encoded) == (0, 10)
+            assert (seen.reused_views, seen.encoded_views) == (0, 10)
     assert batches == [10, 10]
 
 
 def test_a_cache_of_one_view_forgets_the_others(bundle: Bundle) -> None:
     one_view = 4 * 64 * 4 + 1024
     with VisionEncoder(bundle, threads=1, max_slices=1, cache_bytes=one_view) as encoder:
-        counts = [encoder.encode(noise((112, 112), seed)).encoded for seed in (0, 0, 1, 0, 0)]
+        counts = [encoder.encode(noise((112, 112), seed)).encoded_views for seed in (0, 0, 1, 0, 0)]
     assert counts == [1, 0, 1, 1, 0]
 
 
@@ -108,7 +108,7 @@ def test_writing_into_embeddings_changes_nothing_that_is_kept(bundle: Bundle) ->
             expected = first.embeddings.copy()
             first.embeddings[:] = np.nan
             again = encoder.encode(noise(size), tolerance=1)
-            assert again.encoded == 0
+            assert again.encoded_views == 0
             np.testing.assert_array_equal(again.embeddings, expected)
             again.embeddings[:] = np.nan
             np.testing.assert_array_equal(encoder.encode(noise(size)).embeddings, expected)
@@ -158,7 +158,7 @@ def test_two_threads_that_want_the_same_views_encode_them_once(bundle: Bundle, m
         other.join(timeout=60)
     assert encoded == [10, 2]
     (second,) = results
-    assert (first.encoded, second.encoded, second.reused) == (10, 2, 8)
+    assert (first.encoded_views, second.encoded_views, second.reused_views) == (10, 2, 8)
     np.testing.assert_array_equal(first.embeddings[12:], second.embeddings[12:])
 
 
@@ -173,7 +173,7 @@ def test_a_view_that_failed_is_tried_again(bundle: Bundle, monkeypatch: pytest.M
         with pytest.raises(EngineError, match="no power"):
             encoder.encode(noise((336, 224)))
         monkeypatch.setattr(OnnxRuntimeEngine, "run", run)
-        assert encoder.encode(noise((336, 224))).encoded == 7
+        assert encoder.encode(noise((336, 224))).encoded_views == 7
 
 
 def test_asking_again_about_an_image_does_not_encode_it_again(batches: list[int]) -> None:

@@ -24,8 +24,8 @@ def test_auto_takes_an_engine_of_the_bundle_that_fits(bundle: Bundle, machine: t
     with VisionEncoder(bundle, threads=1) as encoder, VisionEncoder(bundle, engine="onnxruntime") as plain:
         seen = encoder.encode(PICTURE)
         np.testing.assert_allclose(seen.embeddings, plain.encode(PICTURE).embeddings, rtol=1e-6)
-        assert encoder.towers("16x").encoder.provider == "pretended"
-        assert encoder.towers("16x").precision == "fp16"
+        assert encoder.open_mode("16x").encoder.provider == "pretended"
+        assert encoder.open_mode("16x").precision == "fp16"
         assert encoder.notes == []
     assert sorted(machine.opened) == ["connector-fp16.engine", "encoder-fp16.engine"]
 
@@ -34,7 +34,7 @@ def test_half_a_tower_is_not_used(bundle: Bundle, machine: type[Told]) -> None:
     _, connector = build(bundle)
     connector.with_name("connector-fp16.engine.json").unlink()
     with VisionEncoder(bundle, threads=1) as encoder:
-        assert encoder.towers("16x").encoder.provider == "CPUExecutionProvider"
+        assert encoder.open_mode("16x").encoder.provider == "CPUExecutionProvider"
     told = message(EngineUnavailableError, VisionEncoder, bundle, engine="tensorrt-rtx")
     assert "no TensorRT-RTX engines for 16x; build them with `uhd build" in told
 
@@ -42,8 +42,8 @@ def test_half_a_tower_is_not_used(bundle: Bundle, machine: type[Told]) -> None:
 def test_a_mode_without_engines_runs_on_the_cpu_beside_one_that_has_them(bundle: Bundle, machine: type[Told]) -> None:
     build(bundle)
     with VisionEncoder(bundle, threads=1) as encoder:
-        assert encoder.towers("16x").encoder.provider == "pretended"
-        assert encoder.towers("4x").encoder.provider == "CPUExecutionProvider"
+        assert encoder.open_mode("16x").encoder.provider == "pretended"
+        assert encoder.open_mode("4x").encoder.provider == "CPUExecutionProvider"
         assert encoder.notes == []
 
 
@@ -78,10 +78,10 @@ def test_int8_means_the_symmetric_graph_on_tensorrt_and_the_other_on_onnxruntime
     both = Bundle(bundle.path, Manifest.model_validate(manifest))
     build(bundle)
     with VisionEncoder(both, precision="int8", threads=1) as encoder:
-        towers = encoder.towers("16x")
+        towers = encoder.open_mode("16x")
         assert (towers.precision, towers.encoder.provider) == ("int8", "pretended")
     with VisionEncoder(both, precision="int8", engine="onnxruntime", threads=1) as encoder:
-        towers = encoder.towers("16x")
+        towers = encoder.open_mode("16x")
         assert (towers.precision, towers.encoder.provider) == ("int8", "CPUExecutionProvider")
 
 

@@ -82,7 +82,7 @@ def test_a_picture_that_an_engine_cannot_run_is_run_by_auto_on_the_cpu(
     for name in ("auto", "tensorrt-rtx"):
         chosen: Any = name
         with VisionEncoder(bundle, engine=chosen, threads=1) as encoder:
-            monkeypatch.setattr(encoder.towers("16x").encoder, "run", too_small)
+            monkeypatch.setattr(encoder.open_mode("16x").encoder, "run", too_small)
             if name == "tensorrt-rtx":
                 assert "built for less" in message(EngineError, encoder.encode, PICTURE)
                 continue
@@ -97,7 +97,7 @@ def test_an_encoder_whose_connector_is_refused_is_closed_again(bundle: Bundle, m
     _, connector = build(bundle)
     connector.write_bytes(b"eng")
     with VisionEncoder(bundle, threads=1) as encoder:
-        encoder.towers("16x")
+        encoder.open_mode("16x")
         assert machine.opened == ["encoder-fp16.engine"]
         assert len(encoder._opener._engines) == 2
 
@@ -135,6 +135,6 @@ def test_an_engine_built_here_that_is_not_exact_enough_is_kept_aside_and_not_use
         told = message(EngineError, verify_built, context, copy, records, ["16x"], (picture,))
         assert f"kept in {copy.path / 'engines/here/failed'} and not used" in told
     with VisionEncoder(copy, threads=1) as encoder:
-        provider = encoder.towers("16x").encoder.provider
+        provider = encoder.open_mode("16x").encoder.provider
     assert provider == ("pretended" if exact else "CPUExecutionProvider")
     assert len(list((copy.path / "engines/here/failed").glob("*.engine"))) == (0 if exact else 2)
