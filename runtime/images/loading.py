@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 import threading
 import warnings
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -16,6 +14,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from uhd_edge.runtime.errors import ImageError
+from uhd_edge.runtime.images.input_file import check_file, reason
 from uhd_edge.runtime.images.jpeg_scans import refuse_endless_scans
 
 if TYPE_CHECKING:
@@ -71,10 +70,8 @@ def load_image(image: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Im
             raise ImageError("the image has no bytes; give the contents of an image file")
         return _from_file(io.BytesIO(data), "the image in bytes", max_pixels)
     if isinstance(image, str | os.PathLike):
-        path = os.fsdecode(image)
-        name = _printable(path)
-        _check_file(path, name)
-        return _from_file(path, name, max_pixels)
+        name = check_file(image, kind="image", error_class=ImageError)
+        return _from_file(os.fsdecode(image), name, max_pixels)
     raise ImageError(
         f"an image is a path, bytes, a PIL image or a uint8 array [H, W, 3], not {type(image).__name__}; convert it"
     )
@@ -88,28 +85,6 @@ def _from_array(pixels: NDArray[np.uint8], max_pixels: int) -> Image.Image:
     height, width = pixels.shape[:2]
     _check_size((width, height), "the array", max_pixels)
     return Image.fromarray(pixels)
-
-
-def _check_file(path: str | os.PathLike[str], name: str) -> None:
-    """Refuse what is not a regular file: a pipe would never end, a folder has no bytes."""
-    try:
-        status = Path(path).stat()
-    except FileNotFoundError:
-        raise ImageError(f"{name}: no such file; {_advice(name)}") from None
-    except (OSError, ValueError) as error:
-        raise ImageError(f"{name}: cannot be read ({_reason(error)})") from error
-    if stat.S_ISDIR(status.st_mode):
-        raise ImageError(f"{name}: is a folder; give an image file")
-    if not stat.S_ISREG(status.st_mode):
-        raise ImageError(f"{name}: is not a regular file; give an image file, or its bytes")
-    if status.st_size == 0:
-        raise ImageError(f"{name}: the file is empty; copy or take the picture again")
-
-
-def _advice(name: str) -> str:
-    """What to do about a file that is missing, which may be a question in an image's place."""
-    is_sentence = " " in name and not Path(name).suffix[1:].isalnum()
-    return "check the path; if it is the question, the images come before it" if is_sentence else "check the path"
 
 
 def _from_file(source: str | os.PathLike[str] | io.BytesIO, name: str, max_pixels: int) -> Image.Image:
@@ -186,14 +161,4 @@ def _pillow_errors(name: str, max_pixels: int) -> Iterator[None]:
         limit = min(own, max_pixels)
         raise ImageError(f"{name}: more pixels than the limit of {limit} pixels; scale it down, or {remedy}") from error
     except Exception as error:  # its many parsers raise whatever they trip over
-        raise ImageError(f"{name}: truncated, damaged or not readable ({_reason(error)})") from error
-
-
-def _reason(error: Exception) -> str:
-    """Say in one line what went wrong."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return _printable(" ".join(text.split())) or type(error).__name__
-
-
-def _printable(text: str) -> str:
-    return text if text.isprintable() else ascii(text)
+        raise ImageError(f"{name}: truncated, damaged or not readable ({reason(error)})") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import stat
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from PIL import Image
 
 from uhd_edge.engines.extras import extra_needed
 from uhd_edge.runtime.errors import UhdError, VideoError
+from uhd_edge.runtime.images.input_file import check_file, reason
 from uhd_edge.runtime.images.loading import DEFAULT_MAX_PIXELS, load_image
 from uhd_edge.runtime.validation import require_whole
 
@@ -87,8 +87,7 @@ def video_frames(path: str | os.PathLike[str], *, max_frames: int = MAX_FRAMES) 
     PyAV is not installed.
     """
     max_frames = _checked(max_frames)
-    name = ascii(os.fsdecode(path))[1:-1]
-    _check_file(path, name)
+    name = check_file(path, kind="video", error_class=VideoError)
     with extra_needed("video", "reading a video"):
         import av  # noqa: F401  # told before anything else is wrong
     with _errors_of(name), _opened(path) as container:
@@ -115,19 +114,6 @@ def sample_times(seconds: float, max_frames: int) -> list[float]:
 
 def _checked(max_frames: int) -> int:
     return require_whole("max_frames", max_frames, 1, 10_000)
-
-
-def _check_file(path: str | os.PathLike[str], name: str) -> None:
-    try:
-        status = Path(path).stat()
-    except FileNotFoundError:
-        raise VideoError(f"{name}: no such file; check the path") from None
-    except (OSError, ValueError) as error:
-        raise VideoError(f"{name}: cannot be read ({error})") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise VideoError(f"{name}: is not a file; give a video file")
-    if status.st_size == 0:
-        raise VideoError(f"{name}: the file is empty; copy the video again")
 
 
 def _opened(path: str | os.PathLike[str]) -> InputContainer:
@@ -215,5 +201,4 @@ def _errors_of(name: str) -> Iterator[None]:
     except UhdError:
         raise
     except Exception as error:  # its many demuxers and decoders raise whatever they trip over
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise VideoError(f"{name}: not a video, or damaged ({' '.join(str(reason).split())})") from error
+        raise VideoError(f"{name}: not a video, or damaged ({reason(error)})") from error

@@ -25,7 +25,12 @@ def test_what_is_no_video_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixtu
         (tmp_path / name).write_bytes(data)
     (tmp_path / "folder.mp4").mkdir()
     make_sound(tmp_path / "sound.mp4")
-    told = {"missing.mp4": "no such file", "empty.mp4": "empty", "folder.mp4": "not a file", "sound.mp4": "no pictures"}
+    told = {
+        "missing.mp4": "no such file",
+        "empty.mp4": "empty",
+        "folder.mp4": "is a folder",
+        "sound.mp4": "no pictures",
+    }
     for name in (*files, "missing.mp4", "folder.mp4", "sound.mp4"):
         with pytest.raises(VideoError, match=told.get(name, "not a video, or damaged")) as caught:
             video_frames(tmp_path / name)
