@@ -6,7 +6,7 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args
 
-from uhd_edge.engines.selection import EngineName
+from uhd_edge.engines.names import ENGINE_NAMES, EngineName
 from uhd_edge.runtime.errors import OptionError
 from uhd_edge.runtime.modes import Mode, Precision
 from uhd_edge.runtime.validation import HIGHEST_COUNT, MOST_THREADS, require_whole
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 PrecisionName: TypeAlias = Precision | Literal["auto"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 PRECISIONS: tuple[PrecisionName, ...] = ("auto", *get_args(Precision))
-ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 MOST_ROUNDS = 1000
 
 _Name = TypeVar("_Name", bound=str)
@@ -82,7 +81,7 @@ def configurations(
         pictures,
         _known(modes, MODES, "mode"),
         _known(precisions, PRECISIONS, "precision"),
-        _known(engines, ENGINES, "engine"),
+        _known(engines, ENGINE_NAMES, "engine"),
     )
     return [Configuration(*one) for one in every]
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from uhd_edge.bench.configuration import Configuration, PrecisionName, Settings
     from uhd_edge.bench.worker import Sample
-    from uhd_edge.engines.selection import EngineName
+    from uhd_edge.engines.names import EngineName
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.modes import Mode
 

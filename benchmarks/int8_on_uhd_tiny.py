@@ -28,7 +28,7 @@ from uhd_edge.tiny.world.scenes import SINGLE, SLICED, draw_scene
 if TYPE_CHECKING:
     from PIL import Image
 
-    from uhd_edge.engines.selection import EngineName
+    from uhd_edge.engines.names import EngineName
     from uhd_edge.runtime.modes import Mode
 
 CALIBRATED_WITH = 32

@@ -14,7 +14,7 @@ from PIL import Image
 from side_by_side_weights import Weights, post_vit_name
 
 if TYPE_CHECKING:
-    from uhd_edge.engines.selection import EngineName
+    from uhd_edge.engines.names import EngineName
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.bundles.manifest import GraphKind
     from uhd_edge.runtime.modes import Precision

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from uhd_edge.cli.schema import schema_in, schema_option
+from uhd_edge.engines.names import ENGINE_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,7 +48,7 @@ _OPENING_OPTIONS = (
     click.option("--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices an image is cut into."),
     click.option(
         "--engine",
-        type=click.Choice(["auto", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]),
+        type=click.Choice(ENGINE_NAMES),
         default="auto",
         show_default=True,
         help="Engine that runs the vision graphs.",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal
 
 from uhd_edge.engines.errors import EngineError, EngineRefusedError, EngineUnavailableError
+from uhd_edge.engines.names import ENGINE_NAMES
 from uhd_edge.engines.onnxruntime import CPU, CUDA, OnnxRuntimeEngine, offered_providers
 from uhd_edge.engines.tensorrt.gpu import first_gpu
 from uhd_edge.engines.tensorrt.library import NAMES, Backend, import_tensorrt
@@ -18,20 +19,17 @@ if TYPE_CHECKING:
 
     from uhd_edge.engines.building.engine_record import EngineRecord
     from uhd_edge.engines.engine import Engine
+    from uhd_edge.engines.names import EngineName
     from uhd_edge.engines.openvino import Arithmetic
     from uhd_edge.engines.processor import Processor
-
-EngineName: TypeAlias = Literal["auto", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
-
-NAMES_OF_ENGINES = ("auto", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx")
 
 
 def check_engine(engine: EngineName, threads: int | None = None) -> None:
     """Raise `EngineError` for an engine that does not exist or a senseless number of threads."""
     if threads is not None and threads < 1:
         raise EngineError(f"threads is {threads}; it must be 1 or more")
-    if engine not in NAMES_OF_ENGINES:
-        raise EngineUnavailableError(f"there is no engine {engine!r}; use {', '.join(NAMES_OF_ENGINES)}")
+    if engine not in ENGINE_NAMES:
+        raise EngineUnavailableError(f"there is no engine {engine!r}; use {', '.join(ENGINE_NAMES)}")
 
 
 def open_onnxruntime(

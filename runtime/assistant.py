@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from uhd_edge.engines.selection import EngineName
+    from uhd_edge.engines.names import EngineName
     from uhd_edge.runtime.answer import Answer, Plan
     from uhd_edge.runtime.ask_methods import ImagesInput, QuestionInput
     from uhd_edge.runtime.conversation.answer_stream import AnswerStream

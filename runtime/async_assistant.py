@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from uhd_edge.engines.selection import EngineName
+    from uhd_edge.engines.names import EngineName
     from uhd_edge.runtime.ask_methods import ImagesInput, QuestionInput
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.conversation import answer_stream

@@ -11,6 +11,7 @@ import click
 
 from uhd_edge.cli.bundle import bundle_before_images, bundle_option
 from uhd_edge.engines.extras import extra_needed
+from uhd_edge.engines.names import ENGINE_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,7 @@ DRAWN_HARDER = "INT8 is calibrated on images like yours, not on drawn ones: give
 @bundle_option
 @click.option(
     "--engine",
-    type=click.Choice(["auto", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]),
+    type=click.Choice(ENGINE_NAMES),
     default="auto",
     show_default=True,
     help="Engine to compare.",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from uhd_edge.engines.selection import EngineName
+    from uhd_edge.engines.names import EngineName
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.bundles.manifest import Threshold
     from uhd_edge.runtime.modes import Mode, Precision

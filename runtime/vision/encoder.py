@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from uhd_edge.engines.selection import EngineName, check_engine
+from uhd_edge.engines.names import EngineName
+from uhd_edge.engines.selection import check_engine
 from uhd_edge.runtime.answer import EncodedView
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.errors import EngineError

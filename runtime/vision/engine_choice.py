@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from uhd_edge.engines.building.engine_record import EngineRecord
-    from uhd_edge.engines.selection import EngineName
+    from uhd_edge.engines.names import EngineName
 
 PrecisionChoice: TypeAlias = Precision | Literal["auto"]
 

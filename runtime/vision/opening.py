@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from uhd_edge.engines.building.engine_record import EngineRecord
     from uhd_edge.engines.engine import Engine
+    from uhd_edge.engines.names import EngineName
     from uhd_edge.engines.openvino import Arithmetic
-    from uhd_edge.engines.selection import EngineName
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.modes import Mode
 
