@@ -1,4 +1,4 @@
-"""The costs of the modes of one open assistant: remembered, read from the user's cache, or measured now."""
+"""The costs of each mode of an open assistant: known, read from the user's cache, or measured now."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.vision.encoder import VisionEncoder
     from uhd_edge.runtime.vision.vision_engines import VisionEngines
 
-# More than the longest prompt that is measured.
+# Longer than the longest prompt that is measured.
 LARGEST_CONTEXT = 4096
 
 
 class CostBook:
-    """Knows what each mode costs with this encoder and this language model, and measures what it does not know.
+    """The costs of each mode with this encoder and this language model; measured where they are unknown.
 
-    `threads` and `gpu_layers` are what both were opened with.
+    `threads` and `gpu_layers` are those that both were opened with.
     """
 
     def __init__(
@@ -40,10 +40,10 @@ class CostBook:
         self._known: dict[Mode, CostModel] = {}
 
     def costs(self, mode: Mode, progress: Callable[[str], None] = lambda _: None) -> CostModel:
-        """Return the costs of `mode`, whose engines are opened for it.
+        """Return the costs of `mode`, and open its engines.
 
-        `progress` is told when measuring begins, which takes seconds with a large model, and
-        when the result cannot be kept. Measuring empties the language model's memory. Raises
+        `progress` is called when measuring begins, which takes seconds with a large model, and
+        when the result cannot be stored. Measuring clears the language model's memory. Raises
         `EngineError` or `ModelError` when the engines or the model fail.
         """
         if mode not in self._known:
@@ -51,7 +51,7 @@ class CostBook:
         return self._known[mode]
 
     def _find(self, engines: VisionEngines, progress: Callable[[str], None]) -> CostModel:
-        # Late, as only a question with a time budget needs it: every start would pay for it.
+        # Imported late: only a question with a time budget needs it, and imports slow down every start.
         from uhd_edge.runtime.budget.cost_measuring import measure_costs
         from uhd_edge.runtime.budget.cost_store import read_costs, write_costs
 
@@ -66,7 +66,7 @@ class CostBook:
         return costs
 
     def _identity(self, engines: VisionEngines) -> dict[str, str]:
-        """All that the costs depend on: what runs, how it is set, and on what machine."""
+        """Return everything that the costs depend on: what runs, its settings, and the machine."""
         from uhd_edge.runtime.budget.cost_store import machine
 
         manifest = (self._encoder.bundle.path / MANIFEST).read_bytes()

@@ -1,7 +1,7 @@
-"""Measuring what an answer's first token costs: a few drawn images go the real way, round after round.
+"""Measuring what an answer's first token costs, on a few synthetic images in several rounds.
 
-Every stage is timed inside the whole way and not in a loop of its own, because caches and
-sleeping threads make a stage a third slower there.
+Each stage is timed within the whole pipeline and not in a loop of its own: caches and
+sleeping threads make a stage a third slower in the pipeline.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.vision.vision_engines import VisionEngines
 
 ROUNDS = 5
-# A slow machine makes fewer rounds, and leaves out images of many slices.
+# A slow machine runs fewer rounds, and skips images of many slices.
 ENOUGH_SECONDS = 8.0
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One image gone its way: what it consisted of, and the milliseconds of each stage."""
+    """One image that went through the pipeline: its sizes, and the milliseconds of each stage."""
 
     source_pixels: int
     patches: tuple[int, ...]
@@ -50,7 +50,7 @@ class Trial:
 
 
 def measure_costs(engines: VisionEngines, model: LanguageModel) -> CostModel:
-    """Measure a mode with its open engines and the language model, whose memory is empty afterwards.
+    """Measure a mode with its open engines and the language model, whose memory is cleared.
 
     Raises `EngineError` or `ModelError` when one of them fails.
     """
@@ -76,9 +76,9 @@ def measure_costs(engines: VisionEngines, model: LanguageModel) -> CostModel:
 
 
 def fit_costs(features: Sequence[tuple[float, ...]], times: Sequence[float]) -> list[float]:
-    """Costs, none below zero, that give `times` [n] for `features` [n, k] with the least relative error.
+    """Fit costs, none below zero, to `times` [n] of `features` [n, k] with the least relative error.
 
-    There are two or three costs, so every choice of those that are not zero is tried.
+    There are only two or three costs, so every subset of nonzero ones is tried.
     """
     wanted = np.array(times)
     scaled = np.array(features) / wanted[:, None]
@@ -95,7 +95,7 @@ def fit_costs(features: Sequence[tuple[float, ...]], times: Sequence[float]) -> 
 
 
 def _rounds(engines: VisionEngines, model: LanguageModel) -> Iterator[list[Trial]]:
-    """Rounds of the same trials, at least one, until there are enough or they have taken long enough."""
+    """Run rounds of the same trials, at least one, until there are enough or the time is up."""
     start = time.perf_counter()
     scale = engines.manifest.preprocessing.scale_resolution
     sizes = [(scale, scale), (2 * scale, scale), (3 * scale, 3 * scale)]
@@ -113,18 +113,18 @@ def _rounds(engines: VisionEngines, model: LanguageModel) -> Iterator[list[Trial
 
 
 def _trial(engines: VisionEngines, model: LanguageModel, size: tuple[int, int], seed: int) -> Trial:
-    """Let a drawn image of `size` (width, height) go its way in as many slices as it gives."""
+    """Time an image of `size` (width, height) in as many slices as it has."""
     timings: dict[str, float] = {}
     image = Image.fromarray(_noise(size[1], size[0], seed))
     with timed(timings, "slicing"):
         views = slice_image(image, plan_slices(*size, engines.manifest.preprocessing, mode=engines.mode)).views
         for view in views:
             content_key(view, identify_engines(engines))
-    return _seen_and_read(engines, model, views, size[0] * size[1], timings)
+    return _encode_and_prefill(engines, model, views, size[0] * size[1], timings)
 
 
 def _half_a_view(engines: VisionEngines, model: LanguageModel, seed: int) -> Trial:
-    """Let a view of half the usual patches go its way, which tells the cost of a patch from that of its square."""
+    """Time a view of half the usual patches, which separates the cost of a patch from that of its square."""
     preprocessing = engines.manifest.preprocessing
     block = block_side(engines.manifest.vision, mode=engines.mode)
     side = max(1, preprocessing.scale_resolution // (block * preprocessing.patch_size))
@@ -136,10 +136,10 @@ def _half_a_view(engines: VisionEngines, model: LanguageModel, seed: int) -> Tri
         pixels = np.asarray(image.resize(image.size, resample=preprocessing.resample, box=(0, 0, *image.size)))
         view = View(pixels, rows, columns)
         content_key(view, identify_engines(engines))
-    return _seen_and_read(engines, model, (view,), pixels.size // 3, timings)
+    return _encode_and_prefill(engines, model, (view,), pixels.size // 3, timings)
 
 
-def _seen_and_read(
+def _encode_and_prefill(
     engines: VisionEngines, model: LanguageModel, views: tuple[View, ...], source_pixels: int, timings: dict[str, float]
 ) -> Trial:
     stages: dict[str, float] = {}
@@ -162,7 +162,7 @@ def _first_token(model: LanguageModel, rows: NDArray[np.float32]) -> None:
 
 
 def _median(trials: Sequence[Trial]) -> Trial:
-    """The same trial in several rounds, with the median of each time."""
+    """Combine one trial of several rounds: the median of each time."""
     return Trial(
         *(trials[0].source_pixels, trials[0].patches, trials[0].view_pixels, trials[0].tokens),
         *(statistics.median(getattr(trial, stage) for trial in trials) for stage in ("slicing", "encoding", "prompt")),

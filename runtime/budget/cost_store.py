@@ -1,4 +1,4 @@
-"""Measured costs kept in the user's cache, so that a machine is measured once and not at every start."""
+"""Measured costs, stored in the user's cache so that a machine is measured only once."""
 
 from __future__ import annotations
 
@@ -7,80 +7,57 @@ import json
 import os
 import platform
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from uhd_edge.runtime.budget.costs import CostModel, PromptCosts, SlicingCosts, VisionCosts, as_record
+from uhd_edge.runtime.budget.costs import CostModel, PromptCosts, SlicingCosts, VisionCosts
 from uhd_edge.runtime.user_cache import user_cache
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
-
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class _Vision(_Record):
-    per_batch: Cost
-    per_patch: Cost
-    per_patch_squared: Cost
-
-
-class _Slicing(_Record):
-    per_source_megapixel: Cost
-    per_view_megapixel: Cost
-
-
-class _Prompt(_Record):
-    per_prompt: Cost
-    per_token: Cost
-    per_token_squared: Cost
-
-
-class _Costs(_Record):
-    """One file: whose costs they are, and the costs."""
+@dataclass(frozen=True)
+class _Record:
+    """The content of one file: what the costs belong to, and the costs."""
 
     format: Literal[1]
     identity: dict[str, str]
-    vision: _Vision
-    slicing: _Slicing
-    prompt: _Prompt
+    vision: VisionCosts
+    slicing: SlicingCosts
+    prompt: PromptCosts
+
+
+_FILE = TypeAdapter(_Record)
 
 
 def read_costs(identity: Mapping[str, str], patch_size: int) -> CostModel | None:
-    """Return the costs that were kept under `identity`, None when there are none or the file is damaged."""
+    """Return the costs stored for `identity`; None when there are none or the file is damaged."""
     try:
-        record = _Costs.model_validate_json(_file(identity).read_bytes())
-    except (OSError, RuntimeError, ValidationError):  # RuntimeError: whoever runs this has no home folder
+        record = _FILE.validate_json(_file(identity).read_bytes())
+    except (OSError, RuntimeError, ValidationError):  # RuntimeError: there is no home folder
         return None
     if record.identity != dict(identity):
         return None
-    return CostModel(
-        VisionCosts(**record.vision.model_dump()),
-        SlicingCosts(**record.slicing.model_dump()),
-        PromptCosts(**record.prompt.model_dump()),
-        patch_size,
-    )
+    return CostModel(record.vision, record.slicing, record.prompt, patch_size)
 
 
 def write_costs(identity: Mapping[str, str], costs: CostModel) -> str | None:
-    """Keep the costs under `identity`, whole or not at all; returns why that could not be done."""
+    """Store the costs for `identity`, all or nothing; returns the reason when that is impossible."""
     try:
         file = _file(identity)
     except RuntimeError:
         return "there is no home folder to keep what was measured in; set XDG_CACHE_HOME"
-    text = json.dumps({"format": 1, "identity": dict(identity), **as_record(costs)}, indent=2) + "\n"
+    text = _FILE.dump_json(_Record(1, dict(identity), costs.vision, costs.slicing, costs.prompt), indent=2)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         descriptor, partial = tempfile.mkstemp(dir=file.parent, prefix=".costs-")
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as output:
-                output.write(text)
+            with os.fdopen(descriptor, "wb") as output:
+                output.write(text + b"\n")
             Path(partial).replace(file)
         except BaseException:
             Path(partial).unlink(missing_ok=True)
@@ -91,7 +68,7 @@ def write_costs(identity: Mapping[str, str], costs: CostModel) -> str | None:
 
 
 def machine() -> str:
-    """Name the processor and how many of it there are."""
+    """Name the processor and the number of its cores."""
     names = {
         line.partition(":")[2].strip()
         for line in _lines(Path("/proc/cpuinfo"))

@@ -1,6 +1,6 @@
-"""What an answer's first token costs in milliseconds, as a function of what there is to do.
+"""What an answer's first token costs in milliseconds, as a function of the work.
 
-The model is a sum of terms that are linear in what was measured (see `cost_measuring.py`):
+The model is a sum of terms that are linear in the measured costs (see `cost_measuring.py`):
 slicing by pixels, the vision tower by patches and, for its attention, by their squares, the
 language model by tokens and their squares.
 """
@@ -8,24 +8,29 @@ language model by tokens and their squares.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from uhd_edge.runtime.vision.encoding import number_of_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-# Runs differ; a promise is kept when it is a little above what is usual.
+# Milliseconds for one of something.
+Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+# Run times vary, so a prediction is a little above the usual time.
 MARGIN = 1.2
 
 
 @dataclass(frozen=True)
 class Work:
-    """What has to be done before a first token.
+    """The work before a first token.
 
     `sizes` are (width, height) in pixels of the images, `views` the (rows, columns) in
     patches of each image's views, `tokens` those of the whole prompt, vision included, of
-    which the first `in_memory` need not be read.
+    which the first `in_memory` are not prefilled again.
     """
 
     sizes: Sequence[tuple[int, int]]
@@ -38,26 +43,26 @@ class Work:
 class VisionCosts:
     """Milliseconds of patches, encoder and connector: for a run of the engines, a patch, a patch's square."""
 
-    per_batch: float
-    per_patch: float
-    per_patch_squared: float
+    per_batch: Cost
+    per_patch: Cost
+    per_patch_squared: Cost
 
 
 @dataclass(frozen=True)
 class SlicingCosts:
     """Milliseconds of resizing, for a million pixels of the image and for a million of its views."""
 
-    per_source_megapixel: float
-    per_view_megapixel: float
+    per_source_megapixel: Cost
+    per_view_megapixel: Cost
 
 
 @dataclass(frozen=True)
 class PromptCosts:
     """Milliseconds of prefill and the first token: for a prompt, a token, a token's square."""
 
-    per_prompt: float
-    per_token: float
-    per_token_squared: float
+    per_prompt: Cost
+    per_token: Cost
+    per_token_squared: Cost
 
 
 @dataclass(frozen=True)
@@ -70,13 +75,13 @@ class CostModel:
     patch_size: int
 
     def milliseconds(self, work: Work) -> float:
-        """Predict the time from loaded images to the first token, on the safe side."""
+        """Predict the time from decoded images to the first token, with a margin."""
         images = zip(work.sizes, work.views, strict=True)
-        looking = sum(self._slicing(size, views) + self._encoding(views) for size, views in images)
-        return MARGIN * (looking + self._reading(work.tokens, work.in_memory))
+        vision = sum(self._slicing(size, views) + self._encoding(views) for size, views in images)
+        return MARGIN * (vision + self._prefill(work.tokens, work.in_memory))
 
-    def _reading(self, tokens: int, in_memory: int) -> float:
-        """The further back a token is the more there is for it to attend to, in memory or not."""
+    def _prefill(self, tokens: int, in_memory: int) -> float:
+        """Attention makes later tokens cost more, whether the earlier ones are in memory or not."""
         costs = self.prompt
         squared = tokens**2 - in_memory**2
         return costs.per_prompt + (tokens - in_memory) * costs.per_token + squared * costs.per_token_squared
@@ -95,8 +100,3 @@ class CostModel:
         return number_of_runs(counts) * costs.per_batch + sum(
             count * (costs.per_patch + count * costs.per_patch_squared) for count in counts
         )
-
-
-def as_record(model: CostModel) -> Mapping[str, Mapping[str, float]]:
-    """Return the costs as plain numbers by name."""
-    return {part: dict(vars(getattr(model, part))) for part in ("vision", "slicing", "prompt")}
