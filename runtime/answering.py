@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.answer import Answer, Usage
 from uhd_edge.runtime.conversation.fitting import fit_to_context, stable_length
-from uhd_edge.runtime.conversation.new_images import new_images, one_view_per_frame
+from uhd_edge.runtime.conversation.new_images import decode_images, one_view_per_frame
 from uhd_edge.runtime.conversation.prompt_tokens import fill_prompt
 from uhd_edge.runtime.conversation.turns import Question, SeenImage, Turn
 from uhd_edge.runtime.errors import ModelError
@@ -86,7 +86,7 @@ def answer_question(request: Request, conversation: Conversation, models: OpenMo
 
 
 def _decode(request: Request, conversation: Conversation) -> Question:
-    images = [*conversation.waiting, *new_images(request.images)]
+    images = [*conversation.waiting, *decode_images(request.images)]
     return Question(one_view_per_frame(request, images), images, conversation)
 
 

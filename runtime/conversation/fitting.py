@@ -1,4 +1,4 @@
-"""A conversation with its next question is laid out, and shortened where that is wanted, before images are encoded."""
+"""A conversation and its next question are laid out, and shortened to fit, before images are encoded."""
 
 from __future__ import annotations
 
@@ -67,15 +67,15 @@ def fit_to_context(
 
 
 def stable_length(prompt: PromptTokens, turns: Sequence[Turn], manifest: Manifest, model: LanguageModel) -> int:
-    """How many tokens of a prompt the next one will begin with, found by laying that one out.
+    """Return how many tokens of a prompt the next prompt will begin with, found by laying that one out.
 
-    `turns` are those of the prompt, its own question answered somehow. A template may write
-    what is behind it in another way later: where an answer begins, say.
+    `turns` are those of the prompt, with a placeholder answer to its question. A template may
+    write the end of a prompt differently later, such as where an answer begins.
     """
     images = [image for turn in turns for image in turn.images]
     messages = [*list_messages(turns), user_message("question", images=0)]
     try:
         layout = lay_out_prompt(messages, [image.layout for image in images], manifest.prompt, model.vocabulary)
     except PromptError:
-        return 0  # what such a template has against a next question is told when there is one
+        return 0  # the template refuses a next question; the user is told when there is one
     return common_length(prompt.ids, number_tokens(layout, images))

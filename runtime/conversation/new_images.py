@@ -1,4 +1,4 @@
-"""What comes with a question is decoded: an image is one, a video as many as it has frames."""
+"""The images and videos of a question are decoded; a video becomes one image per sampled frame."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 _videos = itertools.count()
 
 
-def new_images(sources: Sequence[MediaInput]) -> list[NewImage]:
-    """Decode images and videos, which are each a `Video` or a path that ends as those of videos do.
+def decode_images(sources: Sequence[MediaInput]) -> list[NewImage]:
+    """Decode images and videos; a video is a `Video`, or a path with a video's suffix.
 
     Raises `ImageError` (`VideoError` for a video), and `MissingExtraError` for a video where
     PyAV is not installed.
     """
-    return [image for source in sources for image in _images_of(source)]
+    return [image for source in sources for image in _decode_source(source)]
 
 
 def one_view_per_frame(request: Request, images: Sequence[NewImage]) -> Request:
-    """Look at every image that comes with a video in one view, as the card of MiniCPM-V 4.6 has it."""
+    """Use one view per image when there is a video, as the model card of MiniCPM-V 4.6 recommends."""
     if all(image.video is None for image in images):
         return request
     return replace(request, max_slices=1)
 
 
-def _images_of(source: MediaInput) -> Iterator[NewImage]:
+def _decode_source(source: MediaInput) -> Iterator[NewImage]:
     video = Video(source) if is_video(source) else source
     if isinstance(video, Video):
         number = next(_videos)

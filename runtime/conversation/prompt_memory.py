@@ -1,8 +1,8 @@
-"""The one memory of a language model, shared by conversations: what is in it is not read again.
+"""The language model's one memory, shared by conversations: what is in it is not prefilled again.
 
-A prompt is compared, token by token, with what is in memory and with what was saved of other
-conversations, and only what follows the longest common beginning is read. So nothing needs
-to be known of chat templates, which may write earlier turns in another way later.
+A prompt is compared, token by token, with what is in memory and with the saved states of other
+conversations. Only what follows the longest common prefix is prefilled. This works with any
+chat template, also with one that writes earlier turns differently later.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.conversation.prompt_tokens import PromptTokens
     from uhd_edge.runtime.llm.language_model import LanguageModel
 
-# Fewer tokens than this are read again rather than saved.
+# Fewer tokens than this are prefilled again instead of saved.
 WORTH_SAVING = 128
 
 NOTHING = np.empty(0, np.int64)
@@ -33,7 +33,7 @@ NOTHING = np.empty(0, np.int64)
 
 @dataclass(frozen=True)
 class _Way:
-    """To the first `length` tokens of a prompt: from `whole`, or what is in memory without it, then `recurrent`."""
+    """How to get to the first `length` tokens of a prompt: from `whole`, or else from memory, then `recurrent`."""
 
     length: int
     whole: SavedPrompt | None
@@ -41,17 +41,18 @@ class _Way:
 
 
 class PromptMemory:
-    """Reads prompts into a language model, each from where it differs from what was read before.
+    """Prefills prompts, each from where it differs from what the model has read before.
 
-    The logits are those of reading the prompt alone: llama.cpp's results depend on whether a
-    batch has fewer than `SMALLEST_BATCH` tokens, so at least so many are read again; what the
-    model generated is read again with the next question, as part of its prompt.
+    The logits equal those of prefilling the whole prompt. llama.cpp's results depend on
+    whether a batch has fewer than `SMALLEST_BATCH` tokens, so at least that many are prefilled
+    again. A generated answer is prefilled with the next question, as part of its prompt.
 
-    What a conversation still needs when another takes the memory is saved, as are places to
-    go back to in a model with recurrent layers: all of it within `limit` bytes, the latest
-    used first. What was not saved is read again.
+    The state of a conversation is saved when another one takes the memory. For a model with
+    recurrent layers, states to go back to are saved during prefill too. Saved states take at
+    most `limit` bytes; the least recently used go first. What was not saved is prefilled again;
+    images are not re-encoded.
 
-    Not safe to use from two threads at once.
+    Not thread-safe.
     """
 
     def __init__(self, model: LanguageModel, *, limit: int) -> None:
@@ -62,23 +63,20 @@ class PromptMemory:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of what is saved."""
+        """Bytes of the saved states."""
         return self._saved.nbytes
 
     def read_alone(self, prompt: PromptTokens) -> Generator[str, None, None]:
-        """Read a prompt that has nothing to do with what was read before, nor with what comes after.
-
-        In steps, see `LanguageModel.prefill_steps`: what was read when they are ended is not gone on from.
-        """
+        """Prefill a prompt that no other prompt continues, in steps; see `LanguageModel.prefill_steps`."""
         self._save_what_is_needed(0)
         self._model.clear()
         self._note(NOTHING)
         yield from self._model.prefill_steps(prompt.between(0, len(prompt.ids)))
 
     def read(self, prompt: PromptTokens, *, owner: object, stable_prefix: int) -> Generator[str, None, int]:
-        """Read a prompt of the conversation `owner`, in steps, and return how many of its tokens were in memory.
+        """Prefill a prompt of the conversation `owner`, in steps, and return how many of its tokens were in memory.
 
-        `stable_prefix` tokens of it are expected at the beginning of the conversation's next prompt.
+        The conversation's next prompt is expected to begin with the first `stable_prefix` tokens.
         """
         self._needed[owner] = prompt.ids
         start = begin = self._go_back(prompt)
@@ -92,7 +90,7 @@ class PromptMemory:
         return start
 
     def reusable_tokens(self, owner: object) -> int:
-        """At least how many tokens of a conversation's next prompt need not be read, as long as no turn is dropped."""
+        """Return how many tokens of a conversation's next prompt are in memory at least, unless a turn is dropped."""
         ids = self._needed.get(owner)
         if ids is None or not self._model.reads_in_one_piece:
             return 0
@@ -103,22 +101,22 @@ class PromptMemory:
         return 0 if recurrent is None else len(recurrent.ids)
 
     def share(self, owner: object, fork: object) -> None:
-        """Keep for `fork` what is kept for `owner`, from which it goes on."""
+        """Keep for `fork`, which goes on from `owner`, what is kept for `owner`."""
         if owner in self._needed:
             self._needed[fork] = self._needed[owner]
 
     def release(self, owner: object) -> None:
-        """Drop what was saved for a conversation that has ended and is of no use to another."""
+        """Drop the states of a conversation that has ended, unless another one can use them."""
         self._needed.pop(owner, None)
         self._saved.keep_for(list(self._needed.values()))
 
     def forget(self) -> None:
-        """Trust nothing that was read so far."""
+        """Discard everything that was read so far."""
         self._saved.keep_for([])
         self._note(NOTHING)
 
     def _note(self, ids: NDArray[np.int64]) -> None:
-        """Write down what is in the model's memory now; it is no longer there when somebody else clears it."""
+        """Note what is in the model's memory now; the note is void once somebody else clears the memory."""
         self._read = ids
         self._clearings = self._model.clearings
 
@@ -127,7 +125,7 @@ class PromptMemory:
         return self._read if self._clearings == self._model.clearings else NOTHING
 
     def _go_back(self, prompt: PromptTokens) -> int:
-        """Bring the model to the end of the longest beginning of the prompt that is known; returns its length."""
+        """Restore the longest known prefix of the prompt in the model's memory, and return its length."""
         way = self._way(prompt, self._present, None)
         for saved in self._saved.whole():
             if (other := self._way(prompt, saved.ids, saved)).length > way.length:
@@ -147,10 +145,10 @@ class PromptMemory:
         return way.length
 
     def _way(self, prompt: PromptTokens, known: NDArray[np.int64], whole: SavedPrompt | None) -> _Way:
-        """How much of `known`, in memory or saved as `whole`, can stay so that the rest is read as if all were.
+        """Find how much of `known`, in memory or saved as `whole`, can be kept without changing the logits.
 
-        Batches of another size have other last bits: a short prompt is read as one batch,
-        and of a long one at least as much as does not make a short batch.
+        Batches of another size have other last bits. So a short prompt is prefilled as one
+        batch, and of a long one at least `SMALLEST_BATCH` tokens.
         """
         common = min(common_length(prompt.ids, known), len(prompt.ids) - 1)
         if len(prompt.starts) > 1:
@@ -165,7 +163,7 @@ class PromptMemory:
         return _Way(0, whole, None) if recurrent is None else _Way(len(recurrent.ids), whole, recurrent)
 
     def _save_what_is_needed(self, kept: int) -> None:
-        """Save what is in memory when conversations need much more of it than its first `kept` tokens."""
+        """Save what is in memory if a conversation needs much more of it than its first `kept` tokens."""
         present = self._present
         length = max((common_length(present, ids) for ids in self._needed.values()), default=0)
         recurrent = self._saved.latest_within(present[:length]) if self._model.is_recurrent else None
@@ -182,10 +180,10 @@ class PromptMemory:
         self._saved.add(SavedPrompt(present[:length], self._model.save(whole=True)))
 
     def _places_to_save(self, prompt: PromptTokens, start: int, stable_prefix: int) -> Iterator[int]:
-        """Where recurrent layers are saved while reading: what the next prompt has in common ends after it.
+        """Yield where the state of recurrent layers is saved during prefill, for later prompts to go back to.
 
-        That is once the images have been read, for other questions about them, and where the
-        next turn begins; far enough before, so that what is read from there is no small batch.
+        These places are after the images, for other questions about them, and where the next
+        turn begins; each a little earlier, so that what follows is not a small batch.
         """
         if not self._model.is_recurrent or self._saved.limit == 0:
             return

@@ -1,4 +1,4 @@
-"""A whole prompt as tokens that can be compared with another's, image rows included."""
+"""A whole prompt as numbers that can be compared with another prompt's, image rows included."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class PromptTokens:
 
     @property
     def vision_end(self) -> int:
-        """How many tokens there are up to the last row of an image, 0 without an image."""
+        """Number of tokens up to the last row of an image; 0 without an image."""
         (rows,) = np.nonzero(self.ids < 0)
         return int(rows[-1]) + 1 if len(rows) else 0
 
@@ -76,7 +76,7 @@ def number_tokens(layout: PromptLayout, images: Sequence[SeenImage]) -> NDArray[
 
 
 def common_length(one: NDArray[np.int64], other: NDArray[np.int64]) -> int:
-    """How many ids two prompts have in common from their beginning on."""
+    """Return the length of the common prefix of two prompts."""
     shorter = min(len(one), len(other))
     (different,) = np.nonzero(one[:shorter] != other[:shorter])
     return int(different[0]) if len(different) else shorter

@@ -1,4 +1,4 @@
-"""States of a language model's memory after prompts it has read, the latest used within a number of bytes."""
+"""Saved states of the language model's memory, the most recently used ones within a limit in bytes."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class SavedPrompt:
 
     @property
     def nbytes(self) -> int:
-        """What it takes to keep; the ids are a part of what is counted elsewhere, or nearly nothing."""
+        """Size in bytes."""
         return self.ids.nbytes + self.state.nbytes
 
     def serves(self, ids: NDArray[np.int64]) -> bool:
-        """Whether reading these would be shorter for it."""
+        """Whether a prompt with these ids could start from this state."""
         enough = min(len(self.ids), SMALLEST_BATCH) if self.state.whole else len(self.ids)
         return common_length(self.ids, ids) >= enough
 
 
 class SavedPrompts:
-    """Saved states within `limit` bytes; the one that was not used for the longest time goes first."""
+    """Saved states within `limit` bytes; the least recently used is dropped first."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -44,11 +44,11 @@ class SavedPrompts:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all that is kept."""
+        """Bytes of all states."""
         return sum(saved.nbytes for saved in self._saved)
 
     def add(self, new: SavedPrompt) -> None:
-        """Keep a state, in place of those of its kind that it makes superfluous; one over the limit is not kept."""
+        """Keep a state, and drop those that it replaces; a state over the limit is not kept."""
         if new.nbytes > self.limit:
             return
         self._saved = [saved for saved in self._saved if not _replaces(new, saved)]
@@ -57,27 +57,27 @@ class SavedPrompts:
             self._saved.pop(0)
 
     def touch(self, saved: SavedPrompt) -> None:
-        """Note that a state has been used."""
+        """Mark a state as the most recently used."""
         if saved in self._saved:
             self._saved.remove(saved)
             self._saved.append(saved)
 
     def keep_for(self, needed: Sequence[NDArray[np.int64]]) -> None:
-        """Drop what serves none of these prompts."""
+        """Drop states that none of these prompts could start from."""
         self._saved = [saved for saved in self._saved if any(saved.serves(ids) for ids in needed)]
 
     def whole(self) -> list[SavedPrompt]:
-        """States that need nothing in memory, the latest used first."""
+        """List the states that need nothing in memory, the most recently used first."""
         return [saved for saved in reversed(self._saved) if saved.state.whole]
 
     def latest_within(self, ids: NDArray[np.int64]) -> SavedPrompt | None:
-        """The state after the longest beginning of `ids`, from which to go on with the rest; None without one."""
+        """Return the state after the longest prefix of `ids`; None without one."""
         beginnings = [saved for saved in self._saved if common_length(saved.ids, ids) == len(saved.ids)]
-        # Where there are two, the one that is less to restore.
+        # Of two with the same length, the one that is smaller to restore.
         return max(beginnings, key=lambda saved: (len(saved.ids), not saved.state.whole), default=None)
 
 
 def _replaces(new: SavedPrompt, old: SavedPrompt) -> bool:
-    """Whether little is lost without `old`: a whole state can be cut down to its beginnings."""
+    """Whether `new` makes `old` redundant: a whole state can be cut down to its prefixes."""
     same = common_length(new.ids, old.ids) == len(old.ids)
     return same and new.state.whole == old.state.whole and (new.state.whole or len(new.ids) == len(old.ids))

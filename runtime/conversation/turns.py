@@ -1,4 +1,4 @@
-"""What has been said and seen in a conversation, as values."""
+"""What was said and seen in a conversation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.vision.encoder import Encoded
     from uhd_edge.runtime.vision.slicing import SlicePlan
 
-# Far more rows than an image can have, so that no two images share the id of one.
+# Far more rows than an image can have, so that no two images share a row id.
 ROWS_PER_IMAGE = 2**32
 
 _numbers = itertools.count()
@@ -30,7 +30,7 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True, eq=False)
 class SeenImage:
-    """An image that has been encoded, with ids int64 [n] for its rows that no other image has, all below zero.
+    """An encoded image; its rows have unique ids int64 [n], all below zero.
 
     The frames of a video have the number of that video, other images None.
     """
@@ -41,12 +41,12 @@ class SeenImage:
 
     @property
     def layout(self) -> ImageLayout:
-        """What a prompt must know of it."""
+        """Its grid and token counts, for laying out a prompt."""
         return ImageLayout(self.encoded.grid, tuple(view.tokens for view in self.encoded.views), self.video)
 
     @property
     def row_ids(self) -> NDArray[np.int64]:
-        """Ids of its embeddings' rows, in their order."""
+        """The ids of its embeddings' rows, in order."""
         return -1 - (np.arange(len(self.encoded.embeddings), dtype=np.int64) + self.number * ROWS_PER_IMAGE)
 
 
@@ -104,18 +104,18 @@ class Question:
 
 
 def list_messages(turns: Sequence[Turn]) -> Iterator[Message]:
-    """What was said in these turns, for the prompt of a question after them."""
+    """List the messages of these turns, for the prompt of a later question."""
     for turn in turns:
         yield user_message(turn.question, images=len(turn.images))
         yield Message("assistant", (TextPart(turn.answer),))
 
 
 def shortened(turns: tuple[Turn, ...], *, tokens: int, context: int, max_tokens: int) -> tuple[Turn, ...] | None:
-    """Drop the turn that can best be spared from a prompt of `tokens`; None when nothing needs to be or can be.
+    """Drop one turn from a prompt of `tokens`; None when none needs to be or can be dropped.
 
-    The oldest turn without an image goes until the question and its answer (`max_tokens`, but
-    no more than a quarter of the context) fit. One with images goes, the oldest first, only
-    when the prompt itself would not fit otherwise.
+    The oldest turn without an image is dropped until the question and its answer fit
+    (`max_tokens`, but at most a quarter of the context). A turn with images is dropped, the
+    oldest first, only when the prompt itself would not fit otherwise.
     """
     oldest = next((number for number, turn in enumerate(turns) if not turn.images), None)
     if tokens + min(max_tokens, context // 4) <= context:

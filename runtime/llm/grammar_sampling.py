@@ -1,4 +1,4 @@
-"""Tokens chosen so that the text keeps to a grammar, by llama.cpp's grammar and ours around it.
+"""Tokens chosen so that the text fits a grammar, by llama.cpp's grammar and checks around it.
 
 llama.cpp ends the process when a grammar is given a token that it does not allow, and it
 picks one when it allows none. So tokens are chosen here among those that are allowed, and
@@ -27,7 +27,7 @@ FEW = 64
 
 
 class Grammar:
-    """llama.cpp's state of a grammar along one answer; close it.
+    """llama.cpp's state of a grammar during one answer; close it.
 
     Raises `SchemaError` when llama.cpp does not take the grammar, and `ModelError` for a
     vocabulary with no token that ends an answer.
@@ -38,7 +38,7 @@ class Grammar:
         self._sampler: Any = None
         if not vocabulary.ending.any():
             raise ModelError("the language model has no token that ends an answer, so a schema cannot be kept to")
-        # Control tokens have names that would pass for text; they are no part of an answer.
+        # The names of control tokens would pass as text, but they are not part of an answer.
         self._writable = vocabulary.writable | vocabulary.ending
         library.forget_log()
         self._sampler = library.call(
@@ -63,11 +63,11 @@ class Grammar:
         return kept
 
     def accept(self, token: int) -> None:
-        """Go on behind `token`, which must be allowed."""
+        """Advance by `token`, which must be allowed."""
         self._api.llama_sampler_accept(self._sampler, token)
 
     def close(self) -> None:
-        """Free it; again is harmless."""
+        """Free it. Safe to call twice."""
         if self._sampler:
             self._api.llama_sampler_free(self._sampler)
         self._sampler = None
@@ -82,7 +82,7 @@ def make_candidates(logits: NDArray[np.float32], first: int = 0) -> NDArray[Any]
 
 
 def apply(api: Any, sampler: Any, candidates: NDArray[Any]) -> Any:
-    """Let a sampler of llama.cpp work on the candidates in place; what it makes of them, with the selected one."""
+    """Apply a llama.cpp sampler to the candidates in place; returns its array, with the selected candidate."""
     array = api.llama_token_data_array(
         data=candidates.ctypes.data_as(api.llama_token_data_p), size=len(candidates), selected=-1, sorted=False
     )

@@ -94,13 +94,13 @@ class LanguageModel:
         self.position = self.clearings = 0
 
     def count(self, text: str) -> int:
-        """How many tokens `text` has."""
+        """Count the tokens of `text`."""
         return len(self.vocabulary.tokenize(text))
 
     def clear(self) -> None:
-        """Forget the conversation. Recurrent layers are zeroed too, in case they hold NaN.
+        """Clear the memory. Recurrent layers are zeroed too, in case they hold NaN.
 
-        `clearings` counts it: who relies on what is in memory can tell whether it still is.
+        `clearings` counts the calls, so that others can tell whether memory was cleared.
         """
         self._require_open()
         self._api.llama_memory_clear(self._memory, True)
@@ -109,9 +109,9 @@ class LanguageModel:
         self.clearings += 1
 
     def rewind(self, position: int) -> None:
-        """Forget what came after the first `position` tokens; with recurrent layers only `restore` can.
+        """Forget all but the first `position` tokens; a model with recurrent layers needs `restore`.
 
-        Raises `ModelError` when llama.cpp cannot, and memory is empty then.
+        Raises `ModelError` when llama.cpp cannot do it; memory is empty then.
         """
         self._require_open()
         if position > self.position or not self._api.llama_memory_seq_rm(self._memory, SEQUENCE, position, -1):
@@ -121,15 +121,15 @@ class LanguageModel:
         self.position = position
 
     def save(self, *, whole: bool) -> SavedState:
-        """Copy what is in memory, or, unless `whole`, what recurrent layers have in it. Raises `ModelError`."""
+        """Copy the memory, or only that of recurrent layers unless `whole`. Raises `ModelError`."""
         self._require_open()
         data = take_state(self._library, self._context, whole=whole)
         return SavedState(data, np.array(self._history[: self.position], np.int32), whole)
 
     def restore(self, state: SavedState) -> None:
-        """Go back to what `save` copied; what is not `whole` needs its tokens to be in memory still.
+        """Restore a state that `save` copied; unless it is `whole`, its tokens must still be in memory.
 
-        Raises `ModelError` when llama.cpp cannot, and memory is empty then.
+        Raises `ModelError` when llama.cpp cannot do it; memory is empty then.
         """
         self._require_open()
         if state.whole:
@@ -204,7 +204,7 @@ class LanguageModel:
                 self._decode([token], want_logits=True)
 
     def require_grammar(self, grammar: str) -> None:
-        """Raise `SchemaError` or `ModelError` when answers cannot be kept to `grammar`."""
+        """Raise `SchemaError` or `ModelError` when `grammar` cannot be used."""
         self._require_open()
         Grammar(self._library, self.vocabulary, grammar).close()
 
@@ -213,7 +213,7 @@ class LanguageModel:
         return finite_copy(self._newest_logits(), self.path)
 
     def close(self) -> None:
-        """Free the model; again is harmless."""
+        """Free the model. Safe to call twice."""
         context, model = self._context, self._model
         self._context = self._model = None
         try:

@@ -1,7 +1,7 @@
 """llama.cpp's shared library: loaded once, started once, its log kept off the terminal.
 
-llama.cpp tells why something failed only through a log callback, so the last lines are
-kept and become the reason in our error messages.
+llama.cpp reports why something failed only in its log, so the last lines are kept for our
+error messages.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How the next token is chosen: the likeliest one, or by chance under limits and a seed."""
+"""How the next token is chosen: the likeliest one, or at random within limits, by a seed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.llm.grammar_sampling import Grammar
     from uhd_edge.runtime.llm.llama_library import LlamaLibrary
 
-# llama.cpp takes its highest seed to mean "any".
+# llama.cpp takes the highest seed to mean a random one.
 HIGHEST_SEED = 2**32 - 2
 
 
@@ -59,7 +59,7 @@ class Sampling:
         self._whole("seed", HIGHEST_SEED)
 
     def _number(self, name: str, lowest: float, highest: float, hint: str) -> None:
-        """llama.cpp takes none but Python's own numbers, so NumPy's are converted here."""
+        """Convert NumPy's numbers too: llama.cpp accepts only Python's own."""
         object.__setattr__(self, name, require_number(name, getattr(self, name), lowest, highest, hint=hint))
 
     def _whole(self, name: str, highest: int) -> None:
@@ -71,7 +71,7 @@ class Sampler:
 
     The limits apply in transformers' order (temperature, top-k, top-p, min-p), which is not
     llama.cpp's usual one: the settings recommended with a checkpoint mean this order.
-    `history` are the token ids the repetition penalty knows from the start. With a
+    `history` has the token ids that the repetition penalty counts from the start. With a
     `grammar`, which is closed with the chain, only tokens that it allows are chosen.
     """
 
@@ -97,8 +97,8 @@ class Sampler:
     def sample(self, context: Any, logits: NDArray[np.float32]) -> int:
         """Choose the token after the last one decoded, whose logits must be free of NaN, or llama.cpp aborts.
 
-        Where the likeliest is wanted it is looked up here: llama.cpp copies the vocabulary
-        for its chain first, which takes fifty times as long. Of equal ones both take the first.
+        The likeliest token is found here: llama.cpp would copy the vocabulary for its chain first,
+        which takes fifty times as long. Of equal ones both take the first.
 
         Raises `ModelError` when there is none that the grammar allows.
         """
@@ -110,7 +110,7 @@ class Sampler:
         return int(self._api.llama_sampler_sample(self._chain, context, -1))
 
     def close(self) -> None:
-        """Free the chain; again is harmless."""
+        """Free the chain. Safe to call twice."""
         if self._chain is not None:
             self._api.llama_sampler_free(self._chain)
         self._chain = None

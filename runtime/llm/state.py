@@ -1,8 +1,8 @@
-"""What llama.cpp has in its memory, taken out as bytes and put back: the way to where a conversation was before.
+"""llama.cpp's memory, copied as bytes and restored, to go back to an earlier place in a conversation.
 
-A plain transformer forgets its last tokens without help. Recurrent layers, which three of
-four are in Qwen3.5, keep nothing but their newest state, so that state is saved on the
-way, without the attention cache beside it: 19 MB instead of 12 kB for every token more.
+A plain transformer can drop its last tokens without this. Recurrent layers, three of four
+in Qwen3.5, keep only their newest state. So that state is saved during prefill, 19 MB,
+without the attention cache, which takes 12 kB for every token.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ class SavedState:
 
     @property
     def position(self) -> int:
-        """How many tokens the state is after."""
+        """Number of tokens that were read before the state was saved."""
         return len(self.history)
 
     @property
     def nbytes(self) -> int:
-        """What it takes to keep."""
+        """Size in bytes."""
         return self.data.nbytes + self.history.nbytes
 
 
 def take_state(library: LlamaLibrary, context: Any, *, whole: bool) -> NDArray[np.uint8]:
-    """Copy the memory of a context; raises `ModelError` when llama.cpp does not give it."""
+    """Copy the memory of a context; raises `ModelError` when llama.cpp cannot do it."""
     api = library.api
     flags = _flags(api, whole)
     data = np.empty(library.call(api.llama_state_seq_get_size_ext, context, SEQUENCE, flags), np.uint8)
@@ -62,7 +62,7 @@ def take_state(library: LlamaLibrary, context: Any, *, whole: bool) -> NDArray[n
 
 
 def put_state(library: LlamaLibrary, context: Any, data: NDArray[np.uint8], *, whole: bool) -> None:
-    """Put back what `take_state` gave; raises `ModelError` when llama.cpp refuses, and the memory is then undefined."""
+    """Restore what `take_state` copied; raises `ModelError` when llama.cpp refuses, the memory is undefined then."""
     api = library.api
     library.forget_log()
     read = library.call(

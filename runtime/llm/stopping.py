@@ -1,4 +1,4 @@
-"""Texts that end an answer before the model does."""
+"""Stop texts, which end an answer before the model does."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def parse_stops(stop: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 class StoppedText:
-    """Iterates over pieces of text up to the first of the `stops`; `stopped` says whether one came.
+    """Iterates over pieces of text up to the first of the `stops`; `stopped` says whether one was found.
 
-    A piece for every piece that was read, and one more at the end: what may be the
-    beginning of a stop is held back until that is known.
+    Text that may be the beginning of a stop is held back until that is certain. So there is a
+    piece for every piece that was read, perhaps an empty one, and one more at the end.
     """
 
     def __init__(self, pieces: Iterator[str], stops: tuple[str, ...]) -> None:
@@ -53,7 +53,7 @@ class StoppedText:
             yield held
 
     def _beginning_at_the_end(self, text: str) -> int:
-        """How many characters at the end of `text` are the beginning of a stop, which they do not complete."""
+        """Count the characters at the end of `text` that may be the beginning of a stop."""
         longest = max((len(stop) for stop in self._stops), default=1) - 1
         lengths = range(min(longest, len(text)), 0, -1)
         return next((n for n in lengths if any(stop.startswith(text[-n:]) for stop in self._stops)), 0)

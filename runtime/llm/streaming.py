@@ -1,4 +1,4 @@
-"""Tokens become pieces of text, never with half a character."""
+"""Tokens become pieces of text with whole characters."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 class TextStream:
     """Iterates over the text of an answer; `finish_reason` and `completion_tokens` are final when it ends.
 
-    `tokens` are the ids as they are generated and are read only as far as the text is.
-    `stop_ids` end the answer, as does what llama.cpp knows as an end; the ending token
-    counts as generated, as in transformers. A character that is spread over several tokens
-    comes out when it is complete, and what never becomes one comes out as U+FFFD, as the
-    reference's tokenizer has it. A token that completes no character gives an empty piece.
+    `tokens` are ids while they are generated; no more are read than the text needs. The answer
+    ends at one of the `stop_ids`, or at a token that llama.cpp knows as an end; that token
+    counts as generated, as in transformers. A character of several tokens is yielded when it is
+    complete. Bytes that never become a character give U+FFFD, as in the reference's
+    tokenizer. A token that completes no character gives an empty piece.
     """
 
     def __init__(self, tokens: Iterator[int], vocabulary: Vocabulary, stop_ids: tuple[int, ...]) -> None:

@@ -1,9 +1,9 @@
 """The language model's own token embeddings, so that text and images can be read in one batch.
 
-A llama.cpp batch holds either token ids or embeddings. A sliced image comes with a few
-special tokens between its views, and every small batch of those costs a pass over all
-weights: ten views take nearly twice as long as the same tokens in one batch. Looked up
-here and given as embeddings, tokens have the same logits, bit for bit.
+A llama.cpp batch holds either token ids or embeddings. Between the views of a sliced image
+are a few special tokens, and every small batch of those costs a pass over all weights: ten
+views take nearly twice as long as the same tokens in one batch. With their embeddings
+looked up here, tokens give the same logits, bit for bit.
 """
 
 from __future__ import annotations
