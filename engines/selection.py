@@ -60,8 +60,9 @@ def int8_engine(processor: Processor, *, openvino: bool) -> Int8Engine:
     """Choose the engine for INT8 graphs on `processor`; `openvino` tells whether it is installed.
 
     OpenVINO where x86 has VNNI or AMX: one view of the real size took 0.6 times as long there as
-    on ONNX Runtime (two cores with AMX). On x86 without VNNI it took 1.9 times as long (two cores
-    of Zen 3), and on ARM nothing was measured: ONNX Runtime there.
+    on ONNX Runtime (two cores with AMX, OpenVINO as a plugin of ONNX Runtime then). On x86 without
+    VNNI it took 1.8 times the processor time (two cores of Zen 3, both without overflow, two runs
+    on a busy machine), and on ARM nothing was measured: ONNX Runtime there.
     """
     if not processor.is_x86:
         return Int8Engine("onnxruntime", f"OpenVINO was not compared on {processor.architecture}")
