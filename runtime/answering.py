@@ -59,7 +59,7 @@ def answer_question(request: Request, conversation: Conversation, models: OpenMo
         models.planner.measure(request.budget.modes)
     watch = Stopwatch(STAGES)
     with timed(watch.stages, "decode"):
-        question = _decode(request, conversation)
+        question = _decode(request, conversation, models)
     yield ""
     with timed(watch.stages, "prompt"):
         question, plan = _choose(question, models, watch.elapsed)
@@ -85,8 +85,8 @@ def answer_question(request: Request, conversation: Conversation, models: OpenMo
     return answer
 
 
-def _decode(request: Request, conversation: Conversation) -> Question:
-    images = [*conversation.waiting, *decode_images(request.images)]
+def _decode(request: Request, conversation: Conversation, models: OpenModels) -> Question:
+    images = [*conversation.waiting, *decode_images(request.images, models.manifest)]
     return Question(one_view_per_frame(request, images), images, conversation)
 
 
@@ -118,7 +118,9 @@ def _encode(
     seen, encoded_views = [], 0
     for image, slice_plan in zip(question.images, slice_plans, strict=True):
         known = conversation.encoded.get((image, slice_plan))
-        if known is None:
+        if isinstance(image.image, vision.Encoded):
+            known = SeenImage(image.image)
+        elif known is None:
             encoded = models.encoder.encode_planned(image.image, slice_plan, tolerance=question.request.tolerance)
             watch.add(encoded.timings_ms)
             encoded_views += encoded.encoded_views

@@ -10,15 +10,15 @@ from uhd_edge.runtime.errors import PromptError
 from uhd_edge.runtime.options import DEFAULTS, AskOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from typing_extensions import Unpack
 
-    from uhd_edge.runtime.images.video import MediaInput
+    from uhd_edge.runtime.conversation.new_images import QuestionImage
     from uhd_edge.runtime.prompt.layout import Message
 
-ImagesInput: TypeAlias = "MediaInput | Sequence[MediaInput] | None"
-QuestionInput: TypeAlias = "str | Sequence[Message]"
+ImagesInput: TypeAlias = "QuestionImage | Sequence[QuestionImage] | None"
+QuestionInput: TypeAlias = "str | Sequence[Message | Mapping[str, Any]]"
 
 Owner = TypeVar("Owner")
 Asked = TypeVar("Asked")  # what a method takes as its question
@@ -30,9 +30,11 @@ Function = TypeVar("Function", bound="Callable[..., Any]")
 _ARGUMENTS = """\
 images: An image, or a list or tuple of several; None for a question without images. An image is
     a path, the bytes of a file, a PIL image or a uint8 array [H, W, 3] in RGB. A `Video`, or the
-    path of a video, may take its place.
-question: A string. Outside of sessions it may be a conversation too, as a list of `Message`s of
-    which the last one asks; the images then have their places in it."""
+    path of a video, may take its place, and so may an `Encoded` of the same bundle and mode.
+question: A string. Outside of sessions it may be a conversation too, as a list of messages of which
+    the last one asks. Each is a `Message`, or a dict as in OpenAI's API. Images have their places
+    in it: `ImagePart` and {"type": "image"} stand for the next one of `images`, and
+    {"type": "image_url", "image_url": {"url": "data:.."}} brings its own."""
 
 
 class AskMethod(Protocol[Asked_contra, Result_co]):

@@ -14,7 +14,7 @@ from uhd_edge.runtime.conversation.answer_lock import AnswerLock
 from uhd_edge.runtime.conversation.answer_stream import skip_empty
 from uhd_edge.runtime.conversation.new_images import decode_images, one_view_per_frame
 from uhd_edge.runtime.conversation.prompt_memory import PromptMemory
-from uhd_edge.runtime.conversation.turns import Conversation, NewImage, Question
+from uhd_edge.runtime.conversation.turns import Conversation, Question
 from uhd_edge.runtime.llm.opening import open_language_model
 from uhd_edge.runtime.options import as_tuple, check_options, parse_request
 from uhd_edge.runtime.release import warn_renamed
@@ -171,7 +171,8 @@ class Assistant:
         """
         self._answer_lock.require_open()
         chosen = check_options({"mode": mode, "max_slices": max_slices}, mode=self._mode, max_slices=self._max_slices)
-        waiting = tuple(NewImage(new.image.copy(), new.video) for new in decode_images(as_tuple(images)))
+        new = decode_images(as_tuple(images), self.bundle.manifest)
+        waiting = tuple(image.copy() for image in new)
         conversation = Conversation(waiting=waiting, drop_oldest=drop_oldest, goes_on=True)
         settings = SessionDefaults(chosen.mode, chosen.max_slices)
         return Session(self._models, self._answer_lock, settings, conversation)
@@ -201,7 +202,7 @@ class Assistant:
             self._planner.measure(modes)
             decoding: dict[str, float] = {}
             with timed(decoding, "decode"):
-                new = decode_images(request.images)
+                new = decode_images(request.images, self.bundle.manifest)
             asked = Question(one_view_per_frame(request, new), new, Conversation())
             return self._planner.plans(asked, modes, spent=lambda: decoding["decode"])
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
+from uhd_edge.runtime.conversation.chat_messages import read_messages
 from uhd_edge.runtime.conversation.request import Budget, Request, Settings
 from uhd_edge.runtime.llm.sampling import Sampling
 from uhd_edge.runtime.llm.stopping import parse_stops
 from uhd_edge.runtime.modes import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from uhd_edge.runtime.images.video import MediaInput
+    from uhd_edge.runtime.conversation.new_images import QuestionImage
     from uhd_edge.runtime.prompt.layout import Message
     from uhd_edge.runtime.schema.answer_schema import AnswerSchema, SchemaInput
 
@@ -74,8 +75,8 @@ DEFAULTS: AskOptions = {
 
 
 def parse_request(
-    images: MediaInput | Sequence[MediaInput] | None,
-    question: str | Sequence[Message],
+    images: QuestionImage | Sequence[QuestionImage] | None,
+    question: str | Sequence[Message | Mapping[str, Any]],
     options: AskOptions,
     *,
     mode: Mode,
@@ -84,7 +85,10 @@ def parse_request(
 ) -> Request:
     """Check a question and its settings as `check_options` does; raises `PromptError` for an invalid question."""
     settings = check_options(options, mode=mode, modes=modes, max_slices=max_slices)
-    return Request(images=as_tuple(images), question=question, **vars(settings))
+    sources = as_tuple(images)
+    if isinstance(question, list | tuple) and question:
+        question, sources = read_messages(question, sources)
+    return Request(images=sources, question=cast("str | Sequence[Message]", question), **vars(settings))
 
 
 def check_options(
@@ -131,10 +135,10 @@ def _parse_schema(schema: SchemaInput | None) -> AnswerSchema | None:
     return answer_schema(schema)
 
 
-def as_tuple(images: MediaInput | Sequence[MediaInput] | None) -> tuple[MediaInput, ...]:
+def as_tuple(images: QuestionImage | Sequence[QuestionImage] | None) -> tuple[QuestionImage, ...]:
     """Return no, one or several images as a tuple; several are a list or a tuple."""
     if images is None:
         return ()
     if isinstance(images, list | tuple):
         return tuple(images)
-    return (cast("MediaInput", images),)  # whatever else it is, loading it says so
+    return (cast("QuestionImage", images),)  # whatever else it is, loading it says so

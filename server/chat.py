@@ -13,11 +13,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from uhd_edge.runtime.errors import BusyError, SchemaError
+from uhd_edge.runtime.images.data_uri import is_data_uri
 from uhd_edge.server.chat_request import parse_request
 from uhd_edge.server.conversations import parse_chat
 from uhd_edge.server.errors import ApiError, api_error
 from uhd_edge.server.guard import require_json
-from uhd_edge.server.images import decode_data_uri, is_data_uri, load_images
+from uhd_edge.server.images import decode_image, load_images
 from uhd_edge.server.remote_images import fetched
 from uhd_edge.server.replies import Reply, Trimmed, failed
 from uhd_edge.server.waiting import ClientGoneError, finish_in_time, read_body
@@ -129,7 +130,7 @@ class Chat:
     async def _file(self, url: str) -> bytes:
         """Return the bytes of an image file; fetching happens in threads of its own."""
         if is_data_uri(url):
-            return await self._in_reader(decode_data_uri, url)
+            return await self._in_reader(decode_image, url)
         if not self._options.allow_remote_images:
             raise ApiError(
                 400,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_to_bytes
 
 from uhd_edge.runtime.errors import ImageError
+from uhd_edge.runtime.images.data_uri import decode_data_uri
 from uhd_edge.runtime.images.loading import load_image
 from uhd_edge.server.errors import ApiError
 
@@ -17,23 +15,12 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-def is_data_uri(url: str) -> bool:
-    """Whether the URL contains the image itself."""
-    return url[:5].lower() == "data:"
-
-
-def decode_data_uri(data_uri: str) -> bytes:
-    """Decode `data:[<type>][;base64],<data>` (RFC 2397); raises `ApiError` 400 for an invalid one."""
-    head, comma, data = data_uri.partition(",")
-    if not comma:
-        raise _refused("a data URI needs a comma before its data")
-    if not head.lower().endswith(";base64"):
-        return unquote_to_bytes(data)
+def decode_image(data_uri: str) -> bytes:
+    """Return the bytes of an image file in a data URI; raises `ApiError` 400 for an invalid one."""
     try:
-        base64_text = unquote_to_bytes(data) if "%" in data else data.encode("ascii")
-        return base64.b64decode(b"".join(base64_text.split()), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise _refused(f"an image's base64 is broken ({error})") from error
+        return decode_data_uri(data_uri)
+    except ImageError as error:
+        raise _refused(str(error)) from error
 
 
 def load_images(images: Sequence[bytes], *, max_pixels: int) -> list[Image.Image]:

@@ -14,6 +14,7 @@ from uhd_edge.runtime.answer import Plan
 from uhd_edge.runtime.budget.costs import Work
 from uhd_edge.runtime.conversation.fitting import fit_to_context
 from uhd_edge.runtime.errors import EngineUnavailableError, ImageError
+from uhd_edge.runtime.vision.encoder import Encoded
 from uhd_edge.runtime.vision.slicing import most_useful_slices
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _plans_in_mode(
         try:
             slice_plans = replace(question, request=request).plan_slices(manifest.preprocessing)
         except ImageError:
-            continue  # an image is too thin for so few slices
+            continue  # an image is too thin for so few slices, or was encoded in another mode
         views = tuple(plan.views for plan in slice_plans)
         if views in known:
             continue
@@ -142,13 +143,15 @@ def _numbers_of_slices(question: Question, manifest: Manifest) -> range:
     """Every `max_slices` that may make a difference for these images."""
     preprocessing, limit = manifest.preprocessing, question.request.max_slices
     most = preprocessing.max_slices if limit is None else limit
-    useful = max((most_useful_slices(*new.image.size, preprocessing) for new in question.images), default=1)
+    sizes = [new.image.size for new in question.images if not isinstance(new.image, Encoded)]
+    useful = max((most_useful_slices(*size, preprocessing) for size in sizes), default=1)
     return range(1, min(most, useful) + 1)
 
 
 def _plan(request: Request, prompt: FittedPrompt, costs: CostModel, in_memory: int) -> Plan:
     tokens, slice_plans = prompt.size.total, prompt.inputs.slice_plans
-    sizes, views = [plan.image_size for plan in slice_plans], [plan.views for plan in slice_plans]
+    to_encode = [plan for plan in slice_plans if not plan.is_encoded]
+    sizes, views = [plan.image_size for plan in to_encode], [plan.views for plan in slice_plans]
     return Plan(
         request.mode,
         request.max_slices or 1,
@@ -156,5 +159,5 @@ def _plan(request: Request, prompt: FittedPrompt, costs: CostModel, in_memory: i
         sum(rows * columns for image in views for rows, columns in image),
         sum(sum(image.tokens) for image in prompt.inputs.new_images()),
         tokens,
-        costs.milliseconds(Work(sizes, views, tokens, min(in_memory, tokens))),
+        costs.milliseconds(Work(sizes, [plan.views for plan in to_encode], tokens, min(in_memory, tokens))),
     )

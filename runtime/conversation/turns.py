@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from uhd_edge.runtime.conversation.encoded_images import plan_encoded
 from uhd_edge.runtime.prompt.layout import ImageLayout, Message, TextPart, user_message
+from uhd_edge.runtime.vision.encoder import Encoded
 from uhd_edge.runtime.vision.slicing import plan_views
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from uhd_edge.runtime.bundles.manifest import Preprocessing
     from uhd_edge.runtime.conversation.request import Request
-    from uhd_edge.runtime.vision.encoder import Encoded
+    from uhd_edge.runtime.modes import Mode
     from uhd_edge.runtime.vision.slicing import SlicePlan
 
 # Far more rows than an image can have, so that no two images share a row id.
@@ -52,10 +54,23 @@ class SeenImage:
 
 @dataclass(frozen=True, eq=False)
 class NewImage:
-    """An RGB image that comes with the next question; the frames of a video have that video's number."""
+    """An RGB image that comes with the next question, or one that was encoded before.
 
-    image: Image.Image
+    The frames of a video have that video's number.
+    """
+
+    image: Image.Image | Encoded
     video: int | None = None
+
+    def copy(self) -> NewImage:
+        """Return one whose pixels nobody else can change; an encoded image has its own numbers already."""
+        return self if isinstance(self.image, Encoded) else replace(self, image=self.image.copy())
+
+    def plan_slices(self, preprocessing: Preprocessing, *, mode: Mode, max_slices: int | None) -> SlicePlan:
+        """Plan how it is cut; raises `ImageError` for one that is too thin, or was encoded in another mode."""
+        if isinstance(self.image, Encoded):
+            return plan_encoded(self.image, preprocessing, mode=mode)
+        return plan_views(*self.image.size, preprocessing, mode=mode, max_slices=max_slices)
 
 
 @dataclass(frozen=True)
@@ -97,10 +112,9 @@ class Question:
     conversation: Conversation
 
     def plan_slices(self, preprocessing: Preprocessing) -> list[SlicePlan]:
-        """Plan how each image is cut in the request's mode; raises `ImageError` for one that is too thin."""
+        """Plan how each image is cut in the request's mode; raises what `NewImage.plan_slices` raises."""
         mode, max_slices = self.request.mode, self.request.max_slices
-        sizes = [new.image.size for new in self.images]
-        return [plan_views(*size, preprocessing, mode=mode, max_slices=max_slices) for size in sizes]
+        return [image.plan_slices(preprocessing, mode=mode, max_slices=max_slices) for image in self.images]
 
 
 def list_messages(turns: Sequence[Turn]) -> Iterator[Message]:

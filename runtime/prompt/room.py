@@ -55,7 +55,9 @@ class PromptInputs:
     def replanned(self, *, mode: Mode | None = None, max_slices: int | None = None) -> PromptInputs:
         """Cut the new images in another mode, or into at most `max_slices` slices; raises `ImageError`."""
         plans = [
-            plan_views(
+            plan
+            if plan.is_encoded
+            else plan_views(
                 *plan.image_size,
                 self.manifest.preprocessing,
                 mode=mode or plan.mode,
@@ -94,7 +96,7 @@ def _remedies(size: PromptSize, inputs: PromptInputs, model: LanguageModel) -> l
         remedies.append(f"use --max-slices {slices}")
     elif len(inputs.slice_plans) > 1:
         remedies.append(_fewer_images(size, inputs, model))
-    in_4x = any(plan.mode == "4x" for plan in inputs.slice_plans)
+    in_4x = any(plan.mode == "4x" and not plan.is_encoded for plan in inputs.slice_plans)
     if in_4x and "16x" in inputs.manifest.graphs and _fits(inputs, model, mode="16x"):
         remedies.append("use --mode 16x")
     if inputs.turns:

@@ -62,7 +62,8 @@ class SlicePlan:
     The image has `image_size` (width, height) pixels and may be cut into `max_slices`
     slices. `thumbnail` and `slice_size` are (height, width) in pixels, multiples of
     `patch_size`; all slices have one size, (0, 0) without slices. `grid` is (rows, columns).
-    `resample` is Pillow's filter.
+    `resample` is Pillow's filter. `is_encoded` says that the image has been encoded already, so
+    that it can be cut in no other way.
     """
 
     image_size: tuple[int, int]
@@ -73,6 +74,7 @@ class SlicePlan:
     grid: tuple[int, int]
     patch_size: int
     resample: int
+    is_encoded: bool = False
 
     @property
     def refined(self) -> tuple[int, int]:
