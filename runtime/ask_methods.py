@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from uhd_edge.runtime.conversation.new_images import QuestionImage
+    from uhd_edge.runtime.conversation.encoded_images import QuestionImage
     from uhd_edge.runtime.prompt.layout import Message
 
 ImagesInput: TypeAlias = "QuestionImage | Sequence[QuestionImage] | None"

@@ -14,7 +14,7 @@ from uhd_edge.runtime.modes import Mode
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from uhd_edge.runtime.conversation.new_images import QuestionImage
+    from uhd_edge.runtime.conversation.encoded_images import QuestionImage
     from uhd_edge.runtime.prompt.layout import Message
     from uhd_edge.runtime.schema.answer_schema import AnswerSchema, SchemaInput
 

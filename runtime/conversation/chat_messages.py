@@ -11,7 +11,7 @@ from uhd_edge.runtime.images.data_uri import decode_data_uri, is_data_uri
 from uhd_edge.runtime.prompt.layout import ImagePart, Message, TextPart
 
 if TYPE_CHECKING:
-    from uhd_edge.runtime.conversation.new_images import QuestionImage
+    from uhd_edge.runtime.conversation.encoded_images import QuestionImage
 
 Role = Literal["system", "user", "assistant"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -13,8 +13,12 @@ from uhd_edge.runtime.vision.slicing import SlicePlan
 
 if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.manifest import Manifest, Preprocessing
+    from uhd_edge.runtime.images.video import MediaInput
     from uhd_edge.runtime.modes import Mode
     from uhd_edge.runtime.vision.encoder import Encoded
+
+# What a question may be about: an image, a video in place of one, or an image that was encoded before.
+QuestionImage: TypeAlias = "MediaInput | Encoded"
 
 
 def own_encoded(encoded: Encoded, manifest: Manifest) -> Encoded:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.conversation.encoded_images import own_encoded
 from uhd_edge.runtime.conversation.turns import NewImage
@@ -16,11 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from uhd_edge.runtime.bundles.manifest import Manifest
+    from uhd_edge.runtime.conversation.encoded_images import QuestionImage
     from uhd_edge.runtime.conversation.request import Request
-    from uhd_edge.runtime.images.video import MediaInput
-
-# What a question may be about: an image, a video in place of one, or an image that was encoded before.
-QuestionImage: TypeAlias = "MediaInput | Encoded"
 
 _videos = itertools.count()
 

@@ -13,7 +13,7 @@ from uhd_edge.runtime.validation import HIGHEST_COUNT, require_number, require_w
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from uhd_edge.runtime.conversation.new_images import QuestionImage
+    from uhd_edge.runtime.conversation.encoded_images import QuestionImage
     from uhd_edge.runtime.llm.sampling import Sampling
     from uhd_edge.runtime.schema.answer_schema import AnswerSchema
 
