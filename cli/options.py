@@ -33,7 +33,7 @@ ANSWERING = (
 )
 
 
-def gpu_layers_of(text: str) -> int:
+def parse_gpu_layers(text: str) -> int:
     """Parse a number of layers; `all` is -1, as in llama.cpp."""
     if text == "all":
         return -1
@@ -70,7 +70,7 @@ _OPENING_OPTIONS = (
     click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: the usable cores]"),
     click.option(
         "--gpu-layers",
-        type=gpu_layers_of,
+        type=parse_gpu_layers,
         default="0",
         show_default=True,
         metavar="N|all",

@@ -24,7 +24,7 @@ RAW: Mapping[str, tuple[int, tuple[int, ...]]] = {
 FILES = ("jpeg", "jpg", "jpe", "png", "webp", "bmp", "gif")
 
 
-def image_of(value: Any, metadata: Mapping[str, Any]) -> NDArray[np.uint8] | bytes:
+def read_frame(value: Any, metadata: Mapping[str, Any]) -> NDArray[np.uint8] | bytes:
     """Return a frame as `Assistant.ask` takes it: uint8 [H, W, 3] in RGB, or the bytes of an image file.
 
     `value` is a UInt8Array of pyarrow. `metadata` has `encoding`, and `width` and `height` for raw

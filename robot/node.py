@@ -6,7 +6,7 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
-from uhd_edge.robot.frames import image_of
+from uhd_edge.robot.frames import read_frame
 from uhd_edge.robot.inbox import Inbox
 from uhd_edge.runtime.errors import UhdError
 
@@ -80,7 +80,7 @@ class Answerer:
 
     def _answer(self, work: Work, inbox: Inbox) -> Answer | None:
         """Return the answer, or None if the dataflow is stopped, which ends the answer within a step."""
-        image = image_of(work.value, work.metadata)
+        image = read_frame(work.value, work.metadata)
         with self._assistant.steps(image, work.question, **self._options) as steps:
             while not inbox.stopped:
                 if next(steps, None) is None:

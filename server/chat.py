@@ -19,7 +19,7 @@ from uhd_edge.server.conversations import parse_chat
 from uhd_edge.server.errors import ApiError, api_error
 from uhd_edge.server.guard import require_json
 from uhd_edge.server.images import decode_image, load_images
-from uhd_edge.server.remote_images import fetched
+from uhd_edge.server.remote_images import fetch_image
 from uhd_edge.server.replies import Reply, Trimmed, failed
 from uhd_edge.server.waiting import ClientGoneError, finish_in_time, read_body
 
@@ -138,7 +138,7 @@ class Chat:
                 param="messages",
                 code="invalid_image_url",
             )
-        return await asyncio.to_thread(fetched, url, most_bytes=self._options.max_body, seconds=REMOTE_SECONDS)
+        return await asyncio.to_thread(fetch_image, url, most_bytes=self._options.max_body, seconds=REMOTE_SECONDS)
 
 
 class _Sending:

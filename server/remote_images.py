@@ -43,7 +43,7 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast
 
 
-def fetched(url: str, *, most_bytes: int, seconds: float, allowed: Callable[[str], bool] = is_public) -> bytes:
+def fetch_image(url: str, *, most_bytes: int, seconds: float, allowed: Callable[[str], bool] = is_public) -> bytes:
     """Fetch an image; call it in a thread, because it blocks.
 
     `allowed` decides which IP addresses may be connected to. Raises `ApiError` 400 for a scheme

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from uhd_edge.cli.bundle import bundle_option, required_bundle
-from uhd_edge.cli.commands.export import names_out_of
+from uhd_edge.cli.commands.export import parser_of_names
 from uhd_edge.cli.commands.verify import verify
 from uhd_edge.engines.building.targets import TARGETS
 from uhd_edge.engines.errors import EngineError, UhdError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 )
 @click.option("--precision", default="fp16", show_default=True, metavar="fp16|int8", help="Precision of the engines.")
 @click.option(
-    "--modes", type=names_out_of("16x", "4x"), metavar="16x,4x", help="Modes to build.  [default: the bundle's]"
+    "--modes", type=parser_of_names("16x", "4x"), metavar="16x,4x", help="Modes to build.  [default: the bundle's]"
 )
 @click.option(
     "--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices in one batch.  [default: the bundle's]"

@@ -14,7 +14,7 @@ from uhd_edge.engines.extras import extra_needed
 BAR_STEPS = 1000
 
 
-def names_out_of(*valid: str) -> Callable[[str], list[str]]:
+def parser_of_names(*valid: str) -> Callable[[str], list[str]]:
     """Return a parser of names separated by commas; an unknown name is refused with the list of valid ones."""
 
     def names(text: str) -> list[str]:
@@ -40,7 +40,7 @@ def names_out_of(*valid: str) -> Callable[[str], list[str]]:
 )
 @click.option(
     "--modes",
-    type=names_out_of("16x", "4x"),
+    type=parser_of_names("16x", "4x"),
     default="16x,4x",
     show_default=True,
     metavar="16x,4x",
@@ -48,7 +48,7 @@ def names_out_of(*valid: str) -> Callable[[str], list[str]]:
 )
 @click.option(
     "--precisions",
-    type=names_out_of("fp32", "fp16"),
+    type=parser_of_names("fp32", "fp16"),
     default="fp32,fp16",
     show_default=True,
     metavar="fp32,fp16",
@@ -80,7 +80,7 @@ def export(
             target,
             llm=llm,
             llm_type=llm_type,
-            modes=modes,  # type: ignore[arg-type]  # checked by `names_out_of`
+            modes=modes,  # type: ignore[arg-type]  # checked by `parser_of_names`
             precisions=precisions,  # type: ignore[arg-type]
             tokenizer_pre=tokenizer_pre,
             name=name,

@@ -17,7 +17,7 @@ from support.places import EXAMPLES
 
 from uhd_edge.cli import main as cli
 from uhd_edge.cli.commands.ask import _image_input
-from uhd_edge.cli.options import gpu_layers_of
+from uhd_edge.cli.options import parse_gpu_layers
 from uhd_edge.cli.printing import print_pieces
 from uhd_edge.engines.errors import UhdError
 from uhd_edge.runtime.answer import Answer, Usage
@@ -153,13 +153,13 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
 
 @pytest.mark.parametrize(("text", "layers"), [("0", 0), ("12", 12), ("all", -1)])
 def test_gpu_layers_are_a_number_or_all(text: str, layers: int) -> None:
-    assert gpu_layers_of(text) == layers
+    assert parse_gpu_layers(text) == layers
 
 
 @pytest.mark.parametrize("text", ["some", "1.5", "-3"])
 def test_other_gpu_layers_are_wrong_usage(text: str) -> None:
     with pytest.raises(click.UsageError):
-        gpu_layers_of(text)
+        parse_gpu_layers(text)
 
 
 def test_doctor_names_what_asking_needs_and_how_to_get_the_rest(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from uhd_edge.robot.frames import image_of
+from uhd_edge.robot.frames import read_frame
 from uhd_edge.runtime.errors import ImageError
 
 pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'uhd-edge[dora]'")
@@ -29,13 +29,13 @@ def frame(pixels: np.ndarray) -> Any:
 )
 def test_raw_pixels_become_rgb_whatever_their_order(encoding: str, pixels: Any) -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8)
-    seen = image_of(frame(pixels(rgb)), {"width": 5, "height": 3, "encoding": encoding})
+    seen = read_frame(frame(pixels(rgb)), {"width": 5, "height": 3, "encoding": encoding})
     assert np.array_equal(seen, rgb)
 
 
 def test_grey_pixels_become_three_channels() -> None:
     grey = np.arange(6, dtype=np.uint8).reshape(2, 3)
-    seen = image_of(frame(grey), {"width": 3, "height": 2, "encoding": "mono8"})
+    seen = read_frame(frame(grey), {"width": 3, "height": 2, "encoding": "mono8"})
     assert np.array_equal(seen, np.asarray(Image.fromarray(grey).convert("RGB")))
 
 
@@ -55,4 +55,4 @@ def test_grey_pixels_become_three_channels() -> None:
 )
 def test_what_is_no_frame_is_an_image_error(value: Any, metadata: dict[str, Any], said: str) -> None:
     with pytest.raises(ImageError, match=said):
-        image_of(value, metadata)
+        read_frame(value, metadata)

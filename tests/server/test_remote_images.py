@@ -12,7 +12,7 @@ from support.running_server import CHAT, CODE, EXAMPLES, Running, asked, running
 
 from uhd_edge.server import remote_images
 from uhd_edge.server.errors import ApiError
-from uhd_edge.server.remote_images import fetched, is_public
+from uhd_edge.server.remote_images import fetch_image, is_public
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,7 @@ def anywhere(_address: str) -> bool:
 
 
 def fetch(url: str, **limits: Any) -> bytes:
-    return fetched(url, **{"most_bytes": 10**6, "seconds": 30.0, "allowed": anywhere, **limits})
+    return fetch_image(url, **{"most_bytes": 10**6, "seconds": 30.0, "allowed": anywhere, **limits})
 
 
 PRIVATE = ["127.0.0.1", "127.9.9.9", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1"]
