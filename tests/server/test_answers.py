@@ -59,6 +59,8 @@ def test_an_answer_is_that_of_the_assistant(
     assert completion.usage is not None
     assert completion.usage.prompt_tokens == expected.usage.prompt_tokens
     assert completion.usage.completion_tokens == expected.usage.completion_tokens
+    assert completion.usage.prompt_tokens_details is not None
+    assert completion.usage.prompt_tokens_details.cached_tokens == expected.usage.cached_tokens
     assert completion.model == "uhd-tiny"
 
 
