@@ -1,1 +1,5 @@
-"""Timing every stage of an answer: configurations take turns, each engine in a process of its own."""
+"""Timing every stage of an answer. Configurations take turns, each engine in a process of its own.
+
+In: a bundle, sizes of pictures, modes, precisions and engines. Out: a report, as a table, JSON or a plot.
+Read `configuration.py` first, then `rounds.py`.
+"""

@@ -29,7 +29,7 @@ def drawn_picture(width: int, height: int) -> Picture:
     return Picture(width, height, file.getvalue())
 
 
-def picture_of(file: str) -> Picture:
+def read_picture(file: str) -> Picture:
     """Read an image file; raises `ImageError` when it is none."""
     width, height = load_image(file).size
     try:

@@ -86,7 +86,7 @@ def busy_process(wanted: bool) -> Iterator[None]:
             process.kill()
 
 
-def language_model_of(path: str | None) -> Path:
+def find_language_model(path: str | None) -> Path:
     """The GGUF that was given, or a bundle's."""
     if path is not None and path.endswith(".gguf"):
         return Path(path)
@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("bundle", nargs="?")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    file = language_model_of(arguments.bundle)
+    file = find_language_model(arguments.bundle)
     print(
         f"{'tokens per second':25} {'read':>9} {'generated':>9}   beside a busy process: {'read':>9} {'generated':>9}"
     )

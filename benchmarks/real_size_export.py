@@ -188,7 +188,7 @@ def check_cost(cost: Cost) -> None:
         sys.exit(f"the export took {cost.seconds:.0f} s, more than {MOST_SECONDS:.0f}")
 
 
-def precisions_of(text: str) -> list[Precision]:
+def parse_precisions(text: str) -> list[Precision]:
     """Read `fp32`, `fp16` or both with a comma."""
     valid: dict[str, Precision] = {"fp32": "fp32", "fp16": "fp16"}
     unknown = set(text.split(",")) - set(valid)
@@ -200,7 +200,7 @@ def precisions_of(text: str) -> list[Precision]:
 def main() -> None:
     """Make, export, check and encode."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--precisions", type=precisions_of, default="fp32", help="fp32, fp16 or both with a comma")
+    parser.add_argument("--precisions", type=parse_precisions, default="fp32", help="fp32, fp16 or both with a comma")
     parser.add_argument("--folder", help="where to put the temporary files")
     options = parser.parse_args()
     precisions: list[Precision] = options.precisions

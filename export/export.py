@@ -77,7 +77,7 @@ def export_bundle(
             model = _copied(checkpoint, writer, ready, precisions, progress)
         graphs = _graphs(checkpoint, writer, modes, precisions, progress)
         progress("manifest", GRAPHS_END)
-        bundle = writer.finish(_manifest(checkpoint, name or _name_of(source), prompt, graphs, model))
+        bundle = writer.finish(_manifest(checkpoint, name or _bundle_name(source), prompt, graphs, model))
     progress("done", 1.0)
     return bundle
 
@@ -190,6 +190,6 @@ def _vision(tower: TowerConfig) -> Vision:
     )
 
 
-def _name_of(source: str | Path) -> str:
+def _bundle_name(source: str | Path) -> str:
     """Name a bundle after a Hugging Face name, or the folder's own name."""
     return str(source) if isinstance(source, str) and is_hub_name(source) else Path(source).resolve().name

@@ -75,12 +75,12 @@ def synthetic_bundle(
     model = MODELS.get(name.lower())
     if model is None:
         raise ExportError(f"there are no random weights for {name!r}; valid are {', '.join(MODELS)}")
-    return synthetic_bundle_of(
+    return open_synthetic_bundle(
         model, user_cache() / "synthetic", precisions=precisions, threads=threads, progress=progress
     )
 
 
-def synthetic_bundle_of(
+def open_synthetic_bundle(
     model: SyntheticModel,
     folder: Path,
     *,
@@ -132,7 +132,7 @@ def _make(model: SyntheticModel, target: Path, precisions: Sequence[str], progre
 
 
 def _weights(model: SyntheticModel) -> RandomWeights:
-    return RandomWeights(RandomConfig(tower_of(model)))
+    return RandomWeights(RandomConfig(tower_config(model)))
 
 
 def _manifest(model: SyntheticModel, graphs: dict[Mode, dict[GraphKind, Graphs]], llm: LanguageModelFile) -> Manifest:
@@ -150,7 +150,7 @@ def _manifest(model: SyntheticModel, graphs: dict[Mode, dict[GraphKind, Graphs]]
     )
 
 
-def tower_of(model: SyntheticModel) -> TowerConfig:
+def tower_config(model: SyntheticModel) -> TowerConfig:
     """The same sizes as the export knows them."""
     vision = model.sizes.vision
     return TowerConfig(

@@ -118,11 +118,11 @@ def _require_drawable(plot: str) -> None:
 
 
 def _pictures(sizes: str | None, image: str | None) -> list[Picture]:
-    from uhd_edge.bench.pictures import drawn_picture, picture_of
+    from uhd_edge.bench.pictures import drawn_picture, read_picture
     from uhd_edge.runtime.images.picture_size import picture_sizes
 
     if image is not None:
-        return [picture_of(image)]
+        return [read_picture(image)]
     return [drawn_picture(*size) for size in picture_sizes(DEFAULT_SIZES if sizes is None else sizes)]
 
 

@@ -86,11 +86,11 @@ def require_one(names: str, *given: object) -> None:
 
 def _sizes(bundle: str | None, model: str | None) -> ModelSizes:
     from uhd_edge.runtime.bundles.bundle import Bundle
-    from uhd_edge.runtime.bundles.model_sizes import KNOWN_SIZES, sizes_of
+    from uhd_edge.runtime.bundles.model_sizes import KNOWN_SIZES, read_sizes
     from uhd_edge.runtime.errors import OptionError
 
     if model is None:
-        return sizes_of(Bundle.open(bundle))
+        return read_sizes(Bundle.open(bundle))
     if model.lower() not in KNOWN_SIZES:
         raise OptionError(f"unknown model {model!r}; give {', '.join(KNOWN_SIZES)}, or a bundle")
     return KNOWN_SIZES[model.lower()]

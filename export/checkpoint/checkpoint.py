@@ -83,7 +83,7 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
     Raises `CheckpointError`, in one line, when it is not there, is of another architecture,
     a file is broken, or tensors are missing, surplus or of another shape than `config.json` says.
     """
-    folder = _folder_of(source)
+    folder = _find_folder(source)
     config = read_model_config(folder)
     processor = read_processor_config(folder, patch_size=config.tower.patch)
     with ExitStack() as files:
@@ -94,7 +94,7 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
         return Checkpoint(folder, config, processor, tensors, files.pop_all())
 
 
-def _folder_of(source: str | Path) -> Path:
+def _find_folder(source: str | Path) -> Path:
     try:
         folder = Path(source).expanduser()
         if folder.is_dir():

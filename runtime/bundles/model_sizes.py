@@ -38,7 +38,7 @@ class ModelSizes:
         return CHANNELS * self.preprocessing.patch_size**2
 
 
-def sizes_of(bundle: Bundle) -> ModelSizes:
+def read_sizes(bundle: Bundle) -> ModelSizes:
     """Read the sizes from a bundle's manifest; raises `BundleError` for one that does not have them all."""
     manifest = bundle.manifest
     width = manifest.vision.intermediate_size

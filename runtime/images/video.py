@@ -90,7 +90,7 @@ def video_frames(path: str | os.PathLike[str], *, max_frames: int = MAX_FRAMES) 
     name = check_file(path, kind="video", error_class=VideoError)
     with extra_needed("video", "reading a video"):
         import av  # noqa: F401  # told before anything else is wrong
-    with _errors_of(name), _opened(path) as container:
+    with _video_errors(name), _opened(path) as container:
         if not container.streams.video:
             raise VideoError(f"{name}: has no pictures in it; give a video, not a recording of sound")
         stream = container.streams.video[0]
@@ -194,7 +194,7 @@ def _upright(frame: VideoFrame) -> Image.Image:
 
 
 @contextmanager
-def _errors_of(name: str) -> Iterator[None]:
+def _video_errors(name: str) -> Iterator[None]:
     """Turn whatever FFmpeg raises into a `VideoError`."""
     try:
         yield

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.errors import PydanticUserError
 
 from uhd_edge.runtime.errors import SchemaError
-from uhd_edge.runtime.schema.to_grammar import grammar_of
+from uhd_edge.runtime.schema.to_grammar import build_grammar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -102,7 +102,7 @@ def _of_model(model: type[BaseModel]) -> AnswerSchema:
             raise SchemaError(f"the answer does not fit the schema: {where}: {said}") from error
 
     try:
-        return AnswerSchema(grammar_of(_as_json(schema)), read)
+        return AnswerSchema(build_grammar(_as_json(schema)), read)
     except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError) as error:  # by `json_schema_extra`, say
         raise SchemaError(f"{model.__name__} makes what is no JSON schema ({type(error).__name__}: {error})") from error
 
@@ -137,7 +137,7 @@ def _is_json(text: str) -> bool:
 def _of_json_schema(schema: Any) -> AnswerSchema:
     if not isinstance(schema, dict | bool):
         raise SchemaError(f"the schema is a JSON {type(schema).__name__}; it must be an object")
-    from uhd_edge.runtime.schema.validation import validator_of
+    from uhd_edge.runtime.schema.validation import make_validator
 
-    read = validator_of(schema)
-    return AnswerSchema(grammar_of(schema), read)
+    read = make_validator(schema)
+    return AnswerSchema(build_grammar(schema), read)

@@ -77,7 +77,7 @@ def _forbid_additional(one: Mapping[str, Any], other: Mapping[str, Any], result:
             result["properties"] = {**result["properties"], name: _both(result["properties"][name], additional)}
 
 
-def types_of(schema: Mapping[str, Any]) -> list[str] | None:
+def find_types(schema: Mapping[str, Any]) -> list[str] | None:
     """The types a schema names, or None."""
     named = schema.get("type")
     return [named] if isinstance(named, str) else named

@@ -25,7 +25,7 @@ from uhd_edge.runtime.schema.grammar import (
     reachable,
     with_an_end,
 )
-from uhd_edge.runtime.schema.merging import ANNOTATIONS, merged, resolved, types_of
+from uhd_edge.runtime.schema.merging import ANNOTATIONS, find_types, merged, resolved
 from uhd_edge.runtime.schema.numbers import number_node
 from uhd_edge.runtime.schema.pattern import pattern_node
 from uhd_edge.runtime.schema.shapes import (
@@ -68,7 +68,7 @@ _TELLING: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def grammar_of(schema: Schema) -> str:
+def build_grammar(schema: Schema) -> str:
     """Return the grammar, in llama.cpp's notation, of the JSON texts that fit `schema`.
 
     Raises `SchemaError` for a schema that nothing fits, whose `$ref` leads out of it, that
@@ -146,7 +146,7 @@ class _Conversion:
 
     def _plain(self, schema: Mapping[str, Any], name: str) -> Node:
         """The rule of a schema with nothing but types and their keywords; `name` begins the names of its parts."""
-        types = types_of(schema)
+        types = find_types(schema)
         if "const" in schema or "enum" in schema:
             return listed(schema, types)
         if types is None:

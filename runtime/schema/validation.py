@@ -28,7 +28,7 @@ MOST_REFERENCES = 10_000
 SHOWN = 200
 
 
-def validator_of(schema: Mapping[str, Any] | bool) -> Callable[[str], Any]:
+def make_validator(schema: Mapping[str, Any] | bool) -> Callable[[str], Any]:
     """Return what reads an answer's text into a JSON value and raises `SchemaError` when that does not fit.
 
     Raises `SchemaError` for what is no JSON schema or has a pattern that cannot be matched

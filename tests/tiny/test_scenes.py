@@ -10,7 +10,7 @@ import pytest
 from uhd_edge.tiny.world.drawing import draw_picture
 from uhd_edge.tiny.world.labels import glyph_centres, see_all
 from uhd_edge.tiny.world.scenes import ALPHABET, CODE_LENGTHS, COLOURS, SINGLE, SLICED, World, draw_scene
-from uhd_edge.tiny.world.views import View, views_of
+from uhd_edge.tiny.world.views import View, plan_views
 
 WORLDS = pytest.mark.parametrize("world", [SINGLE, SLICED], ids=["single", "sliced"])
 
@@ -77,7 +77,7 @@ def test_glyphs_are_where_their_labels_say() -> None:
 def test_every_object_is_seen_by_the_thumbnail_and_by_a_slice() -> None:
     for index in range(20):
         scene = draw_scene(f"seen/{index}", SLICED)
-        views, _ = views_of(scene.width, scene.height, compress=True)
+        views, _ = plan_views(scene.width, scene.height, compress=True)
         assert len(see_all(scene, views[0])) == len(scene.objects)
         seen = [seen for view in views[1:] for seen in see_all(scene, view) if seen.glyphs]
         codes = ["".join(character for character, _, _ in part.glyphs) for part in seen]

@@ -16,7 +16,7 @@ from uhd_edge.tiny.world.drawing import draw_picture
 from uhd_edge.tiny.world.questions import Question
 from uhd_edge.tiny.world.scenes import Scene
 from uhd_edge.tiny.world.symbols import Symbols, said_by_labels
-from uhd_edge.tiny.world.views import View, cut_views, views_of
+from uhd_edge.tiny.world.views import View, cut_views, plan_views
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def picture_batch(
     pixels: list[np.ndarray] = []
     prefixes = []
     for scene in scenes:
-        views, grid = views_of(scene.width, scene.height, compress=compress, max_slices=max_slices)
+        views, grid = plan_views(scene.width, scene.height, compress=compress, max_slices=max_slices)
         shown += [(scene, view) for view in views]
         pixels += cut_views(draw_picture(scene), views, grid)
         prefixes.append(prefix_ids(tokenizer, views, grid, 4 if compress else 2))

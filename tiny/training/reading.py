@@ -16,7 +16,7 @@ from uhd_edge.tiny.world.labels import Seen, see_all
 from uhd_edge.tiny.world.questions import Question, ask
 from uhd_edge.tiny.world.scenes import ALPHABET, World, draw_scene
 from uhd_edge.tiny.world.symbols import SPREAD, Said, Symbols, said
-from uhd_edge.tiny.world.views import View, views_of
+from uhd_edge.tiny.world.views import View, plan_views
 
 MISREAD = 0.02  # share of the symbolic characters that are wrong
 BLUR = 0.15  # noise on a token, relative to its root mean square
@@ -79,7 +79,7 @@ def read_batch(
     shown: list[tuple[list[Seen], View]] = []
     prefixes = []
     for scene in scenes:
-        views, grid = views_of(scene.width, scene.height, compress=compress, max_slices=max_slices)
+        views, grid = plan_views(scene.width, scene.height, compress=compress, max_slices=max_slices)
         shown += [([_misread(seen, dice) for seen in see_all(scene, view)], view) for view in views]
         prefixes.append(prefix_ids(tokenizer, views, grid, side))
     questions = [

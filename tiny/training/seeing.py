@@ -28,7 +28,7 @@ from uhd_edge.tiny.world.scenes import (
     code_width,
     draw_scene,
 )
-from uhd_edge.tiny.world.views import PATCH, View, block_order, cut_views, patches_of, position_ids_of
+from uhd_edge.tiny.world.views import PATCH, View, block_order, compute_position_ids, cut_patches, cut_views
 
 CHARACTERS = 1 + len(ALPHABET)
 COLOUR_CLASSES = 1 + len(COLOUR_NAMES)
@@ -149,8 +149,8 @@ def label_views(pixels: np.ndarray, shown: list[tuple[Scene, View]], compress: b
     places = torch.from_numpy(np.stack([place for _, place in labels]))
     block = 4 if compress else 2
     return SeenBatch(
-        patches=patches_of(pixels, block),
-        position_ids=position_ids_of(rows, columns, block),
+        patches=cut_patches(pixels, block),
+        position_ids=compute_position_ids(rows, columns, block),
         dense=block_order(dense, block),
         tokens=fields,
         places=places,

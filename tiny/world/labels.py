@@ -141,7 +141,7 @@ def token_labels(scene: Scene, view: View, side: int) -> tuple[np.ndarray, np.nd
     fields = np.zeros((rows * columns, TOKEN_FIELDS), np.int64)
     places = np.zeros((rows * columns, 2), np.float32)
     for seen in see_all(scene, view):
-        kind = class_of(seen.colour), class_of(seen.shape)
+        kind = to_class(seen.colour), to_class(seen.shape)
         if seen.anchor is not None:
             token = token_at(*seen.anchor, view, side)
             fields[token, 0] = CROWDED if fields[token, 0] else 1
@@ -155,7 +155,7 @@ def token_labels(scene: Scene, view: View, side: int) -> tuple[np.ndarray, np.nd
     return fields, places
 
 
-def class_of(index: int | None) -> int:
+def to_class(index: int | None) -> int:
     """0 for none, else 1 + the index."""
     return 0 if index is None else 1 + index
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from uhd_edge.tiny.world.labels import POSITIONS, Seen, class_of, spelled, token_at
+from uhd_edge.tiny.world.labels import POSITIONS, Seen, spelled, to_class, token_at
 from uhd_edge.tiny.world.scenes import ALPHABET, COLOUR_NAMES, SHAPES
 from uhd_edge.tiny.world.views import View
 
@@ -51,7 +51,7 @@ def said(shown: list[tuple[list[Seen], View]], side: int) -> Said:
     first = 0
     for objects, view in shown:
         for seen in objects:
-            kind = [class_of(seen.colour), class_of(seen.shape)]
+            kind = [to_class(seen.colour), to_class(seen.shape)]
             if seen.anchor is not None:
                 anchors.append([first + token_at(*seen.anchor, view, side), *kind])
                 places.append(seen.place)

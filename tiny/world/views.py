@@ -34,7 +34,7 @@ class View:
         return across, down
 
 
-def views_of(width: int, height: int, *, compress: bool, max_slices: int = 9) -> tuple[list[View], tuple[int, int]]:
+def plan_views(width: int, height: int, *, compress: bool, max_slices: int = 9) -> tuple[list[View], tuple[int, int]]:
     """The views of a picture of `width` x `height` pixels, thumbnail first, and the (rows, columns) of slices.
 
     The sizes are those of transformers' `MiniCPMV4_6ImageProcessorPil`; (0, 0) when unsliced.
@@ -89,7 +89,7 @@ def block_order(grid: Tensor, block: int = 4) -> Tensor:
     return ordered.reshape(batch, rows * columns, *rest)
 
 
-def patches_of(pixels: np.ndarray, block: int = 4) -> Tensor:
+def cut_patches(pixels: np.ndarray, block: int = 4) -> Tensor:
     """uint8 [B, H, W, 3] -> float [B, N, 3*14*14] in -1..1, block order, values channel by channel."""
     batch, height, width, _ = pixels.shape
     rows, columns = height // PATCH, width // PATCH
@@ -98,7 +98,7 @@ def patches_of(pixels: np.ndarray, block: int = 4) -> Tensor:
     return block_order(grid, block).float() / 127.5 - 1.0
 
 
-def position_ids_of(rows: int, columns: int, block: int = 4) -> Tensor:
+def compute_position_ids(rows: int, columns: int, block: int = 4) -> Tensor:
     """int64 [N]: the row of the position table for each patch, block order."""
     down = torch.arange(rows) * TABLE_SIDE // rows
     across = torch.arange(columns) * TABLE_SIDE // columns

@@ -10,13 +10,19 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from uhd_edge.bench.synthetic.bundle import MODELS, SyntheticModel, synthetic_bundle, synthetic_bundle_of, tower_of
+from uhd_edge.bench.synthetic.bundle import (
+    MODELS,
+    SyntheticModel,
+    open_synthetic_bundle,
+    synthetic_bundle,
+    tower_config,
+)
 from uhd_edge.bench.synthetic.random_llm import RandomLanguageModel
 from uhd_edge.bench.synthetic.random_weights import RandomConfig, RandomWeights
 from uhd_edge.export import disk_space
 from uhd_edge.export.checkpoint.config import read_model_config
 from uhd_edge.runtime.assistant import Assistant
-from uhd_edge.runtime.bundles.model_sizes import MINICPM_V_4_6, sizes_of
+from uhd_edge.runtime.bundles.model_sizes import MINICPM_V_4_6, read_sizes
 from uhd_edge.runtime.errors import ExportError, OutputError
 from uhd_edge.runtime.images.synthetic_pictures import shapes
 from uhd_edge.runtime.vision.encoder import VisionEncoder
@@ -41,7 +47,7 @@ SMALL = SyntheticModel(SIZES, 2, RandomLanguageModel(64, 96, layers=1, heads=2, 
 
 def make(folder: Path, *precisions: str, steps: list[str] | None = None) -> Bundle:
     told: list[str] = [] if steps is None else steps
-    return synthetic_bundle_of(SMALL, folder, precisions=precisions, threads=1, progress=told.append)
+    return open_synthetic_bundle(SMALL, folder, precisions=precisions, threads=1, progress=told.append)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +64,7 @@ def test_it_answers_in_both_modes_with_as_many_tokens_as_it_may(bundle: Bundle) 
 
 
 def test_its_manifest_has_the_sizes_it_was_made_of(bundle: Bundle) -> None:
-    assert replace(sizes_of(bundle), name="small") == SIZES
+    assert replace(read_sizes(bundle), name="small") == SIZES
 
 
 def test_embeddings_tell_pictures_apart_and_keep_their_size(bundle: Bundle) -> None:
@@ -97,7 +103,7 @@ def test_int8_rounds_every_linear_of_the_tower_and_none_of_the_connector(tmp_pat
     """What a calibration gives where no layer has to be put back, so that it is as fast."""
     made = make(tmp_path, "fp16", "int8")
     made.check_files()
-    shapes_of = RandomWeights(RandomConfig(tower_of(SMALL))).shapes
+    shapes_of = RandomWeights(RandomConfig(tower_config(SMALL))).shapes
     linears = [
         shape
         for name, shape in shapes_of.items()
@@ -167,8 +173,8 @@ def test_who_waits_for_another_process_says_so(tmp_path: Path) -> None:
 
     waiting = Event()
     asked: dict[str, Any] = {"precisions": ["fp32"], "threads": 1}
-    other = Thread(target=synthetic_bundle_of, args=(SMALL, tmp_path), kwargs={**asked, "progress": waits})
-    synthetic_bundle_of(SMALL, tmp_path, **asked, progress=meanwhile)
+    other = Thread(target=open_synthetic_bundle, args=(SMALL, tmp_path), kwargs={**asked, "progress": waits})
+    open_synthetic_bundle(SMALL, tmp_path, **asked, progress=meanwhile)
     other.join()
     assert len(second) == 1
     assert "another process" in second[0]
@@ -187,7 +193,7 @@ def test_an_unknown_name_is_answered_with_those_that_are_known() -> None:
 
 def test_the_real_one_has_as_many_weights_as_the_real_tower() -> None:
     """About 2.09 GB in FP32 for the encoder, and the connector's 26 million numbers beside it."""
-    weights = RandomWeights(RandomConfig(tower_of(MODELS["minicpm-v-4.6"])))
+    weights = RandomWeights(RandomConfig(tower_config(MODELS["minicpm-v-4.6"])))
     connector = sum(int(np.prod(shape)) for name, shape in weights.shapes.items() if name.startswith("model.merger."))
     assert 4 * (weights.count - connector) / 1e9 == pytest.approx(2.09, abs=0.01)
     assert connector / 1e6 == pytest.approx(26, abs=0.1)
@@ -200,4 +206,4 @@ def test_the_sizes_of_a_checkpoint_s_configuration_are_read_the_same_way(qwen3_c
         update={"hidden_size": tower.hidden, "layers": tower.layers, "insert_layer": tower.insert_layer}
     )
     sizes = replace(MINICPM_V_4_6, vision=vision, mlp_width=tower.intermediate, llm_width=tower.llm_hidden)
-    assert tower_of(SyntheticModel(sizes, tower.heads, SMALL.llm)) == tower
+    assert tower_config(SyntheticModel(sizes, tower.heads, SMALL.llm)) == tower

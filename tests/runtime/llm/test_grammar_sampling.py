@@ -13,7 +13,7 @@ from uhd_edge.runtime.llm.grammar_sampling import FEW, Grammar
 from uhd_edge.runtime.llm.llama_library import llama_library
 from uhd_edge.runtime.llm.opening import open_language_model
 from uhd_edge.runtime.llm.sampling import Sampler, Sampling
-from uhd_edge.runtime.schema.to_grammar import grammar_of
+from uhd_edge.runtime.schema.to_grammar import build_grammar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,13 +42,13 @@ def generated(model: LanguageModel, grammar: str, sampling: Sampling = AT_RANDOM
 
 
 def test_a_control_token_is_no_part_of_a_string_however_likely(model: LanguageModel) -> None:
-    tokens = generated(model, grammar_of({"type": "string", "minLength": 250}))
+    tokens = generated(model, build_grammar({"type": "string", "minLength": 250}))
     assert len(tokens) > 100
     assert all(model.vocabulary.token_bytes(token) for token in tokens)
 
 
 def test_an_answer_ends_where_it_is_complete_and_not_before(model: LanguageModel) -> None:
-    tokens = generated(model, grammar_of({"type": "array", "items": {"type": "null"}, "minItems": 9, "maxItems": 9}))
+    tokens = generated(model, build_grammar({"type": "array", "items": {"type": "null"}, "minItems": 9, "maxItems": 9}))
     assert model.vocabulary.ends_answer(tokens[-1])
     text = b"".join(map(model.vocabulary.token_bytes, tokens))
     assert text.replace(b" ", b"") == b"[" + b"null," * 8 + b"null]"

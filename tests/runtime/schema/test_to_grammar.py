@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from uhd_edge.runtime.errors import SchemaError
-from uhd_edge.runtime.schema.to_grammar import grammar_of
+from uhd_edge.runtime.schema.to_grammar import build_grammar
 
 ENDLESS = {"type": "object", "properties": {"next": {"$ref": "#"}}, "required": ["next"]}
 
@@ -44,7 +44,7 @@ ENDLESS = {"type": "object", "properties": {"next": {"$ref": "#"}}, "required": 
 )
 def test_a_schema_that_nothing_fits_is_refused(schema: Any) -> None:
     with pytest.raises(SchemaError, match="nothing fits the schema"):
-        grammar_of(schema)
+        build_grammar(schema)
 
 
 @pytest.mark.parametrize(
@@ -65,14 +65,14 @@ def test_a_schema_that_nothing_fits_is_refused(schema: Any) -> None:
 )
 def test_a_schema_that_cannot_be_kept_to_is_refused(schema: Any) -> None:
     with pytest.raises(SchemaError):
-        grammar_of(schema)
+        build_grammar(schema)
 
 
 def test_alternatives_that_double_with_every_reference_are_refused_and_not_unfolded() -> None:
     definitions = {f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(60)}
     with pytest.raises(SchemaError, match="simplify"):
-        grammar_of({"$defs": {**definitions, "d60": {"type": "null"}}, "$ref": "#/$defs/d0"})
+        build_grammar({"$defs": {**definitions, "d60": {"type": "null"}}, "$ref": "#/$defs/d0"})
 
 
 def test_a_choice_of_itself_adds_nothing() -> None:
-    assert grammar_of({"anyOf": [{"$ref": "#"}, {"type": "null"}]}) == grammar_of({"anyOf": [{"type": "null"}]})
+    assert build_grammar({"anyOf": [{"$ref": "#"}, {"type": "null"}]}) == build_grammar({"anyOf": [{"type": "null"}]})

@@ -16,7 +16,7 @@ from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.llm.opening import open_language_model
 from uhd_edge.runtime.llm.sampling import Sampling
 from uhd_edge.runtime.llm.streaming import TextStream
-from uhd_edge.runtime.schema.to_grammar import grammar_of
+from uhd_edge.runtime.schema.to_grammar import build_grammar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ def answer(model: LanguageModel, schema: Any, sampling: Sampling, *, max_tokens:
     model.clear()
     prompt = "<|im_start|>user\nHow many objects are there?<|im_end|>\n<|im_start|>assistant\n"
     model.prefill([model.vocabulary.tokenize(prompt)])
-    tokens = model.generate(sampling, max_tokens=max_tokens, grammar=grammar_of(schema))
+    tokens = model.generate(sampling, max_tokens=max_tokens, grammar=build_grammar(schema))
     stream = TextStream(tokens, model.vocabulary, Bundle.open().manifest.prompt.stop_ids)
     return "".join(stream), stream.finish_reason
 

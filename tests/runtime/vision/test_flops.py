@@ -15,7 +15,7 @@ from support.graph_flops import graph_flops
 
 from uhd_edge.cli import main as cli
 from uhd_edge.runtime.bundles.bundle import MANIFEST, Bundle
-from uhd_edge.runtime.bundles.model_sizes import MINICPM_V_4_6, ModelSizes, sizes_of
+from uhd_edge.runtime.bundles.model_sizes import MINICPM_V_4_6, ModelSizes, read_sizes
 from uhd_edge.runtime.errors import BundleError, OptionError
 from uhd_edge.runtime.images.picture_size import picture_size, picture_sizes
 from uhd_edge.runtime.modes import Mode
@@ -54,13 +54,13 @@ def parts_of_the_graphs(bundle: Bundle, mode: Mode, patches: int) -> Flops:
 @pytest.mark.parametrize("patches", [16, 256, 1024])
 def test_the_usual_count_is_that_of_the_built_in_model_s_graphs(mode: Mode, patches: int) -> None:
     bundle = Bundle.open()
-    counted = view_flops(sizes_of(bundle), patches, compressed=mode == "16x")
+    counted = view_flops(read_sizes(bundle), patches, compressed=mode == "16x")
     assert counted == parts_of_the_graphs(bundle, mode, patches)
 
 
 @pytest.mark.parametrize("mode", ["16x", "4x"])
 def test_the_usual_count_is_that_of_a_random_checkpoint_s_graphs(qwen3_bundle: Bundle, mode: Mode) -> None:
-    counted = view_flops(sizes_of(qwen3_bundle), 320, compressed=mode == "16x")
+    counted = view_flops(read_sizes(qwen3_bundle), 320, compressed=mode == "16x")
     assert counted == parts_of_the_graphs(qwen3_bundle, mode, 320)
 
 
@@ -151,7 +151,7 @@ def test_a_bundle_from_before_the_width_was_recorded_is_valid_and_is_told_what_i
     opened = Bundle.open(tmp_path)
     assert opened.manifest.vision.intermediate_size is None
     with pytest.raises(BundleError, match="intermediate_size is missing"):
-        sizes_of(opened)
+        read_sizes(opened)
 
 
 def test_an_export_records_the_width(qwen3_bundle: Bundle) -> None:
