@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Budget:
     """The time to the first token that a question may take, and the modes it may be answered in.
 
-    Raises `OptionError` for a time that makes no sense.
+    Raises `OptionError` for an invalid time.
     """
 
     milliseconds: float

@@ -50,7 +50,7 @@ class LanguageModel:
     `reads_in_one_piece` that text and images are read in the same batches. Not thread-safe.
 
     Raises `ModelError` with llama.cpp's own reason when the file cannot be loaded, and
-    `OptionError` for a setting that makes no sense.
+    `OptionError` for an invalid setting.
     """
 
     def __init__(
