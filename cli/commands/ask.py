@@ -33,7 +33,7 @@ def ask(images: tuple[str, ...], question: str, *, max_frames: int, as_json: boo
             answer = assistant.ask(inputs, question, **request)
             opening = {stage: round(milliseconds, 3) for stage, milliseconds in assistant.opening_ms.items()}
             click.echo(json.dumps(answer.to_dict() | {"opening_ms": opening}, ensure_ascii=False))
-        elif request["schema"] is not None:  # JSON is printed whole or not at all
+        elif request.get("schema") is not None:  # JSON is printed whole or not at all
             answer = assistant.ask(inputs, question, **request)
             click.echo(answer.text)
         else:

@@ -118,7 +118,7 @@ class Talk:
 
     def _answer(self, question: str) -> None:
         new = list(self._more_images)
-        if self._options["schema"] is not None:  # JSON is printed whole or not at all
+        if self._options.get("schema") is not None:  # JSON is printed whole or not at all
             answer = self._session.ask(question, images=new, **self._options)
             click.echo(answer.text)
         else:
