@@ -1,1 +1,1 @@
-"""An engine: named numpy arrays in, named numpy arrays out."""
+"""Engines that run a graph: named numpy arrays in, named numpy arrays out."""

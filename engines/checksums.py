@@ -12,7 +12,7 @@ _BLOCK = 2**20  # bytes read at a time
 
 
 def compute_sha256(file: Path) -> str:
-    """Compute the hexadecimal SHA-256 of a file; raises `OSError` when it cannot be read."""
+    """Compute the hexadecimal SHA-256 of a file; raises `OSError` if it cannot be read."""
     digest = hashlib.sha256()
     with file.open("rb") as stream:
         while block := stream.read(_BLOCK):

@@ -1,4 +1,4 @@
-"""What every engine is: named numpy arrays in, named numpy arrays out."""
+"""The interface of an engine: named numpy arrays in, named numpy arrays out."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Array: TypeAlias = NDArray[Any]
 
 
 class Engine(Protocol):
-    """A compiled graph held open on a device; close it, or use it with `with`."""
+    """A compiled graph, open on a device; close it, or use it in a `with` statement."""
 
     @property
     def provider(self) -> str:
-        """What the graph really runs on, asked of the backend after it was opened."""
+        """What the graph actually runs on, as the backend reports it after opening."""
         ...
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Run the graph once; raises `EngineError` on a wrong name, shape or dtype."""
+        """Run the graph once; raises `EngineError` for a wrong name, shape or dtype."""
         ...
 
     def close(self) -> None:
-        """Release the device's memory; a closed engine raises `EngineError` when run."""
+        """Release the device memory; running a closed engine raises `EngineError`."""
         ...
 
     def __enter__(self) -> Engine: ...

@@ -1,7 +1,7 @@
-"""The base of every error of this project, and the errors of engines.
+"""The base class of all errors in this project, and the errors of engines.
 
-They live here because engines import nothing else of ours; `uhd_edge.runtime.errors`
-gathers the whole family for callers.
+They live here because `engines` imports no other part of the project. Callers find all
+errors in `uhd_edge.runtime.errors`.
 """
 
 from __future__ import annotations
@@ -13,35 +13,34 @@ if TYPE_CHECKING:
 
 
 class UhdError(Exception):
-    """Base of every error raised on purpose.
+    """Base class of every error raised on purpose.
 
-    The message is one line for the person at the keyboard: what was wrong, where, and
-    what to do about it.
+    The message is one line for the user: what went wrong, where, and what to do about it.
     """
 
 
 class EngineError(UhdError):
-    """An engine could not be opened, was given a wrong input, or returned nonsense."""
+    """An engine could not be opened, got a wrong input, or returned an invalid result."""
 
 
 class EngineUnavailableError(EngineError):
-    """The asked-for engine, provider or precision is not to be had on this machine."""
+    """The requested engine, provider or precision is not available on this machine."""
 
 
 class EngineBuildError(EngineError):
-    """An engine could not be built; none is left behind."""
+    """An engine could not be built; no partial file is left behind."""
 
 
 class EngineRefusedError(EngineError):
-    """An engine, or the wish for one, that does not fit the graph, the machine or the target; says which."""
+    """An engine or a build request does not fit the graph, the machine or the target; the message says which."""
 
 
 class MissingExtraError(UhdError):
-    """An optional dependency is not installed; the message holds the `pip install` line."""
+    """An optional dependency is not installed; the message contains the `pip install` command."""
 
 
 def first_wrong_field(error: ValidationError) -> str:
-    """Name the first field that a file has wrong and say what is wrong with it, in one line."""
+    """Describe the first invalid field of a file in one line: its name and what is wrong with it."""
     first = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"]) or "the file"
-    return " ".join(f"{field}: {first['msg']}".split())  # a key may hold a line break
+    return " ".join(f"{field}: {first['msg']}".split())  # a key may contain a line break

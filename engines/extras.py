@@ -1,4 +1,4 @@
-"""What is said where the packages of an extra are not installed."""
+"""Errors for extras that are not installed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from uhd_edge.engines.interrupts import raise_interrupt_behind
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# What each extra's packages are imported as.
+# For each extra: the names its packages are imported by, and their names on PyPI.
 PACKAGES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
         "export": {
@@ -44,10 +44,11 @@ PACKAGES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
 def extra_needed(
     extra: Literal["export", "calibration", "openvino", "schema", "dora", "serve", "video"], what: str
 ) -> Iterator[None]:
-    """Answer a package of `extra` that is not there with the line that installs it: `what` needs it.
+    """Raise `MissingExtraError` if the block imports a package of `extra` that is not installed.
 
-    Raises `MissingExtraError`; any other `ImportError` stays what it is, as that of a package
-    which is there and broken, and the `KeyboardInterrupt` behind one is raised as such.
+    The message names `what`, which needs the package, and the command that installs it. Any
+    other `ImportError` passes through, such as that of an installed but broken package. If a
+    `KeyboardInterrupt` caused the `ImportError`, the interrupt is raised instead.
     """
     try:
         yield

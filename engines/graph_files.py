@@ -1,8 +1,8 @@
-"""Which files a graph consists of, read from the ONNX file itself without the onnx package.
+"""List the files of a graph by reading its ONNX file, without the onnx package.
 
-An engine is valid for exactly the graph and the weights it was built from, and a device that
-runs engines has no onnx. Only the few fields that name external files are read; everything
-else, weights inside the file among it, is stepped over.
+An engine is valid only for the exact graph and weights it was built from, and a device that
+runs engines has no onnx package. Only the few fields that name external files are read.
+Everything else is skipped, including weights inside the file.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def graph_files(graph: Path) -> tuple[Path, ...]:
-    """`graph` itself and the files that hold its weights, sorted by name.
+    """Return `graph` itself, followed by the files that hold its weights, sorted by name.
 
-    Raises `EngineError` when the graph cannot be read, is not ONNX, or names a file outside its folder.
+    Raises `EngineError` if the graph cannot be read, is not ONNX, or names a file outside its folder.
     """
     try:
         content = memoryview(graph.read_bytes())
@@ -41,14 +41,14 @@ def graph_files(graph: Path) -> tuple[Path, ...]:
 
 
 def _external_data(model: memoryview) -> Iterator[list[memoryview]]:
-    """The entries of each initializer that lies in another file."""
+    """Yield the external-data entries of each initializer; empty for weights inside the file."""
     for graph in _messages(model, _MODEL_GRAPH):
         for tensor in _messages(graph, _GRAPH_INITIALIZER):
             yield list(_messages(tensor, _TENSOR_EXTERNAL_DATA))
 
 
 def _location(entries: list[memoryview]) -> str:
-    """The file's name out of a tensor's key-value pairs, empty where there is none."""
+    """Return the file name from a tensor's key-value pairs, or an empty string."""
     for entry in entries:
         fields = {number: bytes(value).decode() for number, value in _fields(entry)}
         if fields.get(_ENTRY_KEY) == "location":
@@ -61,7 +61,7 @@ def _messages(message: memoryview, wanted: int) -> Iterator[memoryview]:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Number and content of each field that has a length; numbers are stepped over."""
+    """Yield the number and content of each length-delimited field; skip numeric fields."""
     position = 0
     while position < len(message):
         tag, position = _varint(message, position)

@@ -1,4 +1,4 @@
-"""Ctrl-C that gets through libraries which would swallow it."""
+"""Keep Ctrl-C working around libraries that would swallow it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What a program may turn into an exception; only those with a handler in Python are held.
+# Signals that a program may turn into an exception; only those with a Python handler are delayed.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
 def held_interrupts() -> Iterator[list[int]]:
-    """Let signals that arrive inside take effect at the end, where an exception gets through.
+    """Delay signals that arrive inside the block until its end, where an exception can propagate.
 
-    A native library that calls back into Python gives Python the occasion to handle a
-    signal there, and ctypes drops the exception that comes of it. Signals are handled in
-    the main thread alone, so in others there is nothing to hold. Yields the numbers of the
-    signals that have arrived, for what can end its work early.
+    When a native library calls back into Python, Python may handle a signal in the callback,
+    and ctypes drops the resulting exception. Only the main thread handles signals, so in
+    other threads this does nothing. Yields a list to which the numbers of arriving signals
+    are appended, so that the block can stop early.
     """
     arrived: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -40,9 +40,9 @@ def held_interrupts() -> Iterator[list[int]]:
 
 
 def raise_interrupt_behind(error: BaseException) -> None:
-    """Raise the `KeyboardInterrupt` that `error` came of, if it did.
+    """Raise `KeyboardInterrupt` if one caused `error`.
 
-    Native modules make an `ImportError` of whatever interrupts their import.
+    Native modules turn anything that interrupts their import into an `ImportError`.
     """
     cause: BaseException | None = error
     while cause is not None:

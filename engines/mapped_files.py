@@ -1,8 +1,8 @@
-"""Memory that a library holds of a file it has mapped, given back.
+"""Release the memory of files that a library keeps mapped.
 
-OpenVINO maps the weights and repacks each of them at the first run, but keeps the mapping:
-the process then holds every weight twice. What was read from an unchanged mapping can be
-dropped at any time, for the kernel reads it again should it be needed.
+OpenVINO maps the weights and repacks each of them at the first run, but keeps the mapping,
+so the process holds every weight twice. Pages of an unmodified mapping can be dropped at any
+time: the kernel reads them again if they are needed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-# How often pages are given back while they are being read: 50 ms of repacking is some 50 MB.
+# How often pages are released while they are being read; about 50 MB are repacked in 50 ms.
 PERIOD = 0.05  # seconds
 
 _DONTNEED = 4  # MADV_DONTNEED
@@ -27,7 +27,7 @@ _MAPS = Path("/proc/self/maps")
 
 @contextmanager
 def given_back(files: Sequence[Path]) -> Iterator[None]:
-    """Keep the pages of `files` that are read inside from piling up in this process's memory.
+    """Release the pages of `files` while the block reads them, so that they do not fill the process's memory.
 
     Does nothing on systems without `/proc/self/maps`.
     """
@@ -56,7 +56,7 @@ def _give_back_until(done: threading.Event, files: Sequence[Path]) -> None:
 
 
 def _mappings(names: set[str]) -> Iterator[tuple[int, int]]:
-    """Start and length of every mapping of a file in `names` that nothing can have been written to."""
+    """Yield start and length of every read-only mapping of a file in `names`."""
     for line in _MAPS.read_text(encoding="utf-8", errors="replace").splitlines():
         fields = line.split(maxsplit=5)
         if len(fields) == 6 and fields[5] in names and fields[1].startswith("r-"):

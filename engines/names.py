@@ -1,4 +1,4 @@
-"""The names by which a user chooses an engine; `auto` takes the best that this machine has."""
+"""The engine names a user can choose from; `auto` takes the best engine on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime: runs an ONNX graph as it is, on any CPU, and on NVIDIA GPUs with onnxruntime-gpu."""
+"""ONNX Runtime: runs ONNX graphs directly on any CPU, and on NVIDIA GPUs with onnxruntime-gpu."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 
-# `simulated` takes Q/DQ pairs at their word: values are rounded and products are FP32. So a graph
-# is measured that is meant for other engines, whose sums do not overflow.
+# `simulated` executes Q/DQ pairs literally: values are rounded, products are computed in FP32.
+# It measures graphs meant for other engines, whose sums do not overflow.
 Int8Products: TypeAlias = Literal["integers", "simulated"]
 
-_SILENT = 4  # only what ends the process is logged; errors come as exceptions
+_SILENT = 4  # log fatal messages only; errors are raised as exceptions
 
 
 class OnnxRuntimeEngine:
     """One graph in one ONNX Runtime session.
 
-    `providers` are ONNX Runtime's names, the preferred one first; `threads` are the cores
-    that one run may use, all the usable ones without it; `products` is how linears between Q/DQ
-    pairs are computed, and `processor` what for, this machine's without it. Raises `EngineError`
-    when the graph or its weights are missing or damaged, and `EngineUnavailableError` when the
-    preferred provider cannot be had.
+    `providers` are ONNX Runtime's names, the preferred one first. `threads` is the number of
+    cores per run (default: all usable cores). `products` is how linears between Q/DQ pairs
+    are computed, `processor` the processor to compute them for (default: this machine's).
+    Raises `EngineError` if the graph or its weights are missing or damaged, and
+    `EngineUnavailableError` if the preferred provider is not available.
     """
 
     def __init__(
@@ -75,17 +75,17 @@ class OnnxRuntimeEngine:
         self._outputs = [node.name for node in self._session.get_outputs()]
 
     def _choose_providers(self, onnxruntime: Any, _options: Any, providers: Sequence[str]) -> list[str] | None:
-        """Names for the session, or None where the options hold the provider."""
+        """Return provider names for the session, or None if the options already select the provider."""
         _check_offered(onnxruntime, providers[0])
         return list(providers)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run the graph once: arrays by input name -> arrays by output name.
 
-        Raises `EngineError` naming what the graph expects when a name, dtype or shape is
-        wrong, when the engine has been closed, and when the run itself fails.
+        Raises `EngineError` if a name, dtype or shape is wrong (the message says what the
+        graph expects), if the engine is closed, or if the run fails.
         """
-        session = self._session  # another thread may close the engine meanwhile
+        session = self._session  # another thread may close the engine during the run
         if session is None:
             raise EngineError(f"{self._graph}: the engine is closed; open it again")
         check_inputs(inputs, self._inputs, str(self._graph))
@@ -96,7 +96,7 @@ class OnnxRuntimeEngine:
         return dict(zip(self._outputs, values, strict=True))
 
     def close(self) -> None:
-        """Release the session and its memory; closing twice does nothing."""
+        """Release the session and its memory; safe to call twice."""
         self._session = None
 
     def __enter__(self) -> Engine:
@@ -112,21 +112,21 @@ class OnnxRuntimeEngine:
 
 
 def offered_providers() -> tuple[str, ...]:
-    """Name the providers the installed ONNX Runtime was built with; whether they work shows only when opened."""
+    """List the providers the installed ONNX Runtime was built with; only opening a graph shows whether they work."""
     return tuple(import_onnxruntime().get_available_providers())
 
 
 def refuse_telemetry() -> None:
-    """Keep ONNX Runtime from reporting what it runs to Microsoft, unless the user has set it otherwise.
+    """Stop ONNX Runtime from sending telemetry to Microsoft, unless the user has set the variable.
 
-    From 1.29 on it does so on Linux, and keeps an identifier of the machine in the user's cache,
-    unless it is told not to before it does anything.
+    Since 1.29 it sends telemetry on Linux too and stores a machine identifier in the user's
+    cache. The variable must be set before ONNX Runtime is imported.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def import_onnxruntime() -> Any:
-    """Import ONNX Runtime, late: it takes a fraction of a second that `--help` and errors need not wait for."""
+    """Import ONNX Runtime late: importing it would delay `--help` and errors by a fraction of a second."""
     refuse_telemetry()
     try:
         return importlib.import_module("onnxruntime")
@@ -141,13 +141,13 @@ def _check_offered(onnxruntime: Any, provider: str) -> None:
     offered = onnxruntime.get_available_providers()
     if provider not in offered:
         raise EngineUnavailableError(
-            f"onnxruntime {onnxruntime.__version__} here has {', '.join(offered)}, not {provider}; "
+            f"onnxruntime {onnxruntime.__version__} offers {', '.join(offered)}, not {provider}; "
             "use one of these, or install onnxruntime-gpu on a machine with an NVIDIA GPU"
         )
 
 
 def _opening_error(graph: Path, provider: str, error: Exception) -> EngineError:
-    """On the CPU it is the graph's fault; elsewhere the provider may be to blame."""
+    """On the CPU the graph is at fault; elsewhere it may be the provider."""
     if provider == CPU:
         return EngineError(f"{graph}: cannot be opened ({one_line(error)}); export the bundle again")
     return EngineUnavailableError(f"{graph}: {provider} cannot open it ({one_line(error)}); use the CPU")
@@ -157,23 +157,23 @@ def _session_options(onnxruntime: Any, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1  # the graphs are chains: there is never a second branch to run
+    options.inter_op_num_threads = 1  # the graphs have no parallel branches
     options.log_severity_level = _SILENT
-    # Waiting threads sleep: spinning ones would take the cores from the language model and the robot's
-    # other programs. Measured beside a busy process: 140 instead of 183 ms for ten small views.
+    # Waiting threads sleep. Spinning threads would take cores from the language model and from other
+    # programs. Measured next to a busy process: 140 instead of 183 ms for ten small views.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
 
 def _sum_exactly(options: Any) -> None:
-    """Have INT8 products computed without saturation on x86 without VNNI (see `engines.processor`).
+    """Compute INT8 products without saturation on x86 without VNNI (see `engines.processor`).
 
-    The weights are then taken as uint8, 128 larger, and products of uint8 with uint8 are added
-    in 32 bits. The result is the same to the last bit as that of a processor with VNNI. Known
-    to ONNX Runtime since 2022; FP32 and FP16 graphs stay as they are. On two cores of Zen 3 INT8
-    then takes 1.1 times as long as with saturation. Weights of 7 bits (`reduce_range`)
-    would avoid saturation too, but cost digits on every processor. A processor with VNNI is
-    spared the entry, for ONNX Runtime would leave its fast products there as well.
+    ONNX Runtime then treats the weights as uint8, offset by 128, and accumulates uint8 x uint8
+    products in 32 bits. The result is bit-identical to that of a processor with VNNI. ONNX
+    Runtime has this option since 2022; FP32 and FP16 graphs are not affected. Measured on two
+    Zen 3 cores: INT8 takes 1.1 times as long as with saturation. 7-bit weights (`reduce_range`)
+    would avoid saturation too, but lose precision on every processor. The option is not set on
+    processors with VNNI, where it would disable the fast products.
     """
     options.add_session_config_entry("session.x64quantprecision", "1")
 
@@ -183,6 +183,6 @@ def _spec(node: Any) -> TensorSpec:
 
 
 def one_line(error: Exception) -> str:
-    """Put what an exception of ONNX Runtime says into one line of bearable length."""
+    """Put the message of an exception on one line of at most about 300 characters."""
     text = " ".join(str(error).split())
     return text if len(text) <= 300 else f"{text[:300]}.."

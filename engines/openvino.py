@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: on x86 with VNNI or AMX the fastest at INT8 and half precision, on ARM at FP16."""
+"""OpenVINO on the CPU: the fastest engine for INT8 and half precision on x86 with VNNI or AMX, and for FP16 on ARM."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
 OPENVINO = "OpenVINO"
 
-# What is not INT8 is computed in this: `half` is BF16 on x86 and FP16 on ARM where the processor has it, else FP32.
+# How everything but INT8 is computed: `half` is BF16 on x86 and FP16 on ARM if the processor has it, else FP32.
 Arithmetic: TypeAlias = Literal["exact", "half"]
 
-# The lines of OpenVINO's errors that tell where in its sources they come from.
+# Lines of OpenVINO's errors that point into its own source code.
 _NOISE = ("Exception from ", "Check '", "FrontEnd API failed")
 
 
 class OpenVinoEngine:
-    """One graph that OpenVINO computes on the CPU.
+    """One graph, run by OpenVINO on the CPU.
 
-    `threads` are the cores of one run, all the usable ones without it; `processor` is what INT8
-    is computed for, this machine's without it. Raises `MissingExtraError` without the package,
-    `EngineUnavailableError` when OpenVINO does not load or cannot compute the graph, and
-    `EngineError` for a missing or damaged graph.
+    `threads` is the number of cores per run (default: all usable cores). `processor` is the
+    processor to compute INT8 for (default: this machine's). Raises `MissingExtraError` if
+    OpenVINO is not installed, `EngineUnavailableError` if it does not load or cannot compile
+    the graph, and `EngineError` if the graph is missing or damaged.
     """
 
     provider: str = OPENVINO
@@ -54,7 +54,7 @@ class OpenVinoEngine:
         self._graph = graph
         self._weights = graph_files(graph)[1:]
         if missing := [file.name for file in self._weights if not file.is_file()]:
-            raise EngineError(f"{graph}: without its weights, {', '.join(missing)}; export the bundle again")
+            raise EngineError(f"{graph}: its weights are missing ({', '.join(missing)}); export the bundle again")
         self._repacked: set[tuple[tuple[int, ...], ...]] = set()
         self._running = threading.Lock()
         core = _open_core()
@@ -74,16 +74,16 @@ class OpenVinoEngine:
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run the graph once: arrays by input name -> arrays by output name.
 
-        One run at a time: another thread waits. Raises `EngineError` naming what the graph
-        expects when a name, dtype or shape is wrong, when the engine has been closed, and
-        when the run itself fails.
+        One run at a time; other threads wait. Raises `EngineError` if a name, dtype or shape
+        is wrong (the message says what the graph expects), if the engine is closed, or if the
+        run fails.
         """
         with self._running:
             if self._request is None:
                 raise EngineError(f"{self._graph}: the engine is closed; open it again")
             check_inputs(inputs, self._inputs, str(self._graph))
             shapes = tuple(inputs[name].shape for name in self._inputs)
-            # New shapes may have the weights repacked, which reads all of them.
+            # OpenVINO may repack the weights for new shapes, which reads all of them.
             with given_back(() if shapes in self._repacked else self._weights):
                 outputs = self._infer(inputs)
             self._repacked.add(shapes)
@@ -97,7 +97,7 @@ class OpenVinoEngine:
         return {name: values[name] for name in self._outputs}
 
     def close(self) -> None:
-        """Release the graph and its memory, after the run that may be on; closing twice does nothing."""
+        """Wait for a run in progress, then release the graph and its memory; safe to call twice."""
         with self._running:
             self._request = self._model = None
 
@@ -114,7 +114,7 @@ class OpenVinoEngine:
 
 
 def _open_core() -> Any:
-    """Load OpenVINO and find its CPU device; a failure is told anew each time."""
+    """Load OpenVINO and check that it has a CPU device; failures are not cached."""
     try:
         with extra_needed("openvino", OPENVINO):
             import openvino
@@ -136,8 +136,8 @@ def _settings(threads: int, precision: str, processor: Processor) -> dict[str, o
         "ENABLE_MMAP": True,
     }
     if processor.int8_saturates:
-        # Its INT8 products overflow there as well (see `engines.processor`), and are no faster than
-        # FP32: without its transformations for low precision it computes what the Q/DQ pairs say in FP32.
+        # OpenVINO's INT8 products overflow there too (see `engines.processor`) and are no faster than
+        # FP32. Without its low-precision transformations it executes the Q/DQ pairs in FP32.
         settings["LP_TRANSFORMS_MODE"] = "NO"
     return settings
 
@@ -146,7 +146,7 @@ def _precision(core: Any, arithmetic: Arithmetic) -> str:
     capabilities: Sequence[str] = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if arithmetic == "exact":
         return "f32"
-    # BF16 first: it holds every number that FP32 does, where FP16 ends at 65504.
+    # BF16 first: it has the range of FP32, while FP16 ends at 65504.
     return next((name for known, name in (("BF16", "bf16"), ("FP16", "f16")) if known in capabilities), "f32")
 
 
@@ -156,7 +156,7 @@ def _spec(port: Any) -> TensorSpec:
 
 
 def _reason(error: Exception) -> str:
-    """Put what OpenVINO says into one line, without the places in its sources."""
+    """Put OpenVINO's message on one line, without references to its source code."""
     lines = [line.strip() for line in str(error).splitlines()]
     told = [line for line in lines if line and not line.startswith(_NOISE)]
     return one_line(Exception(" ".join(told) or str(error)))

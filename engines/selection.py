@@ -1,4 +1,4 @@
-"""Which engine runs a graph on this machine."""
+"""Choose and open the engine that runs a graph on this machine."""
 
 from __future__ import annotations
 
@@ -25,44 +25,45 @@ if TYPE_CHECKING:
 
 
 def check_engine(engine: EngineName, threads: int | None = None) -> None:
-    """Raise `EngineError` for an engine that does not exist or a senseless number of threads."""
+    """Raise `EngineError` for an unknown engine or an invalid number of threads."""
     if threads is not None and threads < 1:
         raise EngineError(f"threads is {threads}; it must be 1 or more")
     if engine not in ENGINE_NAMES:
-        raise EngineUnavailableError(f"there is no engine {engine!r}; use {', '.join(ENGINE_NAMES)}")
+        raise EngineUnavailableError(f"unknown engine {engine!r}; use {', '.join(ENGINE_NAMES)}")
 
 
 def open_onnxruntime(
     graph: Path, *, threads: int | None = None, tell: Callable[[str], None] = lambda _: None
 ) -> Engine:
-    """Open `graph` with ONNX Runtime: on an NVIDIA GPU where it really reaches one, on the CPU otherwise.
+    """Open `graph` with ONNX Runtime: on an NVIDIA GPU if one works, otherwise on the CPU.
 
-    `threads` are the CPU cores of one run, all the usable ones without it. `tell` is told
-    why a GPU that onnxruntime-gpu offers is not used. Raises `EngineError` for a damaged graph.
+    `threads` is the number of CPU cores per run (default: all usable cores). If onnxruntime-gpu
+    is installed but the GPU cannot be used, `tell` gets the reason. Raises `EngineError` for a
+    damaged graph.
     """
     if CUDA in offered_providers():
         try:
             return OnnxRuntimeEngine(graph, threads=threads, providers=(CUDA, CPU))
         except EngineUnavailableError as error:
-            tell(str(error))  # the package has the provider, the machine has no GPU for it
+            tell(str(error))  # the package supports CUDA, but this machine has no usable GPU
     return OnnxRuntimeEngine(graph, threads=threads, providers=(CPU,))
 
 
 @dataclass(frozen=True)
 class Int8Engine:
-    """What `auto` runs INT8 graphs with on a CPU, and why."""
+    """The engine that `auto` uses for INT8 graphs on a CPU, and the reason."""
 
     engine: Literal["onnxruntime", "openvino"]
     reason: str
 
 
 def int8_engine(processor: Processor, *, openvino: bool) -> Int8Engine:
-    """Choose the engine for INT8 graphs on `processor`; `openvino` tells whether it is installed.
+    """Choose the engine for INT8 graphs on `processor`; `openvino` says whether it is installed.
 
-    OpenVINO where x86 has VNNI or AMX: one view of the real size took 0.6 times as long there as
-    on ONNX Runtime (two cores with AMX, OpenVINO as a plugin of ONNX Runtime then). On x86 without
-    VNNI it took 1.8 times the processor time (two cores of Zen 3, both without overflow, two runs
-    on a busy machine), and on ARM nothing was measured: ONNX Runtime there.
+    OpenVINO on x86 with VNNI or AMX: one full-size view took 0.6 times as long as with ONNX
+    Runtime (two cores with AMX; OpenVINO then ran as a plugin of ONNX Runtime). On x86 without
+    VNNI it took 1.8 times the processor time (two Zen 3 cores, both without overflow, two runs
+    on a busy machine), and ARM was not measured, so both use ONNX Runtime.
     """
     if not processor.is_x86:
         return Int8Engine("onnxruntime", f"OpenVINO was not compared on {processor.architecture}")
@@ -74,15 +75,15 @@ def int8_engine(processor: Processor, *, openvino: bool) -> Int8Engine:
 
 
 def openvino_is_installed() -> bool:
-    """Whether OpenVINO is there; whether it loads shows when it is opened."""
+    """Whether OpenVINO is installed; only opening a graph shows whether it loads."""
     return importlib.util.find_spec("openvino") is not None
 
 
 def open_openvino(graph: Path, *, threads: int | None = None, arithmetic: Arithmetic) -> Engine:
-    """Open `graph` with OpenVINO on the CPU; see `OpenVinoEngine` for what it raises.
+    """Open `graph` with OpenVINO on the CPU; raises the errors of `OpenVinoEngine`.
 
-    What is not INT8 is computed in FP32 (`exact`) or, where the processor has it, in BF16 or
-    on ARM in FP16 (`half`).
+    Everything but INT8 is computed in FP32 (`exact`) or, if the processor supports it, in
+    BF16 on x86 and FP16 on ARM (`half`).
     """
     from uhd_edge.engines.openvino import OpenVinoEngine
 
@@ -96,12 +97,12 @@ def open_tensorrt(
     records: Sequence[EngineRecord],
     known_sha256: Mapping[Path, str] = MappingProxyType({}),
 ) -> Engine:
-    """Open the engine out of `records`, engines built from `graph`, that fits this machine.
+    """Open the engine that fits this machine; `records` are the engines built from `graph`.
 
-    `known_sha256` are digests that need not be computed again (see `check_fits`). Raises
-    `MissingExtraError` when TensorRT or pycuda is not installed, `EngineUnavailableError`
-    without an engine or a GPU, `EngineRefusedError` with the reason and the command that
-    rebuilds, and `EngineError` for an engine that TensorRT does not take.
+    `known_sha256` holds digests that need not be computed again (see `check_fits`). Raises
+    `MissingExtraError` if TensorRT or pycuda is not installed, `EngineUnavailableError` if
+    there is no engine or no GPU, `EngineRefusedError` with the reason and the rebuild command
+    if no engine fits, and `EngineError` if TensorRT cannot load the engine.
     """
     if not records:
         raise EngineUnavailableError(
@@ -109,7 +110,7 @@ def open_tensorrt(
         )
     version = str(import_tensorrt(backend).__version__)
     capability = _compute_capability(backend)
-    # A bundle may carry engines for several GPUs; the others' are no news where one is for this.
+    # A bundle may hold engines for several GPUs. If one is for this GPU, do not report the others.
     fitting = [record for record in records if record.compute_capability == capability]
     refusals: list[EngineError] = []
     for record in fitting or records:
@@ -134,7 +135,7 @@ def _compute_capability(backend: Backend) -> str:
 def _open_record(
     record: EngineRecord, graph: Path, version: str, compute_capability: str, known_sha256: Mapping[Path, str]
 ) -> Engine:
-    # Late, as everything of TensorRT's: who runs on a CPU need not wait for it.
+    # Imported late, like everything from TensorRT, so that CPU users do not wait for it.
     from uhd_edge.engines.building.engine_record import check_fits
     from uhd_edge.engines.tensorrt.engine import TensorRtEngine
 

@@ -1,4 +1,4 @@
-"""What a graph expects of its inputs, checked before a run so that a mistake is named and not guessed."""
+"""Check inputs against what a graph expects before running it, so that errors are clear."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
     from uhd_edge.engines.engine import Array
 
-# ONNX's names of element types that numpy calls otherwise.
+# ONNX names of element types that have a different name in numpy.
 _NUMPY_NAMES = {"float": "float32", "double": "float64"}
 
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """Element type by its ONNX or numpy name; a shape of sizes, and of names where the size is free."""
+    """Element type by its ONNX or numpy name, and shape; a dynamic size is a name, or None."""
 
     dtype: str
     shape: tuple[int | str | None, ...]
 
     @property
     def numpy_dtype(self) -> str:
-        """The element type as numpy calls it."""
+        """The numpy name of the element type."""
         return _NUMPY_NAMES.get(self.dtype, self.dtype)
 
     def __str__(self) -> str:
@@ -33,9 +33,9 @@ class TensorSpec:
 
 
 def check_inputs(inputs: Mapping[str, Array], specs: Mapping[str, TensorSpec], graph: str) -> None:
-    """Raise `EngineError` when names, dtypes or shapes are not the graph's.
+    """Raise `EngineError` if names, dtypes or shapes do not match the graph's.
 
-    A free size that several inputs share by name must be the same in all of them.
+    A named dynamic size must be the same in all inputs that use the name.
     """
     if inputs.keys() != specs.keys():
         expected = ", ".join(f"{name} {spec}" for name, spec in specs.items())
@@ -50,7 +50,7 @@ def check_inputs(inputs: Mapping[str, Array], specs: Mapping[str, TensorSpec], g
 
 
 def _fits(shape: tuple[int, ...], expected: tuple[int | str | None, ...], sizes: dict[str, int]) -> bool:
-    """Compare, noting in `sizes` what each free name stands for."""
+    """Compare two shapes, recording the value of each named size in `sizes`."""
     if len(shape) != len(expected):
         return False
     for size, wanted in zip(shape, expected, strict=True):

@@ -1,7 +1,6 @@
-"""How many cores this process may really use: a board's cores, less what it was denied.
+"""How many cores this process may use, respecting containers and `taskset`.
 
-More threads than cores is many times slower, not a little, so containers and `taskset`
-must be believed.
+More threads than usable cores are many times slower, so these limits matter.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ from pathlib import Path, PurePosixPath
 
 
 def usable_cores(*, proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int:
-    """Cores the process may run on: its CPU affinity, cut down to its control group's quota.
+    """Count the cores the process may run on: its CPU affinity, limited by its cgroup quota.
 
-    A quota of 1.5 cores gives 2: threads then share the half. Always at least 1.
-    `proc` and `groups` are where the kernel's files are mounted.
+    Quotas are rounded up: 1.5 cores give 2. Always at least 1.
+    `proc` and `groups` are the mount points of `/proc` and of the control groups.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [math.ceil(quota) for quota in _quotas(proc, groups)]
@@ -24,7 +23,7 @@ def usable_cores(*, proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgr
 
 
 def _quotas(proc: Path, groups: Path) -> Iterator[float]:
-    """Every quota over this process, in cores: a parent group's binds as much as its own."""
+    """Yield every quota on this process, in cores; those of parent groups apply too."""
     for line in _lines(proc / "self" / "cgroup"):
         _, _, rest = line.partition(":")
         controllers, _, group = rest.partition(":")
@@ -36,7 +35,7 @@ def _quotas(proc: Path, groups: Path) -> Iterator[float]:
 
 def _quotas_upwards(root: Path, group: str, read: Callable[[Path], float | None]) -> Iterator[float]:
     path = PurePosixPath(group.lstrip("/"))
-    # Inside a container the named group may not be visible, and its files then lie at the root.
+    # Inside a container the named group may not be visible; its files are then at the root.
     for level in (path, *path.parents):
         quota = read(root / level)
         if quota is not None:
@@ -44,7 +43,7 @@ def _quotas_upwards(root: Path, group: str, read: Callable[[Path], float | None]
 
 
 def _quota_v2(folder: Path) -> float | None:
-    """`cpu.max` holds `max 100000` or `150000 100000`: microseconds per period."""
+    """Read `cpu.max`, such as `max 100000` or `150000 100000`: quota and period in microseconds."""
     for line in _lines(folder / "cpu.max"):
         quota, _, period = line.partition(" ")
         return _ratio(quota, period)
@@ -57,7 +56,7 @@ def _quota_v1(folder: Path) -> float | None:
 
 
 def _ratio(quota: str, period: str) -> float | None:
-    """Cores, or None where there is no quota (`max`, -1) or the file holds something else."""
+    """Return the quota in cores, or None for no quota (`max`, -1) or unexpected content."""
     if not quota.isdigit() or not period.isdigit() or int(period) == 0:
         return None
     return int(quota) / int(period)

@@ -1,7 +1,7 @@
-"""What is written under a temporary name until it is whole, and what killed processes leave of it.
+"""Files and folders written under a temporary name until complete; remove leftovers of killed processes.
 
-Whoever writes such a file or folder holds a lock on it. The system drops the lock when the process
-ends, however it ends, so a lock that can be taken means that nobody is writing there any more.
+A process locks such a file or folder while it writes. The kernel releases the lock when the
+process ends, even if it is killed, so a lock that can be taken means that nobody is writing.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ Tell: TypeAlias = "Callable[[str], None]"
 
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
-    """Hold a file or folder against everyone else who asks for its lock; yields its descriptor.
+    """Hold an exclusive lock on a file or folder; yields its descriptor.
 
-    Raises `BlockingIOError` where another process holds it and `wait` is false, and
-    `OSError` where it cannot be opened.
+    Raises `BlockingIOError` if another process holds the lock and `wait` is false, and
+    `OSError` if the path cannot be opened.
     """
     descriptor = open_locked(path, wait=wait)
     try:
@@ -34,7 +34,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
 
 
 def open_locked(path: Path, *, wait: bool = True) -> int:
-    """Open and lock as `locked` does; closing the descriptor gives the lock up."""
+    """Open and lock as `locked` does; closing the descriptor releases the lock."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,7 +45,7 @@ def open_locked(path: Path, *, wait: bool = True) -> int:
 
 
 def is_abandoned(path: Path) -> bool:
-    """Whether no living process writes to `path`; what is not there at all counts as abandoned."""
+    """Whether no running process is writing to `path`; a missing path counts as abandoned."""
     try:
         with locked(path, wait=False):
             return True
@@ -56,7 +56,7 @@ def is_abandoned(path: Path) -> bool:
 
 
 def remove_abandoned(paths: Iterable[Path], tell: Tell = lambda _: None) -> None:
-    """Remove those of `paths` that no living process writes to, and say which; what cannot be removed stays."""
+    """Remove abandoned `paths` and report each to `tell`; those that cannot be removed stay."""
     for path in paths:
         if not path.exists() or not is_abandoned(path):
             continue
@@ -70,7 +70,7 @@ def remove_abandoned(paths: Iterable[Path], tell: Tell = lambda _: None) -> None
 
 
 def size_on_disk(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder; what vanishes meanwhile counts nothing."""
+    """Bytes of a file, or of all files in a folder; files that vanish meanwhile count as 0."""
     files = path.rglob("*") if path.is_dir() else (path,)
     return sum(_size(file) for file in files)
 

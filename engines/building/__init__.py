@@ -1,5 +1,5 @@
-"""TensorRT engines are built here, ahead of time, on the device, or from a kit.
+"""Build TensorRT engines: ahead of time, on the device, or from a kit.
 
-In: an ONNX graph and a target. Out: an engine file and the record of what it belongs to.
+In: an ONNX graph and a target. Out: an engine file and a record of what it was built from and for.
 Read `build.py` first; `targets.py` lists the devices.
 """

@@ -1,8 +1,8 @@
-"""Building engines into a bundle: one file for each graph, and a record of what it belongs to.
+"""Build engines into a bundle: one file per graph, and a record of what it was built from and for.
 
-An engine appears under its name when it is whole, its record after it; what is found without
-a record is not used. Until then what was built before stays, and is used. A timing cache is
-kept beside the engines of TensorRT, so that building again takes seconds.
+An engine gets its final name once it is complete, and its record after that. An engine
+without a record is not used. Until then the previous engine stays in use. TensorRT's timing
+cache is kept next to the engines, so that rebuilding takes seconds.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from uhd_edge.engines.building.engine_record import (
     FOLDER,
     RECORD_SUFFIX,
     EngineRecord,
-    digest_of,
-    digests_of,
+    read_digest,
+    read_digests,
     write_record,
     write_whole,
 )
@@ -44,7 +44,7 @@ BuiltPrecision: TypeAlias = Literal["fp16", "int8"]
 
 @dataclass(frozen=True)
 class EngineOrder:
-    """One engine to build: its name, the graph's path within the bundle, its precision, the shapes."""
+    """One engine to build: its name, the path of its graph in the bundle, its precision and its shapes."""
 
     name: str
     graph: str
@@ -54,7 +54,7 @@ class EngineOrder:
 
 @dataclass(frozen=True)
 class _Origin:
-    """What built an engine, and for which GPU; `gpu` is None ahead of time."""
+    """The TensorRT version that built an engine, and the GPU; `gpu` is None if built ahead of time."""
 
     version: str
     compute_capability: str
@@ -68,15 +68,15 @@ def build_engines(
     target: Target,
     progress: Callable[[str], None],
 ) -> list[EngineRecord]:
-    """Build `orders` into `bundle`/engines/TARGET and return their records; `progress` is told each one.
+    """Build `orders` into `bundle`/engines/TARGET and return their records; `progress` gets each name.
 
-    Engines for RTX cards are built ahead of time by TensorRT-RTX, with or without a GPU;
-    those for `here` by TensorRT's Python package if it can be imported, else by trtexec.
-    An engine of the same name is replaced once the new one is whole.
+    Engines for RTX cards are built ahead of time by TensorRT-RTX, with or without a GPU.
+    Engines for `here` are built by TensorRT's Python package if it can be imported, otherwise
+    by trtexec. An engine of the same name is replaced once the new one is complete.
 
-    Raises `EngineBuildError` when a graph is refused, the build fails or the folder cannot
-    be written, `EngineUnavailableError` and `MissingExtraError` when there is nothing to
-    build with. Engines finished before stay.
+    Raises `EngineBuildError` if a graph is rejected, the build fails or the folder cannot be
+    written, and `EngineUnavailableError` or `MissingExtraError` if no builder is available.
+    Engines finished before the error are kept.
     """
     build = _builder(target)
     with _writing(bundle / FOLDER / target.name, progress) as folder:
@@ -91,7 +91,7 @@ _Build: TypeAlias = "Callable[[Path, Path, Sequence[Profile]], _Origin]"
 
 
 def _builder(target: Target) -> _Build:
-    """Choose what compiles (graph, engine file, profiles) for `target`."""
+    """Choose the function that compiles (graph, engine file, profiles) for `target`."""
     if target.backend == "tensorrt-rtx":
         version: str = import_tensorrt("tensorrt-rtx").__version__
         return lambda graph, engine, profiles: _ahead_of_time(graph, engine, profiles, target, version)
@@ -137,26 +137,26 @@ def _with_trtexec(graph: Path, engine: Path, profiles: Sequence[Profile], progra
     except EngineBuildError:
         if not (cache.is_file() and blames_timing_cache(log)):
             raise
-        cache.unlink()  # another version's, as after an upgrade of JetPack: measure anew
+        cache.unlink()  # from another version, for example after a JetPack upgrade: measure again
         report = run_trtexec(program, arguments, log, graph)
     if not partial.is_file() or partial.stat().st_size == 0:
-        raise EngineBuildError(f"{graph}: trtexec says it passed but wrote no engine; check the disk's free space")
+        raise EngineBuildError(f"{graph}: trtexec reported PASSED but wrote no engine; check the free disk space")
     with partial.open("rb") as stream:
         os.fsync(stream.fileno())
     return _Origin(report.tensorrt, report.compute_capability, report.gpu)
 
 
 def _partial(engine: Path) -> Path:
-    """Where an engine is written before it is whole; one build at a time holds the folder."""
+    """Where an engine is written until it is complete; the folder's lock allows one build at a time."""
     return engine.with_name(f".{engine.name}.partial")
 
 
 def _build(build: _Build, order: EngineOrder, bundle: Path, folder: Path, target: Target) -> EngineRecord:
     graph, engine = bundle / order.graph, folder / f"{order.name}{ENGINE_SUFFIX}"
-    before = digests_of(graph)
+    before = read_digests(graph)
     try:
         origin = build(graph, engine, order.profiles)
-        # An old record beside a new engine would be wrong, an engine without one is not found.
+        # An old record next to a new engine would be wrong; an engine without a record is not found.
         (folder / f"{order.name}{RECORD_SUFFIX}").unlink(missing_ok=True)
         _partial(engine).replace(engine)
     finally:
@@ -171,7 +171,7 @@ def _build(build: _Build, order: EngineOrder, bundle: Path, folder: Path, target
         graph=order.graph,
         graph_files=before,
         profiles=order.profiles,
-        engine=digest_of(engine),
+        engine=read_digest(engine),
         path=engine,
     )
     write_record(record)
@@ -180,7 +180,7 @@ def _build(build: _Build, order: EngineOrder, bundle: Path, folder: Path, target
 
 @contextmanager
 def _writing(folder: Path, tell: Tell) -> Iterator[Path]:
-    """Hold the folder against other builds, without what killed ones left; the system's refusals become ours."""
+    """Lock the folder against other builds, remove leftovers of killed ones, and turn `OSError` into our errors."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder, wait=False):

@@ -1,7 +1,7 @@
-"""Compiling a graph with the Python API that TensorRT and TensorRT-RTX share.
+"""Compile a graph with the Python API that TensorRT and TensorRT-RTX share.
 
-There is one way for every version from 10 on: the types stand in the graph (strongly typed),
-INT8 as explicit Q/DQ, and no precision flags, which version 11 does not have any more.
+All versions from 10 on are used the same way: the graph states its types (strongly typed),
+INT8 is explicit Q/DQ, and there are no precision flags, which version 11 has removed.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
     from uhd_edge.engines.building.profiles import Profile
 
-# Said, as a warning only, of uint8 Q/DQ, which the parser goes on to read as int8: wrong numbers.
+# The parser only warns about uint8 Q/DQ, and then reads it as int8, which gives wrong results.
 UINT8_READ_AS_INT8 = "UINT8 zero_point"
 
 
 def check_graph(graph: Path, backend: Backend) -> None:
-    """Have the parser of `backend` read `graph`; no GPU is needed with TensorRT-RTX.
+    """Check that the parser of `backend` accepts `graph`; TensorRT-RTX needs no GPU for this.
 
-    Raises `EngineBuildError` with the node that is refused, `MissingExtraError` or
-    `EngineUnavailableError` when the backend cannot be imported.
+    Raises `EngineBuildError` naming the rejected node, and `MissingExtraError` or
+    `EngineUnavailableError` if the backend cannot be imported.
     """
     with held_interrupts():
         _Compilation(graph, backend)
@@ -44,11 +44,11 @@ def compile_graph(
 ) -> memoryview:
     """Compile `graph` into an engine.
 
-    `compute_capability` such as "8.9" is what to build for (TensorRT-RTX), None the GPU
-    that is here. `timing_cache` is read if it exists and written afterwards, so that the
-    next build measures less; TensorRT-RTX measures nothing and has none. An interrupt ends
-    the build at its next step. Raises `EngineBuildError` with what the builder said, and
-    what `check_graph` raises.
+    `compute_capability`, such as "8.9", is what to build for (TensorRT-RTX); None means this
+    machine's GPU. `timing_cache` is read if it exists and written afterwards, so that the
+    next build measures less; TensorRT-RTX does not measure and has no cache. An interrupt
+    ends the build at its next step. Raises `EngineBuildError` with the builder's message, and
+    the errors of `check_graph`.
     """
     with held_interrupts() as interrupts:
         compilation = _Compilation(graph, backend)
@@ -64,7 +64,7 @@ def compile_graph(
 
 
 class _Compilation:
-    """One graph on its way through a builder, and what the builder says meanwhile."""
+    """One graph being compiled, and the messages of the builder."""
 
     def __init__(self, graph: Path, backend: Backend) -> None:
         self._graph, self._name = graph, NAMES[backend]
@@ -76,7 +76,7 @@ class _Compilation:
             flag = self._trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED
             self._network = self._builder.create_network(1 << int(flag))
             self._config = self._builder.create_builder_config()
-        except Exception as error:  # pybind turns a missing GPU or driver into whatever it has
+        except Exception as error:  # pybind raises various types for a missing GPU or driver
             raise self._failed(f"cannot start building ({' '.join(str(error).split())})") from error
         self._parse()
 
@@ -86,7 +86,7 @@ class _Compilation:
             for name, shapes in profile.items():
                 wanted.set_shape(name, shapes.smallest, shapes.usual, shapes.largest)
             if self._config.add_optimization_profile(wanted) < 0:
-                raise self._failed(f"refuses the shapes {profile}")
+                raise self._failed(f"rejects the shapes {profile}")
 
     def set_compute_capability(self, capability: str) -> None:
         known = getattr(self._trt.ComputeCapability, f"SM{capability.replace('.', '')}", None)
@@ -98,14 +98,14 @@ class _Compilation:
         content = file.read_bytes() if file.is_file() else b""
         cache = self._config.create_timing_cache(content)
         if cache is None or not self._config.set_timing_cache(cache, ignore_mismatch=False):
-            # Damaged, another GPU's or another version's: measure anew.
+            # Damaged, or from another GPU or version: measure again.
             self._config.set_timing_cache(self._config.create_timing_cache(b""), ignore_mismatch=False)
 
     def write_timing_cache(self, file: Path) -> None:
         write_whole(file, memoryview(self._config.get_timing_cache().serialize()))
 
     def run(self, interrupts: Sequence[int]) -> memoryview:
-        # Referred to until the end, for TensorRT itself does not hold it.
+        # Keep a reference until the end: TensorRT does not hold one.
         monitor = _stopping_monitor(self._trt, interrupts)
         self._config.progress_monitor = monitor
         serialized = self._builder.build_serialized_network(self._network, self._config)
@@ -116,11 +116,11 @@ class _Compilation:
     def _parse(self) -> None:
         parser = self._trt.OnnxParser(self._network, self._logger)
         if not parser.parse_from_file(str(self._graph)):
-            raise EngineBuildError(f"{self._graph}: {self._name} refuses the graph: {_refusal(parser.get_error(0))}")
+            raise EngineBuildError(f"{self._graph}: {self._name} rejects the graph: {_refusal(parser.get_error(0))}")
         if any(UINT8_READ_AS_INT8 in line for line in self._said):
             raise EngineBuildError(
-                f"{self._graph}: {self._name} refuses the graph: it is quantized to uint8, and only int8 with zero "
-                "point 0 is read as it is meant; use the graphs that `uhd calibrate` makes for TensorRT"
+                f"{self._graph}: {self._name} rejects the graph: it is quantized to uint8, and only int8 with zero "
+                "point 0 is read correctly; use the graphs that `uhd calibrate` makes for TensorRT"
             )
 
     def _failed(self, what: str) -> EngineBuildError:
@@ -128,22 +128,22 @@ class _Compilation:
 
 
 def _refusal(error: Any) -> str:
-    """What the parser says of a node."""
+    """Return the parser's message about a node."""
     try:
         where = f"node {error.node_name()} ({error.node_operator()}): " if error.node_operator() else ""
         return " ".join(f"{where}{error.desc()}".split())
-    except UnicodeDecodeError:  # it quotes names out of the file, whatever they are
+    except UnicodeDecodeError:  # it quotes names from the file, which may be any bytes
         return "it is damaged"
 
 
 def last_words(lines: Sequence[str]) -> str:
-    """The first error among what a builder said, without the place in its own source."""
+    """Return the builder's first error message, without its source location."""
     errors = [line for line in lines if "rror" in line]
-    return re.sub(r" In \w+ at /_src/[^)]*", "", (errors or [*lines, "it does not say why"])[0])
+    return re.sub(r" In \w+ at /_src/[^)]*", "", (errors or [*lines, "no reason given"])[0])
 
 
 def _stopping_monitor(trt: Any, interrupts: Sequence[int]) -> Any:
-    """Make a monitor that ends a build once something is in `interrupts`."""
+    """Create a monitor that stops a build once `interrupts` is not empty."""
 
     class Stopping(trt.IProgressMonitor):  # type: ignore[misc]  # the class is known only once TensorRT is imported
         def __init__(self) -> None:
@@ -162,7 +162,7 @@ def _stopping_monitor(trt: Any, interrupts: Sequence[int]) -> Any:
 
 
 def _listening_logger(trt: Any, said: list[str]) -> Any:
-    """Make a logger that keeps warnings and errors instead of printing them."""
+    """Create a logger that collects warnings and errors instead of printing them."""
     kept = (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR, trt.ILogger.WARNING)
 
     class Listening(trt.ILogger):  # type: ignore[misc]  # the class is known only once TensorRT is imported

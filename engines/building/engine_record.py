@@ -1,8 +1,8 @@
-"""`NAME.engine.json`: what an engine belongs to, and whether it may run here.
+"""`NAME.engine.json`: what an engine was built from and for, and whether it may run here.
 
 An engine is compiled for one graph, one version of TensorRT and one kind of GPU. Used with
-anything else it fails late, answers wrongly or ends the process, so all of that is recorded
-beside it and compared before TensorRT sees the file.
+anything else, it fails late, gives wrong results or crashes the process. So all of this is
+recorded next to the engine and checked before TensorRT loads the file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from uhd_edge.engines.building.profiles import Profile
-from uhd_edge.engines.building.targets import target_of_gpu
+from uhd_edge.engines.building.targets import find_target_for_gpu
 from uhd_edge.engines.checksums import compute_sha256
 from uhd_edge.engines.errors import EngineError, EngineRefusedError, first_wrong_field
 from uhd_edge.engines.graph_files import graph_files
@@ -42,12 +42,12 @@ class FileDigest(BaseModel):
 
 
 class EngineRecord(BaseModel):
-    """The contents of an `.engine.json`, and where it was found.
+    """The contents of an `.engine.json`, and the path of its engine.
 
-    `graph` is the graph's path within the bundle; `graph_files` are the digests of the graph
-    and its weight files by their names in the graph's folder. `gpu` is the GPU the engine was
-    built on, None when it was built ahead of time. `path` is the engine's file and is not
-    written down.
+    `graph` is the graph's path in the bundle. `graph_files` maps the graph and its weight
+    files, by their names in the graph's folder, to their digests. `gpu` is the GPU the engine
+    was built on, or None if it was built ahead of time. `path` is the engine's file; it is not
+    stored.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,24 +67,24 @@ class EngineRecord(BaseModel):
 
     @property
     def rebuild(self) -> str:
-        """The command that builds this engine again."""
+        """The command that rebuilds this engine."""
         return self._rebuild_for(self.target if self.backend == "tensorrt-rtx" else "here")
 
     def rebuild_for_gpu(self, compute_capability: str) -> str:
-        """The command that builds it for a GPU of `compute_capability`."""
-        return self._rebuild_for(target_of_gpu(self.backend, compute_capability))
+        """Return the command that builds it for a GPU of `compute_capability`."""
+        return self._rebuild_for(find_target_for_gpu(self.backend, compute_capability))
 
     def _rebuild_for(self, target: str) -> str:
-        return f"uhd build {_bundle_of(self.path)} --target {target} --precision {self.precision}"
+        return f"uhd build {_find_bundle(self.path)} --target {target} --precision {self.precision}"
 
 
-def digests_of(graph: Path) -> dict[str, FileDigest]:
-    """Read the digests of a graph and its weight files; raises `EngineError` when one is missing."""
-    return {file.relative_to(graph.parent).as_posix(): digest_of(file) for file in graph_files(graph)}
+def read_digests(graph: Path) -> dict[str, FileDigest]:
+    """Read the digests of a graph and its weight files; raises `EngineError` if one is missing."""
+    return {file.relative_to(graph.parent).as_posix(): read_digest(file) for file in graph_files(graph)}
 
 
-def digest_of(file: Path) -> FileDigest:
-    """Size and SHA-256 of `file`; raises `EngineError` when it is missing or empty."""
+def read_digest(file: Path) -> FileDigest:
+    """Read the size and compute the SHA-256 of `file`; raises `EngineError` if it is missing or empty."""
     sha256 = _sha256_of(file)
     size = file.stat().st_size
     if size == 0:
@@ -93,9 +93,9 @@ def digest_of(file: Path) -> FileDigest:
 
 
 def find_engines(bundle: Path, tell: Callable[[str], None] | None = None) -> list[EngineRecord]:
-    """Read the records of all engines below `bundle`/engines, sorted by path; failed ones are left out.
+    """Read the records of all engines below `bundle`/engines, sorted by path, except failed ones.
 
-    A record that cannot be read is left out as well, and `tell` is told why; without `tell`
+    A record that cannot be read is skipped too, and `tell` gets the reason; without `tell`,
     it raises `EngineRefusedError`.
     """
     found = []
@@ -110,13 +110,13 @@ def find_engines(bundle: Path, tell: Callable[[str], None] | None = None) -> lis
 
 
 def read_record(file: Path) -> EngineRecord:
-    """Read one record; raises `EngineRefusedError` with the first thing that is wrong in it."""
+    """Read one record; raises `EngineRefusedError` with the first problem found."""
     engine = file.with_name(file.name.removesuffix(RECORD_SUFFIX) + ENGINE_SUFFIX)
-    advice = f"remove it and build the engine again: uhd build {_bundle_of(file)} --target {file.parent.name}"
+    advice = f"remove it and build the engine again: uhd build {_find_bundle(file)} --target {file.parent.name}"
     try:
         content = json.loads(file.read_bytes())
         if not isinstance(content, dict):
-            raise EngineRefusedError(f"{file}: is not the record of an engine; {advice}")
+            raise EngineRefusedError(f"{file}: is not an engine record; {advice}")
         return EngineRecord.model_validate({**content, "path": engine})
     except OSError as error:
         raise EngineRefusedError(f"{file}: cannot be read ({error.strerror}); {advice}") from error
@@ -127,7 +127,7 @@ def read_record(file: Path) -> EngineRecord:
 
 
 def write_record(record: EngineRecord) -> Path:
-    """Write a record beside its engine, whole or not at all; returns its file. Raises `OSError`."""
+    """Write a record atomically next to its engine and return its path. Raises `OSError`."""
     file = record.path.with_name(record.path.name.removesuffix(ENGINE_SUFFIX) + RECORD_SUFFIX)
     write_whole(file, (record.model_dump_json(indent=2) + "\n").encode())
     return file
@@ -141,12 +141,12 @@ def check_fits(
     compute_capability: str,
     known_sha256: Mapping[Path, str] = MappingProxyType({}),
 ) -> None:
-    """Raise `EngineRefusedError`, with its own reason each and the command that rebuilds, unless the engine fits.
+    """Raise `EngineRefusedError` with the reason and the rebuild command unless the engine fits.
 
-    Compared are the engine's file, the graph and its weights, the version of TensorRT (its
-    first three numbers) and the GPU's compute capability such as "8.7". `known_sha256` are
-    digests that need not be computed again, such as those a bundle's manifest has: the
-    weights of a real tower are a gigabyte.
+    Checks the engine's file, the graph and its weights, the version of TensorRT (its first
+    three numbers) and the GPU's compute capability, such as "8.7". `known_sha256` holds
+    digests that need not be computed again, such as those in a bundle's manifest: the weights
+    of a full-size vision tower are about a gigabyte.
     """
     _check_engine_file(record)
     _check_graph(record, graph, known_sha256)
@@ -161,21 +161,21 @@ def check_fits(
 
 
 def set_aside(record: EngineRecord) -> Path:
-    """Move an engine that must not be used, and its record, to the target's `failed` folder; returns its new place.
+    """Move an engine that must not be used, and its record, to the target's `failed` folder; returns the new path.
 
-    Raises `OSError` when it cannot be moved.
+    Raises `OSError` if it cannot be moved.
     """
     folder = record.path.parent / FAILED
     folder.mkdir(exist_ok=True)
     name = record.path.name.removesuffix(ENGINE_SUFFIX)
-    # The record first: without it the engine is not found any more.
+    # Move the record first: without it, the engine is no longer found.
     for suffix in (RECORD_SUFFIX, ENGINE_SUFFIX):
         (record.path.parent / f"{name}{suffix}").replace(folder / f"{name}{suffix}")
     return folder / record.path.name
 
 
 def write_whole(file: Path, content: bytes | memoryview) -> None:
-    """Write a file under a temporary name, wait until it is on the disk, and rename it. Raises `OSError`."""
+    """Write a file atomically: under a temporary name, flushed to disk, then renamed. Raises `OSError`."""
     temporary = file.with_name(f".{file.name}.{secrets.token_hex(6)}")
     try:
         with temporary.open("xb") as stream:
@@ -200,7 +200,7 @@ def _check_engine_file(record: EngineRecord) -> None:
     except OSError as error:
         raise _refused(record, f"cannot be read ({error.strerror})") from error
     if size != record.engine.bytes:
-        raise _refused(record, f"has {size} bytes instead of {record.engine.bytes}: it is truncated or was replaced")
+        raise _refused(record, f"has {size} bytes instead of {record.engine.bytes}: it was truncated or replaced")
     if _sha256_of(record.path) != record.engine.sha256:
         raise _refused(record, "is damaged: its SHA-256 is not the one it was built with")
 
@@ -209,7 +209,7 @@ def _check_graph(record: EngineRecord, graph: Path, known_sha256: Mapping[Path, 
     for name, digest in record.graph_files.items():
         file = graph.parent / name
         if not file.is_file():
-            raise _refused(record, f"was built from {name}, which is gone")
+            raise _refused(record, f"was built from {name}, which is missing")
         if file.stat().st_size != digest.bytes or (known_sha256.get(file) or _sha256_of(file)) != digest.sha256:
             raise _refused(record, f"was built from another graph: {name} has changed since")
     if graph.name not in record.graph_files:
@@ -221,9 +221,9 @@ def _refused(record: EngineRecord, reason: str) -> EngineRefusedError:
 
 
 def _release(version: str) -> tuple[str, ...]:
-    """The part of a version that engines must agree in: trtexec tells no more than three numbers."""
+    """Return the part of a version that must match: trtexec only reports three numbers."""
     return tuple(version.split(".")[:3])
 
 
-def _bundle_of(file: Path) -> Path:
+def _find_bundle(file: Path) -> Path:
     return file.parent.parent.parent

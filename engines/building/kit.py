@@ -1,9 +1,9 @@
 """A kit: everything a Jetson needs to build its own engines, as one folder or archive.
 
-Engines for a Jetson are built on it, by the TensorRT of its JetPack. A kit holds the part of
-the bundle that is needed there (graphs, language model, manifest), one POSIX shell script
-that builds and verifies, and for each engine the record it will get. Nothing in it names a
-path of the machine it was made on.
+Engines for a Jetson are built on the Jetson, with the TensorRT of its JetPack. A kit contains
+the parts of the bundle needed there (graphs, language model, manifest), one POSIX shell script
+that builds and verifies, and a template of each engine's record. It contains no paths of the
+machine it was made on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from uhd_edge.engines.building.builder import check_graph
-from uhd_edge.engines.building.engine_record import FileDigest, digests_of
+from uhd_edge.engines.building.engine_record import FileDigest, read_digests
 from uhd_edge.engines.building.kit_files import writing_kit
 from uhd_edge.engines.building.trtexec import run_arguments, shape_arguments
 from uhd_edge.engines.errors import EngineUnavailableError, MissingExtraError
@@ -34,19 +34,19 @@ MANIFEST = "bundle.json"
 _README = """\
 uhd-edge: engines for {device}, JetPack {jetpack} (TensorRT {tensorrt}, CUDA {cuda}, Python {python})
 
-Copy this folder to the device, then, there:
+Copy this folder to the device, then run there:
 
-    python3 -m venv --system-site-packages venv     so that JetPack's TensorRT is found
+    python3 -m venv --system-site-packages venv     to find JetPack's TensorRT
     . venv/bin/activate
     pip install uhd-edge pycuda
     ./build.sh photo.jpg
     uhd ask photo.jpg "What is on the table?" --bundle bundle
 
-build.sh builds {engines} with the device's own TensorRT and compares them with FP32
-before they are used, on the pictures it is given or on drawn ones. It can be started again:
-what is built stays. Building needs JetPack's trtexec alone (apt install tensorrt); running
-and comparing need its Python package (apt install python3-libnvinfer) and pycuda too, which
-pip compiles with JetPack's CUDA toolkit.
+build.sh builds {engines} with the device's own TensorRT. Before the engines are
+used, it compares them with FP32 on the pictures it is given, or on synthetic ones. It can be
+run again: finished engines are kept. Building only needs JetPack's trtexec (apt install
+tensorrt). Running and comparing also need its Python package (apt install python3-libnvinfer)
+and pycuda, which pip compiles with JetPack's CUDA toolkit.
 """
 
 
@@ -54,9 +54,9 @@ pip compiles with JetPack's CUDA toolkit.
 class KitContents:
     """The part of a bundle that goes into a kit.
 
-    `manifest` is the text of its bundle.json; `files` are paths within the bundle, which
-    lies at `bundle`; `modes` are the modes as the command line takes them, such as "16x,4x".
-    The engines are for images of at most `max_slices` slices.
+    `manifest` is the text of its bundle.json; `files` are paths relative to `bundle`; `modes`
+    are written as on the command line, such as "16x,4x". The engines are for images of at
+    most `max_slices` slices.
     """
 
     bundle: Path
@@ -75,11 +75,11 @@ def write_kit(
     jetpack: JetPack,
     progress: Callable[[str], None],
 ) -> Path:
-    """Write a kit to `output`, a folder or, if its name ends so, a .tar.gz; returns `output`.
+    """Write a kit to `output`, an archive if the name ends in .tar.gz, else a folder; returns `output`.
 
-    The graphs are first shown to TensorRT-RTX's parser where that is installed, since the
-    device's is of the same kind. Raises `EngineBuildError` when a graph is refused, and
-    when `output` exists or cannot be written.
+    If TensorRT-RTX is installed, its parser checks the graphs first; the device's parser works
+    the same way. Raises `EngineBuildError` if a graph is rejected, or if `output` exists or
+    cannot be written.
     """
     for order in orders:
         progress(f"checking {order.graph}")
@@ -101,11 +101,11 @@ def _check(graph: Path) -> None:
     try:
         check_graph(graph, "tensorrt-rtx")
     except (MissingExtraError, EngineUnavailableError):
-        return  # the device will tell
+        return  # the device will check it
 
 
 def _record_template(bundle: Path, order: EngineOrder, target: Target) -> dict[str, Any]:
-    """The record of `order`, with @NAMES@ in the places that only the device can fill."""
+    """Return the record of `order`, with @PLACEHOLDERS@ for values that only the device knows."""
     return {
         "format": 1,
         "backend": target.backend,
@@ -115,7 +115,7 @@ def _record_template(bundle: Path, order: EngineOrder, target: Target) -> dict[s
         "gpu": "@GPU@",
         "precision": order.precision,
         "graph": order.graph,
-        "graph_files": {name: _plain(digest) for name, digest in digests_of(bundle / order.graph).items()},
+        "graph_files": {name: _plain(digest) for name, digest in read_digests(bundle / order.graph).items()},
         "profiles": [
             {
                 name: {"smallest": shapes.smallest, "usual": shapes.usual, "largest": shapes.largest}

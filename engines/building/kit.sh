@@ -1,15 +1,15 @@
 #!/bin/sh
 # Builds the engines of this kit on a @DEVICE@ with JetPack @JETPACK@ (TensorRT @TENSORRT@), then verifies them.
 #
-#     ./build.sh [PICTURE..]            build what is not built yet, then verify
-#     ./build.sh verify [PICTURE..]     verify what is built
+#     ./build.sh [PICTURE..]            build missing engines, then verify
+#     ./build.sh verify [PICTURE..]     verify the built engines
 #
-# Engines are verified on the pictures; without any, on a few that are drawn. INT8 wants pictures
-# like those it was calibrated on.
+# Engines are verified on the given pictures, or on a few synthetic ones. INT8 needs pictures
+# like those it was calibrated with.
 #
-# trtexec is looked for on the PATH and in JetPack's package; TRTEXEC=FILE names another one.
-# Where there is none, TensorRT's Python package does the work, through uhd. Verifying how exact
-# the engines are needs uhd, pycuda (pip install uhd-edge pycuda) and that package as well.
+# trtexec is taken from the PATH or from JetPack's package; TRTEXEC=FILE names another one.
+# Without trtexec, uhd builds with TensorRT's Python package. Verifying the accuracy of the
+# engines needs uhd, pycuda (pip install uhd-edge pycuda) and that package as well.
 # Exit code 0: built and verified. 1: not.
 set -eu
 started_in=$PWD
@@ -37,17 +37,17 @@ find_trtexec() {
         case $TRTEXEC in
             /*) printf '%s\n' "$TRTEXEC" ;;
             */*) printf '%s\n' "${started_in%/}/$TRTEXEC" ;;
-            *) command -v "$TRTEXEC" || fail "there is no $TRTEXEC on the PATH, which TRTEXEC names" ;;
+            *) command -v "$TRTEXEC" || fail "TRTEXEC names $TRTEXEC, which is not on the PATH" ;;
         esac
     elif ! command -v trtexec; then
         dpkg -L libnvinfer-bin 2>/dev/null | grep '/trtexec$' | head -n 1
     fi
 }
 
-# Prints the version of trtexec: it calls itself v100300 where others say 10.3.0.
+# Prints the version of trtexec, which calls 10.3.0 "v100300".
 read_version() {
     packed=$("$trtexec" --help 2>&1 | sed -n 's/.*TensorRT\.trtexec \[TensorRT v\([0-9]*\)\].*/\1/p' | head -n 1)
-    [ -n "$packed" ] || fail "$trtexec does not tell its version; is it TensorRT's?"
+    [ -n "$packed" ] || fail "$trtexec does not report its version; is it TensorRT's?"
     if [ "$packed" -lt 100000 ]; then # before version 10: v8502 for 8.5.2
         printf '%s\n' "$((packed / 1000)).$((packed / 100 % 10)).$((packed % 100))"
     else
@@ -55,13 +55,13 @@ read_version() {
     fi
 }
 
-# What a log says went wrong, in one line.
+# Prints the first error of a log, in one line.
 first_error() {
     error=$(sed -n 's/.*\[E\] *//p' "$1" | grep -v '^$' | head -n 1)
-    printf '%s\n' "${error:-it does not say why} (the log is $1)"
+    printf '%s\n' "${error:-no reason given} (the log is $1)"
 }
 
-# run_trtexec LOG ARGUMENT..: succeeds when trtexec exits with 0 and its log says PASSED.
+# run_trtexec LOG ARGUMENT..: succeeds if trtexec exits with 0 and its log says PASSED.
 run_trtexec() {
     log=$1
     shift
@@ -69,8 +69,8 @@ run_trtexec() {
     grep -q '^&&&& PASSED TensorRT\.trtexec' "$log"
 }
 
-# Built by this TensorRT, and from this kit's graphs for this kit's shapes: the record has every
-# line of the kit's template, but for those that only the device can fill.
+# is_built NAME: whether the engine was built by this TensorRT from this kit's graph and shapes.
+# Its record then has every line of the kit's template, except those that only the device can fill.
 is_built() {
     record=$ENGINES/$1.engine.json
     [ -f "$ENGINES/$1.engine" ] && [ -f "$record" ] && grep -q "\"backend_version\": \"$version\"" "$record" &&
@@ -83,10 +83,10 @@ build_engine() {
     graph=$2
     shift 2
     if is_built "$name"; then
-        say "$name: built already"
+        say "$name: already built"
         return
     fi
-    say "$name: building, which can take minutes"
+    say "$name: building, which can take some minutes"
     engine=$ENGINES/$name.engine
     rm -f "$engine.json" "$engine.partial"
     run_trtexec "$ENGINES/$name.log" "--onnx=bundle/$graph" "--saveEngine=$engine.partial" --stronglyTyped \
@@ -95,7 +95,7 @@ build_engine() {
     if grep -q 'UINT8 zero_point' "$ENGINES/$name.log"; then
         give_up "$name" "its graph is quantized to uint8, which TensorRT reads as int8"
     fi
-    [ -s "$engine.partial" ] || give_up "$name" "trtexec passed but wrote no engine; check the free space"
+    [ -s "$engine.partial" ] || give_up "$name" "trtexec reported PASSED but wrote no engine; check the free disk space"
     mv "$engine.partial" "$engine"
     write_record "$name" "$ENGINES/$name.log"
     rm -f "$ENGINES/$name.log"
@@ -106,12 +106,12 @@ give_up() {
     fail "$1: $2"
 }
 
-# write_record NAME LOG: what the engine belongs to, from the kit's template and the log.
+# write_record NAME LOG: fills the kit's template of the record with values from the log.
 write_record() {
     gpu=$(sed -n 's/.*\[I\] Selected Device: *//p' "$2" | head -n 1 | tr -cd 'A-Za-z0-9 ._()-')
     capability=$(sed -n 's/.*\[I\] Compute Capability: *//p' "$2" | head -n 1 | tr -cd '0-9.')
     [ "$capability" = "$CAPABILITY" ] ||
-        fail "this kit is for compute capability $CAPABILITY, this device has ${capability:-none that trtexec tells}"
+        fail "this kit is for compute capability $CAPABILITY, this device has ${capability:-none that trtexec reports}"
     engine=$ENGINES/$1.engine
     digest=$(sha256sum "$engine")
     size=$(wc -c <"$engine")
@@ -120,9 +120,9 @@ write_record() {
     mv "$engine.json.partial" "$engine.json"
 }
 
-# run_engine NAME SHAPES: the engine is loaded and run once.
+# run_engine NAME SHAPES: loads the engine and runs it once.
 run_engine() {
-    is_built "$1" || fail "$1: is not built for TensorRT $version; run ./build.sh"
+    is_built "$1" || fail "$1: not built for TensorRT $version; run ./build.sh"
     if run_trtexec "$ENGINES/$1.log" "--loadEngine=$ENGINES/$1.engine" "$2" --iterations=1 --warmUp=0 --duration=0; then
         rm -f "$ENGINES/$1.log"
         say "$1: loads and runs"
@@ -139,7 +139,7 @@ set_aside() {
     mv -f "$ENGINES/$1.engine" "$ENGINES/failed/"
 }
 
-# compare PICTURE..: with FP32 on onnxruntime. Only what was compared and found wanting is kept aside.
+# compare PICTURE..: compares with FP32 on onnxruntime. Engines that fail the comparison are moved to failed/.
 compare() {
     command -v uhd >/dev/null 2>&1 ||
         fail "built, but not verified: uhd is missing; pip install uhd-edge pycuda, then run ./build.sh verify"
@@ -171,22 +171,22 @@ if [ "${1:-}" = verify ]; then
     order=verify
     shift
 fi
-for picture; do # each goes to the end with a path that holds here too, so that the order stays
+for picture; do # make each path absolute; appending each to the end keeps the order
     shift
     case $picture in
         /*) ;;
         *) picture=${started_in%/}/$picture ;;
     esac
-    [ -f "$picture" ] || fail "there is no picture $picture; use ./build.sh [verify] [PICTURE..]"
+    [ -f "$picture" ] || fail "no such picture: $picture; use ./build.sh [verify] [PICTURE..]"
     set -- "$@" "$picture"
 done
 
 trtexec=$(find_trtexec)
 if [ -z "$trtexec" ]; then
     python3 -c 'import tensorrt' 2>/dev/null ||
-        fail "neither trtexec nor TensorRT's Python package is here; on JetPack: apt install tensorrt"
+        fail "neither trtexec nor TensorRT's Python package was found; on JetPack: apt install tensorrt"
     command -v uhd >/dev/null 2>&1 ||
-        fail "trtexec is missing; with TensorRT's Python package, uhd builds: pip install uhd-edge pycuda"
+        fail "trtexec is missing; uhd can build with TensorRT's Python package: pip install uhd-edge pycuda"
     if [ "$order" = verify ]; then
         exec uhd verify bundle "$@" --engine tensorrt --precision "$PRECISION"
     fi
@@ -199,10 +199,10 @@ fi
 
 version=$(read_version)
 [ "${version%.*}" = "$TENSORRT" ] || fail "this kit is for JetPack $JETPACK with TensorRT $TENSORRT; this device has" \
-    "TensorRT $version: make the kit again with the --jetpack of this device"
-if command -v flock >/dev/null 2>&1; then # held until this script and what it started have ended
+    "TensorRT $version: make the kit again with --jetpack for this device"
+if command -v flock >/dev/null 2>&1; then # held until this script and its child processes end
     exec 9<bundle/bundle.json
-    flock -n 9 || fail "another build.sh is at work in this kit; wait for it to end"
+    flock -n 9 || fail "another build.sh is running in this kit; wait for it to end"
 fi
 mkdir -p "$ENGINES"
 if [ "$order" = build ]; then

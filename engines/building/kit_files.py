@@ -1,4 +1,4 @@
-"""Where a kit's files go: into a folder or into a .tar.gz, whole under its name or not there at all."""
+"""Write a kit's files into a folder or a .tar.gz, which gets its final name only when complete."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 ARCHIVE_SUFFIX = ".tar.gz"
 
-# Weights hardly shrink; a higher level costs minutes for nothing.
+# Weights hardly compress; a higher level takes minutes longer and saves nothing.
 _GZIP_LEVEL = 1
 
 
 class KitFiles(Protocol):
-    """What a kit is written to; names are relative, with forward slashes."""
+    """The destination of a kit's files; names are relative, with forward slashes."""
 
     def add_file(self, name: str, source: Path) -> None:
         """Copy the file `source`."""
@@ -41,12 +41,12 @@ class KitFiles(Protocol):
 def writing_kit(target: Path, tell: Tell = lambda _: None) -> Iterator[KitFiles]:
     """Open `target` for a kit: an archive when its name ends in .tar.gz, else a folder.
 
-    It appears under its name when the block has ended well. Raises `EngineBuildError` when
-    it exists already or cannot be written. What killed runs left beside it is removed
-    first; `tell` gets a line about each.
+    It gets its final name when the block ends without an error. Raises `EngineBuildError` if
+    it already exists or cannot be written. Leftovers of killed runs next to it are removed
+    first; `tell` gets a line for each.
     """
     if target.exists() or target.is_symlink():
-        raise EngineBuildError(f"{target}: exists already; choose another name with --output, or remove it")
+        raise EngineBuildError(f"{target}: already exists; choose another name with --output, or remove it")
     prefix = f".{target.name}.kit-"
     partial = target.with_name(f"{prefix}{secrets.token_hex(6)}")
     try:
@@ -64,7 +64,9 @@ def writing_kit(target: Path, tell: Tell = lambda _: None) -> Iterator[KitFiles]
         partial.rename(target)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise EngineBuildError(f"{target}: cannot be written ({reason}); free some space or choose another") from error
+        raise EngineBuildError(
+            f"{target}: cannot be written ({reason}); free some space or choose another name"
+        ) from error
     finally:
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
@@ -91,7 +93,7 @@ class _Folder:
 
 
 class _Archive:
-    """Everything lies in one folder called `top`; names of users and times of this machine stay here."""
+    """An archive with everything in one folder called `top`, without user names and file times."""
 
     def __init__(self, archive: tarfile.TarFile, top: str) -> None:
         self._archive, self._top = archive, top

@@ -1,20 +1,20 @@
-"""Shape profiles: which shapes an engine must take, derived from how images are sliced.
+"""Shape profiles: which shapes an engine must accept, derived from how images are sliced.
 
 TensorRT compiles an engine for a box of shapes (smallest, usual, largest) and reserves memory
 for the largest. The shapes are batches of B views of N patches, and both follow from slicing:
 
-N. Every view, thumbnail or slice, is given an area of `scale` * `scale` pixels in its image's
-   shape, h = int(scale / sqrt(a)) by w = int(h * a) for an aspect ratio a, and each side is then
-   rounded to whole blocks, at least one. So h may be any whole number, and for a given h the
-   width lies between int(h * scale^2 / (h + 1)^2) and scale^2 / h. Going through the heights of
-   one row of blocks, of two, and so on gives every N there is. Views of more than `largest_view`
-   patches are refused before they are encoded.
+N. Every view (thumbnail or slice) is scaled to an area of `scale` * `scale` pixels. With the
+   aspect ratio a of its image, it measures h = int(scale / sqrt(a)) by w = int(h * a), and each
+   side is then rounded to whole blocks, at least one. So h may be any integer, and for a given
+   h the width lies between int(h * scale^2 / (h + 1)^2) and scale^2 / h. The heights of one row
+   of blocks, of two rows and so on give every possible N. Views of more than `largest_view`
+   patches are rejected before encoding.
 
-B. One image has one thumbnail and at most `max_slices` slices, which go through together where
-   their N agree, though never more than `batch_patches` patches at once.
+B. One image has one thumbnail and at most `max_slices` slices. Views of equal N are encoded in
+   one batch, of at most `batch_patches` patches.
 
-B and N are never large together, but a box would reserve memory as if they were. So a new box
-is begun where the last one would pass twice `batch_patches`.
+B and N are never both large, but a box would reserve memory as if they were. So a new box
+starts where the current one would exceed twice `batch_patches`.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ Profile: TypeAlias = dict[str, ShapeRange]
 
 @dataclass(frozen=True)
 class Slicing:
-    """What the shapes follow from.
+    """The slicing parameters that determine the shapes.
 
-    `scale` is the side of a usual view in pixels, `patch` of a patch in pixels, `block` the
-    side in patches of what a view's sides are multiples of (4 in 16x, 2 in 4x).
-    `max_slices` counts slices (1: the thumbnail alone); `largest_view` and `batch_patches`
-    are the runtime's limits, in patches.
+    `scale` is the side of a square view in pixels, `patch` the side of a patch in pixels. The
+    sides of a view are multiples of `block` patches (4 in 16x, 2 in 4x). `max_slices` counts
+    slices (1: the thumbnail only). `largest_view` and `batch_patches` are the runtime's
+    limits, in patches.
     """
 
     scale: int
@@ -56,11 +56,11 @@ class Slicing:
 
     @property
     def usual_count(self) -> int:
-        """Patches of a square view."""
+        """Number of patches of a square view."""
         return _blocks(self.scale, self) ** 2 * self.block**2
 
     def largest_batch(self, count: int) -> int:
-        """Most views of `count` patches that go through the encoder at once."""
+        """Return the largest number of views of `count` patches that are encoded in one batch."""
         views = 1 if self.max_slices == 1 else self.max_slices + 1
         return min(views, max(1, self.batch_patches // count))
 
@@ -76,15 +76,15 @@ class Box:
 
 
 def patch_counts(slicing: Slicing) -> list[int]:
-    """Every number of patches that a view can have, ascending."""
+    """List every number of patches a view can have, in ascending order."""
     per_block, side, area = slicing.block**2, slicing.block * slicing.patch, slicing.scale**2
     most_blocks = slicing.largest_view // per_block
     counts: set[int] = set()
     for rows in range(1, most_blocks + 1):
-        # The heights that round to `rows`; a lower view is a wider one.
+        # The heights that round to `rows`; the lower a view, the wider it is.
         lowest = max(1, int((rows - 0.5) * side)) if rows > 1 else 1
         highest = int((rows + 0.5) * side) + 1
-        # A pixel of slack on both sides: the runtime computes in floating point.
+        # One pixel of slack on both sides, since the runtime computes in floating point.
         narrowest = _blocks(highest * area // (highest + 1) ** 2 - 1, slicing)
         widest = min(_blocks(area // lowest + 1, slicing), most_blocks // rows)
         counts.update(rows * columns * per_block for columns in range(narrowest, widest + 1))
@@ -92,7 +92,7 @@ def patch_counts(slicing: Slicing) -> list[int]:
 
 
 def boxes(slicing: Slicing) -> list[Box]:
-    """Cover every batch that slicing can produce, the smaller views first."""
+    """Cover every batch that slicing can produce, smallest views first."""
     counts = patch_counts(slicing)
     found: list[Box] = []
     start = 0
@@ -106,13 +106,13 @@ def boxes(slicing: Slicing) -> list[Box]:
         usual = min(inside, key=lambda count: abs(count - slicing.usual_count))
         found.append(Box(batch, inside[0], inside[-1], (min(batch, slicing.largest_batch(usual)), usual)))
         start = end + 1
-    # An image one pixel high can round down to nothing, which makes it a single block.
+    # An image one pixel high can round down to zero, which becomes a single block.
     first = found[0]
     return [Box(first.batch, slicing.block**2, first.most, first.usual), *found[1:]]
 
 
 def encoder_profiles(slicing: Slicing, *, patch_values: int) -> tuple[Profile, ...]:
-    """Profiles of an encoder: `patches` [B, N, patch_values] and `position_ids` [B, N]."""
+    """Compute the profiles of an encoder: `patches` [B, N, patch_values] and `position_ids` [B, N]."""
 
     def profile(box: Box) -> Profile:
         corners = ((1, box.fewest), box.usual, (box.batch, box.most))
@@ -125,11 +125,11 @@ def encoder_profiles(slicing: Slicing, *, patch_values: int) -> tuple[Profile, .
 
 
 def connector_profile(slicings: dict[Slicing, int], *, width: int) -> tuple[Profile, ...]:
-    """One profile of a connector that serves several encoders: `features` [B, M, width].
+    """Compute the one profile of a connector that serves several encoders: `features` [B, M, width].
 
-    `slicings` tells how many patches each encoder makes one feature of (4 in 16x, 1 in 4x);
-    the first is the usual one. The connector is a small part of the work, so one box holds
-    everything.
+    `slicings` maps each slicing to the number of patches its encoder merges into one feature
+    (4 in 16x, 1 in 4x); the first slicing gives the usual shape. The connector is a small part
+    of the work, so one box covers everything.
     """
     found = [(box, patches) for slicing, patches in slicings.items() for box in boxes(slicing)]
     views, patches_of_usual = next(
@@ -148,5 +148,5 @@ def connector_profile(slicings: dict[Slicing, int], *, width: int) -> tuple[Prof
 
 
 def _blocks(length: int, slicing: Slicing) -> int:
-    """Length in pixels -> blocks, rounded to the nearest as the slicing does, at least one."""
+    """Convert a length in pixels to blocks, rounded to the nearest as slicing does, at least one."""
     return max(round(length / (slicing.block * slicing.patch)), 1)

@@ -1,4 +1,4 @@
-"""Which devices engines are built for, with what, and what cannot work there."""
+"""The devices that engines are built for, their builders, and what they do not support."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from uhd_edge.engines.tensorrt.library import Backend
 
 
-# What a bundle's graphs are in when an engine is built from them.
+# The precisions of the graphs that engines are built from.
 PRECISIONS = ("fp16", "int8")
 
 
 @dataclass(frozen=True)
 class JetPack:
-    """One release of JetPack on one board: versions as NVIDIA's release notes give them."""
+    """One JetPack release for one board, with the versions from NVIDIA's release notes."""
 
     version: str
     tensorrt: str
@@ -29,9 +29,9 @@ class JetPack:
 class Target:
     """A kind of device.
 
-    `compute_capability` is None where only the device itself can tell. `jetpacks` are the
-    releases that a kit can be made for, the usual one first; without any, the engine is
-    built where `uhd build` runs.
+    `compute_capability` is None if only the device itself knows it. `jetpacks` are the
+    releases that a kit can be made for, the default first. Without any, the engine is built
+    on the machine where `uhd build` runs.
     """
 
     name: str
@@ -57,14 +57,14 @@ TARGETS: tuple[Target, ...] = (
     Target("here", "this device, with its own TensorRT", "tensorrt", None),
 )
 
-# JetPacks that people have and that cannot run this, with the reason.
+# JetPacks in use that do not work, with the reason.
 _TOO_OLD = {
     "4": "its Python 3.6 and TensorRT 8.2 are too old, and no Orin or Thor runs it",
     "5": "its Python 3.8 is older than 3.10, and its TensorRT 8.5 has no strongly typed networks",
     "6.0": "its TensorRT 8.6 has no strongly typed networks; JetPack 6.2 runs on the same boards",
 }
 
-# What TensorRT-RTX says of a product in FP32 when it builds for Turing.
+# TensorRT-RTX's error for an FP32 product when it builds for Turing.
 TURING_LACKS_FP32 = "FP32 GEMM is not supported"
 
 
@@ -73,11 +73,11 @@ def find_target(name: str) -> Target:
     for target in TARGETS:
         if target.name == name:
             return target
-    raise EngineRefusedError(f"there is no target {name!r}; use {', '.join(target.name for target in TARGETS)}")
+    raise EngineRefusedError(f"unknown target {name!r}; use {', '.join(target.name for target in TARGETS)}")
 
 
-def target_of_gpu(backend: Backend, compute_capability: str) -> str:
-    """Return the name of the target to build for on a machine with such a GPU, `here` where no other fits."""
+def find_target_for_gpu(backend: Backend, compute_capability: str) -> str:
+    """Return the name of the target to build for on a machine with such a GPU; `here` if no other fits."""
     for target in TARGETS:
         if backend == target.backend == "tensorrt-rtx" and target.compute_capability == compute_capability:
             return target.name
@@ -85,13 +85,13 @@ def target_of_gpu(backend: Backend, compute_capability: str) -> str:
 
 
 def find_jetpack(target: Target, version: str | None) -> JetPack:
-    """Return the JetPack a kit is made for, the target's usual one without `version`.
+    """Return the JetPack to make a kit for; without `version`, the target's default.
 
-    A patch release counts as the release it belongs to (6.2.1 is 6.2). Raises
-    `EngineRefusedError` with the reason when the target has none, or not that one.
+    A patch release counts as its minor release (6.2.1 is 6.2). Raises `EngineRefusedError`
+    with the reason if the target has no JetPack, or not that one.
     """
     if not target.jetpacks:
-        raise EngineRefusedError(f"{target.name} is no Jetson and has no JetPack; leave --jetpack out")
+        raise EngineRefusedError(f"{target.name} is not a Jetson and has no JetPack; leave --jetpack out")
     if version is None:
         return target.jetpacks[0]
     release = ".".join(version.split(".")[:2])
@@ -104,7 +104,7 @@ def find_jetpack(target: Target, version: str | None) -> JetPack:
 
 
 def check_precision(target: Target, precision: str) -> None:
-    """Raise `EngineRefusedError` with the reason when no engine in `precision` can be built for `target`."""
+    """Raise `EngineRefusedError` with the reason if `target` does not support `precision`."""
     if precision in PRECISIONS:
         return
     raise EngineRefusedError(f"{target.name} cannot be built in {precision}: {_why_not(target, precision)}")
@@ -123,7 +123,7 @@ def _why_not(target: Target, precision: str) -> str:
 
 
 def why_unbuildable(target: Target, log: str) -> str | None:
-    """Explain a builder's `log` in words where the target itself is the reason, None where it is not."""
+    """Explain a failed build if its `log` shows that the target is the cause, otherwise return None."""
     if target.compute_capability == "7.5" and TURING_LACKS_FP32 in log:
         return (
             "the graph multiplies in FP32, which TensorRT-RTX cannot build for compute capability 7.5; "

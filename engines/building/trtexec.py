@@ -1,7 +1,7 @@
 """`trtexec`, the command-line builder that comes with TensorRT and with every JetPack.
 
-Flags and log lines are those of TensorRT 10.3, which later versions kept. Its exit code alone
-is not enough: a log that does not end in PASSED is a failure too.
+Flags and log lines are those of TensorRT 10.3; later versions kept them. The exit code alone
+is not enough: a log without PASSED means failure too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PACKAGED = "/usr/src/tensorrt/bin"
 
 @dataclass(frozen=True)
 class TrtexecReport:
-    """What trtexec's log tells of the machine; `tensorrt` has three numbers, such as "10.3.0"."""
+    """What trtexec's log says about the machine; `tensorrt` has three numbers, such as "10.3.0"."""
 
     tensorrt: str
     gpu: str
@@ -37,14 +37,14 @@ class TrtexecReport:
 
 
 def find_trtexec() -> str | None:
-    """Return the path of trtexec, on the PATH or where its package puts it, or None."""
+    """Return the path of trtexec, from the PATH or from its package's folder, or None."""
     return shutil.which("trtexec") or shutil.which("trtexec", path=PACKAGED)
 
 
 def build_arguments(
     graph: PathText, engine: PathText, profiles: Sequence[Profile], *, timing_cache: PathText
 ) -> list[str]:
-    """The arguments that compile `graph` into the file `engine`."""
+    """Return the arguments that compile `graph` into the file `engine`."""
     return [
         f"--onnx={graph}",
         f"--saveEngine={engine}",
@@ -56,7 +56,7 @@ def build_arguments(
 
 
 def shape_arguments(profiles: Sequence[Profile]) -> list[str]:
-    """The arguments that tell trtexec the profiles to build for."""
+    """Return the arguments that give trtexec the profiles to build for."""
     arguments = []
     for number, profile in enumerate(profiles):
         if len(profiles) > 1:
@@ -68,15 +68,15 @@ def shape_arguments(profiles: Sequence[Profile]) -> list[str]:
 
 
 def run_arguments(profile: Profile) -> str:
-    """The argument that makes trtexec run an engine in its usual shape."""
+    """Return the argument that makes trtexec run an engine in its usual shape."""
     return "--shapes=" + ",".join(f"{name}:{'x'.join(map(str, shapes.usual))}" for name, shapes in profile.items())
 
 
 def run_trtexec(program: str, arguments: Sequence[str], log: Path, graph: Path) -> TrtexecReport:
-    """Run trtexec, its output into the file `log`, which is kept when it fails.
+    """Run trtexec with its output in the file `log`, which is kept if it fails.
 
-    Raises `EngineBuildError` with trtexec's first error and where the whole log is, and
-    `EngineUnavailableError` when it cannot be started.
+    Raises `EngineBuildError` with trtexec's first error and the path of the log, and
+    `EngineUnavailableError` if trtexec cannot be started.
     """
     try:
         with log.open("wb") as output:
@@ -94,23 +94,25 @@ def run_trtexec(program: str, arguments: Sequence[str], log: Path, graph: Path) 
 
 
 def blames_timing_cache(log: Path) -> bool:
-    """Whether an error in the file `log` is about the timing cache; trtexec then builds nothing."""
+    """Whether an error in the file `log` is about the timing cache, which makes trtexec build nothing."""
     text = log.read_text(encoding="utf-8", errors="replace")
     return re.search(r"\[E\].*timing ?cache", text, re.IGNORECASE) is not None
 
 
 def read_report(log: str) -> TrtexecReport:
-    """Read TensorRT's version and the GPU out of a log; raises `EngineBuildError` when they are not there."""
+    """Read TensorRT's version and the GPU from a log; raises `EngineBuildError` if they are missing."""
     version = re.search(r"TensorRT\.trtexec \[TensorRT v(\d+)\]", log)
     gpu = re.search(r"\[I\] Selected Device: (.+)", log)
     capability = re.search(r"\[I\] Compute Capability: (\d+\.\d+)", log)
     if version is None or gpu is None or capability is None:
-        raise EngineBuildError("trtexec's log names no TensorRT version or no GPU; is this TensorRT 10 or later?")
+        raise EngineBuildError(
+            "trtexec's log does not name the TensorRT version and the GPU; is this TensorRT 10 or later?"
+        )
     return TrtexecReport(unpacked_version(version[1]), gpu[1].strip(), capability[1])
 
 
 def unpacked_version(packed: str) -> str:
-    """The version that trtexec writes as 100300 -> "10.3.0", and as 8502 -> "8.5.2" before version 10."""
+    """Convert a version as trtexec writes it: 100300 -> "10.3.0"; before version 10, 8502 -> "8.5.2"."""
     number = int(packed)
     if number < 10_00_00:
         return f"{number // 1000}.{number // 100 % 10}.{number % 100}"
@@ -118,13 +120,13 @@ def unpacked_version(packed: str) -> str:
 
 
 def _problem(code: int, log: str) -> str | None:
-    """What went wrong in words, None if nothing did."""
+    """Describe what went wrong, or return None if nothing did."""
     if UINT8_READ_AS_INT8 in log:
         return "the graph is quantized to uint8, which TensorRT reads as int8; use the int8 graphs made for TensorRT"
     if code == 0 and "&&&& PASSED TensorRT.trtexec" in log:
         return None
     if code < 0:
-        return f"it was ended by signal {-code}, most likely for lack of memory"
+        return f"it was killed by signal {-code}, most likely because memory ran out"
     errors = re.findall(r"\[E\] (.+)", log)
-    first = next((line for line in errors if line.strip()), "it does not say why")
+    first = next((line for line in errors if line.strip()), "no reason given")
     return f"exit code {code}, {first.strip()}" if code else first.strip()

@@ -1,6 +1,6 @@
-"""One NVIDIA GPU through pycuda: a context that is shared, a stream, and buffers that are kept.
+"""One NVIDIA GPU through pycuda: a shared context, a stream, and reusable buffers.
 
-Imported only when a CUDA engine is opened: pycuda is compiled against the whole CUDA toolkit,
+Imported only when a CUDA engine is opened: pycuda is compiled against the full CUDA toolkit,
 which few machines have.
 """
 
@@ -29,9 +29,9 @@ _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING in cuda.h
 class CudaDevice:
     """The first GPU, its primary context and one stream.
 
-    The primary context is the one that llama.cpp and ONNX Runtime use too, so that one
-    process holds one context. Raises `MissingExtraError` without pycuda, and
-    `EngineUnavailableError` without a driver or a GPU.
+    llama.cpp and ONNX Runtime use the primary context too, so the process has only one
+    context. Raises `MissingExtraError` without pycuda, and `EngineUnavailableError` without
+    a driver or a GPU.
     """
 
     def __init__(self, install: str) -> None:
@@ -44,17 +44,14 @@ class CudaDevice:
                 f"no GPU can be used ({_one_line(error)}); check it with nvidia-smi"
             ) from error
         with self.active("the GPU"):
-            # Not the default stream: TensorRT would synchronize around every run there. Nor one that
-            # waits for it: whoever copied through the default stream during a capture (llama.cpp
-            # ends the process when it cannot) would be refused.
+            # Not the default stream: there TensorRT would synchronize around every run. Nor a stream
+            # that synchronizes with it: copies through the default stream would then fail during a
+            # capture, and llama.cpp ends the process when a copy fails.
             self.stream = self._driver.Stream(_NON_BLOCKING)
 
     @contextmanager
     def active(self, what: str) -> Iterator[None]:
-        """Make the context this thread's own for a while; CUDA's errors become ours and say `what` failed.
-
-        Raises `EngineError`.
-        """
+        """Make the context current in this thread; CUDA errors become `EngineError`s that say `what` failed."""
         try:
             self._context.push()
             try:
@@ -62,22 +59,22 @@ class CudaDevice:
             finally:
                 self._driver.Context.pop()
         except self._driver.Error as error:
-            raise EngineError(f"{what}: {_one_line(error)}; free some memory of the GPU, or use the CPU") from error
+            raise EngineError(f"{what}: {_one_line(error)}; free some GPU memory, or use the CPU") from error
 
     def buffer(self, size: int) -> Buffer:
         """Allocate `size` bytes twice: pinned on the host, and on the device."""
         return Buffer(self._driver, size)
 
     def allocate(self, size: int) -> Any:
-        """Allocate `size` bytes on the device alone; they are freed with `.free()`."""
+        """Allocate `size` bytes on the device only; release them with `.free()`."""
         return self._driver.mem_alloc(size)
 
 
 class Buffer:
     """The memory of one tensor, large enough for its largest shape and kept until `free`.
 
-    The host's side is pinned: only from there copies run beside the computation. The
-    device's address never changes, so that a captured CUDA graph stays valid.
+    The host memory is pinned, because only pinned memory can be copied asynchronously. The
+    device address never changes, so that a captured CUDA graph stays valid.
     """
 
     def __init__(self, driver: Any, size: int) -> None:
@@ -91,7 +88,7 @@ class Buffer:
 
     @property
     def address(self) -> int:
-        """Where the tensor lies on the device."""
+        """The address of the tensor on the device."""
         return int(self._device)
 
     def upload(self, array: Array, stream: Any) -> None:
@@ -102,7 +99,7 @@ class Buffer:
             self._driver.memcpy_htod_async(self._device, pinned, stream)
 
     def download(self, shape: tuple[int, ...], dtype: DTypeLike, stream: Any) -> Array:
-        """Start copying from the device; what is returned is valid once the stream has been waited for.
+        """Start copying from the device; the result is valid once the stream is synchronized.
 
         It is a view of this buffer, which the next run overwrites.
         """
@@ -112,7 +109,7 @@ class Buffer:
         return pinned
 
     def free(self) -> None:
-        """Give both sides back; no copy may be under way."""
+        """Free the memory on host and device; no copy may be in progress."""
         self._device.free()
         self._host.base.free()
 

@@ -1,6 +1,6 @@
-"""A CUDA graph: work recorded from a stream once and launched as one thing afterwards.
+"""A CUDA graph: work captured from a stream once, then launched as a whole.
 
-pycuda has no functions for it, so the driver's own are called: they are a stable C interface.
+pycuda does not support CUDA graphs, so this calls the driver's stable C API.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from uhd_edge.engines.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Other threads (llama.cpp's) go on allocating meanwhile; only this thread's calls matter to the capture.
+# Other threads, such as llama.cpp's, may allocate during a capture: it only restricts this thread's calls.
 _THREAD_LOCAL = 1
 
 _ARGUMENTS: dict[str, list[type]] = {
@@ -28,11 +28,11 @@ _ARGUMENTS: dict[str, list[type]] = {
 
 
 class CudaGraph:
-    """What `enqueue` puts on the stream, recorded.
+    """The captured work that `enqueue` puts on a stream.
 
-    `stream` is the handle of a stream that is not the default one; the CUDA context must
-    be current, here and in the other methods. `enqueue` returns whether it succeeded; what
-    it enqueues is recorded and not run. Raises `EngineError` when that cannot be recorded.
+    `stream` is the handle of a stream other than the default one. The CUDA context must be
+    current, here and in the other methods. `enqueue` returns whether it succeeded; its work
+    is captured, not run. Raises `EngineError` if the work cannot be captured.
     """
 
     def __init__(self, stream: int, enqueue: Callable[[], bool]) -> None:
@@ -52,11 +52,11 @@ class CudaGraph:
             self._call("cuGraphDestroy", graph)
 
     def launch(self, stream: int) -> None:
-        """Put the recorded work on the stream; raises `EngineError`."""
+        """Put the captured work on the stream; raises `EngineError`."""
         self._call("cuGraphLaunch", self._executable, stream)
 
     def free(self) -> None:
-        """Release it; it must not be running."""
+        """Release the graph; it must not be running."""
         self._call("cuGraphExecDestroy", self._executable)
 
     def _call(self, name: str, *arguments: object) -> None:

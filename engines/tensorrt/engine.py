@@ -1,7 +1,7 @@
 """TensorRT and TensorRT-RTX: run an engine that was built for this GPU.
 
-Both have one Python API. What is used of it stands since TensorRT 10.1: tensors by name,
-`execute_async_v3`, contexts whose memory the caller brings.
+Both have the same Python API. The parts used here exist since TensorRT 10.1: tensors by
+name, `execute_async_v3`, and contexts with memory supplied by the caller.
 """
 
 from __future__ import annotations
@@ -33,13 +33,12 @@ if TYPE_CHECKING:
 class TensorRtEngine:
     """One engine file, open on the first GPU.
 
-    Buffers are allocated for the largest shapes of the engine's profiles when it is opened
-    and kept until `close`. Runs from several threads take turns. A batch larger than the
-    engine was built for goes through in several runs.
+    Buffers for the largest shapes of the engine's profiles are allocated on opening and kept
+    until `close`. Runs from several threads take turns. A batch larger than the engine was
+    built for is split into several runs.
 
-    Raises `MissingExtraError` when TensorRT or pycuda is not installed,
-    `EngineUnavailableError` without a GPU, and `EngineError` for a file that TensorRT does
-    not take.
+    Raises `MissingExtraError` if TensorRT or pycuda is not installed, `EngineUnavailableError`
+    without a GPU, and `EngineError` for a file that TensorRT cannot load.
     """
 
     def __init__(self, file: Path, *, backend: Backend) -> None:
@@ -49,7 +48,7 @@ class TensorRtEngine:
         self._errors: list[str] = []
         trt = import_tensorrt(backend)
         self._device = CudaDevice(INSTALL[backend])
-        # TensorRT tells its logger much while it opens an engine, and drops what is raised there.
+        # TensorRT calls its logger while it opens an engine, and drops exceptions raised there.
         with held_interrupts(), self._device.active(str(file)), self._naming(), ExitStack() as undo:
             # Runtime and logger live as long as the engine: TensorRT keeps no reference to them.
             self._logger = gathering_logger(trt, self._errors)
@@ -61,8 +60,8 @@ class TensorRtEngine:
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run the engine: arrays by input name -> new arrays by output name.
 
-        Raises `EngineError` naming what the engine expects when a name, dtype or shape is
-        wrong or outside what it was built for, when it has been closed, and when the run fails.
+        Raises `EngineError` if a name, dtype or shape is wrong or outside what the engine was
+        built for (the message says what it expects), if it is closed, or if the run fails.
         """
         with self._lock:
             if self._engine is None:
@@ -75,7 +74,7 @@ class TensorRtEngine:
         )
 
     def close(self) -> None:
-        """Free graphs, contexts, buffers and the engine; closing twice does nothing."""
+        """Free graphs, contexts, buffers and the engine; safe to call twice."""
         with self._lock:
             if self._engine is None:
                 return
@@ -101,7 +100,7 @@ class TensorRtEngine:
             raise EngineError(f"cannot be read ({error.strerror}); build it again") from error
         engine = self._runtime.deserialize_cuda_engine(content)
         if engine is None:
-            raise EngineError(f"{self.provider} does not take it on this machine; build it again here")
+            raise EngineError(f"{self.provider} cannot load it on this machine; build it again here")
         return engine
 
     def _allocate(self, trt: Any, undo: ExitStack) -> None:
@@ -124,7 +123,7 @@ class TensorRtEngine:
             undo.callback(self._buffers[name].free)
         addresses = {name: buffer.address for name, buffer in self._buffers.items()}
         self._executions.bind(addresses, self._outputs)
-        # First of all when closing: a run that failed may have left copies under way.
+        # Runs first on closing: a failed run may have left copies in progress.
         undo.callback(self._device.stream.synchronize)
 
     def _spec(self, name: str) -> TensorSpec:
@@ -132,7 +131,7 @@ class TensorRtEngine:
         return TensorSpec(self._types[name].name, shape)
 
     def _largest_sizes(self) -> dict[str, int]:
-        """Bytes of each tensor in the profile where it is largest."""
+        """Compute the bytes of each tensor in the profile where it is largest."""
         sizes: dict[str, int] = {}
         for profile in self._profiles:
             shapes = self._executions.output_shapes(profile, profile.largest, self._outputs) | profile.largest
@@ -156,7 +155,7 @@ class TensorRtEngine:
 
     @contextmanager
     def _naming(self) -> Iterator[None]:
-        """Put the file's name and TensorRT's own last words into an error."""
+        """Add the file's name and TensorRT's first error message to an `EngineError`."""
         self._errors.clear()
         try:
             yield

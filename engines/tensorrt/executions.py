@@ -1,11 +1,11 @@
-"""Execution contexts of a TensorRT engine: one per profile, and one per shape that is captured.
+"""Execution contexts of a TensorRT engine: one per profile, and one per captured shape.
 
-A shape is run in its profile's context when it comes first. When it comes again it gets a
-context of its own, whose work is captured as a CUDA graph and launched from then on: a graph
-belongs to the shapes its context had, so two shapes cannot share one. A camera's frames have
-two or three shapes, hence `MOST_CAPTURED`; the one not used for longest makes room.
+The first time a shape occurs, it runs in its profile's context. The second time, it gets its
+own context, whose work is captured as a CUDA graph and launched from then on. A graph is only
+valid for the shapes of its context, so two shapes cannot share one. A camera's frames have two
+or three shapes, so `MOST_CAPTURED` is enough; the least recently used graph is dropped.
 
-All contexts use one block of device memory, as only one runs at a time.
+All contexts share one block of device memory, since only one runs at a time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MOST_CAPTURED = 8
 
 @dataclass(frozen=True)
 class Captured:
-    """A context whose work for one shape is recorded."""
+    """A context whose work for one shape is captured."""
 
     context: Any
     graph: CudaGraph
@@ -38,7 +38,7 @@ class Captured:
 
 
 class Executions:
-    """The contexts of an open engine, and what is captured of them.
+    """The contexts of an open engine, and their captured graphs.
 
     `memory` is the address and size of the block that the contexts share; it must outlive
     this object. The CUDA context must be current in every method.
@@ -51,7 +51,7 @@ class Executions:
         self._engine: Any = engine
         self._addresses: dict[str, int] = {}
         self._outputs: list[str] = []
-        # TensorRT-RTX captures by itself, kernel by kernel as it compiles them.
+        # TensorRT-RTX captures graphs itself, as it compiles each kernel.
         self._captures = not hasattr(trt, "CudaGraphStrategy")
         self._contexts = {profile.index: self._new_context(profile) for profile in profiles}
         self._seen: set[Key] = set()
@@ -60,11 +60,11 @@ class Executions:
     def output_shapes(
         self, profile: ProfileShapes, inputs: Mapping[str, tuple[int, ...]], outputs: list[str]
     ) -> Shapes:
-        """Shapes of the outputs for inputs of these shapes, without running."""
+        """Return the shapes of the outputs for inputs of these shapes, without running."""
         return self._set_shapes(self._contexts[profile.index], inputs, outputs)
 
     def bind(self, addresses: Mapping[str, int], outputs: list[str]) -> None:
-        """Tell every context, and those to come, at which device addresses the tensors lie for good."""
+        """Set the device addresses of the tensors, in all contexts and in those created later."""
         self._addresses, self._outputs = dict(addresses), outputs
         for context in self._contexts.values():
             self._bind(context)
@@ -87,12 +87,12 @@ class Executions:
             captured.graph.free()
         self._captured.clear()
         self._contexts.clear()
-        self._engine = None  # it can be released once nothing refers to it
+        self._engine = None  # so that it can be released
 
     def _run_and_capture(self, profile: ProfileShapes, inputs: Mapping[str, tuple[int, ...]], key: Key) -> Shapes:
         context = self._new_context(profile)
         self._bind(context)
-        # An ordinary run comes first: a context sets itself up in it, which cannot be captured.
+        # Run normally first: the context initializes itself, which cannot be captured.
         outputs = self._run(context, inputs)
         self._stream.synchronize()
         try:
@@ -109,13 +109,13 @@ class Executions:
     def _run(self, context: Any, inputs: Mapping[str, tuple[int, ...]]) -> Shapes:
         outputs = self._set_shapes(context, inputs, self._outputs)
         if not context.execute_async_v3(self._stream.handle):
-            raise EngineError("TensorRT refused the run")
+            raise EngineError("TensorRT rejected the run")
         return outputs
 
     def _set_shapes(self, context: Any, inputs: Mapping[str, tuple[int, ...]], outputs: list[str]) -> Shapes:
         for name, shape in inputs.items():
             if not context.set_input_shape(name, shape):
-                raise EngineError(f"TensorRT refuses {name} of shape {list(shape)}")
+                raise EngineError(f"TensorRT rejects {name} of shape {list(shape)}")
         return {name: tuple(context.get_tensor_shape(name)) for name in outputs}
 
     def _new_context(self, profile: ProfileShapes) -> Any:
@@ -128,14 +128,14 @@ class Executions:
             config.cuda_graph_strategy = self._trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
             context = self._engine.create_execution_context(config)
         if context is None:
-            raise EngineError("TensorRT cannot open an execution context: too little memory")
+            raise EngineError("TensorRT cannot create an execution context: not enough memory")
         context.set_device_memory(*self._memory)
         if not context.set_optimization_profile_async(profile.index, self._stream.handle):
-            raise EngineError(f"TensorRT refuses profile {profile.index}")
+            raise EngineError(f"TensorRT rejects profile {profile.index}")
         self._stream.synchronize()
         return context
 
     def _bind(self, context: Any) -> None:
         for name, address in self._addresses.items():
             if not context.set_tensor_address(name, address):
-                raise EngineError(f"TensorRT refuses the memory of {name}")
+                raise EngineError(f"TensorRT rejects the memory of {name}")

@@ -1,4 +1,4 @@
-"""Name and compute capability of the first GPU, asked of the driver's own library: nothing has to be installed."""
+"""Name and compute capability of the first GPU, read from the driver library; needs no package."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME_BYTES = 256
 
 @dataclass(frozen=True)
 class Gpu:
-    """`compute_capability` is such as "8.7"."""
+    """A GPU: its name and its compute capability, such as "8.7"."""
 
     name: str
     compute_capability: str
@@ -28,7 +28,7 @@ def first_gpu() -> Gpu:
         driver = ctypes.CDLL(_LIBRARY)
     except OSError as error:
         raise EngineUnavailableError(
-            f"there is no NVIDIA driver here ({error}); build on the device, or ahead of time with --target rtx-40"
+            f"no NVIDIA driver found ({error}); build on the device, or ahead of time with --target rtx-40"
         ) from error
     _call(driver, "cuInit", 0)
     device = ctypes.c_int()

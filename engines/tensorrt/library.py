@@ -1,4 +1,4 @@
-"""TensorRT's and TensorRT-RTX's Python packages, which agree but for their name."""
+"""The Python packages of TensorRT and TensorRT-RTX, which have the same API."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MODULES: dict[Backend, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt
 
 NAMES: dict[Backend, str] = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
 
-# JetPack brings its own TensorRT for its own Python; the wheels of PyPI are not for it.
+# JetPack has its own TensorRT for its own Python; the wheels on PyPI do not support it.
 INSTALL: dict[Backend, str] = {
     "tensorrt": 'pip install "uhd-edge[gpu]" (on a Jetson: apt install python3-libnvinfer, pip install pycuda)',
     "tensorrt-rtx": 'pip install "uhd-edge[rtx]" pycuda',
@@ -24,15 +24,15 @@ INSTALL: dict[Backend, str] = {
 def import_tensorrt(backend: Backend) -> Any:
     """Import the package of `backend`.
 
-    Raises `MissingExtraError` with the line that installs it, and `EngineUnavailableError`
-    when it is there and cannot be imported, as without its libraries.
+    Raises `MissingExtraError` with the install command, or `EngineUnavailableError` if it is
+    installed but cannot be imported, for example because its libraries are missing.
     """
     module = MODULES[backend]
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"{NAMES[backend]} is not installed; {INSTALL[backend]}") from error
-    except Exception as error:  # whatever a package does when its libraries do not load
+    except Exception as error:  # missing libraries raise various exceptions
         raise_interrupt_behind(error)
         reason = " ".join(str(error).split())
         raise EngineUnavailableError(

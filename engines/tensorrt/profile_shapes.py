@@ -1,4 +1,4 @@
-"""Which shapes an engine was built for, read from the engine itself."""
+"""The shapes an engine was built for, read from the engine itself."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Range = tuple[tuple[int, ...], tuple[int, ...]]
 
 @dataclass(frozen=True)
 class ProfileShapes:
-    """Smallest and largest shape of every input in one of an engine's profiles."""
+    """Smallest and largest shape of every input in one optimization profile of an engine."""
 
     index: int
     inputs: Mapping[str, Range]
 
     def holds(self, shapes: Mapping[str, tuple[int, ...]]) -> bool:
-        """Whether inputs of `shapes` can be run with it."""
+        """Whether inputs of these shapes fit the profile."""
         return all(
             len(shapes[name]) == len(least)
             and all(low <= size <= high for low, size, high in zip(least, shapes[name], most, strict=True))
@@ -41,9 +41,9 @@ class ProfileShapes:
 
 
 def read_profiles(engine: Any, inputs: Sequence[str]) -> list[ProfileShapes]:
-    """Read the profiles of an open TensorRT engine, the tightest first.
+    """Read the profiles of an open TensorRT engine, the smallest first.
 
-    A shape that several profiles hold is then run by the one tuned closest to it.
+    A shape that fits several profiles is then run with the one tuned closest to it.
     """
     profiles = [
         ProfileShapes(index, {name: _range(engine.get_tensor_profile_shape(name, index)) for name in inputs})
@@ -53,7 +53,7 @@ def read_profiles(engine: Any, inputs: Sequence[str]) -> list[ProfileShapes]:
 
 
 def profile_for(profiles: Sequence[ProfileShapes], shapes: Mapping[str, tuple[int, ...]]) -> ProfileShapes:
-    """Choose the first profile that holds `shapes`; raises `EngineError` saying what there is."""
+    """Choose the first profile that `shapes` fit; raises `EngineError` listing the profiles if none does."""
     for profile in profiles:
         if profile.holds(shapes):
             return profile
@@ -63,11 +63,11 @@ def profile_for(profiles: Sequence[ProfileShapes], shapes: Mapping[str, tuple[in
 
 
 def split_batch(profiles: Sequence[ProfileShapes], inputs: Mapping[str, Array]) -> list[Mapping[str, Array]]:
-    """Cut `inputs` along the batch, their first axis, into as few parts as the profiles allow.
+    """Split `inputs` along the batch, their first axis, into as few parts as the profiles allow.
 
-    An engine may have been built for fewer slices than an image has now. Parts differ in size
-    by one at most, so that there are few shapes; where even a single one is too large, it is
-    for `profile_for` to say.
+    An engine may have been built for fewer slices than an image has. Parts differ in size by
+    at most one, which keeps the number of shapes small. If even a batch of one is too large,
+    `profile_for` raises the error.
     """
     shapes = {name: array.shape for name, array in inputs.items()}
     batch = min((shape[0] for shape in shapes.values() if shape), default=1)

@@ -37,7 +37,7 @@ def test_the_command_prints_where_the_engines_are(qwen3_bundle: Bundle, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--target", "rtx-60"], "there is no target 'rtx-60'"),
+        (["--target", "rtx-60"], "unknown target 'rtx-60'"),
         (["--target", "rtx-20", "--precision", "fp8"], "has no FP8 units"),
         (["--target", "rtx-40", "--precision", "int8"], "make them: uhd calibrate"),
         (["--target", "orin", "--jetpack", "5.1"], "JetPack 5.1 cannot be used for orin"),

@@ -142,7 +142,7 @@ def test_weights_beside_the_graph_are_read_and_missed(tmp_path: Path) -> None:
     with OpenVinoEngine(graph, threads=1) as engine:
         np.testing.assert_allclose(engine.run({"x": rows(3)})["y"], true_product(rows(3)), rtol=1e-5)
     (tmp_path / "graph.weights").unlink()
-    with pytest.raises(EngineError, match=r"graph.onnx: without its weights, graph.weights; export"):
+    with pytest.raises(EngineError, match=r"graph.onnx: its weights are missing \(graph.weights\); export"):
         OpenVinoEngine(graph)
 
 

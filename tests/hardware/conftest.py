@@ -17,7 +17,7 @@ import pytest
 from support.places import EXAMPLES
 
 from uhd_edge.cli.main import exit_code
-from uhd_edge.engines.building.targets import target_of_gpu
+from uhd_edge.engines.building.targets import find_target_for_gpu
 from uhd_edge.engines.errors import UhdError
 from uhd_edge.engines.tensorrt.cuda import CudaDevice
 from uhd_edge.engines.tensorrt.gpu import Gpu, first_gpu
@@ -67,7 +67,7 @@ def built(
         pytest.skip(f"{source.path} has no {kind} graphs: name a bundle that has them in UHD_BUNDLE")
     copy = tmp_path_factory.mktemp("bundles") / f"{backend}-{request.param}"
     shutil.copytree(source.path, copy, ignore=shutil.ignore_patterns("engines"))
-    target = "here" if backend == "tensorrt" else target_of_gpu(backend, gpu.compute_capability)
+    target = "here" if backend == "tensorrt" else find_target_for_gpu(backend, gpu.compute_capability)
     if backend == "tensorrt-rtx" and target == "here":
         pytest.skip(f"TensorRT-RTX does not build for compute capability {gpu.compute_capability}")
     named_pictures = [word for picture in PICTURES for word in ("--picture", str(picture))]

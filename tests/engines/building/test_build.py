@@ -17,7 +17,7 @@ from uhd_edge.calibration.calibrate import calibrate_bundle
 from uhd_edge.engines.building import builder as tensorrt_builder
 from uhd_edge.engines.building.build import EngineOrder
 from uhd_edge.engines.building.builder import check_graph
-from uhd_edge.engines.building.engine_record import check_fits, digest_of, find_engines
+from uhd_edge.engines.building.engine_record import check_fits, find_engines, read_digest
 from uhd_edge.engines.building.profiles import ShapeRange
 from uhd_edge.engines.building.targets import find_target
 from uhd_edge.engines.errors import EngineBuildError, EngineError
@@ -90,7 +90,7 @@ def test_fp16_and_int8_graphs_pass_tensorrts_parser(
 
 def test_int8_graphs_for_onnxruntime_are_refused(uhd_tiny: Bundle) -> None:
     encoder, _ = uhd_tiny.graphs("16x", "int8")
-    with pytest.raises(EngineBuildError, match="TensorRT-RTX refuses the graph"):
+    with pytest.raises(EngineBuildError, match="TensorRT-RTX rejects the graph"):
         check_graph(encoder, "tensorrt-rtx")
 
 
@@ -111,7 +111,7 @@ def test_uint8_and_asymmetric_graphs_are_refused(
     tmp_path: Path, quantized: DTypeLike, zero_point: int, reason: str
 ) -> None:
     graph = save_linear(tmp_path / "graph.onnx", quantized=quantized, zero_point=zero_point)
-    with pytest.raises(EngineBuildError, match=f"graph.onnx: TensorRT-RTX refuses the graph: .*{reason}"):
+    with pytest.raises(EngineBuildError, match=f"graph.onnx: TensorRT-RTX rejects the graph: .*{reason}"):
         check_graph(graph, "tensorrt-rtx")
 
 
@@ -165,7 +165,7 @@ def test_what_was_built_before_stays_in_use_until_the_new_engine_is_whole(small:
     with pytest.raises(EngineBuildError):
         build(small, orders=[failing])
     assert find_engines(small) == record
-    assert digest_of(record[0].path) == record[0].engine
+    assert read_digest(record[0].path) == record[0].engine
 
 
 def interrupt_once(logger: type, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,10 +103,10 @@ def test_here_builds_with_trtexec_by_documented_flags_alone(qwen3_bundle: Bundle
     [
         ("fail-build", "exit code 1, Engine could not be created from network; its log is .*linear.log"),
         ("lie", "trtexec failed: Engine could not be created from network"),
-        ("crash", "ended by signal 9, most likely for lack of memory"),
-        ("empty", "says it passed but wrote no engine"),
+        ("crash", "killed by signal 9, most likely because memory ran out"),
+        ("empty", "reported PASSED but wrote no engine"),
         ("uint8", "quantized to uint8"),
-        ("no-version", "names no TensorRT version"),
+        ("no-version", "does not name the TensorRT version"),
     ],
 )
 def test_trtexecs_failures_are_errors_and_leave_no_engine(

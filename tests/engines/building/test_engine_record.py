@@ -11,9 +11,9 @@ import pytest
 from uhd_edge.engines.building.engine_record import (
     EngineRecord,
     check_fits,
-    digest_of,
-    digests_of,
     find_engines,
+    read_digest,
+    read_digests,
     set_aside,
     write_record,
 )
@@ -46,9 +46,9 @@ def bundle(qwen3_bundle: Bundle, tmp_path: Path) -> Path:
         gpu=None,
         precision="fp16",
         graph=GRAPH,
-        graph_files=digests_of(folder / GRAPH),
+        graph_files=read_digests(folder / GRAPH),
         profiles=({"position_ids": features},),
-        engine=digest_of(engine),
+        engine=read_digest(engine),
         path=engine,
     )
     write_record(record)
@@ -125,7 +125,7 @@ def test_a_digest_that_is_known_is_compared_instead_of_the_file(bundle: Path) ->
 
 def test_a_missing_weight_file_is_refused(bundle: Path) -> None:
     (bundle / "graphs/encoder-fp16.weights").unlink()
-    assert "was built from encoder-fp16.weights, which is gone" in refusal(bundle)
+    assert "was built from encoder-fp16.weights, which is missing" in refusal(bundle)
 
 
 def test_another_graph_of_the_same_bundle_is_refused(bundle: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_missing_engine_is_refused(bundle: Path) -> None:
     ("content", "reason"),
     [
         (b"", "is not JSON"),
-        (b"[]", "is not the record of an engine"),
+        (b"[]", "is not an engine record"),
         (b"{}", "Field required"),
         (b"\xff\xfe", "is not JSON"),
         (b'{"format": 2}', "format"),

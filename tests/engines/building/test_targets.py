@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from uhd_edge.engines.building.targets import TARGETS, check_precision, find_jetpack, find_target, target_of_gpu
+from uhd_edge.engines.building.targets import TARGETS, check_precision, find_jetpack, find_target, find_target_for_gpu
 from uhd_edge.engines.errors import EngineRefusedError
 
 RTX = ("rtx-20", "rtx-30", "rtx-40", "rtx-50")
@@ -60,8 +60,8 @@ def test_a_jetpack_names_its_tensorrt_cuda_and_python(
         ("orin", "6.0", "TensorRT 8.6 has no strongly typed networks"),
         ("orin", "9.9", "not in the table"),
         ("orin", "", "not in the table"),
-        ("rtx-40", "6.2", "no Jetson"),
-        ("here", "6.2", "no Jetson"),
+        ("rtx-40", "6.2", "is not a Jetson"),
+        ("here", "6.2", "is not a Jetson"),
     ],
 )
 def test_a_wrong_jetpack_is_refused_with_the_reason(name: str, version: str, reason: str) -> None:
@@ -107,4 +107,4 @@ def test_an_unknown_target_is_answered_with_the_list() -> None:
     ],
 )
 def test_a_gpu_is_told_which_target_is_its_own(backend: str, capability: str, name: str) -> None:
-    assert target_of_gpu(backend, capability) == name  # type: ignore[arg-type]
+    assert find_target_for_gpu(backend, capability) == name  # type: ignore[arg-type]

@@ -28,7 +28,7 @@ def test_the_real_package_refuses_what_is_no_engine_and_its_reason_is_told(
     monkeypatch.setattr(cuda, "_import_driver", lambda _: Gpu().driver())
     file.write_bytes(b"no engine" * 100)
     told = message(EngineError, TensorRtEngine, file, backend="tensorrt-rtx")
-    assert told.startswith(f"{file}: TensorRT-RTX does not take it on this machine; build it again here (")
+    assert told.startswith(f"{file}: TensorRT-RTX cannot load it on this machine; build it again here (")
     assert "Error Code" in told
     assert capfd.readouterr().out == ""
 
@@ -83,7 +83,7 @@ def test_nothing_stays_allocated_when_opening_runs_out_of_memory(
     monkeypatch.setattr(Engine, "device_memory_size_v2", 2400)
     gpu.largest_allocation = largest
     told = message(EngineError, TensorRtEngine, file, backend="tensorrt")
-    assert told.startswith(f"{file}: cuMemAlloc failed: out of memory; free some memory of the GPU")
+    assert told.startswith(f"{file}: cuMemAlloc failed: out of memory; free some GPU memory")
     assert gpu.allocated == {}
     assert gpu.contexts == 0
 

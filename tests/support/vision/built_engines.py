@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from uhd_edge.engines.building.engine_record import EngineRecord, digest_of, digests_of, write_record
+from uhd_edge.engines.building.engine_record import EngineRecord, read_digest, read_digests, write_record
 from uhd_edge.engines.building.profiles import ShapeRange
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
 from uhd_edge.runtime.bundles.bundle import Bundle
@@ -57,9 +57,9 @@ def build(
             gpu=None,
             precision="fp16",
             graph=graph,
-            graph_files=digests_of(bundle.path / graph),
+            graph_files=read_digests(bundle.path / graph),
             profiles=({"features": shapes},),
-            engine=digest_of(engine),
+            engine=read_digest(engine),
             path=engine,
         )
         write_record(record)

@@ -49,7 +49,7 @@ def test_a_mode_without_engines_runs_on_the_cpu_beside_one_that_has_them(bundle:
 
 def test_without_a_gpu_auto_says_so_and_runs_on_the_cpu(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     def none() -> Gpu:
-        raise EngineUnavailableError("there is no NVIDIA driver here")
+        raise EngineUnavailableError("no NVIDIA driver found")
 
     build(bundle)
     monkeypatch.setattr(selection, "import_tensorrt", lambda _: SimpleNamespace(__version__="1.7.1"))
