@@ -56,7 +56,7 @@ def test_here_builds_with_tensorrts_python_package_and_keeps_a_timing_cache(smal
 def test_a_machine_without_a_driver_has_no_gpu() -> None:
     if Path("/proc/driver/nvidia/version").exists():
         pytest.skip("this machine has an NVIDIA driver")
-    with pytest.raises(EngineUnavailableError, match="no NVIDIA driver here"):
+    with pytest.raises(EngineUnavailableError, match="no NVIDIA driver found"):
         first_gpu()
 
 

@@ -210,7 +210,7 @@ def test_another_trtexec_can_be_named(kit: Path, device: Path, named: str) -> No
 def test_a_named_trtexec_that_is_not_there_is_an_error(kit: Path, device: Path) -> None:
     done = build(kit, device, more={"TRTEXEC": "yours"})
     assert done.returncode == 1
-    assert done.stderr == "build.sh: there is no yours on the PATH, which TRTEXEC names\n"
+    assert done.stderr == "build.sh: TRTEXEC names yours, which is not on the PATH\n"
 
 
 def test_with_tensorrts_python_package_alone_uhd_builds(kit: Path, device: Path) -> None:

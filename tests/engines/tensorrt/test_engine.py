@@ -108,7 +108,7 @@ def test_a_wrong_input_is_told_with_what_was_expected(gpu: Gpu, file: Path, chan
 
 def test_a_file_that_tensorrt_does_not_take_is_named_and_nothing_stays_allocated(gpu: Gpu, file: Path) -> None:
     file.write_bytes(b"other")
-    assert message(EngineError, TensorRtEngine, file, backend="tensorrt").startswith(f"{file}: TensorRT does not take")
+    assert message(EngineError, TensorRtEngine, file, backend="tensorrt").startswith(f"{file}: TensorRT cannot load it")
     file.unlink()
     assert "cannot be read (No such file" in message(EngineError, TensorRtEngine, file, backend="tensorrt")
     assert gpu.allocated == {}
