@@ -1,1 +1,1 @@
-"""INT8: ranges, smoothing, quantize/dequantize nodes and the error report."""
+"""INT8 quantization: ranges, smoothing, quantize/dequantize nodes and the error report."""

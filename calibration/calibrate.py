@@ -1,8 +1,8 @@
-"""INT8 graphs for a bundle, from pictures like those that the device will see.
+"""Make INT8 graphs for a bundle, calibrated on pictures like those the device will see.
 
-    pictures -> activations -> smoothing -> ranges -> Q/DQ graphs -> measured -> layers put back -> report
+    pictures -> activations -> smoothing -> ranges -> Q/DQ graphs -> measure -> exclude layers -> report
 
-Every choice is made by an error measured on pictures that it was not made from.
+Every choice is made by an error measured on pictures that were not used for calibration.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from uhd_edge.calibration.ranges.linears import Site
     from uhd_edge.calibration.ranges.plan import Flavour
 
-    # Told what is being done.
+    # Called with the name of each stage.
     Progress = Callable[[str], None]
 
 REPORT, PLOT = "calibration.json", "calibration.png"
@@ -48,7 +48,7 @@ REPORT, PLOT = "calibration.json", "calibration.png"
 
 @dataclass(frozen=True)
 class Calibrated:
-    """The bundle with its INT8 graphs, and what was measured on the way to them."""
+    """The bundle with its INT8 graphs, and the report of the measurements."""
 
     bundle: Bundle
     report: Report
@@ -66,23 +66,22 @@ def calibrate_bundle(
 ) -> Calibrated:
     """Add INT8 graphs of every mode to `bundle`, calibrated on the picture files and folders in `sources`.
 
-    The graph for ONNX Runtime's CPU provider is made in any case, that for TensorRT when the
-    bundle has FP16 graphs, which it stands on. INT8 graphs of an earlier calibration are
-    replaced. `cosine` is what every view must reach where the bundle's threshold is not
-    enough: more layers stay as they are then.
+    The graphs for ONNX Runtime's CPU provider are always made. Those for TensorRT are based on
+    FP16 graphs and are made if the bundle has them. INT8 graphs of an earlier calibration are
+    replaced. `cosine` is a minimum for every view above the bundle's own threshold; reaching
+    it leaves more layers unquantized.
 
-    Raises `CalibrationError` without pictures or FP32 graphs, `ImageError` for a picture that
-    cannot be read and `OutputError` when the bundle cannot be written; the bundle is then as
-    it was.
+    Raises `CalibrationError` without pictures or FP32 graphs, `ImageError` for an unreadable
+    picture and `OutputError` if the bundle cannot be written; the bundle is then unchanged.
     """
     calibrated_with, measured_on = split_pictures(find_pictures(sources))
     if not has_graphs(bundle, "fp32"):
-        raise CalibrationError(f"{bundle.path}: INT8 is made from FP32 graphs; export with --precisions fp32,fp16")
+        raise CalibrationError(f"{bundle.path}: INT8 calibration needs FP32 graphs; export with --precisions fp32,fp16")
     flavours = [flavour for flavour in FLAVOURS if has_graphs(bundle, flavour.base)]
     with staging_folder(bundle, progress) as folder:
-        progress(f"activations of {len(calibrated_with)} pictures")
+        progress(f"recording activations of {len(calibrated_with)} pictures")
         seen = record_activations(bundle, Pictures(tuple(calibrated_with), max_slices), seed=seed, threads=threads)
-        progress(f"activations of {len(measured_on)} more pictures, to measure on")
+        progress(f"recording activations of {len(measured_on)} more pictures, to measure on")
         measurement = Measurement(bundle.manifest, Pictures(tuple(measured_on), max_slices), threads)
         unseen = record_activations(bundle, measurement.pictures, seed=seed, threads=threads)
         progress("smoothing")
@@ -107,7 +106,7 @@ def _smooth(site: Site, weights: FullWeights, seen: Recorded, unseen: Recorded) 
 
 
 def _add(bundle: Bundle, folder: Path, outcomes: Mapping[Flavour, Outcome], report: Report) -> Bundle:
-    """Write the chosen graphs and the report, and exchange the bundle's INT8 graphs for them."""
+    """Write the chosen graphs and the report, replacing the bundle's old INT8 graphs."""
     wanted = [REPORT, PLOT, *(name for flavour in outcomes for name in int8_names(bundle, flavour))]
     names = free_names(bundle, wanted)
     final = folder / "final"
@@ -133,5 +132,5 @@ def _add(bundle: Bundle, folder: Path, outcomes: Mapping[Flavour, Outcome], repo
 
 
 def _is_calibrated(name: str) -> bool:
-    """Whether a file of a bundle came from a calibration, by its name."""
+    """Whether a file's name says that it comes from a calibration."""
     return name.startswith("calibration.") or "-int8" in name

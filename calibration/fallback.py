@@ -1,4 +1,4 @@
-"""Linears that INT8 hurts most are put back, one by one, until the graphs are good enough."""
+"""Leave the worst linears unquantized, one at a time, until the graphs are accurate enough."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settled:
-    """The plan that holds the threshold, and what it measures."""
+    """The final plan and its measured agreement."""
 
     plan: Plan
     agreement: Agreement
@@ -28,10 +28,10 @@ def put_back(
     threshold: Threshold,
     measure: Callable[[Plan], Agreement],
 ) -> Settled:
-    """Leave linears as they are, the one with the most `harm` first, until `measure` reaches `threshold`.
+    """Leave linears unquantized, those with the most `harm` first, until `measure` reaches `threshold`.
 
-    `agreement` is what `plan` measures. With every linear put back nothing is quantized any
-    more; that is the end in any case.
+    `agreement` is the measured agreement of `plan`. Stops at the latest when no linear in
+    `harm` is quantized any more.
     """
     for linear in sorted(harm, key=lambda name: harm[name], reverse=True):
         if agreement.reaches(threshold):

@@ -1,4 +1,4 @@
-"""The steps towards one kind of INT8 graph, each measured end to end."""
+"""The steps that lead to one kind of INT8 graph, each measured end to end."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from uhd_edge.calibration.ranges.rounding import Range
     from uhd_edge.runtime.bundles.bundle import Bundle
 
-# The threshold must hold on pictures that nobody has seen yet: so much of what it allows is left unused here.
+# The threshold must hold on new pictures, so this share of the loss it allows is kept in reserve.
 RESERVE = 0.2
 
-TOWER = "vision_tower."  # what the names of its linears begin with
+TOWER = "vision_tower."  # prefix of the names of its linears
 
-# A step may lose so many times as much on the few pictures measured on: room for more of them is not seen there.
+# A step may increase the loss by this factor: the few pictures measured on do not show what it gains on others.
 WORTH = 1.25
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What both kinds of INT8 graph are made from; `folder` is scratch, `exact` the FP32 embeddings."""
+    """The inputs for both kinds of INT8 graph; `folder` is for temporary files, `exact` holds the FP32 embeddings."""
 
     bundle: Bundle
     folder: Path
@@ -55,26 +55,26 @@ class Prepared:
 
     @property
     def goal(self) -> Threshold:
-        """What INT8 must measure here: the bundle's threshold with some reserve, or `cosine` where that is more."""
+        """The required agreement: the bundle's threshold plus a reserve, or `cosine` if that is higher."""
         asked = self.bundle.manifest.thresholds.int8
         cosine = max(_stricter(asked.cosine), self.cosine)
         return Threshold(cosine=cosine, token_cosine=_stricter(asked.token_cosine))
 
     def activations(self, site: Site, smoothing: Smoothing) -> Activations:
-        """What flows through `site` once it is smoothed."""
+        """Return the smoothed activations of `site` on the calibration pictures."""
         return _divided(self.seen.sites[site.name], smoothing)
 
     def others(self, site: Site, smoothing: Smoothing) -> Activations:
-        """The same on the pictures that are measured on."""
+        """Return the smoothed activations of `site` on the pictures to measure on."""
         return _divided(self.unseen.sites[site.name], smoothing)
 
     def smoothed_weights(self, site: Site, smoothing: Smoothing) -> dict[str, NDArray[np.float32]]:
-        """Weights [in, out] of the linears of `site` once it is smoothed."""
+        """Return the smoothed weights [in, out] of the linears of `site`."""
         weights = self.weights.of(site)
         return weights if smoothing.factors is None else multiplied(weights, smoothing.factors)
 
     def errors(self, plan: Plan, *, symmetric: bool) -> dict[str, float]:
-        """The error of every linear under `plan` on unseen rows, as if none were kept."""
+        """Measure the error of every linear under `plan` on unseen rows, as if all were quantized."""
         errors: dict[str, float] = {}
         for site in self.sites:
             smoothing = plan.smoothing[site.name]
@@ -91,7 +91,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Step:
-    """One step, what the graphs measure after it, and whether it was taken."""
+    """One step, the agreement measured after it, and whether it was accepted."""
 
     name: str
     agreement: Agreement
@@ -100,7 +100,7 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """The plan that came out, the naive one it began with, and the steps between them."""
+    """The final plan, the naive plan it started from, and the steps between them."""
 
     plan: Plan
     naive: Plan
@@ -108,12 +108,12 @@ class Outcome:
 
     @property
     def agreement(self) -> Agreement:
-        """What the graphs measure in the end."""
+        """The measured agreement of the final graphs."""
         return [step.agreement for step in self.steps if step.taken][-1]
 
 
 def settle(prepared: Prepared, flavour: Flavour, progress: Callable[[str], None]) -> Outcome:
-    """Go from naive INT8 to graphs that reach the goal."""
+    """Improve on naive INT8 step by step until the graphs reach the goal."""
 
     def measure(plan: Plan) -> Agreement:
         return _measure(prepared, plan, flavour)
@@ -121,7 +121,7 @@ def settle(prepared: Prepared, flavour: Flavour, progress: Callable[[str], None]
     progress(f"{flavour.kind}: naive")
     naive = _naive(prepared)
     plan = _without_connector(prepared, naive)
-    steps = [Step("naive", measure(naive), taken=True), Step("connector put back", measure(plan), taken=True)]
+    steps = [Step("naive", measure(naive), taken=True), Step("connector excluded", measure(plan), taken=True)]
     for name, improve in (("smoothing", _smoothed), ("ranges", _ranged)):
         progress(f"{flavour.kind}: {name}")
         candidate = improve(prepared, plan, symmetric=flavour.symmetric)
@@ -129,10 +129,10 @@ def settle(prepared: Prepared, flavour: Flavour, progress: Callable[[str], None]
         best = [step.agreement.lowest_cosine for step in steps if step.taken][-1]
         steps.append(Step(name, agreement, taken=1 - agreement.lowest_cosine <= (1 - best) * WORTH))
         plan = candidate if steps[-1].taken else plan
-    progress(f"{flavour.kind}: layers put back")
+    progress(f"{flavour.kind}: layers excluded")
     reached = [step.agreement for step in steps if step.taken][-1]
     settled = put_back(plan, reached, _harm(prepared, plan, flavour), prepared.goal, measure)
-    steps.append(Step("layers put back", settled.agreement, taken=True))
+    steps.append(Step("layers excluded", settled.agreement, taken=True))
     return Outcome(settled.plan, naive, tuple(steps))
 
 
@@ -153,12 +153,13 @@ def _naive(prepared: Prepared) -> Plan:
 
 
 def _without_connector(prepared: Prepared, plan: Plan) -> Plan:
-    """Leave the connector as it is, whatever its error.
+    """Leave the connector unquantized, whatever its error.
 
-    A layer of the tower adds to a residual stream that dilutes what it rounds. What the
-    connector rounds reaches the embeddings as it is, or enlarged by the product that follows:
-    in uhd-tiny it is seven eighths of the whole change, though its first linear has the least
-    error of all linears. And it sees a fourth of the tokens, once: a hundredth of the work.
+    A layer of the tower adds to a residual stream, which dilutes its rounding error. The
+    connector's rounding error reaches the embeddings undiluted, or amplified by the next
+    product: in uhd-tiny it causes seven eighths of the total change, though its first linear
+    has the smallest error of all linears. Quantizing it would save little: it processes a
+    fourth of the tokens, once, which is a hundredth of the work.
     """
     return replace(plan, kept=(*plan.kept, *prepared.connector))
 
@@ -191,7 +192,7 @@ def _is_quantized(site: Site, plan: Plan) -> bool:
 
 
 def _harm(prepared: Prepared, plan: Plan, flavour: Flavour) -> dict[str, float]:
-    """Each linear's error under `plan`, of those that are still quantized."""
+    """Measure the error of each linear that `plan` still quantizes."""
     errors = prepared.errors(plan, symmetric=flavour.symmetric)
     return {name: error for name, error in errors.items() if name not in plan.kept}
 

@@ -1,9 +1,9 @@
-"""How much of FP16's range a tower uses: the largest number of every layer on real pictures.
+"""How much of FP16's range a vision tower uses: the largest magnitude in every layer on real pictures.
 
-FP16 ends at 65504. The FP16 graphs keep in FP32 what could grow beyond it; this is the look
-at what really happens, with the FP16 graphs themselves, computed by ONNX Runtime's CPU
-provider. That computes FP16 products in FP32, so a number that FP16 could not hold shows as
-what it would be, or as infinity.
+FP16 ends at 65504. The FP16 graphs keep values in FP32 that could exceed it. This module
+measures the actual values by running the FP16 graphs on ONNX Runtime's CPU provider. It
+computes FP16 products in FP32, so a value too large for FP16 appears as its true value or as
+infinity.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 LARGEST = 65504.0  # of FP16
 
-# These only move numbers, which have been looked at where they were made.
+# These only move values, which were measured where they were computed.
 _MOVING = frozenset({"Reshape", "Transpose", "Gather"})
 
 _LAYER = re.compile(r"(.*\.layers\.\d+|[^.]+\.mlp\.\d+|[^./]+\.[^./]+)")
@@ -43,7 +43,7 @@ _LAYER = re.compile(r"(.*\.layers\.\d+|[^.]+\.mlp\.\d+|[^./]+\.[^./]+)")
 
 @dataclass(frozen=True)
 class LayerRange:
-    """The largest magnitudes of one layer: among its FP16 numbers, made by `operator`, and among its FP32 ones."""
+    """The largest magnitudes in one layer: `half` among its FP16 values, computed by `operator`; `full` among FP32."""
 
     mode: Mode
     layer: str
@@ -53,17 +53,17 @@ class LayerRange:
 
     @property
     def headroom(self) -> float:
-        """How many times larger the FP16 numbers could be; below 1 they overflow."""
+        """The factor by which the FP16 values could grow; below 1 they overflow."""
         return LARGEST / self.half if self.half else float("inf")
 
 
 def layer_ranges(
     bundle: Bundle, pictures: Sequence[Image.Image], *, mode: Mode, max_slices: int | None, threads: int | None = None
 ) -> list[LayerRange]:
-    """Run the FP16 graphs of `mode` over the views of `pictures` (RGB) and look into every layer.
+    """Run the FP16 graphs of `mode` over the views of `pictures` (RGB) and measure every layer.
 
-    Raises `EngineUnavailableError` when the bundle has no FP16 graphs and `OutputError` when
-    its folder cannot be written to: the graphs with more outputs lie there meanwhile.
+    Raises `EngineUnavailableError` if the bundle has no FP16 graphs, and `OutputError` if its
+    folder is not writable: copies of the graphs with more outputs are stored there temporarily.
     """
     manifest = bundle.manifest
     peaks: dict[_Told, float] = {}
@@ -83,7 +83,7 @@ def layer_ranges(
 
 @dataclass(frozen=True)
 class _Told:
-    """One operator of a graph, the name of what it computes, and whether that is FP16."""
+    """A value to measure: the node that computes it, its name, and whether it is FP16."""
 
     node: str
     value: str
@@ -96,7 +96,7 @@ class _Told:
 
 @dataclass(frozen=True)
 class _Telling:
-    """A graph on disk that has the peaks of `values` among its outputs."""
+    """A graph file with the peaks of `values` among its outputs."""
 
     file: Path
     values: Sequence[_Told]
@@ -104,7 +104,7 @@ class _Telling:
 
 @contextmanager
 def _telling(file: Path) -> Iterator[_Telling]:
-    """Write the graph once more beside itself, as its weights are found from there."""
+    """Write a copy of the graph with peaks as outputs, in the same folder because its weights are there."""
     model = onnx.load(file, load_external_data=False)
     values = _told_values(model)
     for told in values:
@@ -126,7 +126,7 @@ def _telling(file: Path) -> Iterator[_Telling]:
 
 
 def _told_values(model: onnx.ModelProto) -> list[_Told]:
-    """Find everything that some operator computes in FP16 or FP32."""
+    """List all values that are computed in FP16 or FP32."""
     typed = onnx.shape_inference.infer_shapes(model).graph
     types = {value.name: value.type.tensor_type.elem_type for value in (*typed.value_info, *typed.output)}
     floats: dict[int, bool] = {TensorProto.FLOAT16: True, TensorProto.FLOAT: False}
@@ -140,7 +140,7 @@ def _told_values(model: onnx.ModelProto) -> list[_Told]:
 def _note_peaks(peaks: dict[_Told, float], graph: _Telling, outputs: Mapping[str, Array]) -> None:
     for told in graph.values:
         peak = float(outputs[told.peak])
-        # NaN comes of infinities, and must not be lost in a comparison.
+        # NaN comes from infinities, and must not be lost in a comparison.
         peaks[told] = max(peaks.get(told, 0.0), float("inf") if math.isnan(peak) else peak)
 
 

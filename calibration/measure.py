@@ -1,4 +1,4 @@
-"""How close quantized graphs come to FP32: the embeddings of real views, compared."""
+"""Measure how close quantized graphs are to FP32 by comparing the embeddings of real views."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far embeddings agree with those of FP32, over all views of the pictures measured on.
+    """The agreement of embeddings with those of FP32, over all views of the pictures measured on.
 
-    Cosines are of whole views, and of single tokens; `largest_error` is the largest
-    difference of two numbers.
+    Cosines are per view, or per token; `largest_error` is the largest absolute difference of
+    two values.
     """
 
     lowest_cosine: float
@@ -39,13 +39,13 @@ class Agreement:
     worst_view: str
 
     def reaches(self, threshold: Threshold) -> bool:
-        """Whether both cosines are at least those asked for."""
+        """Whether both lowest cosines reach the threshold."""
         return self.lowest_cosine >= threshold.cosine and self.lowest_token_cosine >= threshold.token_cosine
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """The pictures to measure on, and the cores to do it with."""
+    """The pictures to measure on, and the number of cores to use."""
 
     manifest: Manifest
     pictures: Pictures
@@ -68,7 +68,7 @@ class Measurement:
 
 
 def compare(exact: Embeddings, tested: Embeddings) -> Agreement:
-    """Compare the embeddings of the same views; one that is not finite agrees with nothing."""
+    """Compare the embeddings of the same views; non-finite embeddings never agree."""
     views = {name: row_cosines(exact[name].reshape(1, -1), tested[name].reshape(1, -1)).item() for name in exact}
     tokens = [float(row_cosines(exact[name], tested[name]).min()) for name in exact]
     errors = [float(np.abs(exact[name] - tested[name]).max()) for name in exact]

@@ -1,4 +1,4 @@
-"""The pictures that a calibration looks at, and their views as the runtime would cut them."""
+"""The pictures used for calibration, sliced into views as the runtime does."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
-HELD_OUT_SHARE = 4  # one picture in so many is kept to measure on
+HELD_OUT_SHARE = 4  # one picture in this many is held out to measure on
 MOST_HELD_OUT = 16
 
 
 @dataclass(frozen=True, eq=False)
 class ViewInput:
-    """What the encoder is given for one view: `patches` [1, N, 3*p*p] and `position_ids` [1, N]."""
+    """The input of the encoder for one view: `patches` [1, N, 3*p*p] and `position_ids` [1, N]."""
 
     name: str
     patches: NDArray[np.float32]
@@ -38,15 +38,15 @@ class ViewInput:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Picture files, cut into at most `max_slices` slices each, the bundle's own number without it."""
+    """Picture files, cut into at most `max_slices` slices each (default: the bundle's maximum)."""
 
     files: tuple[Path, ...]
     max_slices: int | None
 
     def views(self, manifest: Manifest, mode: Mode) -> Iterator[ViewInput]:
-        """Cut each picture into thumbnail and slices as the runtime does; one view after the other.
+        """Slice each picture into a thumbnail and slices as the runtime does, and yield one view at a time.
 
-        Raises `ImageError` for a picture that cannot be read or is too thin.
+        Raises `ImageError` for a picture that cannot be read or is too narrow.
         """
         for file in self.files:
             image = load_image(file)
@@ -58,9 +58,9 @@ class Pictures:
 
 
 def find_pictures(sources: Sequence[str | Path]) -> list[Path]:
-    """List the picture files, and those below the folders, of `sources`; each once, folders in order of name.
+    """List the picture files in `sources`, including those below folders; each once, folders sorted by name.
 
-    Raises `CalibrationError` when a source does not exist or there is no picture at all.
+    Raises `CalibrationError` if a source does not exist or no picture is found.
     """
     found: list[Path] = []
     for source in map(Path, sources):
@@ -78,11 +78,11 @@ def find_pictures(sources: Sequence[str | Path]) -> list[Path]:
 
 
 def split_pictures(pictures: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """Divide into pictures to calibrate with and pictures to measure on; a single one has to do for both."""
+    """Split into pictures to calibrate with and pictures to measure on; a single picture serves for both."""
     if len(pictures) == 1:
         return list(pictures), list(pictures)
     count = min(max(1, len(pictures) // HELD_OUT_SHARE), MOST_HELD_OUT)
-    # Spread over the whole list: neighbours in a folder tend to be alike.
+    # Spread over the whole list, since neighbours in a folder tend to be similar.
     places = {round((index + 0.5) * len(pictures) / count - 0.5) for index in range(count)}
     held_out = [picture for index, picture in enumerate(pictures) if index in places]
     return [picture for index, picture in enumerate(pictures) if index not in places], held_out

@@ -1,4 +1,4 @@
-"""What a calibration did, for people and for programs: `calibration.json`, and tables for a terminal."""
+"""The report of a calibration: `calibration.json` for programs, and tables for a terminal."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ NEAR_OVERFLOW = 0.5  # of the largest FP16 number
 TOOLS = {
     "onnxruntime": "ran every graph, FP32 and INT8",
     "onnx-ir": "read and wrote the graphs",
-    "numpy": "smoothing, ranges and errors, by uhd-edge's own code: onnxruntime.quantization does not smooth, "
-    "and writes neither onto an FP16 graph nor one weight file for two graphs",
+    "numpy": "computed smoothing, ranges and errors in uhd-edge's own code: onnxruntime.quantization supports "
+    "neither smoothing, nor FP16 graphs, nor one weight file for two graphs",
 }
 
 
@@ -32,8 +32,9 @@ TOOLS = {
 class Layer:
     """One linear: its errors on unseen pictures, and how it was quantized.
 
-    `error_before` is that of naive INT8, `error_after` what is left, 0 where it was `put_back`.
-    `low` and `high` are the range of what it is given, divided by the smoothing's factors.
+    `error_before` is the error of naive INT8, `error_after` the remaining error; it is 0 if the
+    layer was `put_back`, which means left unquantized. `low` and `high` are the range of its
+    input, divided by the smoothing factors.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class FlavourReport:
-    """One kind of INT8 graph: what each step gained, and every layer."""
+    """One kind of INT8 graph: the agreement after each step, and every layer."""
 
     steps: tuple[Step, ...]
     layers: tuple[Layer, ...]
@@ -59,13 +60,13 @@ class FlavourReport:
         return [layer.name for layer in self.layers if layer.put_back]
 
     def as_dict(self) -> dict[str, Any]:
-        """What stands in `calibration.json`."""
+        """Return the content for `calibration.json`."""
         return dataclasses.asdict(self) | {"put_back": self.put_back}
 
 
 @dataclass(frozen=True)
 class Report:
-    """The whole calibration. `largest` is the largest magnitude of every layer's output, FP16's being 65504."""
+    """The whole calibration. `largest` is the largest magnitude of every layer's output (FP16 ends at 65504)."""
 
     format: int
     tools: Mapping[str, str]
@@ -79,11 +80,11 @@ class Report:
 
     @property
     def near_overflow(self) -> list[str]:
-        """The layers whose output comes near the largest FP16 number."""
+        """The layers whose output is near the largest FP16 number."""
         return [name for name, peak in self.largest.items() if peak > NEAR_OVERFLOW * LARGEST_HALF]
 
     def to_json(self) -> str:
-        """The contents of `calibration.json`."""
+        """Return the contents of `calibration.json`."""
         content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         content |= {"threshold": self.threshold.model_dump(), "goal": self.goal.model_dump()}
         content["flavours"] = {kind: flavour.as_dict() for kind, flavour in self.flavours.items()}
@@ -91,7 +92,7 @@ class Report:
 
 
 def _layers(prepared: Prepared, flavour: Flavour, outcome: Outcome) -> tuple[Layer, ...]:
-    """Describe every linear, in the order in which they are computed."""
+    """Describe every linear, in order of computation."""
     before = prepared.errors(outcome.naive, symmetric=flavour.symmetric)
     after = prepared.errors(outcome.plan, symmetric=flavour.symmetric)
     layers = []
@@ -120,7 +121,7 @@ def make_report(
     calibrated_with: Sequence[Path],
     measured_on: Sequence[Path],
 ) -> Report:
-    """Gather everything; pictures are named without their folders."""
+    """Collect the results; pictures are named without their folders."""
     return Report(
         format=FORMAT,
         tools={f"{name} {version(name)}": what for name, what in TOOLS.items()},
@@ -140,13 +141,13 @@ def make_report(
 
 
 def _without_folder(step: Step) -> Step:
-    """Name the picture of the worst view alone: a bundle is passed on, and folders are private."""
+    """Remove the folder from the name of the worst view: bundles are shared, and folder names are private."""
     name = PurePath(step.agreement.worst_view).name
     return dataclasses.replace(step, agreement=dataclasses.replace(step.agreement, worst_view=name))
 
 
 def table(report: Report) -> str:
-    """What each step gained, and the worst layers, as lines for a terminal."""
+    """Format the agreement after each step, and the worst layers, for a terminal."""
     lines = [
         _pictures_line(report),
         f"goal: cosine {report.goal.cosine:.5f} of every view, {report.goal.token_cosine:.3f} of every token",
@@ -154,7 +155,7 @@ def table(report: Report) -> str:
     for kind, flavour in report.flavours.items():
         lines += ["", f"{kind:<22}{'lowest cosine':>15}{'mean cosine':>15}{'worst token':>15}"]
         lines += [_step_line(step) for step in flavour.steps]
-        lines += [f"  put back: {', '.join(flavour.put_back) or 'none'}", "", *_worst_lines(flavour.layers)]
+        lines += [f"  not quantized: {', '.join(flavour.put_back) or 'none'}", "", *_worst_lines(flavour.layers)]
     if report.near_overflow:
         lines += ["", f"near the largest FP16 number (65504): {', '.join(report.near_overflow)}"]
     return "\n".join(lines)
@@ -163,7 +164,7 @@ def table(report: Report) -> str:
 def _pictures_line(report: Report) -> str:
     calibrated_with, measured_on = len(report.calibrated_with), len(report.measured_on)
     if report.calibrated_with == report.measured_on:
-        return f"one picture, {report.views} views, which had to do for measuring as well; give more"
+        return f"calibrated with and measured on one picture, {report.views} views; give more pictures"
     return (
         f"calibrated with {calibrated_with} picture{'s' if calibrated_with > 1 else ''}, {report.views} views; "
         f"measured on {measured_on} other{'s' if measured_on > 1 else ''}"
@@ -172,7 +173,7 @@ def _pictures_line(report: Report) -> str:
 
 def _step_line(step: Step) -> str:
     seen = step.agreement
-    note = "" if step.taken else "  not taken"
+    note = "" if step.taken else "  rejected"
     cosines = f"{seen.lowest_cosine:>15.6f}{seen.mean_cosine:>15.6f}{seen.lowest_token_cosine:>15.6f}"
     return f"  {step.name:<20}{cosines}{note}"
 
@@ -183,6 +184,6 @@ def _worst_lines(layers: Sequence[Layer], count: int = 5) -> list[str]:
     lines = [f"  {'worst layers':<{width}}  error before   after"]
     return lines + [
         f"  {layer.name:<{width}}  {layer.error_before:>12.4f}  "
-        + ("put back" if layer.put_back else f"{layer.error_after:.4f}")
+        + ("not quantized" if layer.put_back else f"{layer.error_after:.4f}")
         for layer in worst
     ]

@@ -1,10 +1,10 @@
-"""INT8 graphs of random weights: as fast as calibrated ones, in a tenth of the time it takes to calibrate.
+"""INT8 graphs for random weights: as fast as calibrated ones, made in a tenth of the time.
 
-For measuring speed and memory only. A bundle of somebody's own weights goes through
-`uhd_edge.calibration.calibrate`, which needs their pictures, compares several ways to round
-and measures what each loses. Here the ranges are what one drawn picture gives, nothing is
-compared, and nobody will read the answers. Which products are quantized is the same: all of
-the tower's, none of the connector's.
+For measuring speed and memory only. Bundles with real weights are calibrated by
+`uhd_edge.calibration.calibrate`, which needs the user's pictures, compares several rounding
+methods and measures the loss of each. Here the ranges come from one synthetic picture and
+nothing is compared, since nobody reads the answers. The same products are quantized: all in
+the vision tower, none in the connector.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.bundles.manifest import Manifest
 
-BYTES_A_WEIGHT = 1.5  # the connector's stay as they are
+BYTES_A_WEIGHT = 1.5  # the connector is not quantized
 
 
 def add_random_int8(bundle: Bundle, *, weights: int, threads: int | None, progress: Tell) -> Bundle:
-    """Add INT8 graphs of every kind that calibration would to `bundle`, whose `weights` are random.
+    """Add every kind of INT8 graph that calibration would make to `bundle`, which has `weights` random weights.
 
-    `progress` gets a line about what killed runs left and this one removed.
+    Leftovers of killed runs are removed; `progress` gets a line for each.
 
-    Raises `OutputError` when the disk has no room for them or the bundle cannot be written.
+    Raises `OutputError` if the disk has too little space or the bundle cannot be written.
     """
     flavours = [flavour for flavour in FLAVOURS if has_graphs(bundle, flavour.base)]
     with staging_folder(bundle, progress) as folder:
@@ -58,7 +58,7 @@ def add_random_int8(bundle: Bundle, *, weights: int, threads: int | None, progre
 
 
 def _plan(bundle: Bundle, threads: int | None) -> Plan:
-    """Ranges of everything that one view of a drawn picture gives; the connector is left as it is."""
+    """Make a plan with full ranges from one view of a synthetic picture; the connector is not quantized."""
     side = bundle.manifest.preprocessing.scale_resolution
     with TemporaryDirectory() as folder:
         file = Path(folder, "shapes.png")

@@ -1,5 +1,5 @@
-"""INT8 graphs are written: quantize and dequantize nodes for each kind of engine.
+"""Write INT8 graphs, with quantize and dequantize nodes for each kind of engine.
 
-In: FP32 graphs and a plan. Out: graphs for ONNX Runtime and for TensorRT.
+In: FP32 or FP16 graphs and a quantization plan. Out: INT8 graphs for ONNX Runtime and for TensorRT.
 Read `quantize.py` first.
 """

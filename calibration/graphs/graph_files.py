@@ -1,4 +1,4 @@
-"""The INT8 graphs of a bundle as files: the encoders of both modes over one weight file, and the connector."""
+"""The INT8 graph files of a bundle: the encoders of both modes, which share one weight file, and the connector."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FOLDER = "graphs"
 
 
 def graph_paths(bundle: Bundle, kind: GraphKind) -> dict[Mode, tuple[Path, Path]]:
-    """Encoder and connector of every mode; raises `EngineUnavailableError` when one is not there."""
+    """Return encoder and connector of every mode; raises `EngineUnavailableError` if one is missing."""
     return {mode: bundle.graphs(mode, kind) for mode in bundle.manifest.graphs}
 
 
@@ -42,7 +42,7 @@ def has_graphs(bundle: Bundle, kind: GraphKind) -> bool:
 
 
 def all_sites(bundle: Bundle) -> list[Site]:
-    """List the sites of all FP32 graphs, each once: both encoders run over the same modules."""
+    """List the sites of all FP32 graphs, each once: both encoders use the same modules."""
     sites: dict[str, Site] = {}
     for pair in graph_paths(bundle, "fp32").values():
         for file in pair:
@@ -51,7 +51,7 @@ def all_sites(bundle: Bundle) -> list[Site]:
 
 
 class FullWeights:
-    """The FP32 weights of a bundle by name; they stay on the disk until they are asked for."""
+    """The FP32 weights of a bundle by name, read from disk on demand."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._tensors: dict[str, ir.TensorProtocol] = {}
@@ -70,7 +70,7 @@ class FullWeights:
 
 
 def int8_names(bundle: Bundle, flavour: Flavour) -> list[str]:
-    """Name the files that `write_int8` writes, as they are called within a bundle."""
+    """List the files that `write_int8` writes, by their names in a bundle."""
     pairs = graph_paths(bundle, flavour.base).values()
     graphs = dict.fromkeys(_int8_name(file, flavour) for pair in pairs for file in pair)
     return [*graphs, *(_weights_name(part, flavour) for part in ("encoder", "connector"))]
@@ -79,7 +79,7 @@ def int8_names(bundle: Bundle, flavour: Flavour) -> list[str]:
 def write_int8(
     bundle: Bundle, plan: Plan, flavour: Flavour, folder: Path, names: Mapping[str, str]
 ) -> dict[Mode, tuple[Path, Path]]:
-    """Write the graphs of `flavour` as `plan` says into `folder`, under the last part of `names` of `int8_names`."""
+    """Write the graphs of `flavour` into `folder`; `names` maps each of `int8_names` to its name in the bundle."""
     weights = FullWeights(bundle)
     exact, base = graph_paths(bundle, "fp32"), graph_paths(bundle, flavour.base)
     written: dict[Path, Path] = {}
@@ -101,7 +101,7 @@ def write_int8(
 
 
 def _unload(model: ir.Model) -> None:
-    """Let what still lies in the old weight file be read from there when it is written into the new one."""
+    """Make weights in the old weight file lazy, so that they are read when the new file is written."""
     for value in model.graph.initializers.values():
         tensor = value.const_value
         if isinstance(tensor, ir.ExternalTensor):

@@ -1,9 +1,8 @@
-"""A graph becomes an INT8 graph: smoothed weights, and Q/DQ around every linear that is quantized.
+"""Turn a graph into an INT8 graph: smooth the weights, and put Q/DQ around every quantized linear.
 
-QuantizeLinear and DequantizeLinear are standard operators that say what is meant; ONNX
-Runtime and TensorRT turn them into INT8 products. onnxruntime.quantization writes the like,
-but neither on an FP16 graph with balanced weights, nor into one weight file for two graphs,
-nor with smoothing.
+QuantizeLinear and DequantizeLinear are standard operators, which ONNX Runtime and TensorRT
+turn into INT8 products. onnxruntime.quantization writes them too, but it supports neither
+FP16 graphs with balanced weights, nor one weight file for two graphs, nor smoothing.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ if TYPE_CHECKING:
 
 
 def quantize(model: ir.Model, sites: Sequence[Site], plan: Plan, flavour: Flavour, read: ReadWeight) -> None:
-    """Rewrite `model`, the graph of `flavour.base`, in place; its weights are made when they are read.
+    """Rewrite `model`, the graph of `flavour.base`, in place; its weights are computed when they are read.
 
-    `sites` are those of the graph in FP32, and `read` returns a weight in FP32 by its name.
+    `sites` are the sites of the FP32 graph; `read` returns an FP32 weight by its name.
     """
     rewriter = _Rewriter(model.graph, plan, flavour, read)
     for site in sites:
@@ -46,7 +45,7 @@ class _Rewriter:
         self.pairs: dict[ir.Value, ir.Value] = {}
 
     def rewrite(self, site: Site) -> None:
-        """Smooth one site and quantize those of its linears that are not kept."""
+        """Smooth one site and quantize its linears, except those the plan keeps."""
         factors = self.plan.smoothing[site.name].factors
         if factors is not None:
             self._divide_norm(cast("str", site.norm), factors)
@@ -69,7 +68,7 @@ class _Rewriter:
         return self.read(name) / factors
 
     def _multiply_kept(self, linear: Linear, factors: Array) -> None:
-        """Keep the base's type, and the powers of two that FP16 may have taken out of the weight."""
+        """Smooth an unquantized weight, keeping its type and the powers of two an FP16 weight may be divided by."""
         value = self.graph.initializers[linear.weight]
         dtype = cast("ir.DataType", value.dtype)
         restored = self.graph.initializers.get(f"{linear.weight}.scales")
@@ -82,9 +81,9 @@ class _Rewriter:
         value.const_value = _lazy(linear.weight, dtype, _shape(value), smoothed)
 
     def _round_activation(self, node: ir.Node, site: Site) -> ir.Value:
-        """Put a Q/DQ pair behind what `node` multiplies, one for all that read the same value.
+        """Insert a Q/DQ pair after the left input of `node`; nodes that read the same value share it.
 
-        An FP16 graph may hold it twice, where a linear was kept in FP32 beside others that were not.
+        An FP16 graph may hold the value twice, if one linear of a site is in FP32 and others are not.
         """
         value = cast("ir.Value", node.inputs[0])
         if value not in self.pairs:
@@ -103,7 +102,7 @@ class _Rewriter:
         return np.array(scale), np.array(zero)
 
     def _round_weight(self, node: ir.Node, linear: Linear, factors: Array | None) -> None:
-        """Replace the weight by its INT8 numbers and scales; a balanced one gets new powers of two."""
+        """Replace the weight with its INT8 values and scales; a balanced weight gets new powers of two."""
         old = cast("ir.Value", node.inputs[1])
         restored = self.graph.initializers.get(f"{linear.weight}.scales")
         rounded = RoundedWeight(

@@ -1,5 +1,5 @@
-"""Numbers for INT8: what the activations look like, and how each layer is to be rounded.
+"""Parameters for INT8: statistics of the activations, and how each layer is rounded.
 
-In: activations of the calibration pictures. Out: smoothing, ranges and the plan for each linear.
+In: activations of the calibration pictures. Out: smoothing and range of each site, and the quantization plan.
 Read `activations.py` first, then `ranges.py`.
 """

@@ -1,4 +1,4 @@
-"""What flows into the linears of the FP32 graphs on real pictures: extremes, and samples of rows."""
+"""Record the inputs of the linears in the FP32 graphs on real pictures: extremes, and samples of rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.modes import Mode
 
-# Numbers kept of all samples of one mode together: 512 MB, or 640 rows at every site of a 27-layer tower.
+# Values kept in all samples of one mode together: 512 MB, or 640 rows at every site of a 27-layer tower.
 SAMPLE_NUMBERS = 1 << 27
 SAMPLE_ROWS = (256, 1024)
 EXTREME_ROWS = 64
@@ -33,11 +33,11 @@ EXTREME_ROWS = 64
 
 @dataclass(frozen=True, eq=False)
 class Activations:
-    """What was seen at one site: the least and the largest number of each channel, `lows` and `highs` [K].
+    """The activations recorded at one site: `lows` and `highs` [K] are the extremes of each channel.
 
-    `sample` [S, K] are rows drawn at random, each with the same probability within its mode,
-    and `extremes` [E, K] those with the largest numbers. They are what clipping hurts, and so
-    rare that no sample has enough of them.
+    `sample` [S, K] holds rows drawn at random, each with the same probability within its mode,
+    and `extremes` [E, K] the rows with the largest magnitudes. Clipping affects these most,
+    and they are too rare for a random sample to contain enough of them.
     """
 
     lows: NDArray[np.float32]
@@ -52,17 +52,17 @@ class Activations:
 
     @property
     def rows(self) -> NDArray[np.float32]:
-        """Both kinds of rows, [S + E, K]: what errors are measured on."""
+        """The rows that errors are measured on, [S + E, K]: sampled and extreme ones."""
         return np.concatenate([self.sample, self.extremes])
 
     def divided(self, factors: NDArray[np.float32]) -> Activations:
-        """What would have been seen with each channel divided by its factor, all of them positive."""
+        """Return the activations with each channel divided by its factor; all factors must be positive."""
         return Activations(self.lows / factors, self.highs / factors, self.sample / factors, self.extremes / factors)
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """The activations of every site, and the largest magnitude of every linear's output with its bias."""
+    """The activations of every site, and the largest magnitude of every linear's output, bias included."""
 
     sites: Mapping[str, Activations]
     outputs: Mapping[str, float]
@@ -72,7 +72,7 @@ class Recorded:
 def record_activations(bundle: Bundle, pictures: Pictures, *, seed: int, threads: int | None) -> Recorded:
     """Run the FP32 graphs of every mode over the views of `pictures`.
 
-    Raises `CalibrationError` when an activation is not a number: ranges cannot be had then.
+    Raises `CalibrationError` if an activation is NaN or infinite, since it has no range.
     """
     by_mode = [_record_mode(bundle, mode, pictures, seed, threads) for mode in bundle.manifest.graphs]
     sites: dict[str, Activations] = {}
@@ -103,7 +103,7 @@ def _record_mode(bundle: Bundle, mode: Mode, pictures: Pictures, seed: int, thre
 
 
 class _Recorder:
-    """Gathers extremes, and of the rows those with the largest random keys: a sample of a stream of unknown length."""
+    """Collects extremes, and the rows with the largest random keys (a random sample of a stream of unknown length)."""
 
     def __init__(self, random: np.random.Generator) -> None:
         self._random = random
@@ -137,7 +137,7 @@ class _Recorder:
 
 
 def _rows_to_keep(width: int) -> int:
-    """`width` are the channels of all sites of a graph together."""
+    """Return the sample size; `width` is the number of channels of all sites of a graph together."""
     least, most = SAMPLE_ROWS
     return min(max(SAMPLE_NUMBERS // width, least), most)
 
@@ -157,9 +157,9 @@ def _most_extreme(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @contextmanager
 def _telling(file: Path, sites: Sequence[Site]) -> Iterator[Path]:
-    """Write the graph once more, with every site and the peaks of every linear among its outputs.
+    """Write a copy of the graph with every site and the peak of every linear among its outputs.
 
-    It lies beside `file` for as long as it is needed, because its weights are found from there.
+    The copy is temporary and lies next to `file`, because its weights are found from there.
     """
     model = ir.load(file)
     nodes = {str(node.name): node for node in model.graph}

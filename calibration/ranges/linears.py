@@ -1,7 +1,7 @@
-"""Which products of a graph are quantized, found by structure.
+"""Find the products of a graph that are quantized, by its structure.
 
-A *linear* is a MatMul with a weight. Attention's own MatMuls have none, and the patch
-embedding, which reads the graph's input, is left out: pixels are worth their full precision.
+A *linear* is a MatMul with a weight. The MatMuls inside attention have none. The patch
+embedding, which reads the graph's input, is excluded so that pixels keep their full precision.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
-PRODUCT = "/MatMul"  # what the name of a linear's node ends in
+PRODUCT = "/MatMul"  # suffix of the name of a linear's node
 
 
 @dataclass(frozen=True)
 class Linear:
-    """A product with a weight [in, out], named after its module; `site` is the value that it multiplies."""
+    """A product with a weight [in, out], named after its module; `site` is the name of its input value."""
 
     name: str
     site: str
@@ -37,10 +37,10 @@ class Linear:
 
 @dataclass(frozen=True)
 class Site:
-    """A value that one or more linears multiply, and so the place of one Q/DQ pair.
+    """A value that one or more linears read, where one Q/DQ pair is inserted.
 
-    `norm` is the module name of the LayerNorm that the value comes from, when nothing but
-    the linears reads it: then scales can move from the one to the others.
+    `norm` is the module name of the LayerNorm that computes the value, if only the linears
+    read it: then scales can be moved from the LayerNorm into the linears.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Site:
 
 
 def find_sites(graph: ir.Graph) -> list[Site]:
-    """List the sites of an FP32 graph in the order in which they are computed."""
+    """List the sites of an FP32 graph in order of computation."""
     groups: dict[str, list[ir.Node]] = {}
     for node in graph:
         if is_linear(node) and not _reads_input(node):

@@ -1,4 +1,4 @@
-"""What is to become of every site and linear: the result of a calibration, before any graph is written."""
+"""The quantization plan: the result of a calibration, before any graph is written."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Flavour:
-    """One kind of INT8 graph: what it is built on, and whether activations are int8 or uint8.
+    """One kind of INT8 graph: the precision of its base graph, and whether activations are int8 or uint8.
 
-    `symmetric` means int8 with zero point 0, the only thing TensorRT takes. `fused` means
+    `symmetric` means int8 with zero point 0, the only kind TensorRT supports. `fused` means
     ONNX Runtime's own operators where they are faster (see `uhd_edge.calibration.graphs.fused_operators`).
     """
 
@@ -30,13 +30,13 @@ class Flavour:
 
     @property
     def products(self) -> Int8Products:
-        """How the graph is measured: ONNX Runtime's integers, or what they stand for in another engine."""
+        """How products are computed when measuring: in integers, or simulated for a graph meant for another engine."""
         return "simulated" if self.symmetric else "integers"
 
 
-# On a CPU with VNNI or AMX, uint8 x int8 is what ONNX Runtime has fast products for. With ranges
-# that are known it is also faster than its dynamic quantization, which looks for them in every
-# run: 63 against 105 ms for the products of two layers of the real size and 1024 patches.
+# On a CPU with VNNI or AMX, ONNX Runtime has fast products for uint8 x int8. Static ranges are also
+# faster than its dynamic quantization, which computes ranges in every run: 63 instead of 105 ms for
+# the products of two full-size layers and 1024 patches.
 FOR_CPU = Flavour("int8", "fp32", symmetric=False, fused=True)
 FOR_TENSORRT = Flavour("int8-tensorrt", "fp16", symmetric=True)
 FLAVOURS = (FOR_CPU, FOR_TENSORRT)
@@ -44,12 +44,12 @@ FLAVOURS = (FOR_CPU, FOR_TENSORRT)
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The smoothing and the range of each site by name, and the linears by name that are not quantized."""
+    """The smoothing and the range of each site, and the linears that are not quantized (`kept`), all by name."""
 
     smoothing: Mapping[str, Smoothing]
     ranges: Mapping[str, Range]
     kept: tuple[str, ...] = ()
 
     def keeping(self, linear: str) -> Plan:
-        """The same, with one more linear left as it is."""
+        """Return the plan with one more linear left unquantized."""
         return replace(self, kept=(*self.kept, linear))

@@ -1,4 +1,4 @@
-"""The range of each site: everything that was seen, a percentile, or what loses least; whichever measures best."""
+"""Choose the range of each site: full range, percentile or least squares, whichever measures best."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 PERCENTILES = (99.999, 99.99, 99.9)
 ROOM = 1.05
-SHRUNK = tuple(np.linspace(0.4, 0.95, 12).tolist())  # shares of the full range that `mse` tries
+SHRUNK = tuple(np.linspace(0.4, 0.95, 12).tolist())  # fractions of the full range that `mse` tries
 
 
 def full_range(seen: Activations) -> Range:
-    """Everything that was seen on any picture."""
+    """Return the range of all values seen on any picture."""
     return Range(float(seen.lows.min()), float(seen.highs.max()), "max")
 
 
 def choose_range(seen: Activations, weights: Weights, unseen: Activations, *, symmetric: bool) -> Range:
-    """Try every method; the one whose linears have the least error on rows of `unseen` pictures wins.
+    """Try every method and choose the one whose linears have the least error on `unseen` pictures.
 
-    On the rows that a range was made of, a narrow one always looks better than it is. The most
-    extreme rows of all pictures are among those measured on: without them percentiles won
-    that clipped fc2 in a few views, and the worst view of uhd-tiny's lost three times as much
-    while the mean stayed. The winner gets some room, because pictures to come go
-    beyond those that were seen.
+    On the rows it was made from, a narrow range always looks better than it is. Errors are also
+    measured on the most extreme rows of all pictures. Without them, percentiles won that
+    clipped fc2 in a few views: the worst view of uhd-tiny lost three times as much, while the
+    mean was unchanged. The chosen range gets some room, because new pictures exceed the ranges
+    of those seen.
     """
     rows = np.concatenate([unseen.rows, seen.extremes])
     exact, rounded = products(rows, weights), rounded_weights(weights)
@@ -56,7 +56,7 @@ def _candidates(seen: Activations, unseen: Activations, *, symmetric: bool) -> I
 
 
 def _least_squares(sample: NDArray[np.float32], full: Range, *, symmetric: bool) -> Range:
-    """Shrink the full range for as long as the rows themselves lose least by it."""
+    """Shrink the full range by the factor that gives the rows the least squared error."""
     shrunk = [Range(full.low * share, full.high * share, "mse") for share in SHRUNK]
     losses = [np.mean(np.square(round_activation(sample, span, symmetric=symmetric) - sample)) for span in shrunk]
     return shrunk[int(np.argmin(losses))]

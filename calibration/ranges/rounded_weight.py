@@ -1,4 +1,4 @@
-"""A weight as INT8 numbers, as it is stored: made when it is written, so that one at a time is in memory."""
+"""A weight quantized to INT8 as it is stored, computed when written so that memory holds one at a time."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class RoundedWeight:
     """The weight [in, out] that `read` returns, for a graph whose scales are FP16 (`half`) or FP32.
 
-    A `balanced` one is divided by a power of two per output channel, so that its product
-    stays within FP16; `powers_of_two` multiply the product back.
+    A `balanced` weight is divided by a power of two per output channel, so that its product
+    fits into FP16; the product is multiplied by `powers_of_two` afterwards.
     """
 
     read: Callable[[], NDArray[np.float32]]
@@ -28,16 +28,16 @@ class RoundedWeight:
     balanced: bool
 
     def numbers(self) -> NDArray[np.int8]:
-        """The INT8 numbers [in, out]."""
+        """Compute the INT8 values [in, out]."""
         weight = self._divided()
         return quantize_weight(weight, self._scales_of(weight).astype(np.float32))
 
     def scales(self) -> NDArray[np.floating]:
-        """What the numbers of each output channel are multiples of, [out]."""
+        """Compute the scale of each output channel, [out]."""
         return self._scales_of(self._divided())
 
     def powers_of_two(self) -> NDArray[np.float32]:
-        """What each output channel was divided by, [out]."""
+        """Compute the power of two that each output channel was divided by, [out]."""
         return np.ldexp(np.float32(1), balancing_exponents(weight_scales(self.read())))
 
     def _divided(self) -> NDArray[np.float32]:

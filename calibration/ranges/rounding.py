@@ -1,4 +1,4 @@
-"""INT8 numbers: ranges, scales, and what a value is after a trip through them."""
+"""INT8 arithmetic: ranges, scales, and values after quantizing and dequantizing."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LARGEST = 127  # symmetric: -127..127, so that a weight and its negative round alike
+LARGEST = 127  # symmetric: -127..127, so that a weight and its negative round the same way
 STEPS = 255  # asymmetric: 0..255
-HALF_NORMAL = -14  # 2**-14 is the smallest FP16 number with all its digits
+HALF_NORMAL = -14  # 2**-14 is the smallest normal FP16 number
 
 
 @dataclass(frozen=True)
 class Range:
-    """What an activation's INT8 numbers span, and the `method` that chose it."""
+    """The range that INT8 covers for an activation, and the `method` that chose it."""
 
     low: float
     high: float
     method: str
 
     def symmetric_scale(self) -> np.float32:
-        """The scale of int8 with zero point 0, as TensorRT wants it."""
+        """Compute the scale of int8 with zero point 0, as TensorRT requires."""
         return _not_zero(max(abs(self.low), abs(self.high)) / LARGEST)
 
     def asymmetric(self) -> tuple[np.float32, np.uint8]:
-        """Scale and zero point of uint8; zero itself is always among the numbers."""
+        """Compute scale and zero point of uint8; zero is always representable."""
         low, high = min(self.low, 0.0), max(self.high, 0.0)
         scale = _not_zero((high - low) / STEPS)
         return scale, np.uint8(np.clip(round(-low / float(scale)), 0, STEPS))
@@ -43,29 +43,29 @@ def round_activation(values: NDArray[np.float32], span: Range, *, symmetric: boo
 
 
 def weight_scales(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """One scale [out] for each output channel of `weight` [in, out], symmetric; 1 for a channel of zeros."""
+    """Compute one symmetric scale [out] per output channel of `weight` [in, out]; 1 for a channel of zeros."""
     scales = np.abs(weight).max(axis=0) / np.float32(LARGEST)
     return np.where(scales < np.finfo(np.float32).tiny, 1, scales).astype(np.float32)
 
 
 def half_scales(scales: NDArray[np.float32]) -> NDArray[np.float16]:
-    """The nearest FP16 scales that are not smaller, so that no weight is clipped."""
+    """Round scales up to FP16, so that no weight is clipped."""
     half = scales.astype(np.float16)
     return np.where(half.astype(np.float32) < scales, np.nextafter(half, np.float16(np.inf)), half)
 
 
 def balancing_exponents(scales: NDArray[np.float32]) -> NDArray[np.int32]:
-    """The exponents [out] of the powers of two that bring `scales` between 2**-14 and 2**-13.
+    """Compute the exponents [out] of the powers of two that bring `scales` between 2**-14 and 2**-13.
 
-    A product with weights so small stays within FP16 where the true one might not; it is
-    multiplied back in FP32. Smaller scales would lose digits.
+    The product with such small weights fits into FP16 even if the true product does not; it is
+    multiplied back in FP32. Smaller scales would lose precision.
     """
     _, exponents = np.frexp(scales)
     return (exponents - 1 - HALF_NORMAL).astype(np.int32)
 
 
 def quantize_weight(weight: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.int8]:
-    """`weight` [in, out] as multiples of `scales` [out]."""
+    """Quantize `weight` [in, out] to integer multiples of `scales` [out]."""
     numbers: NDArray[np.int8] = np.clip(np.rint(weight / scales), -LARGEST, LARGEST).astype(np.int8)
     return numbers
 
@@ -77,5 +77,5 @@ def round_weight(weight: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _not_zero(scale: float) -> np.float32:
-    """A tensor that was all zeros on every picture still needs a scale."""
+    """Replace a zero scale: a tensor that is zero on every picture still needs one."""
     return np.float32(scale) if scale > np.finfo(np.float32).tiny else np.float32(1 / LARGEST)

@@ -1,10 +1,10 @@
-"""Moving what is hard to quantize from activations into weights (SmoothQuant, arXiv 2211.10438, section 4).
+"""Move quantization difficulty from activations into weights (SmoothQuant, arXiv 2211.10438, section 4).
 
 A few channels of a LayerNorm's output are often tens of times larger than the rest, and one
-range for all of them leaves the rest a handful of steps. Dividing the LayerNorm's weight and
-bias by a factor per channel, and multiplying the rows of the linears that follow by it,
-changes nothing in exact numbers and evens the channels out. How far to go is measured, site
-by site.
+range for all of them leaves the rest only a few steps. Dividing the LayerNorm's weight and
+bias by a factor per channel, and multiplying the rows of the following linears by it, evens
+out the channels and changes nothing in exact arithmetic. The strength is chosen by
+measurement for each site.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from uhd_edge.calibration.ranges.layer_error import Weights
 
 STRENGTHS = (0.2, 0.35, 0.5, 0.6, 0.7, 0.8, 0.9)
-MOST = 1e4  # a factor beyond this, or below its inverse, would be a channel that is all but unused
+MOST = 1e4  # factors beyond this, or below its inverse, only occur for channels that are nearly unused
 
 
 @dataclass(frozen=True, eq=False)
 class Smoothing:
-    """The factors [K] of one site, and the strength that they came from: 0 leaves everything as it is."""
+    """The factors [K] of one site, and the strength they were computed with; 0 means no smoothing."""
 
     strength: float
     factors: NDArray[np.float32] | None
@@ -43,7 +43,7 @@ def choose_smoothing(
     unseen: NDArray[np.float32],
     strengths: Sequence[float] = STRENGTHS,
 ) -> Smoothing:
-    """Try every strength, symmetric and at full range; the least error on rows of `unseen` pictures [S, K] wins."""
+    """Try every strength, symmetric at full range; choose the least error on rows of `unseen` pictures [S, K]."""
     exact = products(unseen, weights)
     best, least = Smoothing(0.0, None), _error(seen, weights, unseen, exact)
     for strength in strengths:
@@ -55,10 +55,10 @@ def choose_smoothing(
 
 
 def smoothing_factors(peaks: NDArray[np.float32], weights: Weights, strength: float) -> NDArray[np.float32]:
-    """`peaks`**strength / (the weights' peaks)**(1 - strength), [K] (SmoothQuant, equation 4).
+    """Compute `peaks`**strength / (peaks of the weights)**(1 - strength), [K] (SmoothQuant, equation 4).
 
-    Brought to a geometric mean of 1, so that neither side leaves the range of FP16 by it. A
-    channel that carries nothing keeps the factor 1.
+    The factors are normalized to a geometric mean of 1, so that smoothing pushes neither side
+    out of the range of FP16. A channel that is always zero keeps the factor 1.
     """
     rows = np.max([np.abs(weight).max(axis=1) for weight in weights.values()], axis=0)
     used = (peaks > 0) & (rows > 0)

@@ -19,7 +19,7 @@ from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.manifest import Threshold
 from uhd_edge.runtime.errors import CalibrationError, ImageError, OutputError
 
-STEPS = ["naive", "connector put back", "smoothing", "ranges", "layers put back"]
+STEPS = ["naive", "connector excluded", "smoothing", "ranges", "layers excluded"]
 
 
 def test_int8_is_close_to_fp32_on_pictures_it_was_not_made_from(calibrated: Calibrated, tmp_path: Path) -> None:
@@ -169,8 +169,8 @@ def test_the_command_prints_the_table_and_json(
     ]
     assert exit_code(arguments) == 0
     printed = capsys.readouterr()
-    assert "layers put back" in printed.out
-    assert "which had to do for measuring as well" in printed.out
+    assert "layers excluded" in printed.out
+    assert "calibrated with and measured on one picture" in printed.out
     assert "16x (fp32, fp16, int8, int8-tensorrt)" in printed.out
     assert "smoothing" in printed.err
     assert exit_code([*arguments, "--json"]) == 0
