@@ -30,7 +30,7 @@ def write_int8(target: Path) -> None:
     """Write INT8 graphs for TensorRT beside the others, with the connector left out as a calibration does."""
     from uhd_edge.calibration.flavours import TOWER
     from uhd_edge.calibration.graphs.graph_files import all_sites, int8_names, write_int8
-    from uhd_edge.calibration.ranges.plan import FOR_TENSORRT, Plan
+    from uhd_edge.calibration.ranges.plan import FOR_TENSORRT, QuantizationPlan
     from uhd_edge.calibration.ranges.rounding import Range
     from uhd_edge.calibration.ranges.smoothing import Smoothing
     from uhd_edge.runtime.bundles.bundle import Bundle
@@ -39,7 +39,7 @@ def write_int8(target: Path) -> None:
     found = all_sites(bundle)
     sites = [site.name for site in found]
     linears = [linear.name for site in found for linear in site.linears]
-    plan = Plan(
+    plan = QuantizationPlan(
         dict.fromkeys(sites, Smoothing(0.0, None)),
         dict.fromkeys(sites, Range(*MADE_UP, "made up")),
         kept=tuple(name for name in linears if not name.startswith(TOWER)),

@@ -102,7 +102,7 @@ def _prepare(bundle: Bundle, folder: Path, measurement: Measurement, seen: Recor
 def _smooth(site: Site, weights: FullWeights, seen: Recorded, unseen: Recorded) -> Smoothing:
     if site.norm is None:
         return Smoothing(0.0, None)
-    return choose_smoothing(seen.sites[site.name], weights.of(site), unseen.sites[site.name].sample)
+    return choose_smoothing(seen.sites[site.name], weights.read_site(site), unseen.sites[site.name].sample)
 
 
 def _add(bundle: Bundle, folder: Path, outcomes: Mapping[Flavour, Outcome], report: Report) -> Bundle:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from uhd_edge.calibration.measure import Agreement
-    from uhd_edge.calibration.ranges.plan import Plan
+    from uhd_edge.calibration.ranges.plan import QuantizationPlan
     from uhd_edge.runtime.bundles.manifest import Threshold
 
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 class Settled:
     """The final plan and its measured agreement."""
 
-    plan: Plan
+    plan: QuantizationPlan
     agreement: Agreement
 
 
 def put_back(
-    plan: Plan,
+    plan: QuantizationPlan,
     agreement: Agreement,
     harm: Mapping[str, float],
     threshold: Threshold,
-    measure: Callable[[Plan], Agreement],
+    measure: Callable[[QuantizationPlan], Agreement],
 ) -> Settled:
     """Leave linears unquantized, those with the most `harm` first, until `measure` reaches `threshold`.
 

@@ -9,7 +9,7 @@ from uhd_edge.calibration.fallback import put_back
 from uhd_edge.calibration.graphs.graph_files import int8_names, write_int8
 from uhd_edge.calibration.measure import compare
 from uhd_edge.calibration.ranges.layer_error import layer_errors, multiplied, products, rounded_weights
-from uhd_edge.calibration.ranges.plan import Plan
+from uhd_edge.calibration.ranges.plan import QuantizationPlan
 from uhd_edge.calibration.ranges.ranges import choose_range, full_range
 from uhd_edge.calibration.ranges.smoothing import Smoothing
 from uhd_edge.runtime.bundles.manifest import Threshold
@@ -70,10 +70,10 @@ class Prepared:
 
     def smoothed_weights(self, site: Site, smoothing: Smoothing) -> dict[str, NDArray[np.float32]]:
         """Return the smoothed weights [in, out] of the linears of `site`."""
-        weights = self.weights.of(site)
+        weights = self.weights.read_site(site)
         return weights if smoothing.factors is None else multiplied(weights, smoothing.factors)
 
-    def errors(self, plan: Plan, *, symmetric: bool) -> dict[str, float]:
+    def errors(self, plan: QuantizationPlan, *, symmetric: bool) -> dict[str, float]:
         """Measure the error of every linear under `plan` on unseen rows, as if all were quantized."""
         errors: dict[str, float] = {}
         for site in self.sites:
@@ -102,8 +102,8 @@ class Step:
 class Outcome:
     """The final plan, the naive plan it started from, and the steps between them."""
 
-    plan: Plan
-    naive: Plan
+    plan: QuantizationPlan
+    naive: QuantizationPlan
     steps: tuple[Step, ...]
 
     @property
@@ -115,7 +115,7 @@ class Outcome:
 def settle(prepared: Prepared, flavour: Flavour, progress: Callable[[str], None]) -> Outcome:
     """Improve on naive INT8 step by step until the graphs reach the goal."""
 
-    def measure(plan: Plan) -> Agreement:
+    def measure(plan: QuantizationPlan) -> Agreement:
         return _measure(prepared, plan, flavour)
 
     progress(f"{flavour.kind}: naive")
@@ -136,7 +136,7 @@ def settle(prepared: Prepared, flavour: Flavour, progress: Callable[[str], None]
     return Outcome(settled.plan, naive, tuple(steps))
 
 
-def _measure(prepared: Prepared, plan: Plan, flavour: Flavour) -> Agreement:
+def _measure(prepared: Prepared, plan: QuantizationPlan, flavour: Flavour) -> Agreement:
     trial = prepared.folder / "trial"
     trial.mkdir(exist_ok=True)
     names = {name: name for name in int8_names(prepared.bundle, flavour)}
@@ -147,12 +147,12 @@ def _measure(prepared: Prepared, plan: Plan, flavour: Flavour) -> Agreement:
     return agreement
 
 
-def _naive(prepared: Prepared) -> Plan:
+def _naive(prepared: Prepared) -> QuantizationPlan:
     ranges = {site.name: full_range(prepared.seen.sites[site.name]) for site in prepared.sites}
-    return Plan({site.name: Smoothing(0.0, None) for site in prepared.sites}, ranges)
+    return QuantizationPlan({site.name: Smoothing(0.0, None) for site in prepared.sites}, ranges)
 
 
-def _without_connector(prepared: Prepared, plan: Plan) -> Plan:
+def _without_connector(prepared: Prepared, plan: QuantizationPlan) -> QuantizationPlan:
     """Leave the connector unquantized, whatever its error.
 
     A layer of the tower adds to a residual stream, which dilutes its rounding error. The
@@ -164,7 +164,7 @@ def _without_connector(prepared: Prepared, plan: Plan) -> Plan:
     return replace(plan, kept=(*plan.kept, *prepared.connector))
 
 
-def _smoothed(prepared: Prepared, plan: Plan, *, symmetric: bool) -> Plan:  # noqa: ARG001  # the same for both kinds
+def _smoothed(prepared: Prepared, plan: QuantizationPlan, *, symmetric: bool) -> QuantizationPlan:  # noqa: ARG001  # the same for both kinds
     smoothing = {
         site.name: prepared.smoothing[site.name] if _is_quantized(site, plan) else plan.smoothing[site.name]
         for site in prepared.sites
@@ -173,7 +173,7 @@ def _smoothed(prepared: Prepared, plan: Plan, *, symmetric: bool) -> Plan:  # no
     return replace(plan, smoothing=smoothing, ranges=ranges)
 
 
-def _ranged(prepared: Prepared, plan: Plan, *, symmetric: bool) -> Plan:
+def _ranged(prepared: Prepared, plan: QuantizationPlan, *, symmetric: bool) -> QuantizationPlan:
     def choose(site: Site) -> Range:
         smoothing = plan.smoothing[site.name]
         return choose_range(
@@ -187,11 +187,11 @@ def _ranged(prepared: Prepared, plan: Plan, *, symmetric: bool) -> Plan:
     return replace(plan, ranges={**plan.ranges, **{site.name: choose(site) for site in quantized}})
 
 
-def _is_quantized(site: Site, plan: Plan) -> bool:
+def _is_quantized(site: Site, plan: QuantizationPlan) -> bool:
     return any(linear.name not in plan.kept for linear in site.linears)
 
 
-def _harm(prepared: Prepared, plan: Plan, flavour: Flavour) -> dict[str, float]:
+def _harm(prepared: Prepared, plan: QuantizationPlan, flavour: Flavour) -> dict[str, float]:
     """Measure the error of each linear that `plan` still quantizes."""
     errors = prepared.errors(plan, symmetric=flavour.symmetric)
     return {name: error for name, error in errors.items() if name not in plan.kept}

@@ -66,23 +66,23 @@ def layer_ranges(
     folder is not writable: copies of the graphs with more outputs are stored there temporarily.
     """
     manifest = bundle.manifest
-    peaks: dict[_Told, float] = {}
+    peaks: dict[_MeasuredValue, float] = {}
     with ExitStack() as stack:
-        telling = [stack.enter_context(_telling(file)) for file in bundle.graphs(mode, "fp16")]
-        encoder, connector = (stack.enter_context(OnnxRuntimeEngine(graph.file, threads=threads)) for graph in telling)
+        graphs = [stack.enter_context(_instrumented(file)) for file in bundle.graphs(mode, "fp16")]
+        encoder, connector = (stack.enter_context(OnnxRuntimeEngine(graph.file, threads=threads)) for graph in graphs)
         for picture in pictures:
             plan = plan_views(*picture.size, manifest.preprocessing, mode=mode, max_slices=max_slices)
             for view in slice_image(picture, plan).views:
                 patches = make_patches(view, manifest.preprocessing, manifest.vision, mode=mode)
                 positions = position_ids(view.rows, view.columns, manifest.vision, mode=mode)
-                told = encoder.run({"patches": patches[None], "position_ids": positions[None]})
-                _note_peaks(peaks, telling[0], told)
-                _note_peaks(peaks, telling[1], connector.run({"features": told["features"]}))
+                outputs = encoder.run({"patches": patches[None], "position_ids": positions[None]})
+                _note_peaks(peaks, graphs[0], outputs)
+                _note_peaks(peaks, graphs[1], connector.run({"features": outputs["features"]}))
     return _by_layer(mode, peaks)
 
 
 @dataclass(frozen=True)
-class _Told:
+class _MeasuredValue:
     """A value to measure: the node that computes it, its name, and whether it is FP16."""
 
     node: str
@@ -95,69 +95,71 @@ class _Told:
 
 
 @dataclass(frozen=True)
-class _Telling:
+class _InstrumentedGraph:
     """A graph file with the peaks of `values` among its outputs."""
 
     file: Path
-    values: Sequence[_Told]
+    values: Sequence[_MeasuredValue]
 
 
 @contextmanager
-def _telling(file: Path) -> Iterator[_Telling]:
+def _instrumented(file: Path) -> Iterator[_InstrumentedGraph]:
     """Write a copy of the graph with peaks as outputs, in the same folder because its weights are there."""
     model = onnx.load(file, load_external_data=False)
-    values = _told_values(model)
-    for told in values:
+    values = _find_measured_values(model)
+    for measured in values:
         nodes = [
-            helper.make_node("Cast", [told.value], [f"{told.value}|exact"], to=TensorProto.FLOAT),
-            helper.make_node("Abs", [f"{told.value}|exact"], [f"{told.value}|size"]),
-            helper.make_node("ReduceMax", [f"{told.value}|size"], [told.peak], keepdims=0),
+            helper.make_node("Cast", [measured.value], [f"{measured.value}|exact"], to=TensorProto.FLOAT),
+            helper.make_node("Abs", [f"{measured.value}|exact"], [f"{measured.value}|size"]),
+            helper.make_node("ReduceMax", [f"{measured.value}|size"], [measured.peak], keepdims=0),
         ]
         model.graph.node.extend(nodes)
-        model.graph.output.append(helper.make_tensor_value_info(told.peak, TensorProto.FLOAT, []))
-    copy = file.with_name(f".telling-{secrets.token_hex(6)}.onnx")
+        model.graph.output.append(helper.make_tensor_value_info(measured.peak, TensorProto.FLOAT, []))
+    copy = file.with_name(f".instrumented-{secrets.token_hex(6)}.onnx")
     try:
         onnx.save(model, copy)
-        yield _Telling(copy, values)
+        yield _InstrumentedGraph(copy, values)
     except OSError as error:
         raise OutputError(f"{file.parent}: cannot be written ({error.strerror or error}); copy the bundle") from error
     finally:
         copy.unlink(missing_ok=True)
 
 
-def _told_values(model: onnx.ModelProto) -> list[_Told]:
+def _find_measured_values(model: onnx.ModelProto) -> list[_MeasuredValue]:
     """List all values that are computed in FP16 or FP32."""
     typed = onnx.shape_inference.infer_shapes(model).graph
     types = {value.name: value.type.tensor_type.elem_type for value in (*typed.value_info, *typed.output)}
     floats: dict[int, bool] = {TensorProto.FLOAT16: True, TensorProto.FLOAT: False}
     return [
-        _Told(node.name, node.output[0], floats[types[node.output[0]]])
+        _MeasuredValue(node.name, node.output[0], floats[types[node.output[0]]])
         for node in model.graph.node
         if node.op_type not in _MOVING and types.get(node.output[0]) in floats
     ]
 
 
-def _note_peaks(peaks: dict[_Told, float], graph: _Telling, outputs: Mapping[str, Array]) -> None:
-    for told in graph.values:
-        peak = float(outputs[told.peak])
+def _note_peaks(peaks: dict[_MeasuredValue, float], graph: _InstrumentedGraph, outputs: Mapping[str, Array]) -> None:
+    for measured in graph.values:
+        peak = float(outputs[measured.peak])
         # NaN comes from infinities, and must not be lost in a comparison.
-        peaks[told] = max(peaks.get(told, 0.0), float("inf") if math.isnan(peak) else peak)
+        peaks[measured] = max(peaks.get(measured, 0.0), float("inf") if math.isnan(peak) else peak)
 
 
-def _by_layer(mode: Mode, peaks: Mapping[_Told, float]) -> list[LayerRange]:
-    layers: dict[str, list[_Told]] = {}
-    for told in peaks:
-        found = _LAYER.match(told.node)
-        layers.setdefault(found.group(1) if found else told.node, []).append(told)
+def _by_layer(mode: Mode, peaks: Mapping[_MeasuredValue, float]) -> list[LayerRange]:
+    layers: dict[str, list[_MeasuredValue]] = {}
+    for measured in peaks:
+        found = _LAYER.match(measured.node)
+        layers.setdefault(found.group(1) if found else measured.node, []).append(measured)
     return [_layer_range(mode, layer, values, peaks) for layer, values in layers.items()]
 
 
-def _layer_range(mode: Mode, layer: str, values: Sequence[_Told], peaks: Mapping[_Told, float]) -> LayerRange:
-    worst = max((told for told in values if told.half), key=lambda told: peaks[told], default=None)
+def _layer_range(
+    mode: Mode, layer: str, values: Sequence[_MeasuredValue], peaks: Mapping[_MeasuredValue, float]
+) -> LayerRange:
+    worst = max((measured for measured in values if measured.half), key=lambda measured: peaks[measured], default=None)
     return LayerRange(
         mode=mode,
         layer=layer,
         half=0.0 if worst is None else peaks[worst],
         operator="" if worst is None else worst.node.removeprefix(layer).lstrip("./"),
-        full=max((peaks[told] for told in values if not told.half), default=0.0),
+        full=max((peaks[measured] for measured in values if not measured.half), default=0.0),
     )

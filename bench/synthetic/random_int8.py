@@ -17,7 +17,7 @@ from uhd_edge.calibration.flavours import TOWER
 from uhd_edge.calibration.graphs.graph_files import all_sites, has_graphs, int8_names, write_int8
 from uhd_edge.calibration.pictures import Pictures
 from uhd_edge.calibration.ranges.activations import record_activations
-from uhd_edge.calibration.ranges.plan import FLAVOURS, Plan
+from uhd_edge.calibration.ranges.plan import FLAVOURS, QuantizationPlan
 from uhd_edge.calibration.ranges.ranges import full_range
 from uhd_edge.calibration.ranges.smoothing import Smoothing
 from uhd_edge.export.disk_space import check_disk_space
@@ -57,7 +57,7 @@ def add_random_int8(bundle: Bundle, *, weights: int, threads: int | None, progre
         return add_files(bundle, {name: folder / Path(name).name for name in names.values()}, change)
 
 
-def _plan(bundle: Bundle, threads: int | None) -> Plan:
+def _plan(bundle: Bundle, threads: int | None) -> QuantizationPlan:
     """Make a plan with full ranges from one view of a synthetic picture; the connector is not quantized."""
     side = bundle.manifest.preprocessing.scale_resolution
     with TemporaryDirectory() as folder:
@@ -66,7 +66,7 @@ def _plan(bundle: Bundle, threads: int | None) -> Plan:
         seen = record_activations(bundle, Pictures((file,), max_slices=1), seed=0, threads=threads)
     sites = all_sites(bundle)
     linears = [linear.name for site in sites for linear in site.linears]
-    return Plan(
+    return QuantizationPlan(
         smoothing={site.name: Smoothing(0.0, None) for site in sites},
         ranges={site.name: full_range(seen.sites[site.name]) for site in sites},
         kept=tuple(name for name in linears if not name.startswith(TOWER)),

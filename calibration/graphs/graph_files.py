@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from uhd_edge.calibration.ranges.linears import Site
-    from uhd_edge.calibration.ranges.plan import Flavour, Plan
+    from uhd_edge.calibration.ranges.plan import Flavour, QuantizationPlan
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.bundles.manifest import GraphKind
     from uhd_edge.runtime.modes import Mode
@@ -64,7 +64,7 @@ class FullWeights:
         """Read one weight."""
         return self._tensors[name].numpy()
 
-    def of(self, site: Site) -> dict[str, NDArray[np.float32]]:
+    def read_site(self, site: Site) -> dict[str, NDArray[np.float32]]:
         """Read the weights [in, out] of the linears of `site`, by the linears' names."""
         return {linear.name: self(linear.weight) for linear in site.linears}
 
@@ -77,7 +77,7 @@ def int8_names(bundle: Bundle, flavour: Flavour) -> list[str]:
 
 
 def write_int8(
-    bundle: Bundle, plan: Plan, flavour: Flavour, folder: Path, names: Mapping[str, str]
+    bundle: Bundle, plan: QuantizationPlan, flavour: Flavour, folder: Path, names: Mapping[str, str]
 ) -> dict[Mode, tuple[Path, Path]]:
     """Write the graphs of `flavour` into `folder`; `names` maps each of `int8_names` to its name in the bundle."""
     weights = FullWeights(bundle)

@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from uhd_edge.calibration.ranges.linears import Linear, Site
-    from uhd_edge.calibration.ranges.plan import Flavour, Plan
+    from uhd_edge.calibration.ranges.plan import Flavour, QuantizationPlan
     from uhd_edge.calibration.ranges.rounding import Range
 
     Array = NDArray[np.float32]
     ReadWeight = Callable[[str], Array]
 
 
-def quantize(model: ir.Model, sites: Sequence[Site], plan: Plan, flavour: Flavour, read: ReadWeight) -> None:
+def quantize(
+    model: ir.Model, sites: Sequence[Site], plan: QuantizationPlan, flavour: Flavour, read: ReadWeight
+) -> None:
     """Rewrite `model`, the graph of `flavour.base`, in place; its weights are computed when they are read.
 
     `sites` are the sites of the FP32 graph; `read` returns an FP32 weight by its name.
@@ -39,7 +41,7 @@ def quantize(model: ir.Model, sites: Sequence[Site], plan: Plan, flavour: Flavou
 
 
 class _Rewriter:
-    def __init__(self, graph: ir.Graph, plan: Plan, flavour: Flavour, read: ReadWeight) -> None:
+    def __init__(self, graph: ir.Graph, plan: QuantizationPlan, flavour: Flavour, read: ReadWeight) -> None:
         self.graph, self.plan, self.flavour, self.read = graph, plan, flavour, read
         self.nodes: Mapping[str, ir.Node] = {str(node.name): node for node in graph}
         self.pairs: dict[ir.Value, ir.Value] = {}

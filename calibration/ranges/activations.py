@@ -79,7 +79,7 @@ def record_activations(bundle: Bundle, pictures: Pictures, *, seed: int, threads
     outputs: dict[str, float] = {}
     for recorded in by_mode:
         for name, seen in recorded.sites.items():
-            sites[name] = _together(sites[name], seen) if name in sites else seen
+            sites[name] = _merge(sites[name], seen) if name in sites else seen
         for name, peak in recorded.outputs.items():
             outputs[name] = max(peak, outputs.get(name, 0.0))
     return Recorded(sites, outputs, sum(recorded.views for recorded in by_mode))
@@ -91,12 +91,14 @@ def _record_mode(bundle: Bundle, mode: Mode, pictures: Pictures, seed: int, thre
     recorder = _Recorder(np.random.default_rng(seed))
     views = 0
     with ExitStack() as stack:
-        graphs = [stack.enter_context(_telling(file, of_file)) for file, of_file in zip(files, sites, strict=True)]
+        graphs = [
+            stack.enter_context(_instrumented(file, file_sites)) for file, file_sites in zip(files, sites, strict=True)
+        ]
         encoder, connector = (stack.enter_context(OnnxRuntimeEngine(graph, threads=threads)) for graph in graphs)
         for view in pictures.views(bundle.manifest, mode):
-            told = encoder.run({"patches": view.patches, "position_ids": view.position_ids})
-            features = told["features"]
-            recorder.add(told, sites[0], view.name)
+            outputs = encoder.run({"patches": view.patches, "position_ids": view.position_ids})
+            features = outputs["features"]
+            recorder.add(outputs, sites[0], view.name)
             recorder.add(connector.run({"features": features}), sites[1], view.name)
             views += 1
     return Recorded(recorder.activations(), recorder.outputs, views)
@@ -130,7 +132,7 @@ class _Recorder:
         new = np.argsort(keys)[-rows:]
         keys, seen = keys[new], Activations(value.min(axis=0), value.max(axis=0), value[new], _most_extreme(value))
         if name in self._seen:
-            keys, seen = np.concatenate([self._keys[name], keys]), _together(self._seen[name], seen)
+            keys, seen = np.concatenate([self._keys[name], keys]), _merge(self._seen[name], seen)
             kept = np.argsort(keys)[-rows:]
             keys, seen = keys[kept], Activations(seen.lows, seen.highs, seen.sample[kept], seen.extremes)
         self._keys[name], self._seen[name] = keys, seen
@@ -142,7 +144,7 @@ def _rows_to_keep(width: int) -> int:
     return min(max(SAMPLE_NUMBERS // width, least), most)
 
 
-def _together(one: Activations, other: Activations) -> Activations:
+def _merge(one: Activations, other: Activations) -> Activations:
     return Activations(
         lows=np.minimum(one.lows, other.lows),
         highs=np.maximum(one.highs, other.highs),
@@ -156,7 +158,7 @@ def _most_extreme(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @contextmanager
-def _telling(file: Path, sites: Sequence[Site]) -> Iterator[Path]:
+def _instrumented(file: Path, sites: Sequence[Site]) -> Iterator[Path]:
     """Write a copy of the graph with every site and the peak of every linear among its outputs.
 
     The copy is temporary and lies next to `file`, because its weights are found from there.
@@ -165,11 +167,11 @@ def _telling(file: Path, sites: Sequence[Site]) -> Iterator[Path]:
     nodes = {str(node.name): node for node in model.graph}
     for site in sites:
         for linear in site.linears:
-            _tell_peak(model.graph, linear.name, nodes[linear.node])
+            _add_peak_output(model.graph, linear.name, nodes[linear.node])
         value = nodes[site.linears[0].node].inputs[0]
         if value is not None and value not in model.graph.outputs:
             model.graph.outputs.append(value)
-    copy = file.with_name(f".telling-{secrets.token_hex(6)}.onnx")
+    copy = file.with_name(f".instrumented-{secrets.token_hex(6)}.onnx")
     try:
         ir.save(model, copy)
         yield copy
@@ -177,7 +179,7 @@ def _telling(file: Path, sites: Sequence[Site]) -> Iterator[Path]:
         copy.unlink(missing_ok=True)
 
 
-def _tell_peak(graph: ir.Graph, name: str, product: ir.Node) -> None:
+def _add_peak_output(graph: ir.Graph, name: str, product: ir.Node) -> None:
     (add,) = product.outputs[0].consumers()
     magnitude = ir.node("Abs", [add.outputs[0]], name=f"{name}/peak/Abs")
     peak = ir.node("ReduceMax", magnitude.outputs, attributes={"keepdims": 0}, name=f"{name}/peak/ReduceMax")

@@ -43,13 +43,13 @@ FLAVOURS = (FOR_CPU, FOR_TENSORRT)
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class QuantizationPlan:
     """The smoothing and the range of each site, and the linears that are not quantized (`kept`), all by name."""
 
     smoothing: Mapping[str, Smoothing]
     ranges: Mapping[str, Range]
     kept: tuple[str, ...] = ()
 
-    def keeping(self, linear: str) -> Plan:
+    def keeping(self, linear: str) -> QuantizationPlan:
         """Return the plan with one more linear left unquantized."""
         return replace(self, kept=(*self.kept, linear))

@@ -30,11 +30,11 @@ class RoundedWeight:
     def numbers(self) -> NDArray[np.int8]:
         """Compute the INT8 values [in, out]."""
         weight = self._divided()
-        return quantize_weight(weight, self._scales_of(weight).astype(np.float32))
+        return quantize_weight(weight, self._compute_scales(weight).astype(np.float32))
 
     def scales(self) -> NDArray[np.floating]:
         """Compute the scale of each output channel, [out]."""
-        return self._scales_of(self._divided())
+        return self._compute_scales(self._divided())
 
     def powers_of_two(self) -> NDArray[np.float32]:
         """Compute the power of two that each output channel was divided by, [out]."""
@@ -44,6 +44,6 @@ class RoundedWeight:
         weight = self.read()
         return np.ldexp(weight, -balancing_exponents(weight_scales(weight))) if self.balanced else weight
 
-    def _scales_of(self, weight: NDArray[np.float32]) -> NDArray[np.floating]:
+    def _compute_scales(self, weight: NDArray[np.float32]) -> NDArray[np.floating]:
         scales = weight_scales(weight)
         return half_scales(scales) if self.half else scales

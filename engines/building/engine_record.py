@@ -85,7 +85,7 @@ def read_digests(graph: Path) -> dict[str, FileDigest]:
 
 def read_digest(file: Path) -> FileDigest:
     """Read the size and compute the SHA-256 of `file`; raises `EngineError` if it is missing or empty."""
-    sha256 = _sha256_of(file)
+    sha256 = _hash_file(file)
     size = file.stat().st_size
     if size == 0:
         raise EngineError(f"{file}: is empty")
@@ -187,7 +187,7 @@ def write_whole(file: Path, content: bytes | memoryview) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _sha256_of(file: Path) -> str:
+def _hash_file(file: Path) -> str:
     try:
         return compute_sha256(file)
     except OSError as error:
@@ -201,7 +201,7 @@ def _check_engine_file(record: EngineRecord) -> None:
         raise _refused(record, f"cannot be read ({error.strerror})") from error
     if size != record.engine.bytes:
         raise _refused(record, f"has {size} bytes instead of {record.engine.bytes}: it was truncated or replaced")
-    if _sha256_of(record.path) != record.engine.sha256:
+    if _hash_file(record.path) != record.engine.sha256:
         raise _refused(record, "is damaged: its SHA-256 is not the one it was built with")
 
 
@@ -210,7 +210,7 @@ def _check_graph(record: EngineRecord, graph: Path, known_sha256: Mapping[Path, 
         file = graph.parent / name
         if not file.is_file():
             raise _refused(record, f"was built from {name}, which is missing")
-        if file.stat().st_size != digest.bytes or (known_sha256.get(file) or _sha256_of(file)) != digest.sha256:
+        if file.stat().st_size != digest.bytes or (known_sha256.get(file) or _hash_file(file)) != digest.sha256:
             raise _refused(record, f"was built from another graph: {name} has changed since")
     if graph.name not in record.graph_files:
         raise _refused(record, f"was built from {record.graph}, not from {graph.name}")

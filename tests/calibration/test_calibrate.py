@@ -12,7 +12,7 @@ from support.int8 import KINDS, MODES, copy_of, cosines, draw_pictures
 from uhd_edge.calibration.calibrate import Calibrated, calibrate_bundle
 from uhd_edge.calibration.fallback import put_back
 from uhd_edge.calibration.measure import Agreement
-from uhd_edge.calibration.ranges.plan import Plan
+from uhd_edge.calibration.ranges.plan import QuantizationPlan
 from uhd_edge.calibration.report import table
 from uhd_edge.cli.main import exit_code
 from uhd_edge.runtime.bundles.bundle import Bundle
@@ -131,14 +131,14 @@ def test_layers_are_put_back_one_by_one_worst_first_until_the_threshold_holds(
 ) -> None:
     asked = []
 
-    def agreement(plan: Plan) -> Agreement:
+    def agreement(plan: QuantizationPlan) -> Agreement:
         return Agreement(1.0 if len(plan.kept) >= needed else 0.5, 1.0, 1.0, 0.0, "a view")
 
-    def measure(plan: Plan) -> Agreement:
+    def measure(plan: QuantizationPlan) -> Agreement:
         asked.append(plan.kept)
         return agreement(plan)
 
-    start = Plan({}, {})
+    start = QuantizationPlan({}, {})
     settled = put_back(start, agreement(start), {"a": 0.1, "b": 0.3, "c": 0.2}, Threshold(cosine=0.999), measure)
     assert settled.plan.kept == kept
     assert asked == [kept[: count + 1] for count in range(len(kept))]

@@ -186,7 +186,9 @@ def test_the_best_provider_runs_and_nothing_need_be_said(product: Path) -> None:
 
 def test_an_engine_that_does_not_exist_is_refused_with_those_that_do() -> None:
     unknown: Any = "coreml"
-    with pytest.raises(EngineUnavailableError, match="unknown engine 'coreml'; use auto, onnxruntime, openvino, tensor"):
+    with pytest.raises(
+        EngineUnavailableError, match="unknown engine 'coreml'; use auto, onnxruntime, openvino, tensor"
+    ):
         check_engine(unknown)
 
 

@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from uhd_edge.calibration.graphs.graph_files import all_sites, int8_names, write_int8
-from uhd_edge.calibration.ranges.plan import FOR_CPU, Flavour, Plan
+from uhd_edge.calibration.ranges.plan import FOR_CPU, Flavour, QuantizationPlan
 from uhd_edge.calibration.ranges.rounding import Range
 from uhd_edge.calibration.ranges.smoothing import Smoothing
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
@@ -25,7 +25,7 @@ def write(bundle: Bundle, flavour: Flavour, folder: Path) -> dict[Mode, tuple[Pa
     """Write INT8 graphs with ranges taken out of the air."""
     folder.mkdir()
     sites = [site.name for site in all_sites(bundle)]
-    plan = Plan(dict.fromkeys(sites, Smoothing(0.0, None)), dict.fromkeys(sites, Range(-8.0, 6.0, "none")))
+    plan = QuantizationPlan(dict.fromkeys(sites, Smoothing(0.0, None)), dict.fromkeys(sites, Range(-8.0, 6.0, "none")))
     return write_int8(bundle, plan, flavour, folder, {name: name for name in int8_names(bundle, flavour)})
 
 
