@@ -154,7 +154,7 @@ def test_another_gpu_is_refused_with_the_command_for_that_gpu(bundle: Path, capa
 def test_a_truncated_engine_is_refused(bundle: Path) -> None:
     engine = only(bundle).path
     engine.write_bytes(engine.read_bytes()[:-1])
-    assert "has 10239 bytes instead of 10240: it is truncated" in refusal(bundle)
+    assert "has 10239 bytes instead of 10240: it was truncated" in refusal(bundle)
 
 
 def test_a_damaged_engine_is_refused(bundle: Path) -> None:
