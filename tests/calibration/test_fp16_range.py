@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.manifest import Manifest
 from uhd_edge.runtime.checking.verify import verify_bundle
 from uhd_edge.runtime.errors import EngineUnavailableError, OutputError
+from uhd_edge.runtime.modes import Mode
 from uhd_edge.runtime.vision.patches import make_patches, position_ids
 from uhd_edge.runtime.vision.slicing import plan_slices, slice_image
 
@@ -106,13 +108,23 @@ def test_the_command_line_shows_the_ranges(
     qwen3_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     photo(90, 90).save(tmp_path / "photo.png")
+    modes: list[Mode] = ["16x", "4x"]
+    expected = [
+        layer
+        for mode in modes
+        for layer in layer_ranges(qwen3_bundle, [photo(90, 90)], mode=mode, max_slices=None, threads=1)
+    ]
     command = ["verify", str(qwen3_bundle.path), str(tmp_path / "photo.png"), "--no-answers", "--ranges"]
     assert exit_code([*command, "--threads", "1", "--precision", "fp16"]) == 0
     printed = capsys.readouterr().out
     assert "largest in FP16" in printed
     assert "vision_tower.encoder.layers.0" in printed
+    rows = [line.split()[:3] for line in printed.splitlines()]
+    for layer in expected:
+        assert [layer.mode, layer.layer, f"{layer.half:.4g}" if layer.operator else "none"] in rows
     assert exit_code([*command, "--threads", "1", "--mode", "16x", "--json"]) == 0
-    (first, *_) = json.loads(capsys.readouterr().out)["ranges"]
+    (first, *others) = json.loads(capsys.readouterr().out)["ranges"]
+    assert [first, *others] == [asdict(layer) for layer in expected if layer.mode == "16x"]
     assert first["layer"] == "vision_tower.embeddings"
     assert 0 < first["half"] < LARGEST
 

@@ -50,8 +50,9 @@ def test_an_image_may_come_later_and_a_reset_forgets_it() -> None:
 
 def test_what_cannot_be_done_is_a_line_and_the_conversation_goes_on() -> None:
     lines = f"/image none.png\n/image\n/mode 8x\n/nonsense here\n{'What? ' * 5000}\n<|image_pad|>\n{STAR}\n/help\n"
-    found = chat(lines.encode() + b"\xff\xfe\n", BENCH)
-    assert found.stdout.splitlines()[0] == "JX7"
+    found = chat(lines.encode() + f"\xff\xfe\n/reset\n{STAR}\n".encode("latin-1"), BENCH)
+    assert [found.stdout.splitlines()[place] for place in (0, -1)] == ["JX7", "JX7"]
+    assert len(found.stdout.splitlines()) == 3
     assert found.exit_code == 1
     complaints = found.stderr.splitlines()
     assert [line.split(";")[0].split(": ", 1)[1] for line in complaints[:4]] == [

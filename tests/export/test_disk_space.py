@@ -12,6 +12,7 @@ from uhd_edge.export.checkpoint.checkpoint import open_checkpoint
 from uhd_edge.export.export import EXPORTED_PRECISIONS
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.errors import OutputError
+from uhd_edge.runtime.modes import Precision
 
 
 @pytest.mark.parametrize("ready", [True, False])
@@ -31,3 +32,25 @@ def test_the_space_asked_for_is_about_what_is_used(qwen3_checkpoint: Path, qwen3
         assert disk_space.bytes_to_copy(checkpoint, qwen3_bundle.llm_path, precisions) == pytest.approx(used, rel=0.2)
         # Two copies of the text model, which is small, against the graphs.
         assert disk_space.bytes_to_convert(checkpoint, "f32", precisions) == pytest.approx(used, rel=0.2)
+
+
+@pytest.mark.parametrize("precision", EXPORTED_PRECISIONS)
+def test_the_space_asked_for_graphs_is_that_of_their_weights(
+    qwen3_checkpoint: Path, qwen3_bundle: Bundle, precision: Precision
+) -> None:
+    files = qwen3_bundle.manifest.files
+    used = sum(record.bytes for name, record in files.items() if name.endswith(f"-{precision}.weights"))
+    llm = qwen3_bundle.llm_path
+    with open_checkpoint(qwen3_checkpoint) as checkpoint:
+        asked = disk_space.bytes_to_copy(checkpoint, llm, [precision]) - llm.stat().st_size
+        table = checkpoint.tensor("model.vision_tower.embeddings.position_embedding.weight").numel()
+    # The position table stays in FP32: half of this small tower, and a hundredth of a real one.
+    assert asked == pytest.approx(used - (2 * table if precision == "fp16" else 0), rel=0.05)
+
+
+@pytest.mark.parametrize("llm_type", ["f32", "q8_0"])
+def test_a_conversion_has_room_for_two_copies_of_the_text_model(qwen3_checkpoint: Path, llm_type: str) -> None:
+    """What is converted and what comes of it; for a type that is quantized, an intermediate GGUF like the first."""
+    with open_checkpoint(qwen3_checkpoint) as checkpoint:
+        text = sum(checkpoint.tensor(name).nbytes for name in checkpoint.names if "language_model" in name)
+        assert disk_space.bytes_to_convert(checkpoint, llm_type, []) == 2 * text

@@ -15,18 +15,22 @@ SCENES = [draw_scene(f"questions/{index}", SLICED) for index in range(40)]
 
 
 def test_codes_are_asked_and_answered_by_the_scene() -> None:
+    absent = 0
     for index, scene in enumerate(SCENES):
         question = ask(scene, "code", str(index))
         colour, shape = question.text.removesuffix("?").split()[-2:]
         codes = [drawn.code for drawn in scene.objects if (drawn.colour, drawn.shape) == (colour, shape)]
         assert question.answer == (codes[0] if codes else "there is none")
+        absent += not codes
         labelled = ask(scene, "labelled", str(index))
         code = labelled.text.removesuffix("?").split()[-1]
         (drawn,) = [drawn for drawn in scene.objects if drawn.code == code]
         assert labelled.answer == f"a {drawn.colour} {drawn.shape}"
+    assert 1 <= absent <= len(SCENES) / 3  # some, and far from most
 
 
 def test_counts_and_presence_follow_from_the_scene() -> None:
+    counts: dict[str, set[str]] = {"shapes": set(), "colours": set()}
     for index, scene in enumerate(SCENES):
         shapes = ask(scene, "count shapes", str(index))
         shape = shapes.text.split()[2].removesuffix("s")
@@ -34,9 +38,22 @@ def test_counts_and_presence_follow_from_the_scene() -> None:
         colours = ask(scene, "count colours", str(index))
         colour = colours.text.split()[2]
         assert colours.answer == str(sum(drawn.colour == colour for drawn in scene.objects))
+        counts["shapes"].add(shapes.answer)
+        counts["colours"].add(colours.answer)
         presence = ask(scene, "presence", str(index))
         pair = tuple(presence.text.removesuffix("?").split()[-2:])
         assert (presence.answer == "yes") == (pair in {(drawn.colour, drawn.shape) for drawn in scene.objects})
+    assert all({"0", "1", "2"} <= seen for seen in counts.values())
+
+
+def test_half_of_the_objects_asked_for_are_there_and_half_of_the_others_nearly() -> None:
+    asked = [(scene, ask(scene, "presence", str(index))) for index, scene in enumerate(SCENES * 20)]
+    absent = [(scene, question) for scene, question in asked if question.answer == "no"]
+    near = [
+        question for scene, question in absent if question.text.split()[3] in {drawn.colour for drawn in scene.objects}
+    ]
+    assert len(absent) / len(asked) == pytest.approx(0.5, abs=0.1)
+    assert 0.5 < len(near) / len(absent) < 0.9  # others are near by chance
 
 
 @pytest.mark.parametrize(("direction", "sign", "axis"), [("leftmost", 1, "x"), ("lowest", -1, "y")])
