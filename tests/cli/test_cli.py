@@ -151,8 +151,9 @@ def test_an_interrupt_ends_with_130_and_no_traceback(add_command, capsys: pytest
 )
 def test_a_reader_that_goes_away_is_no_traceback(script: str) -> None:
     script = f"import click; from uhd_edge.cli.main import run, uhd; {script}"
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     process = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=buffered
     )
     process.stdout.close()
     error = process.stderr.read()
