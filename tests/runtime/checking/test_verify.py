@@ -205,6 +205,9 @@ def test_int8_that_fails_on_drawn_pictures_is_told_to_be_tried_on_real_ones(
     assert "INT8 is calibrated on pictures like yours" in capsys.readouterr().out
     assert exit_code([*command, "--precision", "fp16"]) == 1
     assert "INT8" not in capsys.readouterr().out
+    photo(120, 90).save(tmp_path / "own.png")
+    assert exit_code([*command, "--precision", "int8", str(tmp_path / "own.png")]) == 1
+    assert "INT8" not in capsys.readouterr().out, "these are not drawn"
 
 
 @pytest.mark.parametrize("scale", [56, 112, 448])

@@ -28,9 +28,13 @@ def test_weights_are_not_repacked_on_a_processor_with_amx(tmp_path: Path) -> Non
 def openmp_settings(**chosen: str) -> str:
     """What OpenMP's runtime says of itself while llama.cpp loads, if it is one that does; nothing else may change."""
     code = (
-        "import os\n"
+        "import os, sys\n"
         "from uhd_edge.runtime.llm.llama_library import llama_library\n"
         "before = dict(os.environ)\n"
+        "def tell(event, arguments):\n"
+        "    if event == 'import' and arguments[0] == 'llama_cpp':\n"
+        "        print('loading with', os.environ.get('OMP_WAIT_POLICY'), file=sys.stderr)\n"
+        "sys.addaudithook(tell)\n"
         "llama_library()\n"
         "assert dict(os.environ) == before"
     )
@@ -43,9 +47,13 @@ def openmp_settings(**chosen: str) -> str:
 
 
 def test_waiting_threads_spin_for_a_little_and_then_sleep() -> None:
-    assert re.search(r"GOMP_SPINCOUNT = '10?000'", openmp_settings())
+    settings = openmp_settings()
+    assert re.search(r"GOMP_SPINCOUNT = '10?000'", settings)
+    assert "loading with passive" in settings, "LLVM's OpenMP reads the policy and no count"
 
 
 def test_how_threads_wait_is_left_to_the_user_who_says_it() -> None:
-    assert "GOMP_SPINCOUNT = '300000'" in openmp_settings(GOMP_SPINCOUNT="300000")
+    settings = openmp_settings(GOMP_SPINCOUNT="300000")
+    assert "GOMP_SPINCOUNT = '300000'" in settings
+    assert "loading with None" in settings
     assert "GOMP_SPINCOUNT = '0'" in openmp_settings(OMP_WAIT_POLICY="passive")

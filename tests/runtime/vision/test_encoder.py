@@ -19,6 +19,7 @@ from uhd_edge.runtime import timing as stages
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.errors import EngineError, EngineUnavailableError, ImageError, OptionError
 from uhd_edge.runtime.modes import Mode
+from uhd_edge.runtime.validation import require_whole
 from uhd_edge.runtime.vision.encoder import VisionEncoder
 
 
@@ -44,12 +45,15 @@ def test_every_embedding_is_made_of_its_own_patches_in_the_reference_order(
 
 def test_the_views_come_thumbnail_first_with_their_sizes(bundle: Bundle) -> None:
     with VisionEncoder(bundle, threads=1) as encoder_:
-        seen = encoder_.encode(photo(300, 200))
+        seen, wide = encoder_.encode(photo(300, 200)), encoder_.encode(photo(400, 150))
     prepared = theirs(photo(300, 200), bundle.manifest.preprocessing, "16x", 9)
     assert [(view.rows, view.columns) for view in seen.views] == prepared.sizes
     assert seen.grid == prepared.grid == (2, 3)
     assert [view.tokens for view in seen.views] == [rows * columns // 16 for rows, columns in prepared.sizes]
     assert seen.mode == "16x"
+    of_wide = theirs(photo(400, 150), bundle.manifest.preprocessing, "16x", 9)
+    assert [(view.rows, view.columns) for view in wide.views] == of_wide.sizes
+    assert wide.views[0] != wide.views[1], "so that their order shows"
 
 
 def test_an_unsliced_image_has_the_grid_zero_zero(bundle: Bundle) -> None:
@@ -98,6 +102,7 @@ def test_modes_precisions_engines_and_slices_are_checked_when_the_encoder_is_mad
         ({"mode": "8x"}, r"no 8x graphs; the bundle has 16x \(fp32\), 4x \(fp32\)"),
         ({"precision": "int8"}, r"no 16x graphs in int8; the bundle has 16x \(fp32\)"),
         ({"engine": "tensorrt"}, "the bundle has no TensorRT engines for 16x; build them with `uhd build"),
+        ({"engine": "onnx"}, "there is no engine 'onnx'; use auto, onnxruntime"),
     ):
         with pytest.raises(EngineUnavailableError, match=told):
             VisionEncoder(bundle, **wrong)
@@ -116,6 +121,7 @@ def test_numpys_whole_numbers_are_whole_numbers(bundle: Bundle) -> None:
     with VisionEncoder(bundle, max_slices=two, threads=two) as encoder_:
         assert len(encoder_.encode(photo(336, 336)).views) == 3
         assert len(encoder_.encode(photo(336, 336), max_slices=two * 2).views) == 5
+    assert type(require_whole("threads", two, 1, 4)) is int, "not every library takes NumPy's"
 
 
 def test_modes_and_slices_of_one_request_are_checked_too(bundle: Bundle) -> None:

@@ -149,7 +149,7 @@ def test_two_threads_that_want_the_same_views_encode_them_once(bundle: Bundle, m
             other_began.set()
         return shares
 
-    other = threading.Thread(target=look_at_more)
+    other = threading.Thread(target=look_at_more, daemon=True)
     monkeypatch.setattr(OnnxRuntimeEngine, "run", held_run)
     with VisionEncoder(bundle, threads=1) as encoder:
         sharing = encoder._cache.sharing  # type: ignore[union-attr]
