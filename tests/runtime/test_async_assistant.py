@@ -13,6 +13,7 @@ from support.conversations.event_loops import opened, run
 from support.images.squares import picture
 
 from uhd_edge.runtime import Assistant, AsyncAssistant, Bundle
+from uhd_edge.runtime.async_assistant import AsyncAnswerStream
 from uhd_edge.runtime.errors import BundleError, ImageError, OptionError, PromptError
 
 if TYPE_CHECKING:
@@ -102,15 +103,17 @@ def test_the_event_loop_goes_on_while_it_opens_and_answers(bundle: Bundle) -> No
 def test_one_assistant_serves_event_loops_one_after_the_other(bundle: Bundle) -> None:
     assistant = opened(bundle)
     texts: list[str] = []
+    left: list[AsyncAnswerStream] = []
 
     async def ask() -> None:
         texts.append((await assistant.ask(picture(), QUESTION, max_tokens=8)).text)
 
     async def leave() -> None:
-        await anext(assistant.stream(picture(), QUESTION, max_tokens=3000))
+        left.append(assistant.stream(picture(), QUESTION, max_tokens=3000))
+        await anext(left[0])
 
     run(ask())
-    run(leave())
+    run(leave())  # while the worker still has something to say to the loop that ends here
     run(ask())
     run(assistant.close())
     assert texts[0] == texts[1]

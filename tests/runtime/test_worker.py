@@ -8,7 +8,6 @@ import json
 import random
 import subprocess
 import sys
-import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -16,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 from support.conversations.event_loops import opened, run
+from support.conversations.held_steps import HeldSteps, hold_answers
 from support.images.squares import picture
 
-from uhd_edge.runtime import Assistant, AsyncAssistant, Bundle
-from uhd_edge.runtime.conversation.answer_stream import AnswerStream
+from uhd_edge.runtime import AsyncAssistant, Bundle
 from uhd_edge.runtime.errors import BusyError, ModelError, OptionError
 from uhd_edge.tiny.world.drawing import draw_picture
 from uhd_edge.tiny.world.scenes import SLICED, draw_scene
@@ -85,35 +84,45 @@ def test_a_cancelled_question_leaves_its_place_at_once(bundle: Bundle) -> None:
 
 def test_cancelling_ends_generation_within_one_token(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker is held at its third token until the task has been cancelled."""
-    reached, go_on = threading.Event(), threading.Event()
-    taken: list[str] = []
-    steps = Assistant.steps
-
-    def held(self: Assistant, *arguments: Any, **options: Any) -> AnswerStream:
-        return AnswerStream(held_steps(self, *arguments, **options))
-
-    def held_steps(self: Assistant, *arguments: Any, **options: Any) -> Any:
-        for piece in steps(self, *arguments, **options):
-            taken.append(piece)
-            if len([piece for piece in taken if piece]) == 3:
-                reached.set()
-                go_on.wait()
-            yield piece
 
     async def test() -> None:
         async with opened(bundle) as assistant:
-            monkeypatch.setattr(Assistant, "steps", held)
+            held = hold_answers(monkeypatch)
             task = asyncio.create_task(assistant.ask(picture(), QUESTION, max_tokens=2000))
-            await asyncio.to_thread(reached.wait)
+            await asyncio.to_thread(held.reached.wait)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            go_on.set()
+            held.go_on.set()
             monkeypatch.undo()
             assert (await assistant.ask(picture(), QUESTION, max_tokens=3)).usage.completion_tokens == 3
+            assert len(held.pieces) == 3
 
     run(test())
-    assert len([piece for piece in taken if piece]) == 3
+
+
+def test_a_question_whose_event_loop_was_closed_ends_within_one_token(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker is held at its third token until the loop is closed; nobody has dropped the stream."""
+    assistant, left = opened(bundle), []
+
+    async def leave() -> HeldSteps:
+        await assistant.opened()
+        held = hold_answers(monkeypatch)
+        left.append(assistant.stream(picture(), QUESTION, max_tokens=2000))
+        await asyncio.to_thread(held.reached.wait)
+        return held
+
+    async def test() -> None:
+        assert (await assistant.ask(picture(), QUESTION, max_tokens=3)).usage.completion_tokens == 3
+        await assistant.close()
+
+    held = asyncio.run(leave())
+    held.go_on.set()
+    monkeypatch.undo()
+    run(test())
+    assert len(held.pieces) == 3
 
 
 def test_a_dropped_stream_ends_its_answer(bundle: Bundle) -> None:
