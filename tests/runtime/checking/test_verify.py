@@ -202,7 +202,7 @@ def test_int8_that_fails_on_drawn_pictures_is_told_to_be_tried_on_real_ones(
     (off.path / "bundle.json").write_text(json.dumps(manifest))
     command = ["verify", str(off.path), "--mode", "16x", "--no-answers", "--threads", "1"]
     assert exit_code([*command, "--precision", "int8"]) == 1
-    assert "INT8 is calibrated on pictures like yours" in capsys.readouterr().out
+    assert "INT8 is calibrated on images like yours, not on drawn ones" in capsys.readouterr().out
     assert exit_code([*command, "--precision", "fp16"]) == 1
     assert "INT8" not in capsys.readouterr().out
     photo(120, 90).save(tmp_path / "own.png")
