@@ -102,7 +102,7 @@ def test_modes_precisions_engines_and_slices_are_checked_when_the_encoder_is_mad
         ({"mode": "8x"}, r"no 8x graphs; the bundle has 16x \(fp32\), 4x \(fp32\)"),
         ({"precision": "int8"}, r"no 16x graphs in int8; the bundle has 16x \(fp32\)"),
         ({"engine": "tensorrt"}, "the bundle has no TensorRT engines for 16x; build them with `uhd build"),
-        ({"engine": "onnx"}, "there is no engine 'onnx'; use auto, onnxruntime"),
+        ({"engine": "onnx"}, "unknown engine 'onnx'; use auto, onnxruntime"),
     ):
         with pytest.raises(EngineUnavailableError, match=told):
             VisionEncoder(bundle, **wrong)
