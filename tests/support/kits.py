@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 STAND_IN = STAND_INS / "trtexec.py"
 PROGRAMS = "sh dirname basename sed grep head tr wc cat rm mv mkdir sha256sum flock"  # what every Ubuntu has
+ENGINES = ("connector-fp16", "encoder-16x-fp16", "encoder-4x-fp16")  # of the plain checkpoint's kit
 
 
 def make_kit(bundle: Bundle, output: Path, jetpack: str | None = None, target: str = "orin") -> Path:

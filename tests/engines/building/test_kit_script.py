@@ -1,4 +1,4 @@
-"""The script of a kit, run against a stand-in of trtexec."""
+"""The script of a kit builds each engine once and whole, and says why it cannot."""
 
 from __future__ import annotations
 
@@ -9,24 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.kits import build, built_engines, install, install_programs, install_uhd
+from support.kits import ENGINES, build, built_engines, install_uhd
 
 from uhd_edge.engines.building.engine_record import check_fits, find_engines
 from uhd_edge.runtime.bundles.bundle import Bundle
-
-ENGINES = ("connector-fp16", "encoder-16x-fp16", "encoder-4x-fp16")
-
-
-@pytest.fixture
-def kit(made: Path, tmp_path: Path) -> Path:
-    """A kit on the device, in a folder with a space in its name."""
-    return shutil.copytree(made, tmp_path / "my kit")
-
-
-@pytest.fixture
-def device(tmp_path: Path) -> Path:
-    """A folder of programs: what a JetPack has, and trtexec's stand-in; `uhd` is added by `install_uhd`."""
-    return install_programs(tmp_path / "programs")
 
 
 def test_the_script_builds_runs_and_verifies(kit: Path, device: Path) -> None:
@@ -120,117 +106,11 @@ def test_everything_else_that_goes_wrong_is_a_failure_too(kit: Path, device: Pat
     assert find_engines(kit / "bundle") == []
 
 
-def test_an_engine_that_does_not_run_is_kept_aside(kit: Path, device: Path) -> None:
-    install_uhd(device)
-    done = build(kit, device, does="fail-run")
-    assert done.returncode == 1
-    assert "encoder-16x-fp16: does not run: Error occurred during inference" in done.stderr
-    assert (kit / "bundle/engines/orin/failed/encoder-16x-fp16.engine").is_file()
-    assert "encoder-16x-fp16.engine" not in built_engines(kit)
-
-
-def test_engines_that_are_not_exact_enough_are_kept_aside(kit: Path, device: Path) -> None:
-    install_uhd(device, code=1, says="failed: cosine 0.9")
-    done = build(kit, device)
-    assert done.returncode == 1
-    assert "failed: cosine 0.9" in done.stdout
-    assert "do not pass the comparison with FP32" in done.stderr
-    assert built_engines(kit) == []
-    aside = sorted(file.name for file in (kit / "bundle/engines/orin/failed").iterdir())
-    assert aside == [f"{name}.engine{record}" for name in ENGINES for record in ("", ".json")]
-    assert list((kit / "bundle/engines/orin").glob("*.json")) == []
-
-
-@pytest.mark.parametrize("says", ["", "16x: fp16 on TensorRT, bes"], ids=["nothing", "cut off"])
-def test_engines_that_could_not_be_compared_stay_and_are_not_called_verified(
-    kit: Path, device: Path, says: str
-) -> None:
-    install_uhd(device, code=1, says=says)
-    done = build(kit, device)
-    assert done.returncode == 1
-    assert "could not be verified" in done.stderr
-    assert len(built_engines(kit)) == 3
-
-
-def test_without_uhd_the_engines_are_built_and_not_called_verified(kit: Path, device: Path) -> None:
-    done = build(kit, device)
-    assert done.returncode == 1
-    assert "built, but not verified: uhd is missing" in done.stderr
-    assert len(built_engines(kit)) == 3
-    install_uhd(device)
-    assert build(kit, device, "verify").returncode == 0
-
-
-def test_verifying_before_building_is_refused(kit: Path, device: Path) -> None:
-    install_uhd(device)
-    done = build(kit, device, "verify")
-    assert done.returncode == 1
-    assert "encoder-16x-fp16: not built for TensorRT 10.3.0; run ./build.sh" in done.stderr
-
-
 def test_a_word_that_is_no_order_and_no_picture_is_refused_before_anything_is_built(kit: Path, device: Path) -> None:
     done = build(kit, device, "clean")
     assert done.returncode == 1
     assert done.stderr == "build.sh: no such picture: /clean; use ./build.sh [verify] [PICTURE..]\n"
     assert built_engines(kit) == []
-
-
-@pytest.mark.parametrize("order", [[], ["verify"]])
-def test_engines_are_verified_on_the_pictures_that_are_named(
-    kit: Path, device: Path, tmp_path: Path, order: list[str]
-) -> None:
-    calls = install_uhd(device)
-    first, second = tmp_path / "a bench.png", tmp_path / "b.png"
-    first.touch()
-    second.touch()
-    build(kit, device)
-    calls.unlink()
-    # The script changes into the kit's folder, and relative names are meant from where it was called.
-    done = build(kit, device, *order, str(first).lstrip("/"), str(second))
-    assert (done.returncode, done.stderr) == (0, "")
-    assert calls.read_text() == f"verify bundle {first} {second} --engine tensorrt --precision fp16\n"
-
-
-def test_trtexec_is_found_where_jetpacks_package_puts_it(kit: Path, device: Path, tmp_path: Path) -> None:
-    install_uhd(device)
-    hidden = tmp_path / "tensorrt" / "bin" / "trtexec"
-    hidden.parent.mkdir(parents=True)
-    (device / "trtexec").rename(hidden)
-    install(device / "dpkg", f"[ \"$1 $2\" = '-L libnvinfer-bin' ] && printf '%s\\n' /. '{hidden}'")
-    done = build(kit, device)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-@pytest.mark.parametrize("named", ["{device}/mine", ".{device}/mine", "mine"])
-def test_another_trtexec_can_be_named(kit: Path, device: Path, named: str) -> None:
-    """By its whole path, from where the script is called, which is / here, or as it is found on the PATH."""
-    install_uhd(device)
-    (device / "trtexec").rename(device / "mine")
-    assert build(kit, device, more={"TRTEXEC": named.format(device=device)}).returncode == 0
-
-
-def test_a_named_trtexec_that_is_not_there_is_an_error(kit: Path, device: Path) -> None:
-    done = build(kit, device, more={"TRTEXEC": "yours"})
-    assert done.returncode == 1
-    assert done.stderr == "build.sh: TRTEXEC names yours, which is not on the PATH\n"
-
-
-def test_with_tensorrts_python_package_alone_uhd_builds(kit: Path, device: Path) -> None:
-    calls = install_uhd(device)
-    (device / "trtexec").unlink()
-    install(device / "python3", "[ \"$*\" = '-c import tensorrt' ]")
-    assert build(kit, device).returncode == 0
-    assert calls.read_text() == "build bundle --target here --precision fp16 --modes 16x,4x --max-slices 9\n"
-    calls.unlink()
-    assert build(kit, device, "verify").returncode == 0
-    assert calls.read_text() == "verify bundle --engine tensorrt --precision fp16\n"
-
-
-def test_without_any_tensorrt_it_says_what_to_install(kit: Path, device: Path) -> None:
-    (device / "trtexec").unlink()
-    done = build(kit, device)
-    assert done.returncode == 1
-    assert done.stderr.endswith("on JetPack: apt install tensorrt\n")
 
 
 def test_the_script_is_clean_for_shellcheck(made: Path) -> None:

@@ -1,0 +1,50 @@
+"""Where the script of a kit finds TensorRT, and what it does without trtexec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.kits import build, install, install_uhd
+
+
+def test_trtexec_is_found_where_jetpacks_package_puts_it(kit: Path, device: Path, tmp_path: Path) -> None:
+    install_uhd(device)
+    hidden = tmp_path / "tensorrt" / "bin" / "trtexec"
+    hidden.parent.mkdir(parents=True)
+    (device / "trtexec").rename(hidden)
+    install(device / "dpkg", f"[ \"$1 $2\" = '-L libnvinfer-bin' ] && printf '%s\\n' /. '{hidden}'")
+    done = build(kit, device)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("named", ["{device}/mine", ".{device}/mine", "mine"])
+def test_another_trtexec_can_be_named(kit: Path, device: Path, named: str) -> None:
+    """By its whole path, from where the script is called, which is / here, or as it is found on the PATH."""
+    install_uhd(device)
+    (device / "trtexec").rename(device / "mine")
+    assert build(kit, device, more={"TRTEXEC": named.format(device=device)}).returncode == 0
+
+
+def test_a_named_trtexec_that_is_not_there_is_an_error(kit: Path, device: Path) -> None:
+    done = build(kit, device, more={"TRTEXEC": "yours"})
+    assert done.returncode == 1
+    assert done.stderr == "build.sh: TRTEXEC names yours, which is not on the PATH\n"
+
+
+def test_with_tensorrts_python_package_alone_uhd_builds(kit: Path, device: Path) -> None:
+    calls = install_uhd(device)
+    (device / "trtexec").unlink()
+    install(device / "python3", "[ \"$*\" = '-c import tensorrt' ]")
+    assert build(kit, device).returncode == 0
+    assert calls.read_text() == "build bundle --target here --precision fp16 --modes 16x,4x --max-slices 9\n"
+    calls.unlink()
+    assert build(kit, device, "verify").returncode == 0
+    assert calls.read_text() == "verify bundle --engine tensorrt --precision fp16\n"
+
+
+def test_without_any_tensorrt_it_says_what_to_install(kit: Path, device: Path) -> None:
+    (device / "trtexec").unlink()
+    done = build(kit, device)
+    assert done.returncode == 1
+    assert done.stderr.endswith("on JetPack: apt install tensorrt\n")
