@@ -5,6 +5,8 @@ import pytest
 from PIL import Image
 
 from uhd_edge.runtime import Assistant
+from uhd_edge.runtime.budget.cost_book import CostBook
+from uhd_edge.runtime.budget.costs import CostModel, PromptCosts, SlicingCosts, VisionCosts
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.manifest import Manifest
 from uhd_edge.runtime.errors import ContextError, EngineUnavailableError, PromptError
@@ -115,9 +117,12 @@ def test_turns_that_are_dropped_make_room_in_a_plan_too(assistant: Assistant, pi
         assert answer.plan.prompt_tokens == answer.usage.prompt_tokens
 
 
-def test_what_a_session_has_in_memory_takes_no_time_and_what_was_lost_does(picture: Image.Image) -> None:
+def test_what_a_session_has_in_memory_takes_no_time_and_what_was_lost_does(
+    picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens_alone = CostModel(VisionCosts(0, 0, 0), SlicingCosts(0, 0), PromptCosts(0, 10.0, 0), 14)
+    monkeypatch.setattr(CostBook, "costs", lambda *_: tokens_alone)
     with Assistant(context=1024, session_bytes=0) as forgetful:
-        forgetful.measure()
         with forgetful.session(picture) as session:
             session.ask(QUESTION * 30, max_tokens=1)
             known = session.ask(QUESTION, max_tokens=1, budget_ms=60_000)
