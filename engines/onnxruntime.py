@@ -6,6 +6,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from uhd_edge.engines.engine import ClosedByWith
 from uhd_edge.engines.errors import EngineError, EngineUnavailableError
 from uhd_edge.engines.interrupts import raise_interrupt_behind
 from uhd_edge.engines.processor import Processor, this_processor
@@ -15,9 +16,8 @@ from uhd_edge.engines.threads import usable_cores
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-    from types import TracebackType
 
-    from uhd_edge.engines.engine import Array, Engine
+    from uhd_edge.engines.engine import Array
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -29,7 +29,7 @@ Int8Products: TypeAlias = Literal["integers", "simulated"]
 _SILENT = 4  # log fatal messages only; errors are raised as exceptions
 
 
-class OnnxRuntimeEngine:
+class OnnxRuntimeEngine(ClosedByWith):
     """One graph in one ONNX Runtime session.
 
     `providers` are ONNX Runtime's names, the preferred one first. `threads` is the number of
@@ -98,17 +98,6 @@ class OnnxRuntimeEngine:
     def close(self) -> None:
         """Release the session and its memory; safe to call twice."""
         self._session = None
-
-    def __enter__(self) -> Engine:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def offered_providers() -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from uhd_edge.engines.engine import ClosedByWith
 from uhd_edge.engines.errors import EngineError, EngineUnavailableError
 from uhd_edge.engines.extras import extra_needed
 from uhd_edge.engines.graph_files import graph_files
@@ -17,9 +18,8 @@ from uhd_edge.engines.threads import usable_cores
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-    from types import TracebackType
 
-    from uhd_edge.engines.engine import Array, Engine
+    from uhd_edge.engines.engine import Array
 
 OPENVINO = "OpenVINO"
 
@@ -30,7 +30,7 @@ Arithmetic: TypeAlias = Literal["exact", "half"]
 _NOISE = ("Exception from ", "Check '", "FrontEnd API failed")
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(ClosedByWith):
     """One graph, run by OpenVINO on the CPU.
 
     `threads` is the number of cores per run (default: all usable cores). `processor` is the
@@ -100,17 +100,6 @@ class OpenVinoEngine:
         """Wait for a run in progress, then release the graph and its memory; safe to call twice."""
         with self._running:
             self._request = self._model = None
-
-    def __enter__(self) -> Engine:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _open_core() -> Any:

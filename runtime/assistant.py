@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Literal
 
+from uhd_edge.engines.engine import ClosedByWith
 from uhd_edge.runtime.answering import OpenModels, answer_question
 from uhd_edge.runtime.ask_methods import ask_method
 from uhd_edge.runtime.budget.cost_book import CostBook
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 SESSION_BYTES = 256 * 2**20
 
 
-class Assistant:
+class Assistant(ClosedByWith):
     """An open bundle that answers questions; close it, or use it with `with`.
 
     Args:
@@ -233,12 +234,6 @@ class Assistant:
             self._answer_lock.close()
             self._encoder.close()
             self._model.close()
-
-    def __enter__(self) -> Assistant:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _request(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> Request:
         self._answer_lock.require_open()

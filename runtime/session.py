@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from uhd_edge.engines.engine import ClosedByWith
 from uhd_edge.runtime.answering import answer_question
 from uhd_edge.runtime.ask_methods import ask_method
 from uhd_edge.runtime.conversation.answer_stream import skip_empty
@@ -30,7 +31,7 @@ class SessionDefaults:
     max_slices: int | None
 
 
-class Session:
+class Session(ClosedByWith):
     """A conversation with an assistant, made by `Assistant.session`; close it, or use it with `with`.
 
     An image is encoded once, with the first question after it, and prefilled once. A later
@@ -111,12 +112,6 @@ class Session:
             self._closed = True
             self._conversation.continue_with(())
             self._models.memory.release(self._conversation)
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _require_open(self) -> None:
         self._answer_lock.require_open()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from uhd_edge.engines.engine import ClosedByWith
 from uhd_edge.engines.errors import EngineError
 from uhd_edge.engines.interrupts import held_interrupts
 from uhd_edge.engines.signature import TensorSpec, check_inputs
@@ -24,13 +25,12 @@ from uhd_edge.engines.tensorrt.profile_shapes import profile_for, read_profiles,
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
-    from types import TracebackType
 
-    from uhd_edge.engines.engine import Array, Engine
+    from uhd_edge.engines.engine import Array
     from uhd_edge.engines.tensorrt.cuda import Buffer
 
 
-class TensorRtEngine:
+class TensorRtEngine(ClosedByWith):
     """One engine file, open on the first GPU.
 
     Buffers for the largest shapes of the engine's profiles are allocated on opening and kept
@@ -81,17 +81,6 @@ class TensorRtEngine:
             with held_interrupts(), self._device.active(str(self._file)):
                 self._release.close()
                 self._engine = self._runtime = None
-
-    def __enter__(self) -> Engine:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _deserialize(self) -> Any:
         try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from uhd_edge.engines.engine import ClosedByWith
 from uhd_edge.runtime.errors import ContextError, ModelError
 from uhd_edge.runtime.llm.batch import prompt_batch
 from uhd_edge.runtime.llm.chunks import IMAGE_ROW, check_embeddings, join_chunks, list_ids, split_into_batches
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 BATCH = 512
 
 
-class LanguageModel:
+class LanguageModel(ClosedByWith):
     """A GGUF model held open with one conversation in its memory; close it, or use it with `with`.
 
     `context` is the most tokens a conversation may have, cut down to what the model was
@@ -222,12 +223,6 @@ class LanguageModel:
         finally:
             if model is not None:
                 self._library.call(self._api.llama_model_free, model)
-
-    def __enter__(self) -> LanguageModel:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _newest_logits(self) -> NDArray[np.float32]:
         self._require_open()

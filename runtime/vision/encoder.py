@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from uhd_edge.engines.engine import ClosedByWith
 from uhd_edge.engines.names import EngineName
 from uhd_edge.engines.selection import check_engine
 from uhd_edge.runtime.answer import EncodedView
@@ -38,7 +39,6 @@ from uhd_edge.runtime.vision.vision_engines import VisionEngines
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-    from types import TracebackType
 
     from numpy.typing import NDArray
     from PIL import Image
@@ -91,7 +91,7 @@ class Encoded:
         return self.encoded_views
 
 
-class VisionEncoder:
+class VisionEncoder(ClosedByWith):
     """The open engines of a bundle's vision graphs; close it, or use it with `with`.
 
     `bundle` is an open bundle or its folder, None the built-in uhd-tiny. `mode` and `max_slices`
@@ -209,17 +209,6 @@ class VisionEncoder:
         self._opener.close()
         if self._cache is not None:
             self._cache.clear()
-
-    def __enter__(self) -> VisionEncoder:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def open_mode(self, mode: Mode) -> VisionEngines:
         """Open the engines of `mode`, or return those that are open; they are closed with the encoder.

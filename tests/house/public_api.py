@@ -68,7 +68,7 @@ def _class(name: str, cls: type) -> Iterator[str]:
     if not is_dataclass(cls):
         held = vars(cls).get("__annotations__", {})
         yield from (f"    {name}: {_shown(annotation)}" for name, annotation in held.items() if name[0] != "_")
-    yield from (f"    {use}" for method, use in USES.items() if method in vars(cls))
+    yield from (f"    {use}" for method, use in USES.items() if hasattr(cls, method))
     for member, value in vars(cls).items():
         if member.startswith("_") or f"{cls.__name__}.{member}" in INTERNAL:
             continue
