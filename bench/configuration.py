@@ -52,7 +52,7 @@ class Settings:
 
     `rounds` are counted, `warm_up` runs before them are not. `max_tokens` are the most that an
     answer may have. `threads`, `context` and `max_slices` are as in `uhd ask`.
-    Raises `OptionError` for what makes no sense.
+    Raises `OptionError` for invalid settings.
     """
 
     rounds: int = 5

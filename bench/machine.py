@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 from uhd_edge.engines.threads import usable_cores
+from uhd_edge.runtime.release import version_of
 
 PACKAGES = (
     "uhd-edge",
@@ -51,7 +51,7 @@ def this_machine() -> Machine:
         memory=_memory(),
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
-        packages={name: version for name in PACKAGES if (version := _version(name))},
+        packages={name: version for name in PACKAGES if (version := version_of(name))},
     )
 
 
@@ -72,10 +72,3 @@ def _memory() -> int | None:
     if "SC_PHYS_PAGES" not in known:
         return None
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None

@@ -44,7 +44,7 @@ class MeasuringProcess:
         raise answer
 
     def close(self) -> None:
-        """End the process; again is harmless."""
+        """End the process. Safe to call twice."""
         with suppress(OSError):  # it has ended already, or close was called before
             self._connection.send(None)
         self._connection.close()
@@ -74,7 +74,7 @@ class MeasuringProcess:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Let a process that begins here be deaf to Ctrl-C: it would print a traceback while it still imports."""
+    """Let a process that begins here ignore Ctrl-C: it would print a traceback while it still imports."""
     resource_tracker.ensure_running()  # begun by the first process otherwise, and it takes the mask away
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -3,8 +3,8 @@
     each configuration alone, in a process of its own  ->  peak memory
     one process for each engine and precision; a round runs every configuration once  ->  times
 
-Whatever else the machine does, warms up or throttles during a round hits all configurations
-alike, where a block of runs of one would hit that one alone.
+Runs are interleaved, so background load and throttling affect all configurations equally. If
+each configuration ran in one block, they would affect only the one that is running.
 """
 
 from __future__ import annotations

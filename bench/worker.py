@@ -50,7 +50,7 @@ def serve(connection: Connection, bundle: Path, first: Configuration, settings: 
     """Open what `first` names, then answer each configuration that comes with a `Sample`, until None comes.
 
     All of them have the engine and precision of `first`. An error is sent in place of an
-    answer and ends the process. Ctrl-C is the parent's to handle, who ends this process.
+    answer and ends the process. The parent handles Ctrl-C and ends this process.
     """
     try:
         _serve(connection, bundle, first, settings)
@@ -58,7 +58,7 @@ def serve(connection: Connection, bundle: Path, first: Configuration, settings: 
         connection.send(error)
     except (EOFError, BrokenPipeError):
         return  # the parent is gone
-    except Exception as error:  # nothing gets lost without a word, and no traceback is shown
+    except Exception as error:  # report every error, without a traceback
         connection.send(BenchError(f"unexpected {type(error).__name__} while measuring: {error}"))
 
 

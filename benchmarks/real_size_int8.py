@@ -3,8 +3,8 @@
     python benchmarks/real_size_int8.py [--runs 7] [--threads N] [--folder FOLDER]
 
 Random weights, 16x, one view of 448 x 448. Needs about 8 GB of disk, 8 GB of memory and no
-network; nothing is left behind. The two precisions take turns, so that whatever else the
-machine does hits both.
+network; nothing is left behind. The runs of the two precisions are interleaved,
+so background load and throttling affect both equally.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Load on `uhd serve` with uhd-tiny: several clients at once, what became of each request, and the memory.
+"""Load on `uhd serve` with uhd-tiny: several clients at once, the outcome of each request, and the memory.
 
     python benchmarks/serve_load.py [CLIENTS] [REQUESTS]
 

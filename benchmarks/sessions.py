@@ -4,7 +4,7 @@
 
 The picture is a bench scene of 640 x 480 pixels with questions that uhd-tiny knows.
 
-Both kinds are asked in turn, so that whatever else the machine does meets both. A session's
+The two kinds are interleaved, so background load and throttling affect both equally. A session's
 first question is counted separately: it encodes and reads the picture, as every question
 asked anew does. "anew, embeddings kept" has the assistant's cache of views, which spares
 the encoder a picture it has seen, and reads it again all the same.

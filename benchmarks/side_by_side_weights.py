@@ -26,7 +26,6 @@ ROOT = Path(__file__).resolve().parents[1]
 SIDES = {"one view": 448, "ten views": 1344}
 KINDS: tuple[GraphKind, ...] = ("fp32", "int8", "int8-tensorrt")
 MERGER, LAYERS = "vision_tower.vit_merger", "vision_tower.encoder.layers."
-LAST_NORM = "vision_tower.post_layernorm/LayerNormalization"
 
 
 @dataclass(frozen=True)

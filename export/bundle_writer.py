@@ -45,7 +45,7 @@ REASONS = {
 class BundleWriter:
     """A bundle that is being written to `target`; use it with `with` and end with `finish`.
 
-    `folder` takes the bundle's files, `scratch` what is not to become part of it. Raises
+    `folder` takes the bundle's files, `scratch` temporary files. Raises
     `OutputError` when the target exists (and is not to be overwritten) or cannot be written;
     an `OSError` that leaves the `with` block and comes from the folder becomes one as well.
     `tell` gets a line about each folder that a killed export left and this one removed.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from uhd_edge.export.tower import TowerConfig
     from uhd_edge.runtime.bundles.manifest import GraphKind, Graphs, LanguageModelFile
 
-# Told what is being done and which part of the whole is behind, from 0 to 1.
+# Called with the step and the fraction done, from 0 to 1.
 Progress = Callable[[str, float], None]
 Choice = TypeVar("Choice", Mode, Precision)
 

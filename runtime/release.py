@@ -1,4 +1,4 @@
-"""This release of the package: its version, and names that were changed in it."""
+"""Versions of installed packages, this one's above all, and names that were changed in this release."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ NOT_INSTALLED = "0+unknown"
 
 def installed_version() -> str:
     """Read the version from the installed package's metadata; `0+unknown` in a checkout that is not installed."""
+    return version_of(DISTRIBUTION) or NOT_INSTALLED
+
+
+def version_of(distribution: str) -> str | None:
+    """Read the version of an installed distribution; None when it is not installed."""
     from importlib import metadata  # takes longer to import than most of `uhd --help`
 
     try:
-        return metadata.version(DISTRIBUTION)
+        return metadata.version(distribution)
     except metadata.PackageNotFoundError:
-        return NOT_INSTALLED
+        return None
 
 
 def warn_renamed(old: str, new: str) -> None:

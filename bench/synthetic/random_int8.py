@@ -3,7 +3,7 @@
 For measuring speed and memory only. Bundles with real weights are calibrated by
 `uhd_edge.calibration.calibrate`, which needs the user's pictures, compares several rounding
 methods and measures the loss of each. Here the ranges come from one synthetic picture and
-nothing is compared, since nobody reads the answers. The same products are quantized: all in
+nothing is compared, because the answers are noise. The same products are quantized: all in
 the vision tower, none in the connector.
 """
 

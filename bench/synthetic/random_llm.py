@@ -124,7 +124,7 @@ def _id(token: str) -> int:
 
 
 def _weights(model: RandomLanguageModel, random: np.random.Generator) -> dict[str, NDArray[np.generic]]:
-    """Matrices that keep the size of what they are given, and norms of one."""
+    """Matrices that keep the size of what they are given, and norm weights set to 1."""
 
     def matrix(rows: int, columns: int) -> NDArray[np.generic]:
         return (random.standard_normal((rows, columns), np.float32) / math.sqrt(columns)).astype(np.float16)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from uhd_edge.calibration.ranges.rounding import Range
 
-    Weights = Mapping[str, NDArray[np.float32]]
+Weights: TypeAlias = "Mapping[str, NDArray[np.float32]]"
 
 
 def products(rows: NDArray[np.float32], weights: Weights) -> dict[str, NDArray[np.float32]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import onnx_ir as ir
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    ReadTensor = Callable[[str], Tensor]
     Attribute = int | float | str | Sequence[int]
+
+ReadTensor: TypeAlias = "Callable[[str], Tensor]"
 
 # Opset 20 is the newest that TensorRT 10.3 reads (JetPack 6.2), and the first with Gelu as
 # one operator: ONNX Runtime fuses it with the bias before it, which is seven times as fast

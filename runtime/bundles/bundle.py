@@ -141,7 +141,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 @contextmanager
 def _readable(folder: Path) -> Iterator[None]:
-    """Whatever the operating system refuses becomes a `BundleError`."""
+    """Turn an `OSError` into a `BundleError`."""
     try:
         yield
     except OSError as error:

@@ -1,7 +1,7 @@
 """What to build for a bundle: which graphs become engines, and for which shapes.
 
 The shapes follow from the bundle's own preprocessing and from the limits that the encoder
-keeps to; how, stands in `uhd_edge.engines.building.profiles`.
+keeps to. `uhd_edge.engines.building.profiles` derives them.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ class ViewComparison:
 
     `cosine` is taken over all numbers of the view, `token_cosine` that of its worst token,
     number `worst_token`. `largest_error` is the largest absolute difference, `largest` the
-    largest absolute number of the reference, which it is to be seen against.
+    largest absolute number of the reference, for scale.
     """
 
     picture: str

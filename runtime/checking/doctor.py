@@ -7,7 +7,6 @@ import platform
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +16,7 @@ from uhd_edge.engines.selection import int8_engine, openvino_is_installed
 from uhd_edge.engines.threads import usable_cores
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.errors import UhdError
+from uhd_edge.runtime.release import version_of
 
 State = Literal["ok", "absent", "broken"]
 
@@ -62,7 +62,7 @@ def _findings() -> Iterator[Finding]:
 
 
 def _tried(part: str, look: Callable[[], str], remedy: str) -> Finding:
-    """A part that asking needs; whatever its import raises is a finding, not a crash."""
+    """A required part; an error while it is imported is reported, not raised."""
     try:
         return Finding(part, "ok", look(), needed=True)
     except ImportError as error:
@@ -93,7 +93,7 @@ def _onnxruntime() -> str:
     import onnxruntime
 
     providers = ", ".join(name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers())
-    if _version("onnxruntime") and _version("onnxruntime-gpu"):
+    if version_of("onnxruntime") and version_of("onnxruntime-gpu"):
         providers += (
             "; onnxruntime and onnxruntime-gpu share one folder and the last installed wins, "
             "for the GPU: pip uninstall onnxruntime, then pip install --force-reinstall onnxruntime-gpu"
@@ -130,18 +130,11 @@ def _gpu() -> Finding:
 
 
 def _extra(extra: str, distributions: tuple[str, ...]) -> Finding:
-    versions = {name: _version(name) for name in distributions}
+    versions = {name: version_of(name) for name in distributions}
     missing = [name for name, version in versions.items() if version is None]
     if missing:
         return Finding(f"extra {extra}", "absent", f'without {", ".join(missing)}; pip install "uhd-edge[{extra}]"')
     return Finding(f"extra {extra}", "ok", ", ".join(f"{name} {version}" for name, version in versions.items()))
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _trtexec() -> Finding:

@@ -1,4 +1,4 @@
-"""Is an engine to be trusted? Its embeddings and answers beside those of FP32 on ONNX Runtime's CPU provider."""
+"""Compare an engine's embeddings and answers with those of FP32 on ONNX Runtime's CPU provider."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ class Conversation:
     encoded: dict[tuple[NewImage, SlicePlan], SeenImage] = field(default_factory=dict)
 
     def continue_with(self, turns: tuple[Turn, ...]) -> None:
-        """Go on from these turns, which have the waiting images in them."""
+        """Continue with these turns; the waiting images are now part of them."""
         self.turns, self.waiting, self.encoded = turns, (), {}
 
 

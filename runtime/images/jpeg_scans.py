@@ -1,4 +1,4 @@
-"""How often a JPEG paints over itself: a small file can ask for hours of decoding."""
+"""Counts a JPEG's scans: a small file can ask for hours of decoding."""
 
 from __future__ import annotations
 

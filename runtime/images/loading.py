@@ -40,7 +40,7 @@ _UPRIGHT = {  # EXIF orientation -> the turn that undoes it
     8: Image.Transpose.ROTATE_90,
 }
 
-# The warning filters belong to the whole process: two threads must not put them back crosswise.
+# The warning filters belong to the whole process: two threads must not restore them in the wrong order.
 _WARNING_FILTERS = threading.Lock()
 
 
@@ -102,7 +102,7 @@ def _load(image: Image.Image, name: str, max_pixels: int) -> None:
     if isinstance(image, JpegImageFile) and image.fp is not None:
         refuse_endless_scans(image.fp, name)
     image.load()
-    _check_size(image.size, name, max_pixels)  # an icon names its true size only now
+    _check_size(image.size, name, max_pixels)  # an icon's real size is known only after loading
 
 
 def _orientation(image: Image.Image) -> int:
@@ -146,7 +146,7 @@ def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
 
 @contextmanager
 def _pillow_errors(name: str, max_pixels: int) -> Iterator[None]:
-    """Turn whatever Pillow raises into an `ImageError`, and keep its warnings to ourselves."""
+    """Turn whatever Pillow raises into an `ImageError`, and suppress its warnings."""
     try:
         with _WARNING_FILTERS, warnings.catch_warnings():
             warnings.simplefilter("ignore")

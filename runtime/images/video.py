@@ -135,7 +135,7 @@ def _seconds(container: InputContainer, stream: VideoStream) -> float:
 
 
 def _measured_seconds(path: str | os.PathLike[str]) -> float:
-    """Length by the last frame, of a video that was written before anybody knew, as a browser or a live camera does."""
+    """Length by the last frame, for files whose header has none, such as live recordings."""
     last = 0.0
     with _opened(path) as container:
         stream = container.streams.video[0]

@@ -1,6 +1,6 @@
 """A bundle's language model, opened and compared with what the bundle says of it.
 
-A GGUF of another model would load and talk nonsense: its embeddings have another meaning,
+A GGUF of another model would load but answer nonsense: its embeddings have another meaning,
 its special tokens other ids. So the file is checked against the manifest once, at the start.
 """
 
@@ -21,9 +21,9 @@ def open_language_model(
 ) -> LanguageModel:
     """Open the bundle's GGUF; see `LanguageModel`. Raises `ModelError` when it is not the manifest's.
 
-    Of a file as long as the manifest says it is taken for granted that llama.cpp can load
-    it, as it could when the bundle was exported. A copy damaged in place is found by
-    `uhd inspect`, which takes longer than a start should.
+    A file of the size recorded in the manifest is assumed loadable, as it was when the bundle
+    was exported. `uhd inspect` finds a copy that was damaged in place; that check takes longer
+    than a start should.
     """
     model = LanguageModel(
         bundle.llm_path,

@@ -41,7 +41,7 @@ class Vocabulary:
 
     @cached_property
     def writable(self) -> NDArray[np.bool_]:
-        """Whether each token [size] stands for text and for nothing else: no control token, no user's token."""
+        """Whether each token [size] is ordinary text, not a control or user-defined token."""
         of_token = self._api.llama_vocab_get_attr
         kinds = np.fromiter((of_token(self._vocabulary, token) for token in range(self.size)), np.int64, self.size)
         writable: NDArray[np.bool_] = ((kinds & (NORMAL | BYTE)) != 0) & (

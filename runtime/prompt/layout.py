@@ -14,9 +14,8 @@ Text and embeddings meet only at special tokens, so tokenizing each text on its 
 ids of the whole prompt.
 
 Special tokens that a user writes into a question, such as `<|im_end|>`, count as special
-tokens, because that is what the reference makes of them: whoever puts other people's text
-into a question has to clean it. Only the image placeholder is refused, since it would claim
-an image that is not there.
+tokens, as in the reference. Clean untrusted text before it goes into a question. Only the
+image placeholder is refused, since it would claim an image that is not there.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def _remedies(size: PromptSize, inputs: PromptInputs, model: LanguageModel) -> l
 
 
 def _fewer_images(size: PromptSize, inputs: PromptInputs, model: LanguageModel) -> str:
-    """Say how many frames of a single video would fit; a frame has a token at its begin and one at its end."""
+    """Say how many frames of a single video would fit; a frame has a start token and an end token."""
     numbers = {video for video in inputs.videos if video is not None}
     if not numbers:
         return "use fewer images"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from uhd_edge.runtime.answer import Answer
 
-# A schema for an answer of a few hundred tokens is far smaller; larger ones come from no person.
+# A schema for an answer of a few hundred tokens is far smaller; larger ones are not hand-written.
 MOST_CHARACTERS = 64 * 1024
 
 # Characters of an answer in an error's message.
@@ -59,8 +59,8 @@ class AnswerSchema:
                 reason = (
                     f"the answer was cut off after {tokens} tokens, before its JSON was complete; raise --max-tokens"
                 )
-            elif not _is_json(answer.text):  # which the grammar sees to
-                reason = "a text of `stop` ended the answer before its JSON was complete; ask without it"
+            elif not _is_json(answer.text):  # though the grammar guarantees JSON
+                reason = "a stop text ended the answer before its JSON was complete; leave out `stop`"
             raise SchemaError(f"{reason}: {begun}", answer) from error
 
 
@@ -104,11 +104,13 @@ def _of_model(model: type[BaseModel]) -> AnswerSchema:
     try:
         return AnswerSchema(build_grammar(_as_json(schema)), read)
     except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError) as error:  # by `json_schema_extra`, say
-        raise SchemaError(f"{model.__name__} makes what is no JSON schema ({type(error).__name__}: {error})") from error
+        raise SchemaError(
+            f"{model.__name__} does not produce a valid JSON schema ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _as_json(schema: object) -> Any:
-    """`schema` as JSON has it, whatever it was made of."""
+    """The schema as plain JSON."""
     try:
         text = schema if isinstance(schema, str) else json.dumps(schema, allow_nan=False)
         if len(text) > MOST_CHARACTERS:

@@ -40,7 +40,7 @@ class Concatenation:
 
 @dataclass(frozen=True)
 class Alternatives:
-    """One of the options; without options it is what no text is."""
+    """One of the options; with no options it matches nothing."""
 
     options: tuple[Node, ...]
 
@@ -56,7 +56,7 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Rule:
-    """Whatever the rule of this name stands for."""
+    """A reference to the rule of this name."""
 
     name: str
 
@@ -93,10 +93,10 @@ def may_be_empty(node: Node) -> bool:
 
 
 def with_an_end(rules: Mapping[str, Node]) -> dict[str, Node]:
-    """Return the rules that some finite text fits, each without the choices that none does.
+    """Drop rules that can never end, and in the others the options that can never end.
 
-    An object that must hold an object of its own kind, and that one another, is what no
-    finite text fits: the model would write it until it is cut off.
+    An object that must contain an object of its own kind never ends: the model would write
+    it until it is cut off.
     """
     ending: set[str] = set()
     found, order = True, list(rules)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PrecisionChoice: TypeAlias = Precision | Literal["auto"]
 
-# On a CPU the exact one is no slower than FP16; on a GPU FP32 is what nobody wants.
+# On a CPU the exact one is no slower than FP16; on a GPU, FP32 is too slow to be useful.
 _ON_ONNXRUNTIME: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 _ON_TENSORRT: tuple[Precision, ...] = ("fp16", "int8")
 # Half precision is BF16 on x86 that has it: three times as fast as FP32 and closer to it than INT8.

@@ -39,8 +39,8 @@ def make_patches(
 
     The values of a patch run channel by channel, then row by row. They equal those of
     `MiniCPMV4_6ImageProcessorPil` bit for bit. They are written into `out` where it is
-    given, a place in a batch, C-contiguous. The view's pixels are read once, from wherever
-    they lie, and go straight to their places as float32: there is no copy in between.
+    given, a place in a batch, C-contiguous. The view's pixels are read once and
+    written as float32 without an extra copy.
     Raises `ImageError` when the view's sides are no multiple of the mode's block.
     """
     side = preprocessing.patch_size

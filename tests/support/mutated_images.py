@@ -1,9 +1,9 @@
-"""Damaged pictures, drawn by seed; run as a program it loads so many of them and says what became of each.
+"""Damaged pictures, drawn by seed; run as a program it loads so many of them and says the outcome of each.
 
 As a program it is a process of its own, so that a crash, a message from a C library, or too
 much memory is seen and hurts nobody:
 
-    python tests/mutated_images.py FIRST COUNT     one JSON object on standard output
+    python tests/support/mutated_images.py FIRST COUNT     one JSON object on standard output
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Steps 1 to 3: tower, connector and language model answer together from pictures."""
+"""Stage "joining": tower, connector and language model answer together from pictures."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class PictureBatch:
 
 
 class Joined(nn.Module):
-    """The whole model with the heads of step 0 beside it."""
+    """The whole model with the tower's training heads beside it."""
 
     def __init__(self, seer: Seer, reader: Reader) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ def symbol_loss(symbols: Symbols, embeddings: Tensor, batch: SeenBatch) -> Tenso
 def joined_loss(
     model: Joined, batch: PictureBatch, logits: Tensor, seen: list[Sight], seeing: float
 ) -> tuple[Tensor, Tensor]:
-    """The answers' cross-entropy plus `seeing` times the losses of step 0; and the first alone."""
+    """The answers' cross-entropy plus `seeing` times the losses of the tower's heads; and the first alone."""
     answers = functional.cross_entropy(logits.float(), batch.packed.labels[batch.packed.labels != IGNORED])
     views = sum(len(order) for order in batch.order)
     loss = answers

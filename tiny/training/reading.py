@@ -1,4 +1,4 @@
-"""Step 1, one half: the language model learns to answer from symbolic image tokens."""
+"""Stage "reading": the language model learns to answer from symbolic image tokens."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Stage:
     """A stretch of training: `mix` gives each kind of batch its share of the steps.
 
     `rate` is the learning rate of tower and connector, `text_rate` the language model's;
-    `seeing` weighs the losses of step 0, `symbols` the regression onto symbolic tokens
+    `seeing` weighs the tower's own losses, `symbols` the regression onto symbolic tokens
     within them; `decay` is the share of the stage over which the rates fall to zero.
     `inserts` says that the compressor is initialised anew from its layer when the stage begins.
     """

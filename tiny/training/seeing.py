@@ -1,4 +1,4 @@
-"""Step 0: the tower learns to see, with heads that are thrown away afterwards."""
+"""Stages "seeing" and "compression": the tower learns to see, with heads that are thrown away afterwards."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def token_loss(tokens: Tensor, batch: SeenBatch) -> Tensor:
 
 @torch.no_grad()
 def seeing_scores(sight: Sight, batch: SeenBatch) -> dict[str, float]:
-    """Shares right: glyphs, their order; anchors, colours, shapes; spelled tokens, owners, characters, all of it."""
+    """Fractions correct, by part: glyphs, their order; anchors, colours, shapes; tokens, owners, characters, all."""
     glyph = batch.dense[..., 0] > 0
     dense = sight.dense
     glyphs = dense[..., :CHARACTERS].argmax(-1)[glyph] == batch.dense[..., 0][glyph]

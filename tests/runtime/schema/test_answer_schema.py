@@ -106,7 +106,7 @@ def test_an_impossible_schema_is_an_error_before_anything_is_looked_at(assistant
 
 
 def test_a_stop_inside_the_json_is_said_to_have_ended_it(assistant: Assistant) -> None:
-    with pytest.raises(SchemaError, match="a text of `stop` ended the answer"):
+    with pytest.raises(SchemaError, match="a stop text ended the answer"):
         assistant.ask(None, "Why?", max_tokens=60, schema={"enum": ["red", "green"]}, stop="e")
 
 
