@@ -27,7 +27,7 @@ QUESTION := What is the code on the white star?
 .PHONY: ask test test-gpu lint types docs clean
 
 ask: $(VENV)/.ask
-	@echo '$$ uhd ask $(PICTURE) "$(QUESTION)"'
+	@echo 'uhd ask $(PICTURE) "$(QUESTION)"'
 	@$(BIN)/uhd ask $(PICTURE) "$(QUESTION)"
 
 test: lint types docs

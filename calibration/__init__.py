@@ -1,1 +1,5 @@
-"""INT8 quantization: ranges, smoothing, quantize/dequantize nodes and the error report."""
+"""INT8 quantization, measured on the user's own pictures.
+
+In: a bundle and pictures. Out: INT8 graphs in the bundle, and a report of what they cost.
+Read `calibrate.py` first; `ranges/` finds the numbers and `graphs/` writes the graphs.
+"""

@@ -1,1 +1,5 @@
-"""The `uhd` command: one file per subcommand, no logic of its own."""
+"""The `uhd` command: it opens a bundle, calls the code and prints.
+
+In: the words of the command line. Out: an answer on standard output, and an exit code.
+Read `main.py` first.
+"""

@@ -47,7 +47,9 @@ def main(*, schema: str | None, **settings: Any) -> None:
     try:
         node = Node()
     except RuntimeError as error:
-        raise click.ClickException("dora starts this node: add it to a dataflow, see robot/README.md") from error
+        raise click.ClickException(
+            "dora starts this node: add it to a dataflow with `args: -m uhd_edge.robot`"
+        ) from error
     try:
         answer_frames(node, settings, schema)
     except UhdError as error:

@@ -1,5 +1,7 @@
 """The on-device path: image -> slices -> patches -> embeddings -> prompt -> text.
 
+In: images and a question. Out: an `Answer`. Read `assistant.py` first, then `answering.py`.
+
 What most programs need is here by name and is loaded when first used, so importing one module,
 such as `uhd_edge.runtime.errors`, does not load the rest.
 """

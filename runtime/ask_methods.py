@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast, overload
 
 from uhd_edge.runtime.errors import PromptError
 from uhd_edge.runtime.options import DEFAULTS, AskOptions
+from uhd_edge.runtime.prompt.layout import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from typing_extensions import Unpack
 
     from uhd_edge.runtime.conversation.encoded_images import QuestionImage
-    from uhd_edge.runtime.prompt.layout import Message
 
 ImagesInput: TypeAlias = "QuestionImage | Sequence[QuestionImage] | None"
 QuestionInput: TypeAlias = "str | Sequence[Message | Mapping[str, Any]]"
@@ -106,10 +108,10 @@ def _describe(
     ]
     described.__signature__ = signature.replace(parameters=[*own, *settings])
     if function.__doc__ is not None:  # it is under `python -OO`
-        title, settings_entries = "Args:", inspect.cleandoc(AskOptions.__doc__ or "").partition("\n\n")[2]
+        settings_entries = inspect.cleandoc(AskOptions.__doc__ or "").partition("\n\n")[2]
         listed = "\n".join(part for part in (entries, settings_entries) if part)
         indented = "\n".join(f"    {line}" for line in listed.splitlines())
-        described.__doc__ = f"{inspect.cleandoc(function.__doc__)}\n\n{title}\n{indented}\n"
+        described.__doc__ = f"{inspect.cleandoc(function.__doc__)}\n\nArgs:\n{indented}\n"
 
 
 def _annotation(name: str) -> str:
@@ -130,10 +132,26 @@ def _images_and_question(name: str, arguments: tuple[Any, ...], keywords: dict[s
             given[argument] = keywords.pop(argument)
     if "question" not in given:
         raise TypeError(f"{name}() is missing its question; call {name}(question) or {name}(images, question)")
-    images, question = given.get("images"), given["question"]
-    if isinstance(images, str) and not isinstance(question, str | list | tuple):
-        raise PromptError(
-            f"the question is {type(question).__name__}; it must be a string, and images come before it: "
-            f"{name}(images, question)"
-        )
-    return images, question
+    _refuse_swapped(name, given.get("images"), given["question"])
+    return given.get("images"), given["question"]
+
+
+def _refuse_swapped(name: str, images: object, question: object) -> None:
+    """Raise `PromptError` for images in the place of the question, as far as that can be told."""
+    call = f"{name}(images, question)"
+    if images is None and isinstance(question, str) and _names_a_file(question):
+        raise PromptError(f"{question} is a file and no question was asked; call {call}")
+    if not isinstance(images, str):
+        return
+    if not isinstance(question, str | list | tuple):
+        kind = type(question).__name__
+        raise PromptError(f"the question is {kind}; it must be a string, and images come before it: {call}")
+    if not isinstance(question, str) and not all(isinstance(one, Message | Mapping) for one in question):
+        raise PromptError(f"the question is a list of images; images come before the question: {call}")
+
+
+def _names_a_file(question: str) -> bool:
+    try:
+        return not any(character.isspace() for character in question) and Path(question).is_file()
+    except (OSError, ValueError):  # too long for a path, or with a null character
+        return False

@@ -1,1 +1,5 @@
-"""One file per command of `uhd`, with a function of the same name."""
+"""The commands of `uhd`, one file each, with a function of the same name.
+
+In: options that click has checked. Out: what is printed.
+Read `ask.py` first.
+"""

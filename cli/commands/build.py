@@ -34,9 +34,8 @@ if TYPE_CHECKING:
 @click.option(
     "--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices in one batch.  [default: the bundle's]"
 )
-@click.option(
-    "--picture", "--image", "images", multiple=True, metavar="FILE", help="For here: compare on this image; repeatable."
-)
+@click.option("--image", "images", multiple=True, metavar="FILE", help="For here: compare on this image; repeatable.")
+@click.option("--picture", "pictures", multiple=True, hidden=True)  # the former name of --image
 @click.option("--jetpack", metavar="V", help="For orin and thor: JetPack version of the device, such as 6.2.")
 @click.option(
     "--output",
@@ -54,6 +53,7 @@ def build(
     modes: list[Mode] | None,
     max_slices: int | None,
     images: tuple[str, ...],
+    pictures: tuple[str, ...],
     jetpack: str | None,
     output: Path | None,
 ) -> None:
@@ -69,6 +69,9 @@ def build(
     from uhd_edge.runtime.checking.building import engine_orders, has_reference
 
     named = required_bundle(folder, bundle)
+    if pictures:
+        _say("uhd: --picture is now called --image; the old name goes away with the next release")
+    images += pictures
     wanted = find_target(target)
     check_precision(wanted, precision)
     if jetpack is not None or wanted.jetpacks:

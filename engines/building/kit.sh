@@ -192,7 +192,7 @@ if [ -z "$trtexec" ]; then
     fi
     for picture; do
         shift
-        set -- "$@" --picture "$picture"
+        set -- "$@" --image "$picture"
     done
     exec uhd build bundle --target here --precision "$PRECISION" --modes "$MODES" --max-slices "$MAX_SLICES" "$@"
 fi

@@ -51,6 +51,12 @@ def test_what_cannot_be_built_is_one_line(qwen3_bundle: Bundle, capsys: Any, arg
     assert reason in err
 
 
+def test_the_former_name_of_an_option_works_and_says_what_to_use(qwen3_bundle: Bundle, capsys: Any) -> None:
+    code, _, err = run(capsys, qwen3_bundle.path, "--target", "rtx-60", "--picture", "photo.jpg")
+    assert code == 1
+    assert err.splitlines()[0].startswith("uhd: --picture is now called --image")
+
+
 def test_an_output_for_engines_is_wrong_usage(qwen3_bundle: Bundle, capsys: Any) -> None:
     code, _, err = run(capsys, qwen3_bundle.path, "--target", "rtx-40", "--output", "x")
     assert code == 2

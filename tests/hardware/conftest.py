@@ -70,7 +70,7 @@ def built(
     target = "here" if backend == "tensorrt" else find_target_for_gpu(backend, gpu.compute_capability)
     if backend == "tensorrt-rtx" and target == "here":
         pytest.skip(f"TensorRT-RTX does not build for compute capability {gpu.compute_capability}")
-    named_pictures = [word for picture in PICTURES for word in ("--picture", str(picture))]
+    named_pictures = [word for picture in PICTURES for word in ("--image", str(picture))]
     assert exit_code(["build", str(copy), "--target", target, "--precision", request.param, *named_pictures]) == 0
     return Built(Bundle.open(copy), backend, request.param)
 

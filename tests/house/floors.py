@@ -13,7 +13,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("engines.tensorrt",),
     ("engines.building",),
     ("engines.selection",),
-    # runtime: the on-device path, in the order in which an image passes
+    # runtime: the on-device path, from what it stands on to its doors
     ("runtime.modes", "runtime.timing", "runtime.user_cache", "runtime.release"),
     ("runtime.answer",),
     ("runtime.errors",),

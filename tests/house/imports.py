@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 from support.places import ROOT
@@ -46,3 +47,34 @@ def _inside(name: str) -> str | None:
     if name == PACKAGE:
         return ""
     return name.removeprefix(f"{PACKAGE}.") if name.startswith(f"{PACKAGE}.") else None
+
+
+def missing_names(file: Path, modules: dict[str, Path]) -> list[str]:
+    """What a file imports from our package that is neither a module nor named in the module it comes from."""
+    missing = []
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ImportFrom) or node.level or (module := _inside(node.module or "")) is None:
+            continue
+        for alias in node.names:
+            name = f"{module}.{alias.name}".lstrip(".")
+            if name not in modules and alias.name not in _top_names(modules.get(module)):
+                missing.append(f"{file.name}: {name}")
+    return missing
+
+
+@cache
+def _top_names(file: Path | None) -> frozenset[str]:
+    """Names that a module has at its top: defined there, or imported for others."""
+    if file is None:
+        return frozenset()
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names.add(node.value)  # names that `__getattr__` gives, listed in `__all__` or a table
+    return frozenset(names)

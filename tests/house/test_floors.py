@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 from house.floors import FLOORS
-from house.imports import imports_between, our_folders, our_modules
+from house.imports import imports_between, missing_names, our_folders, our_modules
 from support.places import ROOT
 
 MOST_FILES = 16
@@ -48,6 +49,27 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         TopologicalSorter(imports_between(our_modules())).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("folder", [*our_folders(), ROOT / "tests", ROOT / "benchmarks", ROOT / "examples"], ids=str)
+def test_every_import_of_ours_is_there(folder: Path) -> None:
+    modules = our_modules()
+    assert [missing for file in folder.rglob("*.py") for missing in missing_names(file, modules)] == []
+
+
+def test_an_import_that_is_not_there_is_found(tmp_path: Path) -> None:
+    (tmp_path / "wrong.py").write_text(
+        "from uhd_edge.runtime.vision import slicer\nfrom uhd_edge.runtime.modes import Mood\n"
+    )
+    missing = missing_names(tmp_path / "wrong.py", our_modules())
+    assert missing == ["wrong.py: runtime.vision.slicer", "wrong.py: runtime.modes.Mood"]
+
+
+@pytest.mark.parametrize("folder", our_folders(), ids=str)
+def test_a_folder_says_what_comes_in_what_goes_out_and_what_to_read_first(folder: Path) -> None:
+    for face in folder.rglob("__init__.py"):
+        said = ast.get_docstring(ast.parse(face.read_text(encoding="utf-8"))) or ""
+        assert all(word in said for word in ("In: ", "Out: ", "Read `")), face
 
 
 def test_every_room_in_the_list_exists() -> None:

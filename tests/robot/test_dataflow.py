@@ -166,7 +166,7 @@ def test_outside_of_a_dataflow_the_command_says_what_it_is() -> None:
     command = [sys.executable, "-m", "uhd_edge.robot"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "Error: dora starts this node: add it to a dataflow, see robot/README.md\n"
+    assert done.stderr == "Error: dora starts this node: add it to a dataflow with `args: -m uhd_edge.robot`\n"
 
 
 @needs_command

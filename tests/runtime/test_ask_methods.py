@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -89,6 +90,24 @@ def test_a_question_before_the_images_is_told_the_order() -> None:
         PromptError, match=r"the question is ndarray; .* images come before it: ask\(images, question\)"
     ):
         Recorder().ask("What?", wrong)
+
+
+def test_images_after_the_question_in_a_list_are_told_the_order() -> None:
+    wrong: Any = ["examples/bench.png"]
+    with pytest.raises(
+        PromptError, match=r"a list of images; images come before the question: ask\(images, question\)"
+    ):
+        Recorder().ask("What?", wrong)
+
+
+def test_a_file_without_a_question_is_not_taken_for_one(tmp_path: Path) -> None:
+    picture = tmp_path / "photo.jpg"
+    assert Recorder().ask(str(picture)) is not None  # no such file: a question like any other
+    picture.touch()
+    with pytest.raises(
+        PromptError, match=r"photo\.jpg is a file and no question was asked; call ask\(images, question\)"
+    ):
+        Recorder().ask(str(picture))
 
 
 @pytest.mark.parametrize("question", ["What is on the table?", "Describe the image.", "Is it open"])
