@@ -152,7 +152,7 @@ def test_missing_or_truncated_weights_are_an_error_of_ours(tmp_path: Path, kept:
 
 
 def test_a_provider_that_the_package_lacks_is_unavailable(product: Path) -> None:
-    with pytest.raises(EngineUnavailableError, match=f"has .*{CPU}.*, not {CUDA}"):
+    with pytest.raises(EngineUnavailableError, match=f"offers .*{CPU}.*, not {CUDA}"):
         OnnxRuntimeEngine(product, providers=(CUDA, CPU))
 
 
