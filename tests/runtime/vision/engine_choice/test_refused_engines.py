@@ -133,7 +133,7 @@ def test_an_engine_built_here_that_is_not_exact_enough_is_kept_aside_and_not_use
         verify_built(context, copy, records, ["16x"], (picture,))
     else:
         told = message(EngineError, verify_built, context, copy, records, ["16x"], (picture,))
-        assert f"kept in {copy.path / 'engines/here/failed'} and not used" in told
+        assert f"kept in {copy.path / 'engines/here/failed'} and are not used" in told
     with VisionEncoder(copy, threads=1) as encoder:
         provider = encoder.open_mode("16x").encoder.provider
     assert provider == ("pretended" if exact else "CPUExecutionProvider")
