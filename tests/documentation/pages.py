@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from importlib.util import find_spec
+from shutil import which
 from typing import TYPE_CHECKING
 
 from support.places import ROOT
@@ -21,14 +23,21 @@ MARKS = {
     "output": ("",),
     "numbers vary": tuple("0123456789"),
     "keeps running": ("uhd serve",),
-    "run by CI": ("make ",),
+    "run by CI": ("make ", "pytest"),
     "needs: network": ("pip install", "hf download", "uhd export"),
     "needs: gpu": ("--target here", "test-gpu"),
     "needs: jetson": ("build.sh", "VENV_OPTIONS"),
     "needs: ros": ("rclpy",),
-    "needs: minutes": ("uhd calibrate", "uhd bench", "--target rtx", "pytest"),
+    "needs: minutes": ("--synthetic",),
     "needs: curl": ("curl",),
+    "needs: tensorrt-rtx": ("--target rtx",),
     "needs: dora": ("dora run",),
+}
+
+# What a machine may have: these blocks are run where it does.
+OPTIONAL = {
+    "needs: curl": lambda: which("curl") is not None,
+    "needs: tensorrt-rtx": lambda: find_spec("tensorrt_rtx") is not None,
 }
 
 _FENCE = re.compile(
@@ -57,7 +66,8 @@ class Block:
     @property
     def unmet_need(self) -> str | None:
         """What a test cannot have, as its mark names it."""
-        return next((mark for mark in self.marks if mark.startswith("needs: ") and mark != "needs: curl"), None)
+        needs = (mark for mark in self.marks if mark.startswith("needs: "))
+        return next((mark for mark in needs if mark not in OPTIONAL or not OPTIONAL[mark]()), None)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from uhd_edge.tiny.world.tokenizer import NAMED_TOKENS
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -20,16 +22,6 @@ SPLIT_QWEN35 = (
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
-NAMED_TOKENS = {
-    "image_token": "<|image_pad|>",
-    "video_token": "<|video_pad|>",
-    "image_start_token": "<image>",
-    "image_end_token": "</image>",
-    "slice_start_token": "<slice>",
-    "slice_end_token": "</slice>",
-    "image_id_start_token": "<image_id>",
-    "image_id_end_token": "</image_id>",
-}
 CONTROL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", *NAMED_TOKENS.values())
 PLAIN_ADDED_TOKENS = ("<think>", "</think>")
 
