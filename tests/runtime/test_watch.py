@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from support.conversations.event_loops import run
+from support.places import EXAMPLES
 
 from uhd_edge.runtime import Assistant, AsyncAssistant, Bundle
-from uhd_edge.runtime.errors import ImageError, OptionError
+from uhd_edge.runtime.errors import BusyError, ImageError, OptionError
 from uhd_edge.tiny.world.drawing import draw_picture
 from uhd_edge.tiny.world.scenes import SINGLE, draw_scene
 
@@ -125,26 +127,43 @@ def test_questions_are_at_least_so_far_apart(bundle: Bundle) -> None:
     run(test())
 
 
+class SlowFile(os.PathLike[str]):
+    """A picture's path that keeps whoever opens it waiting."""
+
+    def __init__(self) -> None:
+        self.opened, self.free = threading.Event(), threading.Event()
+
+    def __fspath__(self) -> str:
+        self.opened.set()
+        self.free.wait(60)
+        return str(EXAMPLES / "bench.png")
+
+
 def test_a_busy_assistant_drops_the_frame_and_the_watch_goes_on(bundle: Bundle, texts: list[str]) -> None:
     async def test() -> None:
-        free, next_frame = asyncio.Event(), asyncio.Event()
+        met, slow = asyncio.Event(), SlowFile()
 
         async def camera() -> AsyncIterator[np.ndarray]:
             yield frame(0)
-            free.set()
-            await next_frame.wait()
+            await met.wait()
             yield frame(1)
 
         async with AsyncAssistant(bundle, threads=1, queue=0) as assistant:
-            other = assistant.stream(None, QUESTION, max_tokens=2000)
-            await anext(other)
-            watching = asyncio.create_task(anext(assistant.watch(camera(), QUESTION, max_tokens=40)))
-            await free.wait()
-            for _ in range(10):  # until the first frame has met the busy assistant
-                await asyncio.sleep(0)
-            await other.aclose()
-            next_frame.set()
-            answered = await watching
+            ask = assistant.ask
+
+            async def ask_and_tell(*arguments: Any, **options: Any) -> Any:
+                try:
+                    return await ask(*arguments, **options)
+                except BusyError:
+                    slow.free.set()
+                    await other
+                    met.set()
+                    raise
+
+            other = asyncio.create_task(ask(slow, QUESTION, max_tokens=1))
+            await asyncio.to_thread(slow.opened.wait, 60)
+            assistant.ask = ask_and_tell  # type: ignore[method-assign]
+            answered = await anext(assistant.watch(camera(), QUESTION, max_tokens=40))
         assert (answered.frame, answered.dropped, answered.answer.text) == (1, 1, texts[1])
 
     run(test())
