@@ -1,10 +1,10 @@
-"""Writing a bundle: under a temporary name beside the target, renamed when it is whole.
+"""Writes a bundle into a temporary folder beside the target, and renames it when it is complete.
 
-A process that is killed leaves the temporary folder behind, never a folder under the
-target's name; the next export to the same target removes it. One that is killed in the
-moment between the two renames that replace a bundle leaves the old one under a temporary
-name; the next export first gives it the target's name back. Everything else that ends an
-export early leaves nothing.
+An export that fails or is interrupted leaves nothing behind. One that is killed leaves its
+temporary folder, never a half-written bundle under the target's name; the next export to the
+same target removes that folder. Replacing a bundle takes two renames. If the process is
+killed between them, the old bundle is left under a temporary name; the next export first
+renames it back to the target.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from uhd_edge.engines.unfinished import Tell
 
 PIECE_BYTES = 1 << 20
-REPLACED = "-replaced"  # ends the name of an old bundle that makes room for the new one
+REPLACED = "-replaced"  # at the end of the temporary name of a bundle that is being replaced
 REASONS = {
     errno.ENOSPC: "no space left on the disk; free some and export again",
     errno.EDQUOT: "the disk quota is used up; free some space and export again",
@@ -43,12 +43,12 @@ REASONS = {
 
 
 class BundleWriter:
-    """A bundle that is being written to `target`; use it with `with` and end with `finish`.
+    """A bundle that is being written to `target`. Use it in a `with` statement, and call `finish` at the end.
 
-    `folder` takes the bundle's files, `scratch` temporary files. Raises
-    `OutputError` when the target exists (and is not to be overwritten) or cannot be written;
-    an `OSError` that leaves the `with` block and comes from the folder becomes one as well.
-    `tell` gets a line about each folder that a killed export left and this one removed.
+    The bundle's files go into `folder`, temporary files into `scratch`. Raises `OutputError`
+    when the target exists and `overwrite` is false, or when it cannot be written. An `OSError`
+    inside the `with` block that comes from writing below `folder` is raised as `OutputError`
+    too. `tell` is called with one line about each folder of a killed export that was removed.
     """
 
     def __init__(self, target: Path, *, overwrite: bool = False, tell: Tell = lambda _: None) -> None:
@@ -86,7 +86,7 @@ class BundleWriter:
             raise _output_error(self.target, cause) from cause
 
     def clear_scratch(self) -> None:
-        """Remove what lies in `scratch`."""
+        """Remove the files in `scratch`."""
         shutil.rmtree(self.scratch)
         self.scratch.mkdir()
 
@@ -96,7 +96,7 @@ class BundleWriter:
                 parent.rmdir()
 
     def copy(self, source: Path, name: str) -> None:
-        """Copy the file `source` into the bundle as `name`, taking its SHA-256 on the way."""
+        """Copy the file `source` into the bundle as `name`, and compute its SHA-256 while copying."""
         digest = hashlib.sha256()
         with source.open("rb") as original, (self.folder / name).open("xb") as copy:
             while piece := original.read(PIECE_BYTES):
@@ -107,7 +107,7 @@ class BundleWriter:
             self._records[name] = FileRecord(bytes=copy.tell(), sha256=digest.hexdigest())
 
     def finish(self, manifest: Manifest) -> Bundle:
-        """Record every file in `manifest`, write it last, and give the folder the target's name."""
+        """Record every file in `manifest`, write the manifest last, and rename the folder to the target."""
         shutil.rmtree(self.scratch)
         for file in sorted(path for path in self.folder.rglob("*") if path.is_file()):
             name = file.relative_to(self.folder).as_posix()
@@ -123,7 +123,7 @@ class BundleWriter:
         return Bundle(self.target, complete)
 
     def _take_the_name(self) -> None:
-        """Rename the folder; an old bundle makes room first and is put back if that fails."""
+        """Rename the folder to the target. An old bundle is moved away first, and moved back if that fails."""
         _to_disk(self._lock)
         replaced = self.folder.with_name(self.folder.name + REPLACED)
         existed = self.overwrite and self.target.exists()
@@ -147,7 +147,7 @@ def _refuse_target(target: Path, *, overwrite: bool) -> None:
     if not overwrite:
         raise OutputError(f"{target}: exists already; choose another name, or overwrite it with --force")
     if not (target / MANIFEST).is_file():
-        raise OutputError(f"{target}: is not a bundle and is not overwritten; choose another name")
+        raise OutputError(f"{target}: not a bundle, so --force does not overwrite it; choose another name")
 
 
 def _temporary_prefix(target: Path) -> str:
@@ -155,7 +155,7 @@ def _temporary_prefix(target: Path) -> str:
 
 
 def _leftovers(target: Path) -> list[Path]:
-    """Temporary folders of exports to `target` that were killed; a running one holds a lock on its folder."""
+    """Temporary folders of killed exports to `target`. An export that still runs holds a lock on its folder."""
     if not target.parent.is_dir():
         return []
     names = (folder for folder in target.parent.iterdir() if folder.name.startswith(_temporary_prefix(target)))
@@ -163,7 +163,7 @@ def _leftovers(target: Path) -> list[Path]:
 
 
 def _put_back(target: Path) -> None:
-    """Name an old bundle `target` again when an export was killed before the new one had the name."""
+    """Rename an old bundle back to `target` if an export was killed before the new one took the name."""
     for folder in _leftovers(target):
         if folder.name.endswith(REPLACED) and not target.exists():
             folder.rename(target)
@@ -176,7 +176,7 @@ def _record(file: Path) -> FileRecord:
 
 
 def _to_disk(descriptor: int) -> None:
-    """Wait until it is on the disk, so that a power failure cannot leave a renamed folder of empty files."""
+    """Wait until the file is on the disk. A power failure could otherwise leave a renamed folder of empty files."""
     os.fsync(descriptor)
 
 
@@ -189,7 +189,7 @@ def _folder_to_disk(folder: Path) -> None:
 
 
 def _is_ours(error: OSError, folder: Path) -> bool:
-    """Whether `error` is about writing below `folder`; reading a checkpoint can fail as well."""
+    """Whether `error` comes from writing below `folder`, and not from reading a checkpoint."""
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]
     return error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS} or any(
         name.startswith(str(folder)) for name in names

@@ -1,4 +1,4 @@
-"""How much disk an export takes, estimated before it begins: hours of work should not end at a full disk."""
+"""Estimates before an export how much disk space it needs, so that long work does not end at a full disk."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ BYTES = {"fp32": 4, "fp16": 2}
 
 
 def check_disk_space(folder: Path, needed: int) -> None:
-    """Compare the free space on `folder`'s disk with `needed` bytes; raises `OutputError`."""
+    """Raise `OutputError` if fewer than `needed` bytes are free on `folder`'s disk."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OutputError(
-            f"{folder.parent}: the export needs about {_readable(needed)}, {_readable(free)} are free; "
+            f"{folder.parent}: the export needs about {_readable(needed)}, but only {_readable(free)} are free; "
             "free some space or choose another folder"
         )
 
 
 def bytes_to_copy(checkpoint: Checkpoint, llm: Path, precisions: Sequence[Precision]) -> int:
-    """Count the graphs in all `precisions` and the ready language model `llm`."""
+    """Bytes that an export with a ready GGUF `llm` writes: the graphs in all `precisions`, and a copy of `llm`."""
     return _graphs(checkpoint, precisions) + llm.stat().st_size
 
 
 def bytes_to_convert(checkpoint: Checkpoint, llm_type: str, precisions: Sequence[Precision]) -> int:
-    """Count the most that lies there at once.
+    """Bytes that an export with a converted language model has on the disk at its peak.
 
-    That is the text model's copies while it is converted to `llm_type`, or the graphs in all
-    `precisions` beside the GGUF.
+    The peak is the larger of two sums: the copies of the text model while it is converted to
+    `llm_type`, or the finished GGUF and the graphs in all `precisions`.
     """
     text = _parameters(text_tensors(checkpoint.config.text))
     stored = text * checkpoint.tensor("model.language_model.norm.weight").element_size()

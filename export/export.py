@@ -1,4 +1,4 @@
-"""A checkpoint into a bundle: the language model first, then the graphs, then the manifest."""
+"""Exports a checkpoint to a bundle: the language model first, then the graphs, then the manifest."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from uhd_edge.export.tower import TowerConfig
     from uhd_edge.runtime.bundles.manifest import GraphKind, Graphs, LanguageModelFile
 
-# Called with the step and the fraction done, from 0 to 1.
+# Called with the name of the step and the fraction done, from 0 to 1.
 Progress = Callable[[str, float], None]
 Choice = TypeVar("Choice", Mode, Precision)
 
-# Where on the way from 0 to 1 the parts begin; the language model ends where the graphs begin.
+# Fractions at which the graphs begin and end. The language model comes before them, the manifest after them.
 GRAPHS_BEGIN, GRAPHS_END = 0.5, 0.95
 EXPORTED_PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
 TURN_END = "<|im_end|>"
@@ -52,15 +52,16 @@ def export_bundle(
 ) -> Bundle:
     """Export the checkpoint `source`, a folder or a Hugging Face name, into the bundle folder `target`.
 
-    `llm` is a ready GGUF, which is checked and copied as it is; without it the checkpoint's own
-    text model is converted to `llm_type` (see `uhd_edge.export.language_model.quantize.FILE_TYPES`), with
-    `tokenizer_pre` as llama.cpp's name for its pre-tokenizer where that is not found by itself.
-    `name` is the bundle's name, that of the source without it. An existing bundle is replaced
-    only with `overwrite`, and only once the new one is whole. `tell` gets a line about each
-    folder of a killed export that was removed.
+    `llm` is a ready GGUF; it is checked and copied unchanged. Without it, the checkpoint's own text
+    model is converted to `llm_type` (see `uhd_edge.export.language_model.quantize.FILE_TYPES`).
+    `tokenizer_pre` is llama.cpp's name for the pre-tokenizer, needed only where it is not recognized.
+    `name` is the bundle's name; by default it is the source's. An existing bundle is replaced only
+    with `overwrite`, and only when the new one is complete. `progress` is called with the name of
+    each step and the fraction done. `tell` is called with one line about each folder of a killed
+    export that was removed.
 
-    Raises `CheckpointError`, `ModelError`, `ExportError` or `OutputError`, each in one line; then,
-    and on any other exception, nothing is left behind.
+    Raises `CheckpointError`, `ModelError`, `ExportError` or `OutputError`, each with a message of
+    one line. After any exception nothing is left behind.
     """
     modes = _chosen(modes, get_args(Mode), "mode")
     precisions = _chosen(precisions, EXPORTED_PRECISIONS, "precision")
@@ -83,7 +84,7 @@ def export_bundle(
 
 
 def _chosen(given: Sequence[Choice], valid: Sequence[Choice], what: str) -> list[Choice]:
-    """Drop repetitions; raises `ExportError` on an unknown choice, or none."""
+    """Drop repetitions; raises `ExportError` if a choice is unknown, or if there is none."""
     chosen = list(dict.fromkeys(given))
     unknown = [choice for choice in chosen if choice not in valid]
     if unknown or not chosen:
@@ -93,7 +94,7 @@ def _chosen(given: Sequence[Choice], valid: Sequence[Choice], what: str) -> list
 
 
 def _prompt(checkpoint: Checkpoint) -> Prompt:
-    """Check the prompt's tokens against the tokenizer, and let the end of a turn end an answer in any case."""
+    """Check that the tokenizer has the prompt's tokens, and add the end of a turn to the stop tokens."""
     prompt = checkpoint.processor.prompt
     tokenizer = load_tokenizer(checkpoint.folder)
     missing = [text for text in prompt.tokens.model_dump().values() if tokenizer.token_to_id(text) is None]
@@ -145,7 +146,7 @@ def _graphs(
 ) -> dict[Mode, dict[GraphKind, Graphs]]:
     from uhd_edge.export.graphs.graphs import write_graphs
 
-    steps = len(precisions) * (len(modes) + 1)  # the connector is one more
+    steps = len(precisions) * (len(modes) + 1)  # one encoder for each mode, and the connector
     begun = itertools.count()
 
     def next_step(stage: str) -> None:
@@ -161,7 +162,7 @@ def _manifest(
     graphs: dict[Mode, dict[GraphKind, Graphs]],
     llm: LanguageModelFile,
 ) -> Manifest:
-    """Put together what the runtime needs to know; the writer adds the files."""
+    """The manifest without its list of files, which the writer adds."""
     trained_for = checkpoint.config.default_mode
     return Manifest(
         format=FORMAT_VERSION,
@@ -191,5 +192,5 @@ def _vision(tower: TowerConfig) -> Vision:
 
 
 def _bundle_name(source: str | Path) -> str:
-    """Name a bundle after a Hugging Face name, or the folder's own name."""
+    """The bundle's default name: the checkpoint's Hugging Face name, or its folder's name."""
     return str(source) if isinstance(source, str) and is_hub_name(source) else Path(source).resolve().name

@@ -7,17 +7,18 @@ from torch import Tensor
 
 
 def reuse_initialisation(layer: dict[str, Tensor], window: int) -> dict[str, Tensor]:
-    """A compressor's state from the state of the encoder layer before it.
+    """The tensors of a new compressor, made from those of the encoder layer before it.
 
-    `layer` holds an `EncoderLayer`'s tensors and the result holds a `Compressor`'s, both under
-    their checkpoint names; `window` is the number of tokens that become one (4). The attention
-    and its norm are copied. The fused MLP starts as the mean of the layer's MLP over the
-    window's tokens, whatever those are: `linear_1` is block-diagonal, `linear_2` is the second
-    matrix repeated and divided by `window`, and neither bias is scaled. The norm before it is
-    the layer's second norm, repeated; as it is taken over the whole window, norm and MLP equal
-    the mean of the layer's norm and MLP only where the window's tokens share mean and variance,
-    and a window of equal tokens becomes what the layer makes of one of them. The result shares
-    no memory with `layer`.
+    `layer` holds an `EncoderLayer`'s tensors, the result a `Compressor`'s, both under their
+    checkpoint names. `window` is the number of tokens that become one (4). The attention and its
+    norm are copied. The fused MLP computes the mean of the layer's MLP over the window's tokens:
+    `linear_1` is block-diagonal, `linear_2` is the second matrix repeated and divided by
+    `window`, and neither bias is scaled. The norm before it is the layer's second norm, repeated.
+
+    The repeated norm spans the whole window. Norm and MLP together therefore equal the mean of
+    the layer's norm and MLP only where the window's tokens have the same mean and variance. A
+    window of equal tokens becomes what the layer makes of one of them. The result shares no
+    memory with `layer`.
     """
     state = {name: tensor.clone() for name, tensor in layer.items() if name.startswith(("layer_norm1.", "self_attn."))}
     state["pre_norm.weight"] = layer["layer_norm2.weight"].repeat(window)

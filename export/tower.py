@@ -2,14 +2,14 @@
 
 Every module takes a batch of views whose patches are laid out in *block order*
 (see `uhd_edge.runtime.vision.patches`): tokens that will be merged stand next to each
-other, so that each merge is a plain reshape. Self-attention does not care about
-the order of its tokens as long as the position ids travel with them, so the
-features equal those of transformers' `MiniCPMV4_6VisionModel`, which keeps rows.
+other, so that each merge is a plain reshape. Self-attention does not depend on the
+order of its tokens, as long as the position ids travel with them. The features therefore
+equal those of transformers' `MiniCPMV4_6VisionModel`, which keeps the tokens in rows.
 
-Parameter names equal those of a `minicpmv4_6` checkpoint below `model.vision_tower.`
-and `model.merger.`, so a checkpoint's tensors load without being renamed, and a
-checkpoint is checked against them. `uhd_edge.export.graphs.onnx_tower` writes the same steps
-as ONNX operators.
+Parameters have the names of a `minicpmv4_6` checkpoint below `model.vision_tower.` and
+`model.merger.`. So a checkpoint's tensors load without renaming, and a checkpoint can be
+checked against the names and shapes here. `uhd_edge.export.graphs.onnx_tower` writes the
+same steps as ONNX operators.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from torch.nn import functional
 class TowerConfig:
     """Sizes of the vision tower and the connector, read from a checkpoint.
 
-    `window` is the area of the compressor's window (2x2 = 4 patches) and `merge` the
-    area of the connector's (2x2 = 4 tokens). `insert_layer` is the index of the layer
-    after which the compressor stands.
+    `window` is the number of tokens that the compressor turns into one (2x2 = 4), `merge` the
+    number that one round of the connector does (2x2 = 4). The compressor stands after the layer
+    with the index `insert_layer`.
     """
 
     hidden: int
@@ -50,7 +50,7 @@ class TowerConfig:
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention without a mask over the second-to-last axis."""
+    """Multi-head self-attention over the second-to-last axis, without a mask."""
 
     def __init__(self, hidden: int, heads: int) -> None:
         super().__init__()
@@ -105,8 +105,8 @@ class EncoderLayer(nn.Module):
 class Compressor(nn.Module):
     """The in-ViT compressor (LLaVA-UHD v4, section 3.2): window attention, then a fused MLP.
 
-    Each run of `window` tokens becomes one: attention within the window with a residual,
-    then an MLP over the concatenated tokens plus their mean.
+    Every `window` tokens in a row become one. First comes attention within the window, with a
+    residual. Then an MLP reads the concatenated tokens, and their mean is added to its result.
     """
 
     def __init__(self, config: TowerConfig) -> None:
@@ -145,7 +145,7 @@ class Embeddings(nn.Module):
 
 
 class Layers(nn.Module):
-    """The stack of encoder layers, under the name the checkpoint gives it."""
+    """The stack of encoder layers; a module of its own, because a checkpoint names it `encoder.layers`."""
 
     def __init__(self, config: TowerConfig) -> None:
         super().__init__()
@@ -155,7 +155,7 @@ class Layers(nn.Module):
 class VisionTower(nn.Module):
     """Patches to features, with the compressor (16x) or without it (4x).
 
-    Both modes run over one set of weights; `encode` with `compress=False` is the 4x mode.
+    Both modes share one set of weights. `encode` with `compress=False` is the 4x mode.
     """
 
     def __init__(self, config: TowerConfig) -> None:
@@ -178,7 +178,7 @@ class VisionTower(nn.Module):
 
 
 class ConnectorRound(nn.Module):
-    """Concatenate each run of `merge` tokens, LayerNorm, Linear, erf-GELU, Linear."""
+    """Concatenate every `merge` tokens in a row, then LayerNorm, Linear, erf-GELU, Linear."""
 
     def __init__(self, hidden: int, merge: int, output: int) -> None:
         super().__init__()

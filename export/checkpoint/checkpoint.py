@@ -1,4 +1,4 @@
-"""A `minicpmv4_6` checkpoint, checked when it is opened and read one tensor at a time."""
+"""Opens and checks a `minicpmv4_6` checkpoint, and reads its tensors one at a time."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 TENSOR_TYPES = ("F32", "F16", "BF16")
 
-# Of Qwen3.5's multi-token prediction, which neither transformers nor llama.cpp runs here.
+# Tensors that are not needed: those of Qwen3.5's multi-token prediction (neither transformers nor
+# llama.cpp runs it here), and the frequencies of rotary embeddings, which follow from the configuration.
 IGNORED = re.compile(r"(model\.)?mtp\.|.*rotary_emb\.inv_freq$")
 
 
 @dataclass(frozen=True)
 class _Stored:
-    """Where a tensor lies: the open file and its name in there."""
+    """Where a tensor is stored: an open file, and the tensor's name in it."""
 
     file: Any
     name: str
@@ -40,10 +41,10 @@ class _Stored:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """An open checkpoint whose configuration and tensors fit each other; close it, or use `with`.
+    """An open checkpoint whose tensors fit its configuration. Close it, or use it in a `with` statement.
 
-    `config` is what `config.json` says, `processor` what the tokenizer's and the image
-    processor's files say.
+    `config` comes from `config.json`, `processor` from the files of the tokenizer and the image
+    processor.
     """
 
     folder: Path
@@ -54,18 +55,18 @@ class Checkpoint:
 
     @property
     def names(self) -> Sequence[str]:
-        """Every tensor of the model, as `MiniCPMV4_6ForConditionalGeneration` names it; a tied output layer is none."""
+        """The model's tensors, by their names in `MiniCPMV4_6ForConditionalGeneration`, without a tied output layer."""
         return list(self._tensors)
 
     def tensor(self, name: str) -> Tensor:
-        """Read one tensor, in the type it is stored in; raises `CheckpointError` when its bytes cannot be read."""
+        """Read one tensor in its stored type; raises `CheckpointError` when it cannot be read."""
         stored = self._tensors[name]
         with _readable(self.folder):
             tensor: Tensor = stored.file.get_tensor(stored.name)
         return tensor
 
     def close(self) -> None:
-        """Close the files; the checkpoint cannot be read any more."""
+        """Close the files. No tensor can be read after that."""
         self._files.close()
 
     def __enter__(self) -> Checkpoint:
@@ -80,8 +81,9 @@ class Checkpoint:
 def open_checkpoint(source: str | Path) -> Checkpoint:
     """Open a folder, or download a checkpoint by its Hugging Face name such as `openbmb/MiniCPM-V-4.6`.
 
-    Raises `CheckpointError`, in one line, when it is not there, is of another architecture,
-    a file is broken, or tensors are missing, surplus or of another shape than `config.json` says.
+    Raises `CheckpointError`, with a message of one line, when there is no such checkpoint, when it
+    has another architecture, when a file is broken, or when tensors are missing, unexpected or of
+    another shape than `config.json` says.
     """
     folder = _find_folder(source)
     config = read_model_config(folder)
@@ -89,7 +91,7 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
     with ExitStack() as files:
         tensors = _open_tensors(folder, files)
         if config.tied:
-            tensors.pop(HEAD, None)  # some checkpoints store it nevertheless; transformers overwrites it
+            tensors.pop(HEAD, None)  # some checkpoints store it all the same; transformers overwrites it
         _check_tensors(folder, config, tensors)
         return Checkpoint(folder, config, processor, tensors, files.pop_all())
 
@@ -103,17 +105,17 @@ def _find_folder(source: str | Path) -> Path:
     except (
         OSError,
         RuntimeError,
-    ) as error:  # a name that is too long, a folder above it that is closed, an unknown ~user
+    ) as error:  # the name is too long, a parent folder has no permission, an unknown ~user
         raise CheckpointError(f"{source}: not a folder that can be opened ({error})") from error
     if found:
-        raise CheckpointError(f"{folder}: a checkpoint is a folder, this is a file")
+        raise CheckpointError(f"{folder}: this is a file; a checkpoint is a folder")
     if isinstance(source, str) and is_hub_name(source):
         return download(source)
     raise CheckpointError(f"{folder}: no such checkpoint folder")
 
 
 def _open_tensors(folder: Path, files: ExitStack) -> dict[str, _Stored]:
-    """Every tensor by the name of the whole model, without those that are not needed."""
+    """The needed tensors, by their names in `MiniCPMV4_6ForConditionalGeneration`."""
     from safetensors import safe_open
 
     tensors: dict[str, _Stored] = {}
@@ -132,7 +134,7 @@ def _open_tensors(folder: Path, files: ExitStack) -> dict[str, _Stored]:
 def _shards(folder: Path) -> list[Path]:
     if not (folder / INDEX).exists():
         if not (folder / WEIGHTS).is_file():
-            raise CheckpointError(f"{folder}: neither {WEIGHTS} nor {INDEX} is there; only safetensors are read")
+            raise CheckpointError(f"{folder}: neither {WEIGHTS} nor {INDEX} is there; only safetensors can be read")
         return [folder / WEIGHTS]
     weights = read_object(folder / INDEX).get("weight_map")
     if not isinstance(weights, dict) or not weights or not all(isinstance(name, str) for name in weights.values()):
@@ -161,4 +163,5 @@ def _check_tensors(folder: Path, config: ModelConfig, tensors: dict[str, _Stored
         raise CheckpointError(f"{folder}: tensors do not fit config.json: {problems}")
     others = sorted({stored.type for stored in tensors.values()} - set(TENSOR_TYPES))
     if others:
-        raise CheckpointError(f"{folder}: tensors of type {', '.join(others)}, only {', '.join(TENSOR_TYPES)} are read")
+        read = ", ".join(TENSOR_TYPES)
+        raise CheckpointError(f"{folder}: has tensors of type {', '.join(others)}; only {read} can be read")

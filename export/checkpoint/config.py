@@ -1,8 +1,8 @@
-"""A checkpoint's `config.json`: which architecture it is, and the sizes of its parts.
+"""Reads a checkpoint's `config.json`: the architecture, and the sizes of its parts.
 
 Fields and defaults are those of transformers' `MiniCPMV4_6Config`, `MiniCPMV4_6VisionConfig`,
-`Qwen3Config` and `Qwen3_5TextConfig`; what those would accept and the graphs do not
-reproduce is refused here.
+`Qwen3Config` and `Qwen3_5TextConfig`. What these accept but the graphs cannot reproduce is
+refused here.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ CONFIG = "config.json"
 ARCHITECTURE = "minicpmv4_6"
 TEXT_MODELS = ("qwen3_5_text", "qwen3")
 
-# Bounds far above any model, so that a broken file cannot ask for years of work.
+# A limit far above any model's sizes, so that a broken file cannot start endless work.
 Count = Annotated[int, Field(ge=1, le=1 << 20, strict=True)]
 Layers = Annotated[int, Field(ge=1, le=1024, strict=True)]
 Index = Annotated[int, Field(strict=True)]
 Square = tuple[Count, Count]
-SQUARE_SIDE = 2  # transformers' own code halves the grid and quadruples the width wherever it merges
+SQUARE_SIDE = 2  # the side of every merge: transformers' code always halves the grid and quadruples the width
 
 
 class _Fields(BaseModel):
@@ -62,9 +62,9 @@ class _Config(_Fields):
 
 
 class TextConfig(_Fields):
-    """The sizes of the text model that decide which tensors it has.
+    """The sizes of the text model, as far as its tensors depend on them.
 
-    `layer_types` is one of `full_attention`, `sliding_attention` and `linear_attention` per layer.
+    `layer_types` has one entry per layer: `full_attention`, `sliding_attention` or `linear_attention`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -89,7 +89,7 @@ class TextConfig(_Fields):
     linear_num_value_heads: Count = 32
 
     def is_linear(self, layer: int) -> bool:
-        """Whether a layer is Gated DeltaNet rather than attention."""
+        """Whether a layer is a Gated DeltaNet instead of an attention."""
         if self.model_type == "qwen3":
             return False
         if self.layer_types is not None:
@@ -117,10 +117,10 @@ TEXT_DEFAULTS: dict[str, dict[str, int]] = {
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What `config.json` says: the vision side's sizes, the text model's, and the mode it was trained for.
+    """What `config.json` says: sizes of the vision tower and the text model, and the mode it was trained for.
 
-    `text_config` is the text model's part as it stands in the file. `tied` is true where the
-    output layer is the table of token embeddings.
+    `text_config` is the file's `text_config`, unchanged. `tied` is true where the output layer
+    shares its weights with the token embeddings.
     """
 
     tower: TowerConfig
@@ -131,7 +131,7 @@ class ModelConfig:
 
 
 def read_model_config(folder: Path) -> ModelConfig:
-    """Read `config.json`; raises `CheckpointError` on another architecture or one that cannot be reproduced."""
+    """Read `config.json`; raises `CheckpointError` when the graphs cannot reproduce what it describes."""
     content = read_object(folder / CONFIG)
     where = str(folder / CONFIG)
     _refuse_others(content, where)
@@ -151,21 +151,23 @@ def _refuse_others(content: dict[str, Any], where: str) -> None:
     found = content.get("model_type")
     if found != ARCHITECTURE:
         raise CheckpointError(
-            f"{where}: architecture {found!r} is not supported, only {ARCHITECTURE} is (MiniCPM-V 4.6)"
+            f"{where}: architecture {found!r} is not supported; only {ARCHITECTURE} (MiniCPM-V 4.6) is"
         )
     if content.get("quantization_config") is not None:
-        raise CheckpointError(f"{where}: a quantized checkpoint; export the original, and quantize in the export")
+        raise CheckpointError(
+            f"{where}: the checkpoint is quantized; export the original one, and quantize with --llm-type"
+        )
 
 
 def _text_config(content: dict[str, Any], where: str) -> TextConfig:
     found = content.get("model_type")
     if found not in TEXT_MODELS:
-        raise CheckpointError(f"{where}: text model {found!r} is not supported, only {' and '.join(TEXT_MODELS)} are")
+        raise CheckpointError(f"{where}: text model {found!r} is not supported; only {' and '.join(TEXT_MODELS)} are")
     given = {name: value for name, value in content.items() if value is not None}
     text = validated(TextConfig, {**TEXT_DEFAULTS[found], **given}, f"{where}: text_config")
     if text.layer_types is not None and len(text.layer_types) != text.num_hidden_layers:
         raise CheckpointError(
-            f"{where}: text_config.layer_types names {len(text.layer_types)} layers of {text.num_hidden_layers}"
+            f"{where}: text_config.layer_types has {len(text.layer_types)} entries for {text.num_hidden_layers} layers"
         )
     return text
 
@@ -183,13 +185,16 @@ def _vision_problems(config: _Config, vision: _Vision) -> Iterator[str]:
         ("merge_kernel_size", config.merge_kernel_size),
     ):
         if square != (SQUARE_SIDE, SQUARE_SIDE):
-            yield f"{name}: {list(square)} is not supported, only [2, 2] is"
+            yield f"{name}: {list(square)} is not supported; only [2, 2] is"
     if config.merger_times != 1:
-        yield f"merger_times: {config.merger_times} is not supported, only 1 is: slicing fits one round"
+        yield f"merger_times: {config.merger_times} is not supported; only 1 is, because slices are cut for one round"
     if vision.hidden_size % vision.num_attention_heads:
-        yield f"vision_config: {vision.num_attention_heads} heads do not divide hidden_size {vision.hidden_size}"
+        yield (
+            f"vision_config: hidden_size {vision.hidden_size} cannot be divided by "
+            f"num_attention_heads {vision.num_attention_heads}"
+        )
     if not 0 <= config.insert_layer_id < vision.num_hidden_layers:
-        yield f"insert_layer_id: {config.insert_layer_id} is none of the {vision.num_hidden_layers} vision layers"
+        yield f"insert_layer_id: no layer {config.insert_layer_id} among the {vision.num_hidden_layers} vision layers"
     if vision.image_size < vision.patch_size:
         yield f"vision_config: image_size {vision.image_size} is smaller than patch_size {vision.patch_size}"
 
@@ -204,7 +209,7 @@ def _tower(config: _Config, llm_hidden: int) -> TowerConfig:
         patch=vision.patch_size,
         channels=vision.num_channels,
         table_side=vision.image_size // vision.patch_size,
-        # The one of the whole model; transformers overwrites the vision tower's own with it.
+        # From the whole model's configuration; transformers overwrites the vision tower's own value with it.
         insert_layer=config.insert_layer_id,
         window=SQUARE_SIDE**2,
         merge=SQUARE_SIDE**2,

@@ -1,4 +1,4 @@
-"""Checkpoints by their Hugging Face name."""
+"""Finds or downloads a checkpoint by its Hugging Face name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from uhd_edge.runtime.errors import CheckpointError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# The files of a checkpoint, and not its pictures, other formats or code.
+# The files that an export needs: not the pictures, other formats or code beside them.
 PATTERNS = ("*.json", "*.safetensors", "*.jinja", "*.txt")
 
 
@@ -24,9 +24,9 @@ def is_hub_name(source: str) -> bool:
 
 
 def download(name: str) -> Path:
-    """Find the checkpoint `name` in Hugging Face's cache, or download it; returns its folder.
+    """Find the checkpoint `name` in Hugging Face's cache, or download it. Returns its folder.
 
-    Raises `CheckpointError` when neither the cache nor the network has it.
+    Raises `CheckpointError` when it is neither in the cache nor on the Hub.
     """
     with extra_needed("export", "downloading"):
         from huggingface_hub import snapshot_download
@@ -41,18 +41,20 @@ def download(name: str) -> Path:
         with _bars_on_a_terminal():
             return Path(snapshot_download(name, allow_patterns=list(PATTERNS)))
     except GatedRepoError as error:
-        raise CheckpointError(f"{name}: its owner asks for consent; give it on huggingface.co and log in") from error
+        raise CheckpointError(
+            f"{name}: its owner wants users to accept terms; accept them on huggingface.co and log in"
+        ) from error
     except (RepositoryNotFoundError, HFValidationError) as error:
-        raise CheckpointError(f"{name}: neither a folder here nor a public name on Hugging Face") from error
+        raise CheckpointError(f"{name}: neither a local folder nor a public checkpoint on Hugging Face") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise CheckpointError(
-            f"{name}: no such folder, and Hugging Face cannot be reached; check the network, or give a local folder"
+            f"{name}: no such folder, and Hugging Face cannot be reached; check the network, or name a local folder"
         ) from error
 
 
 @contextmanager
 def _bars_on_a_terminal() -> Iterator[None]:
-    """Keep progress bars out of log files."""
+    """Show progress bars on a terminal only, so that they do not fill a log file."""
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,

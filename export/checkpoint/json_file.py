@@ -17,12 +17,12 @@ Record = TypeVar("Record", bound=BaseModel)
 
 
 def read_object(file: Path) -> dict[str, Any]:
-    """Read the object in `file`; raises `CheckpointError` when it is missing, unreadable or something else."""
+    """Read `file`, a JSON object; raises `CheckpointError` when it is missing, unreadable or not an object."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise CheckpointError(
-            f"{file.parent}: {file.name} is missing; a checkpoint is a folder as transformers saves it"
+            f"{file.parent}: {file.name} is missing; a checkpoint is a folder that transformers has saved"
         ) from error
     except OSError as error:
         raise CheckpointError(f"{file}: cannot be read ({error.strerror})") from error
@@ -34,12 +34,12 @@ def read_object(file: Path) -> dict[str, Any]:
 
 
 def read_optional_object(file: Path) -> dict[str, Any]:
-    """Read the object in `file`, empty when there is no such file."""
+    """Read `file`, a JSON object; empty when there is no such file."""
     return read_object(file) if file.exists() else {}
 
 
 def validated(kind: type[Record], content: object, where: str) -> Record:
-    """Read `content` as a `kind`; raises `CheckpointError` with its first wrong field, said to be in `where`."""
+    """Read `content` as a `kind`; raises `CheckpointError` that names `where` and the first wrong field."""
     try:
         return kind.model_validate(content)
     except ValidationError as error:

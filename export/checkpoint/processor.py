@@ -1,6 +1,6 @@
-"""The files beside the weights: image processor, special tokens, chat template, stop tokens.
+"""Reads the files beside the weights: image processor, special tokens, chat template, stop tokens.
 
-Files are looked for in the order in which transformers' `AutoProcessor` does; defaults are
+Files are looked up in the same order as transformers' `AutoProcessor` does. The defaults are
 those of its `MiniCPMV4_6ImageProcessorPil`.
 """
 
@@ -24,13 +24,13 @@ TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 TEMPLATE, OLD_TEMPLATE = "chat_template.jinja", "chat_template.json"
 GENERATION, CONFIG = "generation_config.json", "config.json"
 
-# Far above any processor, so that a broken file cannot ask for an image of terabytes.
+# A limit far above any processor's values, so that a broken file cannot ask for an image of terabytes.
 Count = Annotated[int, Field(ge=1, le=1 << 14, strict=True)]
 Positive = Annotated[float, Field(gt=0)]
 
 
 def _repeated(value: object) -> object:
-    """Give every channel the one number that may stand for all three."""
+    """Repeat a single number, which stands for all three channels."""
     return (value,) * 3 if isinstance(value, (int, float)) else value
 
 
@@ -58,21 +58,21 @@ class _ImageProcessor(BaseModel):
 
 @dataclass(frozen=True)
 class ProcessorConfig:
-    """What the runtime has to know beside the graphs, in the form that a bundle keeps it."""
+    """The preprocessing of images and the prompt's tokens, in the form of a bundle's manifest."""
 
     preprocessing: Preprocessing
     prompt: Prompt
 
 
 def read_processor_config(folder: Path, *, patch_size: int) -> ProcessorConfig:
-    """Read the processor's files; raises `CheckpointError` on a missing, broken or unsupported one.
+    """Read the processor's files; raises `CheckpointError` when one is missing, broken or unsupported.
 
-    `patch_size` is the vision tower's, which the image processor's has to equal.
+    `patch_size` is the vision tower's. The image processor must have the same.
     """
     images = _image_processor(folder)
     if images.patch_size != patch_size:
         raise CheckpointError(
-            f"{folder}: the image processor cuts patches of {images.patch_size}, the vision tower reads {patch_size}"
+            f"{folder}: the image processor has patch_size {images.patch_size}, but the vision tower has {patch_size}"
         )
     return ProcessorConfig(_preprocessing(images), _prompt(folder, images))
 
@@ -85,7 +85,7 @@ def _image_processor(folder: Path) -> _ImageProcessor:
 
 
 def _given(content: object) -> object:
-    """Without the nulls, which stand for the default."""
+    """Drop the fields that are null: they have their default."""
     return (
         {name: value for name, value in content.items() if value is not None} if isinstance(content, dict) else content
     )
@@ -117,7 +117,7 @@ def _prompt(folder: Path, images: _ImageProcessor) -> Prompt:
 
 
 def _text(token: object) -> str | None:
-    """Take the text of a token, which is stored as such or in an object."""
+    """The text of a token, which is stored either as a string or in an object with a field `content`."""
     content = token.get("content") if isinstance(token, dict) else token
     return content if isinstance(content, str) and content else None
 
@@ -142,13 +142,13 @@ def _chat_template(folder: Path, tokenizer: dict[str, Any]) -> str:
         or _template_file(folder / TEMPLATE)
         or tokenizer.get("chat_template")
     )
-    if isinstance(found, list):  # several by name
+    if isinstance(found, list):  # several templates, each with a name
         named = [entry for entry in found if isinstance(entry, dict) and entry.get("name") == "default"]
         found = named[0].get("template") if named else None
     elif isinstance(found, dict):
         found = found.get("default")
     if not isinstance(found, str):
-        raise CheckpointError(f"{folder}: no chat template, neither {TEMPLATE} nor in {TOKENIZER_CONFIG}")
+        raise CheckpointError(f"{folder}: no chat template, neither in {TEMPLATE} nor in {TOKENIZER_CONFIG}")
     return found
 
 
@@ -160,7 +160,7 @@ def _template_file(file: Path) -> str | None:
 
 
 def _stop_ids(folder: Path, tokenizer: dict[str, Any]) -> tuple[int, ...]:
-    """Where transformers would end an answer, and the tokenizer's own end."""
+    """The tokens at which transformers ends an answer, and the tokenizer's `eos_token`."""
     config = read_object(folder / CONFIG)
     found = (
         read_optional_object(folder / GENERATION).get("eos_token_id"),
@@ -169,7 +169,7 @@ def _stop_ids(folder: Path, tokenizer: dict[str, Any]) -> tuple[int, ...]:
     )
     ids = next(([given] if isinstance(given, int) else given for given in found if given is not None), [])
     if not isinstance(ids, list) or not all(type(number) is int and number >= 0 for number in ids):
-        raise CheckpointError(f"{folder}: eos_token_id is neither a number nor a list of numbers")
+        raise CheckpointError(f"{folder}: eos_token_id is neither a token id nor a list of token ids")
     own = _token_id(folder, _text(tokenizer.get("eos_token")))
     stops = tuple(dict.fromkeys([*ids, *own]))
     if not stops:

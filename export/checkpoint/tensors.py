@@ -1,4 +1,4 @@
-"""Which tensors a checkpoint of given sizes has, and what differs in one at hand."""
+"""The names and shapes of the tensors that a checkpoint of given sizes must have."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 
 VISION, CONNECTOR, TEXT, HEAD = "model.vision_tower.", "model.merger.", "model.language_model.", "lm_head.weight"
-LISTED = 5  # names in a message; the rest are counted
+LISTED = 5  # names that a message lists; it counts the rest
 
 
 def expected_tensors(config: ModelConfig) -> dict[str, Shape]:
@@ -29,7 +29,7 @@ def expected_tensors(config: ModelConfig) -> dict[str, Shape]:
 
 
 def vision_tensors(tower: TowerConfig) -> dict[str, Shape]:
-    """List the vision tower, the compressor and the connector; the patch embedding as a convolution."""
+    """Shapes of the vision tower, the compressor and the connector. The patch embedding is a convolution's."""
     with torch.device("meta"):
         parts = {VISION: VisionTower(tower), CONNECTOR: Connector(tower)}
     shapes = {
@@ -42,7 +42,7 @@ def vision_tensors(tower: TowerConfig) -> dict[str, Shape]:
 
 
 def text_tensors(text: TextConfig) -> dict[str, Shape]:
-    """List the tensors of a `qwen3` or `qwen3_5_text` model without its output layer."""
+    """Shapes of a `qwen3` or `qwen3_5_text` model, without its output layer."""
     shapes: dict[str, Shape] = {
         "embed_tokens.weight": (text.vocab_size, text.hidden_size),
         "norm.weight": (text.hidden_size,),
@@ -97,16 +97,16 @@ def _linear_attention(text: TextConfig) -> dict[str, Shape]:
 
 
 def differences(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> str:
-    """Missing, surplus and misshapen tensors in words, empty when there are none."""
-    misshapen = [
+    """Describe the missing, unexpected and wrongly shaped tensors; empty when there are none."""
+    wrong = [
         f"{name} {list(found[name])} instead of {list(shape)}"
         for name, shape in expected.items()
         if name in found and found[name] != shape
     ]
     groups = {
         "missing": [name for name in expected if name not in found],
-        "surplus": [name for name in found if name not in expected],
-        "misshapen": misshapen,
+        "unexpected": [name for name in found if name not in expected],
+        "of another shape": wrong,
     }
     return "; ".join(f"{len(names)} {kind}: {_listed(names)}" for kind, names in groups.items() if names)
 

@@ -1,4 +1,4 @@
-"""Builds an ONNX graph node by node, with weights that stay in the checkpoint until it is written."""
+"""Builds an ONNX graph node by node. Weights are read from the checkpoint only when the graph is written."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 ReadTensor: TypeAlias = "Callable[[str], Tensor]"
 
-# Opset 20 is the newest that TensorRT 10.3 reads (JetPack 6.2), and the first with Gelu as
-# one operator: ONNX Runtime fuses it with the bias before it, which is seven times as fast
-# on a CPU as the nine operators it replaces. IR 9 is the version that came with it.
+# Opset 20 is the newest that TensorRT 10.3 (JetPack 6.2) reads, and the first that has Gelu as
+# one operator. ONNX Runtime fuses this Gelu with the bias before it; on a CPU that is seven
+# times as fast as the nine operators it replaces. IR version 9 was released with opset 20.
 OPSET = 20
 IR_VERSION = 9
 
 
 class GraphBuilder:
-    """Gathers nodes and weights; every method that adds a node returns its output.
+    """Collects a graph's nodes and weights.
 
-    Nodes and their outputs are named after the module they belong to, such as
-    `vision_tower.encoder.layers.3.mlp.fc1/MatMul`, weights after the checkpoint's tensors.
-    `read` returns the tensor of such a name.
+    A node and its output are named after the module they belong to, such as
+    `vision_tower.encoder.layers.3.mlp.fc1/MatMul`. A weight has the name of its tensor in the
+    checkpoint; `read` reads the tensor with that name.
     """
 
     def __init__(self, read: ReadTensor) -> None:
@@ -47,7 +47,7 @@ class GraphBuilder:
         inputs: Sequence[ir.Value],
         attributes: Mapping[str, Attribute] | None = None,
     ) -> ir.Value:
-        """Add one operator of the module `scope`."""
+        """Add one operator to the module `scope`, and return its output."""
         name = f"{scope}/{operator}"
         count = self._names[name] = self._names.get(name, -1) + 1
         name = f"{name}_{count}" if count else name
@@ -57,9 +57,10 @@ class GraphBuilder:
         return node.outputs[0]
 
     def weight(self, name: str, shape: tuple[int, ...], *, transposed: bool = False) -> ir.Value:
-        """Name a tensor of the checkpoint, viewed as `shape` and, if asked, stored transposed.
+        """Add the checkpoint's tensor `name` as a weight, reshaped to `shape` and then transposed if asked.
 
-        It is read when the graph is written; `CheckpointError` then when it holds NaN or infinity.
+        The tensor is read when the graph is written. That raises `CheckpointError` if it holds NaN
+        or infinity.
         """
         stored = shape[::-1] if transposed else shape
 
@@ -73,16 +74,16 @@ class GraphBuilder:
         return self._initializer(name, lazy)
 
     def integers(self, *numbers: int) -> ir.Value:
-        """Add a constant int64 vector, a reshape's target for one."""
+        """Add a constant int64 vector, such as the target shape of a Reshape."""
         name = "integers_" + "_".join(str(number) for number in numbers)
         return self._initializer(name, ir.tensor(np.array(numbers, dtype=np.int64), name=name))
 
     def number(self, number: float, name: str) -> ir.Value:
-        """Add a constant float32."""
+        """Add a scalar float32 constant."""
         return self._initializer(name, ir.tensor(np.array(number, dtype=np.float32), name=name))
 
     def model(self, name: str, inputs: Sequence[ir.Value], output: ir.Value) -> ir.Model:
-        """Finish the graph."""
+        """Make a model of the nodes and weights added so far."""
         graph = ir.Graph(
             inputs,
             [output],
@@ -102,5 +103,5 @@ class GraphBuilder:
 
 
 def graph_input(name: str, dtype: ir.DataType, axes: Sequence[int | str]) -> ir.Value:
-    """Describe an input; an axis with a name is dynamic."""
+    """Describe an input of the graph. An axis that has a name instead of a length is dynamic."""
     return ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(axes))

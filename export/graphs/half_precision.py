@@ -1,19 +1,21 @@
-"""An FP32 graph becomes an FP16 graph that cannot overflow where vision towers do.
+"""Turns an FP32 graph into an FP16 graph that does not overflow.
 
-The types are written out with Casts, so that a strongly typed TensorRT engine computes
-exactly this:
+Casts in the graph fix the type of every value, so that a strongly typed TensorRT engine
+computes with exactly these types:
 
-- FP16: the matrix products, and what only moves or reshapes their results.
+- FP16: the matrix products, Gelu, and the operators that only scale, move or reshape their results.
 - FP32: the residual stream, LayerNorm, softmax, means, the position table, inputs and outputs.
 
-The residual stream of a SigLIP tower passes 65504, the largest number of FP16, in a few
-channels. What flows into it comes from products whose sums may be as large, so their weights
-are *balanced*: each output channel is divided by a power of two that brings its root mean
-square to about 2**-10, and multiplied back in FP32. A power of two loses no digits, the sum
-stays small, and 2**-10 is large enough that FP16's smallest numbers do not coarsen it.
+In a SigLIP tower, a few channels of the residual stream exceed 65504, the largest number of
+FP16. The products that are added to the stream can have sums as large. Their weights are
+therefore *balanced*: each output channel is divided by a power of two that brings its root mean
+square to about 2**-10, and the result is multiplied by the same power in FP32. Dividing by a
+power of two loses no digits, the sums stay small, and 2**-10 is large enough to stay clear of
+FP16's smallest numbers, which have fewer digits.
 
-Products that could pass FP16's range elsewhere, which `uhd_edge.export.graphs.half_range` finds,
-stay in FP32, and so does what reads their results up to the next LayerNorm, softmax or sum.
+`uhd_edge.export.graphs.half_range` finds the other products that could exceed FP16's range. They
+stay in FP32, and so does every operator that reads their results, up to the next LayerNorm,
+softmax or addition of two values.
 """
 
 from __future__ import annotations
@@ -32,12 +34,12 @@ if TYPE_CHECKING:
 
 BALANCED_EXPONENT = -10
 
-# These work in the type of what they are given.
+# Operators that compute in the type of their input.
 _FOLLOWING = frozenset({"Gelu", "Mul", "Reshape", "Transpose"})
 
 
 def to_half_precision(model: ir.Model) -> None:
-    """Rewrite `model`, one of `uhd_edge.export.graphs.onnx_tower`, in place."""
+    """Rewrite `model`, which `uhd_edge.export.graphs.onnx_tower` has built, in place."""
     wide = products_near_overflow(model.graph, 2.0**BALANCED_EXPONENT)
     types = _Types(model.graph)
     for node in list(model.graph):
@@ -55,13 +57,13 @@ def to_half_precision(model: ir.Model) -> None:
 
 
 class _Types:
-    """Which values are FP16 by now, which must not become it, and the Casts made so far."""
+    """Keeps track of types: which values are FP16 so far, which must stay FP32, and the Casts added so far."""
 
     def __init__(self, graph: ir.Graph) -> None:
         self.graph = graph
         self.half: set[ir.Value] = set()
         self.wide: set[ir.Value] = set()
-        # A number such as the attention's scale is one initializer for all layers.
+        # Constants that all layers share, such as the scale of the attention.
         self._numbers = {
             value: value.const_value
             for value in graph.initializers.values()
@@ -71,17 +73,17 @@ class _Types:
         self._names: dict[str, int] = {}
 
     def is_half_bias(self, node: ir.Node) -> bool:
-        """Whether `node` adds a bias that was converted with its product."""
+        """Whether `node` adds a bias that was already converted to FP16 together with its product."""
         return node.op_type == "Add" and node.outputs[0] in self.half
 
     def must_stay_full(self, node: ir.Node) -> bool:
-        """Whether `node` passes on, much as it is, what FP16 might not hold."""
+        """Whether `node` reads a value that must stay FP32, and its result can be as large as that value."""
         adds_bias = node.op_type == "Add" and any(_is_weight(value) for value in node.inputs)
         passes_on = adds_bias or node.op_type == "MatMul" or node.op_type in _FOLLOWING
         return passes_on and not self.wide.isdisjoint(value for value in node.inputs if value is not None)
 
     def keep_full(self, node: ir.Node) -> None:
-        """Let `node` compute in FP32, and what passes its result on after it."""
+        """Let `node` compute in FP32, and mark its outputs as values that must stay FP32."""
         self.give(node, range(len(node.inputs)), ir.DataType.FLOAT)
         for index, value in enumerate(node.inputs):
             if value in self._numbers:
@@ -89,7 +91,7 @@ class _Types:
         self.wide.update(node.outputs)
 
     def give(self, node: ir.Node, inputs: range | list[int], wanted: ir.DataType) -> None:
-        """Let `node` read `inputs` as `wanted`, through a Cast where they are of the other type."""
+        """Let `node` read the inputs with the indices `inputs` as type `wanted`, with a Cast where needed."""
         for index in inputs:
             value = cast("ir.Value", node.inputs[index])
             if value.is_initializer() or value.dtype == ir.DataType.INT64:
@@ -134,12 +136,12 @@ def _follow(node: ir.Node, types: _Types) -> None:
 
 
 def _halve_linear(matmul: ir.Node, types: _Types) -> None:
-    """Convert a product with a weight, and the addition of a bias that follows it."""
+    """Convert a product with a weight, together with the bias that is added to it."""
     weight = cast("ir.Value", matmul.inputs[1])
     (add,) = matmul.outputs[0].consumers()
     types.give(matmul, [0], ir.DataType.FLOAT16)
     types.half.add(matmul.outputs[0])
-    consumers = add.outputs[0].consumers()  # none when it is the graph's output
+    consumers = add.outputs[0].consumers()  # empty for the graph's output
     if consumers and all(consumer.op_type in _FOLLOWING for consumer in consumers):
         bias = next(value for value in add.inputs if _is_weight(value))
         _store_half(weight, _to_half)
@@ -150,7 +152,7 @@ def _halve_linear(matmul: ir.Node, types: _Types) -> None:
 
 
 def _widen(matmul: ir.Node, add: ir.Node, scales: ir.Value, types: _Types) -> None:
-    """Undo the balancing between the product and its bias, in FP32."""
+    """Multiply the product by the powers of two again, in FP32, before its bias is added."""
     types.give(add, [0, 1], ir.DataType.FLOAT)
     index = next(index for index, value in enumerate(add.inputs) if not _is_weight(value))
     restore = ir.node("Mul", [add.inputs[index], scales], name=f"{matmul.name}/Mul")
@@ -160,7 +162,7 @@ def _widen(matmul: ir.Node, add: ir.Node, scales: ir.Value, types: _Types) -> No
 
 
 def _balance(weight: ir.Value, graph: ir.Graph) -> ir.Value:
-    """Store `weight` [in, out] balanced; return the powers of two [out] that restore the product."""
+    """Store `weight` [in, out] balanced; return the powers of two [out] that its columns were divided by."""
     stored = cast("ir.LazyTensor", weight.const_value)
     name = f"{weight.name}.scales"
     _store_half(weight, lambda array: _to_half(np.ldexp(array, -_exponents(array))))
@@ -176,14 +178,14 @@ def _balance(weight: ir.Value, graph: ir.Graph) -> ir.Value:
 
 
 def _exponents(weight: NDArray[np.float32]) -> NDArray[np.int32]:
-    """Find the exponent [out] of the power of two that each column of `weight` [in, out] is divided by."""
+    """Exponents [out] of the powers of two that the columns of `weight` [in, out] are divided by."""
     _, exponents = np.frexp(np.sqrt(np.mean(np.square(weight, dtype=np.float64), axis=0)))
-    # A column of zeros stays as it is; 120 keeps the powers within FP32.
+    # A column of zeros is not scaled. At most 120, so that FP32 can hold the power.
     return np.where(weight.any(axis=0), np.clip(exponents - BALANCED_EXPONENT, -120, 120), 0).astype(np.int32)
 
 
 def _to_half(array: NDArray[np.float32]) -> NDArray[np.float16]:
-    with np.errstate(over="ignore"):  # infinities are found, and named, when the file is written
+    with np.errstate(over="ignore"):  # writing the file refuses infinities, with the name of the weight
         return array.astype(np.float16)
 
 

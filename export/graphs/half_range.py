@@ -1,10 +1,12 @@
-"""Which products of a graph could leave the range of FP16, whatever the picture.
+"""Finds the matrix products of a graph whose numbers could leave the range of FP16, for any picture.
 
-After a LayerNorm nothing is unknown but the direction: a normalized row of d numbers has a
-length of at most sqrt(d), so a product with a weight W [d, out] is bounded by the lengths of
-W's columns (Cauchy-Schwarz), and so is what follows from it up to the next LayerNorm. Real
-towers stay far below these bounds, and the bounds far below 65504; a tower that exceeds them
-somewhere keeps FP32 there. The bounds hold for every picture, and need none.
+No picture is needed for that. A row of d numbers that a LayerNorm has normalized is at most
+sqrt(d) long, whatever the picture. By Cauchy-Schwarz, its product with a weight W [d, out] is
+bounded by sqrt(d) times the lengths of W's columns. From that follow bounds for everything up
+to the next LayerNorm.
+
+In real towers the numbers stay far below these bounds, and the bounds far below 65504, the
+largest number of FP16. A product whose bound is too large stays in FP32.
 """
 
 from __future__ import annotations
@@ -19,26 +21,30 @@ import onnx_ir as ir
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Half of what FP16 holds: rounding, here and there, and the order of summation must not matter.
+# Half of FP16's range, which leaves room for rounding errors and for another order of summation.
 LIMIT = 2.0**15
 
-# The product that reads what the first one's output has become on its way, in the same module.
+# The next product in the same module: `out_proj` reads what the attention made of `v_proj`'s output, `fc2`
+# and `linear_2` what GELU made of `fc1`'s and `linear_1`'s. A row's `_Bound.length` holds after either step.
 _FOLLOWED_BY = {"v_proj": "out_proj", "fc1": "fc2", "linear_1": "linear_2"}
 
 
 @dataclass(frozen=True)
 class _Bound:
-    """Of a linear's output, over all inputs: the largest number of each channel, and the rows' length."""
+    """Bounds for the output of a linear layer, for every possible input.
+
+    `numbers` [out] bounds the absolute value in each channel, `length` the length of a row.
+    """
 
     numbers: NDArray[np.floating]
     length: float
 
 
 def products_near_overflow(graph: ir.Graph, balanced_size: float) -> frozenset[str]:
-    """Names of the MatMuls whose operands or results might pass `LIMIT`.
+    """Names of the MatMuls that could read or produce a number larger than `LIMIT`.
 
-    `graph` is one of `uhd_edge.export.graphs.onnx_tower`, in FP32. `balanced_size` is the root mean
-    square of the columns of a weight whose product goes into the residual stream.
+    `graph` is an FP32 graph that `uhd_edge.export.graphs.onnx_tower` has built. `balanced_size` is
+    the root mean square of each column of a weight whose product is added to the residual stream.
     """
     nodes = {str(node.name): node for node in graph}
     return frozenset(
@@ -60,7 +66,7 @@ def _near_overflow(norm: ir.Node, nodes: dict[str, ir.Node], balanced_size: floa
             yield str(linears[module].name)
         parent, _, last = module.rpartition(".")
         following = nodes.get(f"{parent}.{_FOLLOWED_BY.get(last)}/MatMul")
-        # Balanced columns of n numbers are `balanced_size` * sqrt(n) long.
+        # A balanced column of n numbers is `balanced_size` * sqrt(n) long.
         if following is not None and _exceeds(bound.length * balanced_size * np.sqrt(len(bound.numbers))):
             yield str(following.name)
         if last == "q_proj" and _exceeds(_largest_score(nodes, parent, gain, shift)):
@@ -68,7 +74,7 @@ def _near_overflow(norm: ir.Node, nodes: dict[str, ir.Node], balanced_size: floa
 
 
 def _exceeds(bound: float) -> bool:
-    """Also true of a bound that is NaN, having come of infinities."""
+    """Whether `bound` is larger than `LIMIT`, or NaN, which infinite weights lead to."""
     return not bound <= LIMIT
 
 
@@ -86,7 +92,7 @@ def _bound(linear: ir.Node, gain: NDArray[np.float32], shift: NDArray[np.float32
 def _largest_score(
     nodes: dict[str, ir.Node], attention: str, gain: NDArray[np.float32], shift: NDArray[np.float32]
 ) -> float:
-    """Bound the product of a query and a key of one head, with the scale that the query carries."""
+    """Bound an attention score: the scaled product of a query and a key of one head."""
     *_, heads, size = _array(nodes[f"{attention}.q_proj/Reshape"].inputs[1]).astype(int)
     scale = float(_array(nodes[f"{attention}/Mul"].inputs[1]))
     lengths = []
@@ -94,14 +100,15 @@ def _largest_score(
         weight, bias = _parameters(nodes[f"{attention}.{name}/MatMul"])
         offset = shift @ weight + bias
         by_head = (gain[:, None] * weight).reshape(len(gain), heads, size).transpose(1, 2, 0)  # [heads, size, d]
-        # The largest singular value: a head's rows are far from parallel, and their lengths alone say too much.
+        # The largest singular value of each head. A bound from the lengths of the rows would be far too
+        # large, because the rows are far from parallel.
         stretch = np.sqrt(np.linalg.eigvalsh(by_head @ by_head.transpose(0, 2, 1))[:, -1].clip(min=0))
         lengths.append(float(np.sqrt(len(gain))) * stretch + np.linalg.norm(offset.reshape(heads, size), axis=1))
     return float((lengths[0] * lengths[1]).max() * scale)
 
 
 def _parameters(linear: ir.Node) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Weight [d, out] and bias [out] of a linear."""
+    """Weight [d, out] and bias [out] of a linear layer."""
     (add,) = linear.outputs[0].consumers()
     bias = next(_array(value) for value in add.inputs if value is not None and value.is_initializer())
     return _array(linear.inputs[1]), bias

@@ -1,8 +1,8 @@
-"""One file of weights that several ONNX graphs name.
+"""A file of weights that several ONNX graphs share.
 
-ONNX keeps the weights of a large graph in a file beside it, each with an offset and a
-length. Two graphs may name the same bytes, so the encoders with and without the compressor
-cost the disk only once.
+ONNX keeps the weights of a large graph in a separate file. The graph gives the offset and the
+length of each. Two graphs may refer to the same bytes, so the encoders with and without the
+compressor need the disk space only once.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-ALIGNMENT = 64  # bytes; a cache line, which is what runtimes want of memory they map
+ALIGNMENT = 64  # bytes, a cache line: runtimes want this of weights that they map into memory
 
 
 class WeightFile:
-    """Written tensor by tensor, so that only one of them is in memory at a time."""
+    """A weight file that is written tensor by tensor, so that only one tensor is in memory at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -38,9 +38,10 @@ class WeightFile:
         self._stream.close()
 
     def move_weights(self, model: ir.Model) -> None:
-        """Write the weights that `model` has still to read, and let it name their place in this file.
+        """Write the weights of `model` that have not been read yet, and let `model` refer to this file.
 
-        A weight of the same name is written once. Raises `ExportError` on one that FP16 cannot hold.
+        Weights of several graphs with the same name are written once. Raises `ExportError` when a
+        weight has become infinite in FP16.
         """
         for value in model.graph.initializers.values():
             if isinstance(value.const_value, ir.LazyTensor):
@@ -54,8 +55,8 @@ class WeightFile:
 
     def _write(self, name: str, tensor: ir.LazyTensor) -> ir.ExternalTensor:
         array = np.ascontiguousarray(tensor.numpy())
-        if not np.isfinite(array).all():  # infinities that came with the conversion
-            raise ExportError(f"{name} holds values that FP16 cannot; export with --precisions fp32")
+        if not np.isfinite(array).all():  # the conversion to FP16 has made them infinite
+            raise ExportError(f"{name} has values that are too large for FP16; export with --precisions fp32")
         self._stream.write(b"\0" * (-self._stream.tell() % ALIGNMENT))
         offset = self._stream.tell()
         array.tofile(self._stream)

@@ -1,5 +1,5 @@
-"""The language half of a checkpoint becomes a quantized GGUF, by llama.cpp's own converter.
+"""Turns the text model of a checkpoint into a GGUF, with llama.cpp's own converter, and quantizes it.
 
-In: a checkpoint's text model and tokenizer. Out: one GGUF file that knows the same tokens.
+In: a checkpoint's text model and tokenizer. Out: one GGUF file with the same tokens.
 Read `conversion.py` first.
 """

@@ -1,4 +1,4 @@
-"""The language model of a bundle: a ready GGUF that is checked, or the checkpoint's own, converted."""
+"""The language model of a bundle: checks a ready GGUF, or converts the checkpoint's own text model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from uhd_edge.export.checkpoint.checkpoint import Checkpoint
 
-# Called with the part of the work that is done, from 0 to 1.
+# Called with the fraction of the work that is done, from 0 to 1.
 Fraction = Callable[[float], None]
 GGUF = "llm.gguf"
 
@@ -30,19 +30,19 @@ GGUF = "llm.gguf"
 def check_language_model(file: Path, checkpoint: Checkpoint, *, name: str) -> GgufFacts:
     """Load the GGUF `file` and check that it fits the checkpoint's connector and tokenizer.
 
-    `name` is what messages call it. Raises `ModelError` when it does not load, takes embeddings
-    of another width or has another vocabulary, `ExportError` when it only splits text differently.
+    Messages call the file `name`. Raises `ModelError` when it does not load, takes embeddings of
+    another width or has another vocabulary, and `ExportError` when it only splits text differently.
     """
     expected = probes(load_tokenizer(checkpoint.folder))
     facts = inspect_gguf(file, [probe.text for probe in expected], name=name)
     width = checkpoint.config.tower.llm_hidden
     if facts.hidden_size != width:
         raise ModelError(
-            f"{name}: takes embeddings of width {facts.hidden_size}, the checkpoint's connector makes {width}; "
+            f"{name}: takes embeddings of width {facts.hidden_size}, but the checkpoint's connector makes {width}; "
             "take the language model that belongs to the checkpoint"
         )
     if facts.parts > 1:
-        raise ModelError(f"{name}: one of {facts.parts} parts; merge them first with llama-gguf-split --merge")
+        raise ModelError(f"{name}: is one of {facts.parts} parts; merge them first with llama-gguf-split --merge")
     compare(name, expected, facts.tokens)
     return facts
 
@@ -52,16 +52,16 @@ def convert_language_model(
 ) -> None:
     """Write the checkpoint's text model to the GGUF `target` with weights of `llm_type`.
 
-    `tokenizer_pre` is llama.cpp's name for the checkpoint's pre-tokenizer, and found out where
-    possible without it. `scratch` is an empty folder for what comes in between: the text model
-    twice. Raises `ExportError` or `CheckpointError`.
+    `tokenizer_pre` is llama.cpp's name for the checkpoint's pre-tokenizer. If it is None, the name
+    is looked up by the rules in `tokenizer.json`. `scratch` is an empty folder for intermediate
+    files, with space for two copies of the text model. Raises `ExportError` or `CheckpointError`.
     """
     file_type(llm_type)
     if importlib.util.find_spec("transformers") is None:
         raise MissingExtraError("llama.cpp's converter needs transformers; pip install 'uhd-edge[export]'")
     progress(0.0)
     pre = tokenizer_pre or pre_tokenizer_name(checkpoint.folder)
-    converter_folder()  # fetched now if need be: without it the work below would be for nothing
+    converter_folder()  # fetch it now, so that a failure comes before the long work
     text_model = scratch / "text"
     write_text_checkpoint(checkpoint.folder, checkpoint, checkpoint.config.text_config, text_model)
     progress(0.2)
@@ -77,7 +77,7 @@ def convert_language_model(
 
 
 def describe(facts: GgufFacts, llm_type: str | None) -> LanguageModelFile:
-    """Write down what the bundle's manifest says about the model; a ready GGUF knows its type itself."""
+    """What the manifest says about the model. With `llm_type` None, the type is read from the GGUF."""
     return LanguageModelFile(
         file=GGUF,
         architecture=facts.architecture,
@@ -98,19 +98,19 @@ def _convert(source: Path, target: Path, *, outtype: str, pre: str | None, watch
 
     options = ["--outfile", str(target.resolve()), "--outtype", outtype]
     if json.loads((source / "config.json").read_text(encoding="utf-8"))["model_type"] == "qwen3_5_text":
-        options.append("--no-mtp")  # a checkpoint without the layers that predict further tokens is refused otherwise
+        options.append("--no-mtp")  # or else it refuses a checkpoint without layers for multi-token prediction
     arguments = ("convert", str(converter_folder()), pre or "", str(source.resolve()), *options)
     run_worker(*arguments, error=not_converted, folder=target.parent, watch=watch)
 
 
 def _plain_type(checkpoint: Checkpoint) -> str:
-    """Choose what to quantize from: the checkpoint's own precision, so that nothing is rounded twice."""
+    """The type to quantize from: the checkpoint's own precision, so that no weight is rounded twice."""
     name = str(checkpoint.tensor(f"{TEXT}embed_tokens.weight").dtype)
     return {"torch.float16": "f16", "torch.bfloat16": "bf16"}.get(name, "f32")
 
 
 def _growth(target: Path, source: Path, progress: Fraction) -> Callable[[], None]:
-    """Report the growth of `target` as progress from 0.2 to 0.8; it ends about as large as its source."""
+    """Report the growth of `target` as progress from 0.2 to 0.8. In the end it is about as large as `source`."""
     expected = sum(file.stat().st_size for file in source.iterdir())
 
     def watch() -> None:

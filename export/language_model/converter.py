@@ -1,8 +1,8 @@
-"""llama.cpp's own converter from checkpoints to GGUF, of the version that is installed.
+"""Finds or fetches llama.cpp's converter from checkpoints to GGUF, in the version that is installed.
 
-`convert_hf_to_gguf.py` is neither in the wheel of llama-cpp-python nor in the package
-`gguf`, only in the source package. That is fetched once with pip, which knows the user's
-index settings, and the few files the converter needs are kept in the user's cache.
+`convert_hf_to_gguf.py` is only in the source package of llama-cpp-python, not in its wheel or
+in the package `gguf`. The source package is downloaded once with pip, which knows the user's
+index settings. The few files that the converter needs are kept in the user's cache.
 
 `python -m uhd_edge.export.language_model.converter` fills the cache ahead of time.
 """
@@ -24,18 +24,18 @@ from uhd_edge.runtime.user_cache import user_cache
 
 PACKAGE = "llama-cpp-python"
 SCRIPT = "convert_hf_to_gguf.py"
-FETCHING = ".fetching-"  # begins the names of folders that a source package is unpacked in
+FETCHING = ".fetching-"  # the prefix of a folder in which a source package is being unpacked
 NEEDED_FILES = (SCRIPT, "LICENSE")
 NEEDED_FOLDERS = ("conversion/", "gguf-py/gguf/")
-# Names llama.cpp's source folder, or the unpacked source package, on a machine without a network.
+# For a machine without a network: the path of llama.cpp's source folder, or of the unpacked source package.
 FOLDER_VARIABLE = "UHD_LLAMA_CPP"
 
 
 def converter_folder() -> Path:
     """Find the folder that holds `convert_hf_to_gguf.py`, `conversion/` and `gguf-py/`.
 
-    Taken from `$UHD_LLAMA_CPP` when that is set, else from the cache, else fetched.
-    Raises `ExportError` when it cannot be had.
+    It is `$UHD_LLAMA_CPP` if that is set, otherwise the folder in the cache, which is filled from
+    the package index if needed. Raises `ExportError` when that fails.
     """
     if named := os.environ.get(FOLDER_VARIABLE):
         return _named_folder(Path(named).expanduser())
@@ -59,13 +59,13 @@ def _named_folder(folder: Path) -> Path:
         if (candidate / SCRIPT).is_file() and (candidate / "conversion").is_dir():
             return candidate.resolve()
     raise ExportError(
-        f"{FOLDER_VARIABLE}={folder}: no {SCRIPT} with its conversion folder there; "
-        f"name the unpacked source package of {PACKAGE}"
+        f"{FOLDER_VARIABLE}={folder}: no {SCRIPT} and conversion folder there; "
+        f"set it to the unpacked source package of {PACKAGE}"
     )
 
 
 def _fetch(version: str, folder: Path) -> None:
-    """Download the source package and put the converter's files into `folder`, all or nothing."""
+    """Download the source package and put the converter's files into `folder`: all of them, or none."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         remove_abandoned(folder.parent.glob(f"{FETCHING}*"))
@@ -73,7 +73,7 @@ def _fetch(version: str, folder: Path) -> None:
             archive = _download(version, Path(scratch))
             unpacked = Path(scratch) / "unpacked"
             _unpack(archive, unpacked)
-            if not folder.exists():  # another export may have been faster
+            if not folder.exists():  # another export may have made it in the meantime
                 unpacked.rename(folder)
     except (OSError, tarfile.TarError) as error:
         raise _cannot_fetch(version, " ".join(str(error).split())) from error
@@ -81,7 +81,7 @@ def _fetch(version: str, folder: Path) -> None:
 
 def _download(version: str, scratch: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
-    # llama-cpp-python is a fixed name and `version` comes from the installed package's metadata.
+    # Safe to pass on: the package's name is fixed, and `version` comes from the installed package's metadata.
     command += ["--no-deps", "--no-binary", PACKAGE, "--dest", str(scratch), f"{PACKAGE}=={version}"]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
     archives = sorted(scratch.glob("*.tar.gz"))
@@ -92,7 +92,7 @@ def _download(version: str, scratch: Path) -> Path:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Copy the converter out of the archive; names are checked, an archive may say anything."""
+    """Copy the converter out of the archive. Names are checked, so that no file lands outside `folder`."""
     with tarfile.open(archive, "r:gz") as package:
         for member in package:
             name = _wanted(member.name)
@@ -108,7 +108,7 @@ def _unpack(archive: Path, folder: Path) -> None:
 
 
 def _wanted(member: str) -> str | None:
-    """Cut the path below `vendor/llama.cpp` out of a member's name; None for what the converter does not need."""
+    """A member's path below `vendor/llama.cpp`, or None if the converter does not need it."""
     parts = PurePosixPath(member).parts
     if len(parts) < 4 or parts[1:3] != ("vendor", "llama.cpp") or ".." in parts:
         return None
@@ -118,7 +118,7 @@ def _wanted(member: str) -> str | None:
 
 def _cannot_fetch(version: str, reason: str) -> ExportError:
     return ExportError(
-        f"llama.cpp's converter cannot be fetched ({PACKAGE} {version} from the package index: {reason}); "
+        f"llama.cpp's converter cannot be downloaded ({PACKAGE} {version} from the package index: {reason}); "
         f"give a ready language model with --llm FILE.gguf, or set {FOLDER_VARIABLE} to the unpacked source package"
     )
 

@@ -1,4 +1,4 @@
-"""Run llama.cpp's tools in a process of their own, and turn their failures into one line."""
+"""Runs llama.cpp's tools in a separate process, and turns a failure into an error of one line."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ FULL_DISK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class GgufFacts:
-    """What llama.cpp found in a GGUF that it could load.
+    """What llama.cpp found in a GGUF.
 
-    `file_type` is a number of `enum llama_ftype`, `hidden_size` the width of an embedding that
-    the model takes, `parts` the number of files it is split into, and `tokens` holds the token
-    ids of each text that was asked for.
+    `file_type` is a number of `enum llama_ftype`. `hidden_size` is the width of the embeddings that
+    the model takes. `parts` is the number of files the model is split into. `tokens` holds the
+    token ids of each text that was to be tokenized.
     """
 
     architecture: str
@@ -40,11 +40,12 @@ class GgufFacts:
 def inspect_gguf(file: Path, texts: Sequence[str], *, name: str) -> GgufFacts:
     """Load `file` with llama.cpp, without computing anything, and tokenize `texts`.
 
-    Special tokens in a text are taken as such; `name` is what messages call the file. Raises
-    `ModelError` with llama.cpp's reason when the file does not load.
+    Special tokens in a text become their ids. Messages call the file `name`. Raises `ModelError`
+    with llama.cpp's reason when the file does not load, and `ExportError` when llama.cpp does not
+    know its pre-tokenizer.
     """
     if not file.is_file():
-        raise ModelError(f"{name}: no such file; --llm takes a language model as one GGUF file")
+        raise ModelError(f"{name}: no such file; --llm takes one GGUF file")
 
     def not_loaded(reason: str) -> UhdError:
         if "unknown pre-tokenizer type" in reason:
@@ -72,14 +73,14 @@ def run_worker(
 ) -> str:
     """Run `uhd_edge.export.language_model.llama_worker` and return what it wrote to stdout.
 
-    `folder` becomes its working directory, `watch` is called a few times a second. A failure
-    raises `error(reason)`, or `OutputError` when `folder`'s disk is full.
+    `folder` is its working directory. `watch` is called a few times a second while it runs. A
+    failure raises `error(reason)`, or `OutputError` when `folder`'s disk is full.
     """
     command = [sys.executable, "-m", "uhd_edge.export.language_model.llama_worker", *arguments]
     # The command is this interpreter with a module of ours; the arguments are never read by a shell.
     with subprocess.Popen(  # noqa: S603
         command,
-        cwd=folder or Path("/"),  # not where the user stands: a file named like a module there would be imported
+        cwd=folder or Path("/"),  # not the user's folder: Python would import a file there that is named like a module
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -104,7 +105,7 @@ def _communicate(process: subprocess.Popen[str], stdin: str, watch: Callable[[],
         try:
             return process.communicate(sent, timeout=POLL_SECONDS)
         except subprocess.TimeoutExpired:
-            sent = None  # what was given is still being sent
+            sent = None  # the next call goes on sending the first input
             if watch:
                 watch()
 

@@ -1,9 +1,9 @@
-"""What runs llama.cpp during an export, in a process of its own.
+"""The process that runs llama.cpp during an export.
 
-llama.cpp aborts where Python would raise, and its converter is a script: both stay behind
-a process boundary, so that whatever file a user names, the export answers with one line.
-Called by `uhd_edge.export.language_model.llama_process`; writes JSON to stdout, its log to stderr, and
-ends a failure with a last line that gives the reason.
+llama.cpp aborts the process where Python would raise an exception, and its converter is a
+script. Both run in a separate process, so that the export ends with one clear line, whatever
+file a user names. `uhd_edge.export.language_model.llama_process` starts it. It writes JSON to
+stdout and its log to stderr. After a failure, the last line of the log is the reason.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 
 
 def convert(folder: str, tokenizer_pre: str, *arguments: str) -> None:
-    """Run `convert_hf_to_gguf.py` of `folder`; a `tokenizer_pre` replaces its table of known tokenizers."""
+    """Run `convert_hf_to_gguf.py` of `folder`. A `tokenizer_pre` is used instead of its table of known tokenizers."""
     for path in (Path(folder) / "gguf-py", Path(folder)):
         sys.path.insert(0, str(path))
     from conversion.base import TextModel  # type: ignore[import-not-found]
 
     def no_sentencepiece(self: object) -> None:  # noqa: ARG001
-        # Tried first for Qwen models; its import fails where the package is missing, its absence is expected.
+        # For Qwen models the converter first tries sentencepiece. It goes on if this says that there is no such
+        # file, but not if the package is missing.
         raise FileNotFoundError
 
     TextModel._set_vocab_sentencepiece = no_sentencepiece
@@ -43,7 +44,7 @@ def convert(folder: str, tokenizer_pre: str, *arguments: str) -> None:
 
 
 def quantize(source: str, target: str, file_type: str, threads: str) -> None:
-    """Requantize a GGUF with `llama_model_quantize`; `file_type` is a number of `enum llama_ftype`."""
+    """Quantize a GGUF with `llama_model_quantize`. `file_type` is a number of `enum llama_ftype`."""
     library = llama_library()
     parameters = library.api.llama_model_quantize_default_params()
     parameters.ftype = int(file_type)
@@ -53,13 +54,13 @@ def quantize(source: str, target: str, file_type: str, threads: str) -> None:
 
 
 def inspect(file: str) -> None:
-    """Load a GGUF in full and print what it is and how it splits the texts given on stdin as a JSON list."""
+    """Load a GGUF, read a JSON list of texts from stdin, and print the model's facts and the texts' tokens."""
     texts = json.load(sys.stdin)
     library = llama_library()
     api = library.api
     parameters = api.llama_model_default_params()
     parameters.n_gpu_layers = 0
-    parameters.use_extra_bufts = False  # nothing is computed, so nothing need be rearranged for the processor
+    parameters.use_extra_bufts = False  # nothing is computed, so weights need not be rearranged for the processor
     model = api.llama_model_load_from_file(os.fsencode(file), parameters)
     if not model:
         sys.exit(library.reason())

@@ -1,4 +1,4 @@
-"""The types a language model's weights can be stored in, and turning one into another."""
+"""The types in which a language model's weights can be stored, and the conversion to one of them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FileType:
-    """One of llama.cpp's file types: its number in `enum llama_ftype` and about how many bits a weight takes."""
+    """One of llama.cpp's file types: its number in `enum llama_ftype`, and roughly the bits per weight."""
 
     number: int
     bits: float
 
 
-# Those that need no importance matrix. Sizes from llama.cpp's table for an 8 B model.
+# The types that llama.cpp can make without an importance matrix. Bits per weight are from its table for an
+# 8 B model.
 FILE_TYPES = {
     "f32": FileType(0, 32),
     "f16": FileType(1, 16),
@@ -44,12 +45,12 @@ FILE_TYPES = {
     "q3_k_s": FileType(11, 3.6),
     "q2_k": FileType(10, 3.2),
 }
-# Written by the converter itself; the others are quantized from one of these.
+# The converter writes these itself. The others are quantized from one of these.
 UNQUANTIZED = ("f32", "f16", "bf16")
 
 
 def file_type(name: str) -> FileType:
-    """Look up `name`, in any case; raises `ExportError` with the list of valid names."""
+    """Look up `name`, in upper or lower case; raises `ExportError` with the list of valid names."""
     found = FILE_TYPES.get(name.lower())
     if found is None:
         raise ExportError(f"no language model type {name!r}; valid are {', '.join(FILE_TYPES)}")
@@ -57,15 +58,16 @@ def file_type(name: str) -> FileType:
 
 
 def name_of_type(number: int | None) -> str:
-    """Name the type of a ready GGUF; `unknown` where it does not say or is none of ours."""
+    """The name of the file type `number`; `unknown` if it is None or not in `FILE_TYPES`."""
     return next((name for name, known in FILE_TYPES.items() if known.number == number), "unknown")
 
 
 def quantize(source: Path, target: Path, llm_type: str, *, watch: Callable[[], None] | None = None) -> None:
     """Write `source`, an unquantized GGUF, to `target` with weights of `llm_type`.
 
-    Rows that are no multiple of a type's block (256 for the k-quants, 32 for the others) are
-    stored by llama.cpp in the next larger type that fits them. Raises `ExportError`.
+    A type has blocks of 256 weights (k-quants) or 32 (the others). Where a row's length is no
+    multiple of that, llama.cpp stores the tensor in the next larger type that fits. Raises
+    `ExportError`.
     """
     number = file_type(llm_type).number
 

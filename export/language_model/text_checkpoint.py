@@ -1,8 +1,8 @@
-"""The text model of a checkpoint as a plain text checkpoint, which is what llama.cpp's converter reads.
+"""Writes the text model of a checkpoint as a checkpoint of its own, which llama.cpp's converter can read.
 
-The weights below `model.language_model.` move up to `model.`, the text configuration becomes
-the whole one, and the tokenizer comes along. One tensor at a time, so that memory holds a
-shard and never the model.
+The weights below `model.language_model.` move to `model.`, the text configuration becomes the
+whole configuration, and the tokenizer's files are copied. Tensors are read one at a time, so
+memory never holds more than one shard.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-# Text model types and the class whose checkpoints llama.cpp's converter knows them by.
+# For each text model type, the class by which llama.cpp's converter recognizes its checkpoints.
 ARCHITECTURES = {"qwen3": "Qwen3ForCausalLM", "qwen3_5_text": "Qwen3_5ForCausalLM"}
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -40,7 +40,7 @@ class Tensors(Protocol):
 
     @property
     def names(self) -> Sequence[str]:
-        """Every tensor's name."""
+        """The names of all tensors."""
         ...
 
     def tensor(self, name: str) -> Tensor:
@@ -59,7 +59,7 @@ def write_text_checkpoint(
     if architecture is None:
         raise CheckpointError(
             f"{source}: text model {text_config.get('model_type')!r} cannot be converted, only "
-            f"{', '.join(ARCHITECTURES)}; give a ready language model with --llm FILE.gguf"
+            f"{' and '.join(ARCHITECTURES)} can; give a ready language model with --llm FILE.gguf"
         )
     folder.mkdir()
     for name in TOKENIZER_FILES:
@@ -98,7 +98,7 @@ def _write_shards(named: Iterator[tuple[str, Tensor]], folder: Path, shard_bytes
 
 
 def _gathered(named: Iterator[tuple[str, Tensor]], shard_bytes: int) -> Iterator[dict[str, Tensor]]:
-    """Gather tensors into dictionaries of at most `shard_bytes`, or of one tensor."""
+    """Group tensors into shards of at most `shard_bytes`. A larger tensor is a shard of its own."""
     shard: dict[str, Tensor] = {}
     held = 0
     for name, tensor in named:

@@ -1,8 +1,8 @@
-"""Whether a GGUF splits text into the same tokens as the checkpoint it goes with.
+"""Checks that a GGUF splits text into the same tokens as the checkpoint it belongs to.
 
-A wrong pre-tokenizer or another vocabulary does not fail anywhere: the answers just get
-worse, or the image's place is not found. So the ids of a probe are compared before a
-bundle is written, those of the checkpoint coming from its own `tokenizer.json`.
+A wrong pre-tokenizer or another vocabulary causes no error. The answers just get worse, or the
+place of the image is not found. So, before a bundle is written, some texts are tokenized with
+the GGUF and with the checkpoint's `tokenizer.json`, and the token ids are compared.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer
 
-# Text that pre-tokenizers are known to disagree on, composed (NFC), because llama.cpp does not normalize.
+# Texts that pre-tokenizers are known to split differently. They are in NFC, because llama.cpp does not normalize.
 PROBES = (
     "What is the code on the red circle? I'LL say it's K7Q2, they've 'd said so, didn't WE'RE?",
     "1 12 123 1234 12345 123456 1234567 3.14159 1,000,000 0x1F 2026-11-22T14:25:07",
@@ -36,8 +36,8 @@ PROBES = (
     "\u00a0no-break\u2003em\u200bzero\ufeff\u2028line",
 )
 
-# What `tokenizer.json` splits by, and llama.cpp's name for it. Its own table knows tokenizers by a hash over
-# the whole vocabulary, so a vocabulary of somebody's own is not in it even where the splitting is.
+# The pattern by which `tokenizer.json` splits text -> llama.cpp's name for that pre-tokenizer. llama.cpp's own
+# table has a hash over the whole vocabulary as its key, so it does not know a changed vocabulary.
 _CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|"
 _NUMBERS = r"\p{N}|"
 _SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -53,9 +53,9 @@ PRE_TOKENIZERS = {
 
 @dataclass(frozen=True)
 class Probe:
-    """A text, its token ids in the checkpoint and the character each of them starts at.
+    """A text, its token ids in the checkpoint, and the index of each token's first character.
 
-    `special` says that the text is one added token, such as `<image>`.
+    `special` is true if the text is one added token, such as `<image>`.
     """
 
     text: str
@@ -78,14 +78,14 @@ def load_tokenizer(checkpoint: Path) -> Tokenizer:
 
 
 def pre_tokenizer_name(checkpoint: Path) -> str | None:
-    """Recognize llama.cpp's name for the way `tokenizer.json` splits text; None for an unknown one."""
+    """llama.cpp's name for the way in which `tokenizer.json` splits text; None if it is unknown."""
     split = json.loads(load_tokenizer(checkpoint).to_str()).get("pre_tokenizer") or {}
     patterns = [step.get("pattern", {}).get("Regex") for step in split.get("pretokenizers", [split])]
     return next((PRE_TOKENIZERS[pattern] for pattern in patterns if pattern in PRE_TOKENIZERS), None)
 
 
 def probes(tokenizer: Tokenizer) -> list[Probe]:
-    """Collect every added token by itself, then between words, then the probe texts."""
+    """The texts to compare: each added token, one text with all of them between words, then `PROBES`."""
     added = sorted(token.content for token in tokenizer.get_added_tokens_decoder().values())
     between = "".join(f"a{token} b\n{token}{token}1" for token in added)
     found = []
@@ -97,25 +97,25 @@ def probes(tokenizer: Tokenizer) -> list[Probe]:
 
 
 def compare(name: str, expected: Sequence[Probe], found: Sequence[Sequence[int]]) -> None:
-    """Compare the checkpoint's ids with those of the GGUF `name`; raises on the first difference.
+    """Compare the checkpoint's token ids with those of the GGUF `name`.
 
-    `ModelError` for a special token, which means another vocabulary; `ExportError` for ordinary
-    text, which means another pre-tokenizer.
+    Raises `ModelError` if a special token differs, because then the vocabulary is another one, and
+    `ExportError` if ordinary text differs, because then the pre-tokenizer is another one.
     """
     for probe, ids in zip(expected, found, strict=True):
         if tuple(ids) == probe.ids:
             continue
         if probe.special:
             raise ModelError(
-                f"{name}: {probe.text} is {_tokens(ids)} there and {_tokens(probe.ids)} in the checkpoint; "
-                "the language model has another vocabulary, take the one that belongs to the checkpoint"
+                f"{name}: {probe.text} is {_tokens(ids)} there, but {_tokens(probe.ids)} in the checkpoint; "
+                "the vocabulary is another one, so take the language model that belongs to the checkpoint"
             )
         at = next((i for i, pair in enumerate(zip(ids, probe.ids, strict=False)) if pair[0] != pair[1]), 0)
         start = probe.starts[at] if at < len(probe.starts) else 0
         raise ExportError(
-            f"{name}: text is split differently than in the checkpoint: {probe.text[start : start + 16]!r} begins with "
-            f"{_tokens(ids[at : at + 3])} there and with {_tokens(probe.ids[at : at + 3])} in the checkpoint; name the "
-            "right pre-tokenizer with --tokenizer-pre, such as qwen2 or qwen35"
+            f"{name}: splits text differently from the checkpoint: {probe.text[start : start + 16]!r} begins with "
+            f"{_tokens(ids[at : at + 3])} there, but with {_tokens(probe.ids[at : at + 3])} in the checkpoint; "
+            "name the right pre-tokenizer with --tokenizer-pre, such as qwen2 or qwen35"
         )
 
 

@@ -19,7 +19,7 @@ def test_an_existing_target_is_refused_before_anything_is_read(tmp_path: Path) -
     (tmp_path / "bundle" / "mine.txt").touch()
     with pytest.raises(OutputError, match="exists already; choose another name, or overwrite it with --force"):
         export_bundle("no/such/checkpoint", tmp_path / "bundle")
-    with pytest.raises(OutputError, match="is not a bundle and is not overwritten"):
+    with pytest.raises(OutputError, match="not a bundle, so --force does not overwrite it"):
         export_bundle("no/such/checkpoint", tmp_path / "bundle", overwrite=True)
     with pytest.raises(OutputError, match="exists and is not a folder"):
         export_bundle("no/such/checkpoint", tmp_path / "bundle" / "mine.txt", overwrite=True)

@@ -20,7 +20,7 @@ def test_too_little_space_is_told_before_the_work_begins(
     tmp_path: Path, quick: Any, qwen3_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, ready: bool
 ) -> None:
     monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 100_000})())
-    with pytest.raises(OutputError, match=r"needs about \d+\.\d MB, 0\.1 MB are free"):
+    with pytest.raises(OutputError, match=r"needs about \d+\.\d MB, but only 0\.1 MB are free"):
         quick(tmp_path / "bundle", llm=qwen3_bundle.llm_path if ready else None)
     assert list(tmp_path.iterdir()) == []
 

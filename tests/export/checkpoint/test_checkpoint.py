@@ -87,7 +87,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_is_no_checkpoint(folder: Path) -> None:
-    assert "a checkpoint is a folder, this is a file" in refusal(folder / FILE)
+    assert "this is a file; a checkpoint is a folder" in refusal(folder / FILE)
 
 
 def test_a_closed_checkpoint_keeps_no_file_open(folder: Path) -> None:

@@ -51,12 +51,12 @@ def test_the_default_mode_is_the_checkpoints(folder: Path) -> None:
 @pytest.mark.parametrize("found", ["minicpmv4_7", "llava", "minicpmv", None, 3])
 def test_another_architecture_is_refused_by_name(folder: Path, found: object) -> None:
     change_json(folder / "config.json", model_type=found)
-    assert f"architecture {found!r} is not supported, only minicpmv4_6 is" in refusal(folder)
+    assert f"architecture {found!r} is not supported; only minicpmv4_6 (MiniCPM-V 4.6) is" in refusal(folder)
 
 
 def test_another_text_model_is_refused_by_name(folder: Path) -> None:
     change_json(folder / "config.json", text_config__model_type="llama")
-    assert "text model 'llama' is not supported, only qwen3_5_text and qwen3 are" in refusal(folder)
+    assert "text model 'llama' is not supported; only qwen3_5_text and qwen3 are" in refusal(folder)
 
 
 @pytest.mark.parametrize(
@@ -65,11 +65,11 @@ def test_another_text_model_is_refused_by_name(folder: Path) -> None:
         ({"drop_vision_last_layer": True}, "drop_vision_last_layer: true is not supported"),
         ({"vision_config__window_kernel_size": [2, 4]}, r"window_kernel_size: [2, 4] is not supported"),
         ({"merge_kernel_size": [4, 4]}, r"merge_kernel_size: [4, 4] is not supported"),
-        ({"merger_times": 2}, "merger_times: 2 is not supported, only 1 is"),
+        ({"merger_times": 2}, "merger_times: 2 is not supported; only 1 is"),
         ({"merger_times": 0}, "merger_times: Input should be greater than or equal to 1, found 0"),
-        ({"vision_config__num_attention_heads": 5}, "5 heads do not divide hidden_size 48"),
-        ({"insert_layer_id": 3}, "insert_layer_id: 3 is none of the 3 vision layers"),
-        ({"insert_layer_id": -1}, "insert_layer_id: -1 is none of the 3 vision layers"),
+        ({"vision_config__num_attention_heads": 5}, "hidden_size 48 cannot be divided by num_attention_heads 5"),
+        ({"insert_layer_id": 3}, "insert_layer_id: no layer 3 among the 3 vision layers"),
+        ({"insert_layer_id": -1}, "insert_layer_id: no layer -1 among the 3 vision layers"),
         ({"vision_config__image_size": 13}, "image_size 13 is smaller than patch_size 14"),
         ({"vision_config__hidden_act": "relu"}, "vision_config.hidden_act"),
         ({"vision_config__num_channels": 4}, "vision_config.num_channels"),
@@ -77,10 +77,10 @@ def test_another_text_model_is_refused_by_name(folder: Path) -> None:
         ({"vision_config__hidden_size": "48"}, "vision_config.hidden_size"),
         ({"vision_config": None}, "vision_config"),
         ({"text_config": 3}, "text_config"),
-        ({"text_config__layer_types": ["full_attention"]}, "names 1 layers of 4"),
+        ({"text_config__layer_types": ["full_attention"]}, "has 1 entries for 4 layers"),
         ({"text_config__use_sliding_window": True}, "text_config: use_sliding_window"),
         ({"downsample_mode": "64x"}, "downsample_mode"),
-        ({"quantization_config": {"quant_method": "awq"}}, "a quantized checkpoint"),
+        ({"quantization_config": {"quant_method": "awq"}}, "the checkpoint is quantized"),
     ],
     ids=str,
 )

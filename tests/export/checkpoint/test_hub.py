@@ -54,8 +54,8 @@ def fails_with(error: Exception) -> Callable[..., str]:
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        (RepositoryNotFoundError, "neither a folder here nor a public name on Hugging Face"),
-        (GatedRepoError, "its owner asks for consent"),
+        (RepositoryNotFoundError, "neither a local folder nor a public checkpoint on Hugging Face"),
+        (GatedRepoError, "its owner wants users to accept terms"),
         (HfHubHTTPError, "Hugging Face cannot be reached"),
     ],
 )

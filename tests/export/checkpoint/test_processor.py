@@ -101,7 +101,7 @@ def test_answers_stop_where_transformers_stops_and_at_the_tokenizers_own_end(fol
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"patch_size": 16}, "cuts patches of 16, the vision tower reads 14"),
+        ({"patch_size": 16}, "has patch_size 16, but the vision tower has 14"),
         ({"do_normalize": False}, "do_normalize"),
         ({"do_rescale": False}, "do_rescale"),
         ({"image_mean": [0.5, 0.5]}, "image_mean"),

@@ -72,7 +72,7 @@ def test_multi_token_prediction_is_left_out(folder: Path) -> None:
     assert not any("mtp" in name for name in open_checkpoint(folder).names)
 
 
-def test_missing_surplus_and_misshapen_tensors_are_listed_together(folder: Path) -> None:
+def test_missing_unexpected_and_wrongly_shaped_tensors_are_listed_together(folder: Path) -> None:
     change_tensors(
         folder,
         {
@@ -84,8 +84,8 @@ def test_missing_surplus_and_misshapen_tensors_are_listed_together(folder: Path)
     )
     message = refusal(folder)
     assert f"2 missing: model.language_model.norm.weight, {FC1}" in message
-    assert "1 surplus: model.merger.extra" in message
-    assert "1 misshapen: model.merger.mlp.0.linear_1.weight [3, 5] instead of [192, 192]" in message
+    assert "1 unexpected: model.merger.extra" in message
+    assert "1 of another shape: model.merger.mlp.0.linear_1.weight [3, 5] instead of [192, 192]" in message
 
 
 def test_a_long_list_of_tensors_is_cut_and_counted(folder: Path) -> None:
@@ -102,4 +102,4 @@ def test_an_untied_output_layer_must_be_there(folder: Path) -> None:
 def test_integer_tensors_are_refused(folder: Path) -> None:
     tensors = load_file(folder / FILE)
     change_tensors(folder, {FC1: tensors[FC1].to(torch.int8)})
-    assert "tensors of type I8, only F32, F16, BF16 are read" in refusal(folder)
+    assert "has tensors of type I8; only F32, F16, BF16 can be read" in refusal(folder)

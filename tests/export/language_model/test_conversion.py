@@ -49,13 +49,13 @@ def test_a_ready_model_of_the_checkpoint_is_accepted(qwen3_checkpoint: Path, qwe
 def test_a_model_of_another_width_is_refused(tmp_path: Path, qwen3_bundle: Bundle) -> None:
     narrow = save_checkpoint(tmp_path / "narrow", TinyCheckpoint(text_hidden=32, text_layers=1))
     message = refusal(ModelError, qwen3_bundle.llm_path, narrow)
-    assert "takes embeddings of width 64, the checkpoint's connector makes 32" in message
+    assert "takes embeddings of width 64, but the checkpoint's connector makes 32" in message
 
 
 def test_a_model_with_other_special_tokens_is_refused(tmp_path: Path, qwen3_bundle: Bundle) -> None:
     other = save_checkpoint(tmp_path / "other", TinyCheckpoint(vocabulary=470, text_layers=1))
     message = refusal(ModelError, qwen3_bundle.llm_path, other)
-    assert "</image> is token 465 there and token 455 in the checkpoint" in message
+    assert "</image> is token 465 there, but token 455 in the checkpoint" in message
 
 
 def test_a_model_that_splits_text_differently_is_refused(
@@ -66,7 +66,7 @@ def test_a_model_that_splits_text_differently_is_refused(
     name = data.index(b"qwen2", key)
     (tmp_path / "other.gguf").write_bytes(data[:name] + b"gpt-2" + data[name + 5 :])
     message = refusal(ExportError, tmp_path / "other.gguf", qwen3_checkpoint)
-    assert "text is split differently" in message
+    assert "splits text differently" in message
     assert "--tokenizer-pre" in message
     (tmp_path / "none.gguf").write_bytes(data[:name] + b"gpt-9" + data[name + 5 :])
     message = refusal(ExportError, tmp_path / "none.gguf", qwen3_checkpoint)

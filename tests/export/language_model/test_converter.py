@@ -122,7 +122,7 @@ def test_a_folder_from_the_environment_is_taken(tmp_path: Path, cache: Path, mon
         monkeypatch.setenv("UHD_LLAMA_CPP", str(named))
         assert converter.converter_folder() == source
     monkeypatch.setenv("UHD_LLAMA_CPP", str(tmp_path))
-    with pytest.raises(ExportError, match=r"UHD_LLAMA_CPP=.*: no convert_hf_to_gguf\.py"):
+    with pytest.raises(ExportError, match=r"UHD_LLAMA_CPP=.*: no convert_hf_to_gguf\.py and conversion folder there"):
         converter.converter_folder()
     assert not cache.exists()
 

@@ -48,5 +48,5 @@ def test_a_text_model_that_cannot_be_converted_is_named(tmp_path: Path) -> None:
         def tensor(self, name: str) -> torch.Tensor:
             raise KeyError(name)
 
-    with pytest.raises(CheckpointError, match=r"'llama' cannot be converted, only qwen3, qwen3_5_text; .*--llm"):
+    with pytest.raises(CheckpointError, match=r"'llama' cannot be converted, only qwen3 and qwen3_5_text can; .*--llm"):
         write_text_checkpoint(tmp_path, Nothing(), {"model_type": "llama"}, tmp_path / "text")
