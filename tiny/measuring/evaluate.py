@@ -1,4 +1,4 @@
-"""The recipe's own model on the measured sets.
+"""Measures a checkpoint on the measured sets, with the torch model of the training.
 
 `python -m uhd_edge.tiny.measuring.evaluate CHECKPOINT` prints a line for each setting.
 """
@@ -23,7 +23,7 @@ MAX_SLICES = 9
 
 
 def load_joined(folder: Path) -> Joined:
-    """The model of a saved checkpoint, in float32."""
+    """Load a saved checkpoint, in float32."""
     tokenizer = train_tokenizer()
     model = Joined(Seer(0), Reader(0, tokenizer))
     tower, connector, text = load_checkpoint(folder)
@@ -42,7 +42,7 @@ def measure(
     max_slices: int = MAX_SLICES,
     count: int = QUESTIONS,
 ) -> dict[str, float]:
-    """Exact match by kind of question and over all; an answer is right if greedy decoding would give it."""
+    """Share of right answers by kind of question and in all. An answer is right if greedy decoding would give it."""
     entries = list(measured_set(name, count))
     size = 30 if name == "single" else 6
     right: dict[str, list[bool]] = {}
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     titles = [setting.title for setting in SETTINGS]
     parser.add_argument("--settings", nargs="*", choices=titles, default=titles)
-    parser.add_argument("--count", type=int, default=QUESTIONS, help="questions of each set")
+    parser.add_argument("--count", type=int, default=QUESTIONS, help="number of questions in each set")
     arguments = parser.parse_args()
     model = load_joined(arguments.checkpoint)
     for setting in SETTINGS:

@@ -1,4 +1,4 @@
-"""uhd-tiny on the measured sets, as a user meets it: through the bundle and the runtime.
+"""Measures uhd-tiny on the measured sets as users run it: through the bundle and the runtime.
 
 `python -m uhd_edge.tiny.measuring.measure` prints the table of `RESULTS.md`.
 """
@@ -13,7 +13,7 @@ from uhd_edge.tiny.measuring.measured import QUESTIONS, SETTINGS, Setting, measu
 
 
 def exact_matches(assistant: Assistant, setting: Setting, count: int = QUESTIONS) -> dict[str, list[bool]]:
-    """Ask the first `count` questions of a set, greedily; by kind of question, whether each answer was exact."""
+    """Ask the first `count` questions of a set. Returns, by kind of question, whether each answer was exact."""
     right: dict[str, list[bool]] = {}
     for entry in measured_set(setting.measured_set, count):
         answer = assistant.ask(
@@ -24,7 +24,7 @@ def exact_matches(assistant: Assistant, setting: Setting, count: int = QUESTIONS
 
 
 def table(columns: dict[str, dict[str, list[bool]]]) -> str:
-    """A Markdown table of shares right: a row for each kind of question, a column for each setting."""
+    """A Markdown table of the right answers in percent: a row for each kind of question, a column for each setting."""
     kinds = sorted({kind for column in columns.values() for kind in column})
     rows = [["question", *columns], ["---", *["---:"] * len(columns)]]
     rows += [[kind, *(_share(column.get(kind, [])) for column in columns.values())] for kind in kinds]
@@ -39,10 +39,10 @@ def _share(hits: list[bool]) -> str:
 
 
 @click.command()
-@click.option("--bundle", help="Another bundle than the built-in one.")
-@click.option("--count", default=QUESTIONS, show_default=True, help="Questions of each set.")
+@click.option("--bundle", help="A bundle folder.  [default: the built-in bundle]")
+@click.option("--count", default=QUESTIONS, show_default=True, help="Number of questions in each set.")
 @click.option("--precision", type=click.Choice(["auto", "fp32", "fp16", "int8"]), default="auto", show_default=True)
-@click.option("--threads", type=int, help="Threads; the usable cores without it.")
+@click.option("--threads", type=int, help="Number of threads.  [default: one for each usable core]")
 def main(bundle: str | None, count: int, precision: str, threads: int | None) -> None:
     """Print the share of exact answers by kind of question."""
     with Assistant(

@@ -18,7 +18,10 @@ QUESTIONS = 600
 
 @dataclass(frozen=True)
 class Setting:
-    """One column of the results: a measured set and how it is asked; `max_slices` None is the bundle's own."""
+    """One column of the results: a measured set and the options it is asked with.
+
+    With `max_slices` None, the bundle's default applies.
+    """
 
     title: str
     measured_set: str
@@ -37,7 +40,7 @@ SETTINGS = (
 
 @dataclass(frozen=True)
 class Measured:
-    """One entry of a measured set."""
+    """One scene of a measured set, with its question."""
 
     scene: Scene
     question: Question
@@ -49,7 +52,7 @@ class Measured:
 
 
 def measured_set(name: str, count: int = QUESTIONS) -> Iterator[Measured]:
-    """The first `count` questions of `single` or `sliced`, each about a scene of its own.
+    """The first `count` questions of the set `single` or `sliced`. Each is about another scene.
 
     The kinds of question take turns, so that each is asked equally often.
     """

@@ -1,4 +1,4 @@
-"""How uhd-tiny is trained, from seeing to reading to answering.
+"""Trains uhd-tiny: first the tower, then the language model, then both together.
 
 In: the world and a recipe. Out: a checkpoint.
 Read `recipe.py` first, then `train.py`.

@@ -1,4 +1,4 @@
-"""Stage "joining": tower, connector and language model answer together from pictures."""
+"""Stage "joining": trains tower, connector and language model together to answer questions about pictures."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from uhd_edge.tiny.world.views import View, cut_views, plan_views
 
 @dataclass(frozen=True)
 class PictureBatch:
-    """Pictures cut into views, grouped by grid, with packed questions.
+    """Pictures cut into views, with packed questions.
 
-    `groups[g]` are views of one grid; `order[g]` says which views of the batch they are.
+    `groups[g]` holds the views that have the same number of rows and columns; `order[g]` holds
+    their indices in the batch.
     """
 
     groups: list[SeenBatch]
@@ -35,7 +36,7 @@ class PictureBatch:
 
 
 class Joined(nn.Module):
-    """The whole model with the tower's training heads beside it."""
+    """The whole model, with the tower's training heads."""
 
     def __init__(self, seer: Seer, reader: Reader) -> None:
         super().__init__()
@@ -43,7 +44,7 @@ class Joined(nn.Module):
         self.reader = reader
 
     def forward(self, batch: PictureBatch) -> tuple[Tensor, list[Sight]]:
-        """Logits [L, vocabulary] at the labelled places, and the seer's outputs by group."""
+        """Logits [L, vocabulary] at the labelled positions, and the outputs of the tower's heads by group."""
         seen = [self.seer(group.patches, group.position_ids, batch.compress) for group in batch.groups]
         views: dict[int, Tensor] = {}
         for order, sight in zip(batch.order, seen, strict=True):
@@ -83,7 +84,7 @@ def picture_batch(
 
 
 def symbol_loss(symbols: Symbols, embeddings: Tensor, batch: SeenBatch) -> Tensor:
-    """How far the connector's embeddings [B, T, width] are from the symbols, relative to their size."""
+    """Squared distance of the connector's embeddings [B, T, width] from the symbolic tokens, relative to their size."""
     words = said_by_labels(batch.tokens, batch.places)
     fields = batch.tokens.flatten(0, 1)
     with torch.no_grad():
@@ -103,7 +104,10 @@ def symbol_loss(symbols: Symbols, embeddings: Tensor, batch: SeenBatch) -> Tenso
 def joined_loss(
     model: Joined, batch: PictureBatch, logits: Tensor, seen: list[Sight], seeing: float
 ) -> tuple[Tensor, Tensor]:
-    """The answers' cross-entropy plus `seeing` times the losses of the tower's heads; and the first alone."""
+    """The loss, and the part of it that comes from the answers.
+
+    The loss is the cross-entropy of the answers plus `seeing` times the losses of the tower's heads.
+    """
     answers = functional.cross_entropy(logits.float(), batch.packed.labels[batch.packed.labels != IGNORED])
     views = sum(len(order) for order in batch.order)
     loss = answers

@@ -1,4 +1,4 @@
-"""Optimizers and the learning rate's way: warm-up, plateau, linear decay."""
+"""The optimizers, and the schedule of the learning rate: warm-up, plateau, linear decay."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ INNER = ("layers.", "vit_merger.", "connector.")
 
 
 class Pair:
-    """Muon for the matrices of the layers, AdamW for everything else, stepped as one."""
+    """Two optimizers used as one: Muon for the matrices of the layers, AdamW for everything else."""
 
     def __init__(self, matrices: Iterable[Tensor], others: Iterable[Tensor], rate: float) -> None:
         self.rate = rate
@@ -21,7 +21,7 @@ class Pair:
         self.adam = torch.optim.AdamW(list(others), lr=rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
 
     def step(self, share: float) -> None:
-        """One step at `share` of the full learning rate, gradients clipped and then cleared."""
+        """Clip the gradients, take one step at `share` of the full learning rate, and clear the gradients."""
         for optimizer in (self.muon, self.adam):
             for group in optimizer.param_groups:
                 group["lr"] = self.rate * share
@@ -32,17 +32,17 @@ class Pair:
             optimizer.zero_grad()
 
     def state(self) -> dict[str, object]:
-        """What `load` needs to go on."""
+        """The state to save, for `load`."""
         return {"muon": self.muon.state_dict(), "adam": self.adam.state_dict()}
 
     def load(self, state: dict[str, object]) -> None:
-        """Go on from `state`."""
+        """Restore a saved `state`."""
         self.muon.load_state_dict(state["muon"])  # type: ignore[arg-type]
         self.adam.load_state_dict(state["adam"])  # type: ignore[arg-type]
 
 
 def pair_for(model: nn.Module, rate: float) -> Pair:
-    """Matrices inside layers, compressor and connector go to Muon; the rest to AdamW."""
+    """Give the matrices inside layers, compressor and connector to Muon, and the rest to AdamW."""
     matrices: list[Tensor] = []
     others: list[Tensor] = []
     for name, parameter in model.named_parameters():
@@ -52,7 +52,7 @@ def pair_for(model: nn.Module, rate: float) -> Pair:
 
 
 def share_of_rate(done: float, warm: float = 0.02, decay: float = 0.3) -> float:
-    """The learning rate's share when `done` (0..1) of a stage is over."""
+    """The fraction of the full learning rate to use when the fraction `done` (0..1) of a stage is over."""
     if done < warm:
         return max(done / warm, 0.02)
     return 1.0 if done < 1 - decay else max((1 - done) / decay, 0.0)

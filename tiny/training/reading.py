@@ -1,4 +1,4 @@
-"""Stage "reading": the language model learns to answer from symbolic image tokens."""
+"""Stage "reading": trains the language model to answer from symbolic image tokens."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from uhd_edge.tiny.world.scenes import ALPHABET, World, draw_scene
 from uhd_edge.tiny.world.symbols import SPREAD, Said, Symbols, said
 from uhd_edge.tiny.world.views import View, plan_views
 
-MISREAD = 0.02  # share of the symbolic characters that are wrong
-BLUR = 0.15  # noise on a token, relative to its root mean square
+MISREAD = 0.02  # the share of characters in symbolic tokens that are replaced by random ones
+BLUR = 0.15  # standard deviation of the noise on a token, relative to the tokens' root mean square
 
 
 @dataclass(frozen=True)
 class ReadBatch:
-    """Images as symbols, with packed questions; `image_mask` [B, T] is true at image tokens."""
+    """Images as symbolic tokens, with packed questions. `image_mask` [B, T] is true at image tokens."""
 
     packed: Packed
     words: Said
@@ -34,7 +34,7 @@ class ReadBatch:
 
 
 class Reader(nn.Module):
-    """The language model and the symbols it learns from."""
+    """The language model, and the symbolic tokens that it learns from."""
 
     def __init__(self, seed: int, tokenizer: PreTrainedTokenizerFast) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Reader(nn.Module):
             self.symbols.alphabet[1:] = self.text.embed_tokens.weight[spelled]
 
     def logits(self, packed: Packed, image: Tensor, image_mask: Tensor) -> Tensor:
-        """Logits [L, vocabulary] at the labelled places, from image embeddings [image tokens, width]."""
+        """Logits [L, vocabulary] at the labelled positions, from image embeddings [image tokens, width]."""
         embeddings = self.text.embed_tokens(packed.ids)
         embeddings = embeddings.masked_scatter(image_mask.unsqueeze(-1), image.to(embeddings.dtype))
         hidden = self.text(
@@ -72,7 +72,7 @@ def read_batch(
     asked: tuple[str, ...],
     max_slices: int = 9,
 ) -> ReadBatch:
-    """Scenes by seed as symbolic tokens, with questions."""
+    """Draw `count` scenes by `seed`, as symbolic tokens with questions."""
     scenes = [draw_scene(f"{seed}/{index}", world) for index in range(count)]
     dice = random.Random(seed)
     side = 4 if compress else 2
@@ -97,14 +97,14 @@ def _misread(seen: Seen, dice: random.Random) -> Seen:
 
 
 def blurred(tokens: Tensor) -> Tensor:
-    """Tokens with noise as the tower's will have."""
+    """Add noise to symbolic tokens, because the tower's tokens will not be exact either."""
     scale = tokens.detach().square().mean().sqrt()
     return tokens + BLUR * scale * torch.randn_like(tokens)
 
 
 @torch.no_grad()
 def answer_scores(logits: Tensor, packed: Packed, questions: list[list[Question]]) -> dict[str, list[bool]]:
-    """By kind, whether every token of each answer is the likeliest one (what greedy decoding needs)."""
+    """By kind of question, whether greedy decoding gives each answer: every token of it is the likeliest one."""
     places = packed.labels != IGNORED
     right = torch.ones_like(places)
     right[places] = logits.argmax(-1) == packed.labels[places]

@@ -1,4 +1,4 @@
-"""The recipe: which steps, how long, on what, how fast."""
+"""The training recipe: its stages, with their batches, lengths and learning rates."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from uhd_edge.tiny.world.scenes import SINGLE, SLICED, World
 
-# One picture of many objects whose codes can all be read in a single view.
+# A picture with many objects. All their codes are large enough to be read in a single view.
 MANY = World(sides=(448, 448), objects=(3, 6), fonts=(36, 40))
 MANY_ASKED = (*["labelled"] * 6, *["code"] * 3, *["extreme"] * 2, *["count shapes"] * 2)
 ASKED = ("code", "code", "labelled", "labelled", "count shapes", "count colours", "presence", "extreme", "describe")
@@ -16,8 +16,9 @@ ASKED = ("code", "code", "labelled", "labelled", "count shapes", "count colours"
 class Kind:
     """One kind of batch.
 
-    `source`: `crowded` pictures for the tower alone, `symbols` for the language model alone,
-    or `pictures` for both. `count`: views of a crowded batch, else scenes of `world`.
+    `source` is `crowded` (pictures that train the tower alone), `symbols` (symbolic tokens that
+    train the language model alone) or `pictures` (which train both). `count` is the number of
+    views in a `crowded` batch, and the number of scenes drawn from `world` in the others.
     """
 
     source: str
@@ -31,12 +32,13 @@ class Kind:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of training: `mix` gives each kind of batch its share of the steps.
+    """A stage of the training. `mix` gives the share of steps for each kind of batch.
 
-    `rate` is the learning rate of tower and connector, `text_rate` the language model's;
-    `seeing` weighs the tower's own losses, `symbols` the regression onto symbolic tokens
-    within them; `decay` is the share of the stage over which the rates fall to zero.
-    `inserts` says that the compressor is initialised anew from its layer when the stage begins.
+    `rate` is the learning rate of tower and connector, `text_rate` that of the language model.
+    `seeing` is the weight of the losses of the tower's heads. `symbols` is the weight, within
+    these, of the distance from the symbolic tokens. `decay` is the last fraction of the stage, in
+    which the learning rates fall to zero. With `inserts`, the compressor is initialised from the
+    layer before it when the stage begins.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The trained parts -> a `transformers` checkpoint (`MiniCPMV4_6ForConditionalGeneration`), and back."""
+"""Saves the trained parts as a `transformers` checkpoint (`MiniCPMV4_6ForConditionalGeneration`), and loads one."""
 
 from __future__ import annotations
 
@@ -70,9 +70,10 @@ def model_config(tokenizer: PreTrainedTokenizerFast) -> MiniCPMV4_6Config:
 
 
 def save_processor(folder: Path, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Write tokenizer, chat template and preprocessing (as the real checkpoint's, views of 224x224 pixels).
+    """Write the tokenizer, the chat template and the preprocessing.
 
-    The files are written one by one because building the processor class needs torchvision.
+    The preprocessing is that of the real checkpoint, but with views of 224x224 pixels. The files
+    are written one by one, because transformers' processor class needs torchvision.
     """
     tokenizer.save_pretrained(folder)
     images = MiniCPMV4_6ImageProcessorPil(
@@ -113,7 +114,7 @@ def save_checkpoint(
     model.generation_config = GenerationConfig(
         eos_token_id=model.config.eos_token_id, pad_token_id=model.config.pad_token_id, do_sample=False
     )
-    torch.nn.Module.to(model, dtype)  # type checkers cannot read the decorator of the model's own method
+    torch.nn.Module.to(model, dtype)  # not `model.to`: type checkers cannot read its decorator
     model.save_pretrained(folder)
     save_processor(folder, tokenizer)
 

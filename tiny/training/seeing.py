@@ -1,4 +1,4 @@
-"""Stages "seeing" and "compression": the tower learns to see, with heads that are thrown away afterwards."""
+"""Stages "seeing" and "compression": trains the tower, with heads that are thrown away afterwards."""
 
 from __future__ import annotations
 
@@ -34,20 +34,23 @@ CHARACTERS = 1 + len(ALPHABET)
 COLOUR_CLASSES = 1 + len(COLOUR_NAMES)
 SHAPE_CLASSES = 1 + len(SHAPES)
 DENSE = (CHARACTERS, COLOUR_CLASSES, SHAPE_CLASSES, 1 + POSITIONS)
-# anchor, its colour and shape; glyphs, their owner's colour and shape, characters, cuts; the anchor's place
+# The parts of the token head: anchor there or not, its colour and shape; glyphs there or not, their owner's
+# colour and shape, the characters, whether the code is cut on the left and on the right. Two more outputs are
+# the anchor's place.
 TOKEN = (1, COLOUR_CLASSES, SHAPE_CLASSES, 1, COLOUR_CLASSES, SHAPE_CLASSES, *[CHARACTERS] * POSITIONS, 2, 2)
 TEXT_SIZES = (22, 24, 26, 28, 30, 32, 34, 36, 38)
-STRETCH = (0.9, 1.25)  # a crowded picture's sides, in sides of its view
-TOKEN_GAIN = 8.0  # the embeddings are as small as the language model's
-NONE_WEIGHT = 0.2  # of a patch that shows nothing, in the dense losses
+STRETCH = (0.9, 1.25)  # the sides of a crowded picture, relative to those of its view
+TOKEN_GAIN = 8.0  # the token head's inputs are multiplied by this: embeddings are small numbers
+NONE_WEIGHT = 0.2  # the weight of class 0, none, in the losses
 
 
 @dataclass(frozen=True)
 class SeenBatch:
-    """Views of one grid with their labels, in block order.
+    """Views of the same size with their labels, in block order.
 
-    `patches` [B, N, 588]; `position_ids` [N]; `dense` int64 [B, N, 4]; `tokens` int64 [B, T, 13];
-    `places` float [B, T, 2], where T = N / 16 with compression, N / 4 without.
+    `patches` [B, N, 588]; `position_ids` [N]; `dense` int64 [B, N, 4], see `dense_labels`;
+    `tokens` int64 [B, T, 13] and `places` float [B, T, 2], see `token_labels`. T is N / 16 with
+    compression, N / 4 without.
     """
 
     patches: Tensor
@@ -58,11 +61,11 @@ class SeenBatch:
 
 
 class Sight(NamedTuple):
-    """What the heads make of a batch of views.
+    """The outputs of the heads, and of the connector, for a batch of views.
 
-    `dense` [B, N, 55] logits by patch; `spelling` [B, N/4, 5, 35] logits of the characters in
-    each 2x2 cell by position in their code; `tokens` [B, T, 211] logits by image token;
-    `embeddings` [B, T, 256] the connector's output.
+    `dense` [B, N, 55] are logits for each patch. `spelling` [B, N/4, 5, 35] are logits of the
+    characters in each 2x2 cell, by their position in the code. `tokens` [B, T, 211] are logits
+    for each image token. `embeddings` [B, T, 256] is the connector's output.
     """
 
     dense: Tensor
@@ -72,7 +75,7 @@ class Sight(NamedTuple):
 
 
 class Seer(nn.Module):
-    """Tower and connector with the heads of this step."""
+    """Tower and connector, with the heads that train them."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -84,7 +87,7 @@ class Seer(nn.Module):
         self.token_head = nn.Linear(CONFIG.llm_hidden, sum(TOKEN) + 2)
 
     def forward(self, patches: Tensor, position_ids: Tensor, compress: bool) -> Sight:
-        """[B, N, 588] and [N] -> what is seen."""
+        """[B, N, 588] and [N] -> the outputs of the heads and the connector."""
         features = self.tower.encode(patches, position_ids.expand(patches.shape[0], -1), compress=compress)
         head = self.cell_head if compress else self.patch_head
         dense = head(features).reshape(patches.shape[0], patches.shape[1], -1)
@@ -97,14 +100,14 @@ class Seer(nn.Module):
 
 
 def crowded_world(dice: random.Random) -> World:
-    """Pictures of one view, full of objects, some of them cut off by the border."""
+    """A world of pictures that fill one view and are full of objects, some of them cut off by the border."""
     largest = dice.choice([28, 32, 38])
     few = 224 * 224 // (largest * largest * 14)
     return World((0, 0), (1, 4 + 2 * few), (largest - 6, largest), dice.choice([0.0, 0.5]))
 
 
 def text_scene(seed: str, size: tuple[int, int]) -> Scene:
-    """Lines of random characters, every one a label."""
+    """A scene of lines of random codes, without shapes."""
     dice = random.Random(seed)
     scene = draw_scene(seed, World((0, 0), (0, 0), (16, 40)), size)
     written = []
@@ -124,7 +127,7 @@ def text_scene(seed: str, size: tuple[int, int]) -> Scene:
 
 
 def seen_batch(seed: str, count: int, rows: int, columns: int, *, compress: bool, text_share: float = 0.5) -> SeenBatch:
-    """A batch of crowded views by seed, three in four of them resized as slices are."""
+    """A batch of crowded views, drawn by `seed`. Three in four are resized, as slices are."""
     dice = random.Random(seed)
     pixels, shown = [], []
     for index in range(count):
@@ -141,7 +144,7 @@ def seen_batch(seed: str, count: int, rows: int, columns: int, *, compress: bool
 
 
 def label_views(pixels: np.ndarray, shown: list[tuple[Scene, View]], compress: bool) -> SeenBatch:
-    """uint8 [B, H, W, 3] views of one grid and what they show -> a batch."""
+    """Make a batch of views of the same size, uint8 [B, H, W, 3], and of what each shows."""
     rows, columns = shown[0][1].rows, shown[0][1].columns
     dense = torch.from_numpy(np.stack([dense_labels(scene, view) for scene, view in shown]))
     labels = [token_labels(scene, view, 4 if compress else 2) for scene, view in shown]
@@ -158,7 +161,7 @@ def label_views(pixels: np.ndarray, shown: list[tuple[Scene, View]], compress: b
 
 
 def seeing_loss(sight: Sight, batch: SeenBatch) -> Tensor:
-    """Cross-entropy of the heads, plus the place's squared error."""
+    """Cross-entropy of the heads, plus the squared error of the anchors' places."""
     loss = torch.zeros((), device=sight.dense.device)
     for part, logits in enumerate(torch.split(sight.dense.float(), list(DENSE), dim=-1)):
         share = 0.5 if part in (1, 2) else 2.0
@@ -171,7 +174,7 @@ def seeing_loss(sight: Sight, batch: SeenBatch) -> Tensor:
 
 
 def _mostly_none(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy in which class 0, none, weighs little: [L, C] and [L]."""
+    """Cross-entropy of logits [L, C] and labels [L]. Class 0, none, has a small weight."""
     weight = torch.ones(logits.shape[-1], device=logits.device)
     weight[0] = NONE_WEIGHT
     return functional.cross_entropy(logits, labels, weight)
@@ -203,7 +206,7 @@ def token_loss(tokens: Tensor, batch: SeenBatch) -> Tensor:
 
 @torch.no_grad()
 def seeing_scores(sight: Sight, batch: SeenBatch) -> dict[str, float]:
-    """Fractions correct, by part: glyphs, their order; anchors, colours, shapes; tokens, owners, characters, all."""
+    """The fraction of right predictions for each kind of label."""
     glyph = batch.dense[..., 0] > 0
     dense = sight.dense
     glyphs = dense[..., :CHARACTERS].argmax(-1)[glyph] == batch.dense[..., 0][glyph]

@@ -1,4 +1,4 @@
-"""One training step of every kind: a batch by seed, and its loss."""
+"""One training step for each source of batches: draws a batch by seed, and computes its loss."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from uhd_edge.tiny.world.conversations import IGNORED, Encodes, Packed
 from uhd_edge.tiny.world.questions import ask
 from uhd_edge.tiny.world.scenes import draw_scene
 
-# Rows and columns of crowded views: square ones as often as all the others together.
+# Rows and columns of crowded views. Half of them are square.
 GRIDS = (*[(16, 16)] * 6, (12, 16), (16, 12), (12, 20), (20, 12), (16, 20), (20, 16))
 Scores = dict[str, float]
 
 
 def step_loss(model: Joined, tokenizer: Encodes, kind: Kind, stage: Stage, seed: str) -> tuple[Tensor, Scores]:
-    """The loss of the batch that the seed draws, and what share of it was right."""
+    """Draw a batch by `seed`. Returns its loss, and the share of right predictions by kind of label or question."""
     if kind.source == "crowded":
         return _crowded(model, kind, stage, seed)
     if kind.source == "symbols":

@@ -1,8 +1,8 @@
-"""A tower that starts out looking at neighbours, as a convolution would.
+"""Initialises a tower so that its attention looks at neighbouring patches, as a convolution would.
 
-The position table holds the sines and cosines of eight frequencies for each axis, in 32
-channels that the patch embedding leaves free. The first layers' heads compare them after a
-rotation, so that each head begins by attending to one fixed neighbour.
+The position table holds sines and cosines of eight frequencies for each axis, in 32 channels
+that the patch embedding leaves free. The heads of the first layers rotate these and compare
+them, so that each head first attends to one fixed neighbour.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ CONFIG = TowerConfig(
     llm_hidden=256,
 )
 FREQUENCIES = 8
-STEP = 2.0  # rows of the position table to a patch, in a square view
-SHARPNESS = 2.2  # of the neighbour attention; 4 or so logits to the next patch
-# (across, down) in patches for each head, for the layers before and after the compressor.
+STEP = 2.0  # rows of the position table per patch, in a square view
+SHARPNESS = 2.2  # of the attention to the neighbour: the patch next to it gets a logit that is about 4 lower
+# The neighbour (across, down) of each head, in patches: for the layers before the compressor, and after it.
 NEIGHBOURS = (
     ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1)),
     ((-1, 0), (1, 0), (0, -1), (0, 1), (1, -1), (-1, 1)),
@@ -42,7 +42,7 @@ NEIGHBOURS = (
 
 
 def new_tower(seed: int) -> VisionTower:
-    """An untrained tower with neighbour attention."""
+    """An untrained tower whose first layers attend to neighbours."""
     torch.manual_seed(seed)
     tower = VisionTower(CONFIG)
     for module in tower.modules():
@@ -66,7 +66,7 @@ def new_connector(seed: int) -> Connector:
 
 
 def _frequencies() -> Tensor:
-    """[8] in radians per row of the position table."""
+    """The eight frequencies [8], in radians per row of the position table."""
     return math.pi / 2 / STEP * 0.7 ** torch.arange(FREQUENCIES)
 
 
@@ -96,6 +96,6 @@ def _start_attention(attention: Attention, neighbours: tuple[tuple[int, int], ..
 
 
 def _rotation(angle: Tensor) -> Tensor:
-    """[2, 2]: turns (cos a, sin a) into (cos(a + angle), sin(a + angle))."""
+    """The matrix [2, 2] that turns (cos a, sin a) into (cos(a + angle), sin(a + angle))."""
     cosine, sine = angle.cos(), angle.sin()
     return torch.stack((torch.stack((cosine, -sine)), torch.stack((sine, cosine))))

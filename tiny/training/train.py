@@ -1,7 +1,8 @@
 """Train uhd-tiny: `python -m uhd_edge.tiny.training.train FOLDER`.
 
-The folder holds the run's state; started again, the run goes on where it stopped. A seed
-repeats a run on the same machine. Runs on a CPU or on a GPU.
+The folder holds the state of the run. When it is started again with the same folder, the run
+continues where it stopped. On the same machine, the same seed gives the same run. It runs on a
+CPU or on a GPU.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ REPORTED_EVERY = 50
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="where the run's state, its log and the checkpoint go")
+    parser.add_argument("folder", type=Path, help="folder for the state of the run, its log and the checkpoint")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
@@ -42,7 +43,7 @@ def main() -> None:
 
 
 def train(folder: Path, recipe: tuple[Stage, ...], seed: int, device: torch.device) -> TrainingState:
-    """Run the recipe to its end, from where the folder's run stopped."""
+    """Run the recipe to its end, starting where the run in `folder` stopped."""
     tokenizer = train_tokenizer()
     state = new_state(seed, tokenizer, device)
     if (folder / "state.pt").exists():
@@ -55,7 +56,7 @@ def train(folder: Path, recipe: tuple[Stage, ...], seed: int, device: torch.devi
 
 
 def run_stage(state: TrainingState, stage: Stage, tokenizer: Encodes, seed: int, folder: Path) -> None:
-    """Run a stage from `state.step` on."""
+    """Run the steps of a stage, beginning with `state.step`."""
     if stage.inserts and state.step == 0:
         insert_compressor(state)
     state.seeing.rate, state.reading.rate = stage.rate, stage.text_rate
@@ -75,7 +76,7 @@ def run_stage(state: TrainingState, stage: Stage, tokenizer: Encodes, seed: int,
 
 
 def one_step(state: TrainingState, stage: Stage, tokenizer: Encodes, seed: str, seen: dict[str, Scores]) -> str:
-    """One step of a kind that the seed draws; its name, with its scores put into `seen`."""
+    """Train one step on a kind of batch that is drawn by `seed`. Returns its name, and puts its scores into `seen`."""
     name = random.Random(seed).choices(list(stage.mix), list(stage.mix.values()))[0]
     torch.manual_seed(random.Random(f"{seed}/noise").randrange(2**31))
     loss, scores = step_loss(state.model, tokenizer, KINDS[name], stage, seed)
@@ -88,7 +89,7 @@ def one_step(state: TrainingState, stage: Stage, tokenizer: Encodes, seed: str, 
 
 
 def insert_compressor(state: TrainingState) -> None:
-    """Start the compressor from the layer before it."""
+    """Initialise the compressor from the layer before it."""
     tower = state.model.seer.tower
     layer = tower.encoder.layers[CONFIG.insert_layer]
     tower.vit_merger.load_state_dict(reuse_initialisation(layer.state_dict(), CONFIG.window))

@@ -1,4 +1,4 @@
-"""What a run holds between two steps, and its file."""
+"""The state of a run between two steps, and the file it is saved in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from uhd_edge.tiny.training.seeing import Seer
 
 @dataclass
 class TrainingState:
-    """The model, its optimizers, and how far the run is: `step` of stage `stage` comes next."""
+    """The model, its optimizers, and the progress: the next step is number `step` of stage number `stage`."""
 
     model: Joined
     seeing: Pair
@@ -26,14 +26,14 @@ class TrainingState:
 
 
 def new_state(seed: int, tokenizer: PreTrainedTokenizerFast, device: torch.device) -> TrainingState:
-    """A run that has not begun."""
+    """The state at the start of a run."""
     model = Joined(Seer(seed), Reader(seed, tokenizer)).to(device)
     text = torch.nn.ModuleList([model.reader.text, model.reader.symbols])
     return TrainingState(model, pair_for(model.seer, 0.0), pair_for(text, 0.0))
 
 
 def save_state(state: TrainingState, file: Path) -> None:
-    """Write a run to a file, all of it or nothing."""
+    """Save the state. The file is replaced only when the new one is complete."""
     part = file.with_suffix(".part")
     values = {
         "model": state.model.state_dict(),
@@ -47,7 +47,7 @@ def save_state(state: TrainingState, file: Path) -> None:
 
 
 def load_state(state: TrainingState, file: Path) -> None:
-    """Go on where a file left off."""
+    """Load a saved state from `file` into `state`."""
     values = torch.load(file, map_location="cpu", weights_only=True)
     state.model.load_state_dict(values["model"])
     state.seeing.load(values["seeing"])

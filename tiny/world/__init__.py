@@ -1,5 +1,5 @@
-"""The world of uhd-tiny: scenes, how they are drawn, and what can be asked about them.
+"""The world of uhd-tiny: scenes, how they are drawn, and the questions about them.
 
-In: a random generator. Out: pictures, questions, right answers and labels.
+In: a seed. Out: pictures, questions, right answers and labels.
 Read `scenes.py` first.
 """

@@ -1,4 +1,4 @@
-"""Batches, which are frozen dataclasses of tensors, on a device."""
+"""Moves a batch, a frozen dataclass of tensors, to a device."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Batch = TypeVar("Batch")
 
 
 def on_device(batch: Batch, device: torch.device) -> Batch:
-    """The same batch with every tensor, at any depth, on the device."""
+    """A copy of the batch with all its tensors on the device, also those in nested dataclasses and lists."""
     if not is_dataclass(batch) or isinstance(batch, type):
         return batch
     moved = {field.name: _moved(getattr(batch, field.name), device) for field in fields(batch)}

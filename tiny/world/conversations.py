@@ -1,4 +1,4 @@
-"""Questions about one image in one sequence: each sees the image and itself, none another."""
+"""Packs several questions about an image into one sequence. A question sees the image and itself, not the others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IMAGE_TOKEN, LINE_BREAK = "<|image_pad|>", "\n"
 
 
 class Encodes(Protocol):
-    """What is needed of a tokenizer."""
+    """The part of a tokenizer that is used here."""
 
     def encode(self, text: str) -> list[int]:
         """Text -> ids."""
@@ -29,9 +29,9 @@ class Encodes(Protocol):
 class Packed:
     """A batch of images with several questions each, padded at the end.
 
-    `ids`, `positions`, `labels` int64 [B, T]; `mask` bool [B, 1, T, T], true where a token may
-    look; `labels[b, t]` is the id that follows token t, or `IGNORED`. `kinds` [B, T] is the
-    number of the question within its image, -1 outside of answers.
+    `ids`, `positions` and `labels` are int64 [B, T]. `labels[b, t]` is the id that should follow
+    token t, or `IGNORED`. `mask` bool [B, 1, T, T] is true where a token may attend. `kinds`
+    int64 [B, T] is the index of the question whose answer is here, -1 outside of answers.
     """
 
     ids: Tensor
@@ -51,12 +51,12 @@ def image_text(views: list[View], grid: tuple[int, int], side: int) -> str:
 
 
 def prefix_ids(tokenizer: Encodes, views: list[View], grid: tuple[int, int], side: int) -> list[int]:
-    """The ids up to the end of the image."""
+    """The token ids of the prompt up to the end of the image."""
     return tokenizer.encode("<|im_start|>user\n" + image_text(views, grid, side))
 
 
 def question_ids(tokenizer: Encodes, question: str) -> list[int]:
-    """The ids from the question to the start of the answer."""
+    """The token ids from the question to the start of the answer."""
     return tokenizer.encode(question + "<|im_end|>\n<|im_start|>assistant\n")
 
 
@@ -68,11 +68,12 @@ def pack(
     multiple: int = 32,
     spell: bool = False,
 ) -> Packed:
-    """Lay every image's questions behind its prefix.
+    """Put the questions of each image behind its prefix.
 
-    With `spell`, the code that a question asks about is a label too, from its second character
-    on: whoever can tell what follows K7 has found the object in the image. Colour and shape
-    are labels at once behind it, a step before the answer has to say them.
+    With `spell`, "What is labelled K7Q?" has more labels. From its second character on, the code
+    in the question has to be predicted as well: a model that can tell what follows K7 has found
+    the object in the image. The object's colour and shape are the labels directly after the
+    code, before the answer has to name them.
     """
     rows = [_row(tokenizer, prefix, asked, spell=spell) for prefix, asked in zip(prefixes, questions, strict=True)]
     longest = -(-max(row.shape[1] for row in rows) // multiple) * multiple
@@ -84,7 +85,7 @@ def pack(
 
 
 def _row(tokenizer: Encodes, prefix: list[int], asked: list[Question], *, spell: bool) -> Tensor:
-    """int64 [5, length]: ids, positions, labels, kinds and blocks (-1 the prefix, then the questions)."""
+    """int64 [5, length]: ids, positions, labels, kinds, and blocks (-1 for the prefix, then the question's index)."""
     start = len(prefix)
     nothing = [IGNORED] * start
     parts = [torch.tensor([prefix, list(range(start)), nothing, [-1] * start, [-1] * start])]
@@ -104,14 +105,14 @@ def _row(tokenizer: Encodes, prefix: list[int], asked: list[Question], *, spell:
 
 
 def _spell(labels: Tensor, ids: Tensor, first: int, length: int, answer: list[int]) -> None:
-    """Label the characters of a question's code, whose first one is at `first`, and what follows them."""
-    characters = length - len(CODE_LEAD) - 1  # one token each; a question mark follows
+    """Add the labels in a question: its code, which starts at `first`, then the object's colour and shape."""
+    characters = length - len(CODE_LEAD) - 1  # without the question mark; each is one token
     labels[first : first + characters - 1] = ids[first + 1 : first + characters]
     labels[first + characters - 1 : first + characters + 1] = torch.tensor(answer[1:3])  # a {colour} {shape}
 
 
 def _mask(blocks: Tensor) -> Tensor:
-    """[B, T] -> [B, 1, T, T]: earlier tokens of the same block or of the prefix; padding sees itself."""
+    """[B, T] -> [B, 1, T, T]: a token sees earlier tokens of its block and of the prefix. Padding sees padding."""
     length = blocks.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool).tril()
     same = blocks[:, :, None] == blocks[:, None, :]

@@ -1,4 +1,4 @@
-"""Scene -> picture."""
+"""Draws the picture of a scene."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from uhd_edge.tiny.world.scenes import NO_SHAPE, Object, Scene, glyph_advance, load_font
 
 DARK, LIGHT = (10, 10, 10), (245, 245, 245)
-LIGHT_BACKGROUND = 120  # a mean above this takes dark codes
+LIGHT_BACKGROUND = 120  # on a background with a mean above this, codes are dark
 
 
 def draw_picture(scene: Scene) -> Image.Image:
@@ -63,7 +63,7 @@ def _star(x: float, y: float, radius: float) -> list[tuple[float, float]]:
 def _draw_code(canvas: ImageDraw.ImageDraw, drawn: Object, ink: tuple[int, int, int]) -> None:
     font = load_font(drawn.font, drawn.size)
     x = drawn.code_left
-    for character in drawn.code:  # one by one, so that a glyph's place is known exactly
+    for character in drawn.code:  # one by one, so that the place of each glyph is known exactly
         canvas.text((x, drawn.baseline), character, fill=ink, font=font, anchor="ls")
         x += glyph_advance(character, drawn.font, drawn.size)
 

@@ -1,7 +1,7 @@
-"""Example pictures with questions: `python -m uhd_edge.tiny.world.examples FOLDER`.
+"""Writes the example pictures and their questions: `python -m uhd_edge.tiny.world.examples FOLDER`.
 
-Drawn by seeds that training never uses. The seeds were chosen so that the shipped model
-answers every question right.
+Training never uses their seeds. The seeds were chosen so that uhd-tiny answers every question
+right.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from uhd_edge.tiny.world.scenes import SINGLE, SLICED, Scene, World, draw_scene
 
 @dataclass(frozen=True)
 class Example:
-    """A picture by file name, seed, world and size (width, height) in pixels."""
+    """An example picture: its file name, seed, world and size (width, height) in pixels."""
 
     file: str
     seed: str
@@ -27,12 +27,12 @@ class Example:
 
     @property
     def scene(self) -> Scene:
-        """What is in it."""
+        """The scene that the picture shows."""
         return draw_scene(self.seed, self.world, self.size)
 
     @property
     def questions(self) -> list[Question]:
-        """A question of every measured kind."""
+        """One question of each measured kind."""
         return [ask(self.scene, kind, self.seed) for kind in MEASURED_KINDS]
 
 
@@ -44,10 +44,10 @@ EXAMPLES = (
 
 
 def write_examples(folder: Path) -> None:
-    """Write the pictures and `questions.json`: file name -> a list of questions and true answers."""
+    """Write the pictures, and `questions.json`: for each file name a list of questions with their true answers."""
     listed = {}
     for example in EXAMPLES:
-        draw_picture(example.scene).save(folder / example.file, quality=95)  # which PNG ignores
+        draw_picture(example.scene).save(folder / example.file, quality=95)  # PNG ignores the quality
         listed[example.file] = [{"question": q.text, "answer": q.answer} for q in example.questions]
     (folder / "questions.json").write_text(json.dumps(listed, indent=2) + "\n")
 

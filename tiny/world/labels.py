@@ -1,4 +1,4 @@
-"""What a view shows, as labels: per patch (dense) and per image token."""
+"""Labels for what a view shows: for each patch (dense), and for each image token."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ import numpy as np
 from uhd_edge.tiny.world.scenes import ALPHABET, COLOUR_NAMES, NO_SHAPE, SHAPES, Object, Scene, glyph_advance
 from uhd_edge.tiny.world.views import PATCH, View
 
-POSITIONS = 5  # characters of the longest code
-CAP_HEIGHT = 0.73  # of DejaVu's capitals, in font sizes
-SEEN_SHAPE = 0.3  # a shape counts as seen when this share of its box is in the view
-SEEN_GLYPH = 0.5
-READABLE = 18.0  # the smallest font whose glyphs a view shows, in view pixels
+POSITIONS = 5  # characters in the longest code
+CAP_HEIGHT = 0.73  # height of DejaVu's capitals, relative to the font size
+SEEN_SHAPE = 0.3  # a shape counts as visible when this share of its box is in the view
+SEEN_GLYPH = 0.5  # a glyph counts as visible when this share of its height is in the view
+READABLE = 18.0  # codes in a smaller font count as not visible; in pixels of the view
 
 
 @dataclass(frozen=True)
 class Seen:
     """What a view shows of one object.
 
-    `anchor`: the middle of the visible part of the shape in view pixels, None when too little
-    of it is visible; then `colour` and `shape` are None too. `place`: the anchor, 0..1.
-    `glyphs`: the visible characters with their centres in view pixels, in order.
+    `anchor` is the middle (x, y) of the visible part of the shape, in pixels of the view. When too
+    little of the shape is visible, `anchor`, `colour` and `shape` are None. `place` is the anchor
+    as fractions (0..1) of the view's sides. `glyphs` are the visible characters with their centres
+    in pixels of the view, from left to right. `cut_left` and `cut_right` say on which side
+    characters of the code are not visible.
     """
 
     anchor: tuple[float, float] | None
@@ -35,7 +37,7 @@ class Seen:
 
 
 def glyph_centres(drawn: Object, view: View) -> list[tuple[float, float]]:
-    """The centre of each of the code's glyphs in view pixels."""
+    """The centre (x, y) of each glyph of the code, in pixels of the view."""
     centres = []
     x, y = drawn.code_left, drawn.baseline - CAP_HEIGHT / 2 * drawn.size
     for character in drawn.code:
@@ -46,9 +48,9 @@ def glyph_centres(drawn: Object, view: View) -> list[tuple[float, float]]:
 
 
 def see(drawn: Object, view: View) -> Seen | None:
-    """What the view shows of an object; None when that is neither its shape nor a glyph.
+    """What the view shows of an object; None when it shows neither the shape nor a glyph.
 
-    Codes that are too small to be read in this view count as not visible.
+    A code that is too small to be read in this view counts as not visible.
     """
     glyphs, cut_left, cut_right = _visible_glyphs(drawn, view)
     width, height = view.columns * PATCH, view.rows * PATCH
@@ -87,20 +89,21 @@ def _visible_glyphs(drawn: Object, view: View) -> tuple[tuple[tuple[str, float, 
 
 
 def see_all(scene: Scene, view: View) -> list[Seen]:
-    """What the view shows of every object."""
+    """What the view shows of each object that it shows at all."""
     return [seen for drawn in scene.objects if (seen := see(drawn, view)) is not None]
 
 
 def readable(drawn: Object, view: View) -> bool:
-    """Whether the view shows the object's code large enough to be read."""
+    """Whether the object's code is large enough in the view to be read."""
     return drawn.size * view.rows * PATCH / view.height >= READABLE
 
 
 def dense_labels(scene: Scene, view: View) -> np.ndarray:
-    """int64 [rows, columns, 4]: what is at a patch; 0 is none.
+    """Four labels for each patch, int64 [rows, columns, 4]; 0 is none.
 
-    The character whose centre is here (1 + its index), the colour and the shape that cover the
-    patch's middle, and the character's position in its code (1 to 5).
+    The labels are: the character whose centre is in the patch (1 + its index in `ALPHABET`), the
+    colour and the shape of the object that covers the middle of the patch, and the position of the
+    character in its code (1 to 5).
     """
     labels = np.zeros((view.rows, view.columns, 4), np.int64)
     for drawn in scene.objects:
@@ -130,12 +133,13 @@ TOKEN_FIELDS = 6 + POSITIONS + 2
 
 
 def token_labels(scene: Scene, view: View, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """What image tokens of `side` x `side` patches say.
+    """Labels for image tokens of `side` x `side` patches each, row by row.
 
-    Returns int64 [tokens, 13], row by row: whether an object's anchor is here, its colour and
-    shape; whether glyphs are here, the colour and shape of their owner, the characters by
-    their position in the code, whether the code is cut on the left and on the right; 0 is
-    none. And float32 [tokens, 2], the anchor's place. What two objects claim is `CROWDED`.
+    Returns int64 [tokens, 13] and float32 [tokens, 2]. The first has for each token: whether an
+    object's anchor is here, that object's colour and shape; whether glyphs are here, the colour
+    and shape of the object they belong to, the five characters by their position in the code, and
+    whether the code is cut on the left and on the right. 0 is none. Where two objects are in one
+    token, "whether" is `CROWDED`. The second has the anchor's place, as fractions of the view.
     """
     rows, columns = view.rows // side, view.columns // side
     fields = np.zeros((rows * columns, TOKEN_FIELDS), np.int64)
@@ -156,17 +160,17 @@ def token_labels(scene: Scene, view: View, side: int) -> tuple[np.ndarray, np.nd
 
 
 def to_class(index: int | None) -> int:
-    """0 for none, else 1 + the index."""
+    """0 for None, otherwise 1 + `index`."""
     return 0 if index is None else 1 + index
 
 
 def token_at(x: float, y: float, view: View, side: int) -> int:
-    """The token, counted row by row, at view pixels."""
+    """The index, row by row, of the token at (x, y) in pixels of the view."""
     return int(y // (side * PATCH)) * (view.columns // side) + int(x // (side * PATCH))
 
 
 def spelled(seen: Seen, view: View, side: int) -> dict[int, list[int]]:
-    """Token -> the five characters' classes, 0 where the character is not in this token."""
+    """For each token with glyphs, the classes of the code's five characters; 0 where one is not in this token."""
     codes: dict[int, list[int]] = {}
     for position, (character, x, y) in enumerate(seen.glyphs):
         code = codes.setdefault(token_at(x, y, view, side), [0] * POSITIONS)

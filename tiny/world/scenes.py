@@ -1,4 +1,4 @@
-"""The world of uhd-tiny: scenes of a workbench seen from above, drawn at random by seed."""
+"""Scenes of a workbench seen from above, drawn at random by a seed."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 }
 COLOUR_NAMES = tuple(COLOURS)
 SHAPES = ("circle", "square", "triangle", "star")
-NO_SHAPE = "none"  # a code on its own, only in what the tower learns to see from
+NO_SHAPE = "none"  # a code without a shape; only in pictures that train the tower alone
 ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ0123456789"  # no I, no O
 FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono", "DejaVuSerif")
 CODE_LENGTHS = (3, 3)
-COLOUR_SHIFT = 12  # each channel of an object's colour moves by up to this much
-RADIUS = (0.9, 1.6)  # in font sizes
-BACKGROUND = (90, 210)  # each channel
+COLOUR_SHIFT = 12  # each channel of an object's colour is changed by up to this much
+RADIUS = (0.9, 1.6)  # of a shape, in font sizes
+BACKGROUND = (90, 210)  # range of each channel
 NOISE = (0.0, 8.0)  # standard deviation, in channel values
 JPEG_QUALITY = (60, 95)
 BASELINE = 0.95  # from the shape's lower edge to the code's baseline, in font sizes
-DESCENT = 0.15  # below the baseline, in font sizes
-MARGIN = 4  # pixels between two objects' boxes, and between a box and the border
+DESCENT = 0.15  # height of a code below its baseline, in font sizes
+MARGIN = 4  # least number of pixels between two objects' boxes, and between a box and the border
 
 Colour = tuple[int, int, int]
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
@@ -41,7 +41,7 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
 @dataclass(frozen=True)
 class Object:
-    """A filled shape with its code centred under it; `x`, `y` are the shape's centre in pixels."""
+    """A filled shape with its code centred under it. `x`, `y` are the shape's centre in pixels."""
 
     colour: str
     shape: str
@@ -55,12 +55,12 @@ class Object:
 
     @functools.cached_property
     def baseline(self) -> float:
-        """The y of the code's baseline in pixels."""
+        """The y coordinate of the code's baseline, in pixels."""
         return self.y + self.radius + BASELINE * self.size
 
     @functools.cached_property
     def code_left(self) -> float:
-        """The x where the code starts, in pixels."""
+        """The x coordinate where the code starts, in pixels."""
         return self.x - code_width(self.code, self.font, self.size) / 2
 
     @functools.cached_property
@@ -72,7 +72,7 @@ class Object:
 
 @dataclass(frozen=True)
 class Scene:
-    """All that is needed to draw a picture and to answer every question about it."""
+    """Everything needed to draw a picture, and to answer every question about it."""
 
     width: int
     height: int
@@ -86,10 +86,10 @@ class Scene:
 
 @dataclass(frozen=True)
 class World:
-    """The ranges scenes are drawn from, ends included; sizes in pixels.
+    """The ranges from which scenes are drawn, both ends included. Sizes are in pixels.
 
-    An `overhang` lets objects stick out of the picture by that share of their box, which
-    teaches the tower what slices look like; only worlds without it are asked about.
+    With an `overhang`, objects may stick out of the picture by that share of their box. This
+    teaches the tower what slices look like. Questions are asked only about worlds without it.
     """
 
     sides: tuple[int, int]
@@ -138,7 +138,7 @@ def glyph_advance(character: str, font: str, size: int) -> float:
 
 
 def draw_scene(seed: str, world: World, size: tuple[int, int] | None = None) -> Scene:
-    """A scene by seed, of a (width, height) if given; the same seed gives the same scene."""
+    """Draw a scene, of the given (width, height) or of one from `world`. The same seed gives the same scene."""
     dice = random.Random(seed)
     width, height = size or (dice.randint(*world.sides), dice.randint(*world.sides))
     first, second = _background(dice), _background(dice)

@@ -1,9 +1,11 @@
-"""Image tokens made of symbols: what the tower will have to say, computed from the scene.
+"""Symbolic image tokens: embeddings computed from the scene, which the tower later has to produce.
 
-A token names the objects whose anchor lies in its area, and spells the glyphs that lie in
-it: their owner's colour and shape, and each character multiplied by a vector of its position
-in the code, plus the character itself, so that a token can be found by its letters.
-Characters share one alphabet. A code that spans several tokens is their sum.
+A token is the sum of two kinds of vectors. For each object whose anchor lies in its area, it has
+one for the object's colour, shape and place. For the glyphs that lie in its area, it has one for
+the colour and shape of the object they belong to, and for each character the character's vector
+times the vector of its position in the code. A second vector for each character, without the
+position, lets a token be found by its letters. The sum of the tokens that a code spans spells
+the whole code.
 """
 
 from __future__ import annotations
@@ -18,18 +20,18 @@ from uhd_edge.tiny.world.labels import POSITIONS, Seen, spelled, to_class, token
 from uhd_edge.tiny.world.scenes import ALPHABET, COLOUR_NAMES, SHAPES
 from uhd_edge.tiny.world.views import View
 
-WAVES = (1, 2, 4)  # half periods across a view, of the place's sines and cosines
+WAVES = (1, 2, 4)  # the sines and cosines of a place have this many half periods across a view
 PLACE = 2 + 4 * len(WAVES)
-SPREAD = 0.06  # of the tables' first values
+SPREAD = 0.06  # standard deviation of the tables' first values
 
 
 @dataclass(frozen=True)
 class Said:
-    """What the image tokens of a batch say, flat; `token` counts over all tokens of the batch.
+    """What the image tokens of a batch say, as two lists: anchors and glyphs.
 
     Anchors: `token`, `colour`, `shape` int64 [A], `place` float [A, 2]. Glyphs: `spelled_token`,
     `owner_colour`, `owner_shape` int64 [G], `characters` int64 [G, 5], `cuts` float [G, 2].
-    Classes are 0 for none.
+    `token` and `spelled_token` are indices of tokens, counted over the whole batch. Class 0 is none.
     """
 
     token: Tensor
@@ -44,7 +46,7 @@ class Said:
 
 
 def said(shown: list[tuple[list[Seen], View]], side: int) -> Said:
-    """What views show -> what their tokens of `side` x `side` patches say, view by view."""
+    """What the tokens of views say, view by view, from what each view shows. A token has `side` x `side` patches."""
     anchors: list[list[int]] = []
     places: list[tuple[float, float]] = []
     glyphs: list[list[int]] = []
@@ -75,7 +77,7 @@ def said(shown: list[tuple[list[Seen], View]], side: int) -> Said:
 
 
 def said_by_labels(fields: Tensor, places: Tensor) -> Said:
-    """`token_labels` of a batch, [B, T, 13] and [B, T, 2] -> what its tokens say."""
+    """What the tokens of a batch say, from their `token_labels` [B, T, 13] and [B, T, 2]."""
     flat = fields.flatten(0, 1)
     anchors = (flat[:, 0] == 1).nonzero()[:, 0]
     glyphs = (flat[:, 3] == 1).nonzero()[:, 0]
@@ -94,7 +96,7 @@ def said_by_labels(fields: Tensor, places: Tensor) -> Said:
 
 
 class Symbols(nn.Module):
-    """The tables of the symbolic tokens, learned together with the language model."""
+    """The tables of vectors that symbolic tokens are made of. They are trained with the language model."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -123,6 +125,6 @@ class Symbols(nn.Module):
 
 
 def place_features(place: Tensor) -> Tensor:
-    """[S, 2] in 0..1 -> [S, 14]: the place itself, around 0, and its sines and cosines."""
+    """Places [S, 2] in 0..1 -> features [S, 14]: the place, shifted to be around 0, and its sines and cosines."""
     angles = torch.cat([math.pi * wave * place for wave in WAVES], dim=-1)
     return torch.cat([4 * (place - 0.5), angles.sin(), angles.cos()], dim=-1)

@@ -1,8 +1,8 @@
 """The byte-level BPE tokenizer and the chat template of uhd-tiny.
 
-Trained on the recipe's questions and answers without their codes, so that each word is one
-token and each character of a code is one token. Normalizer, pre-tokenizer and decoder are
-Qwen2's, which `llama.cpp` calls `qwen2`.
+It is trained on the world's questions and answers without their codes, so that each word is one
+token, and each character of a code is one token. Normalizer, pre-tokenizer and decoder are
+those of Qwen2; llama.cpp calls this pre-tokenizer `qwen2`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from uhd_edge.tiny.world.questions import DIRECTIONS
 from uhd_edge.tiny.world.scenes import COLOUR_NAMES, SHAPES
 
-VOCABULARY = 512  # rows of the embedding table, unused ones included
+VOCABULARY = 512  # rows of the embedding table, including unused ones
 END_OF_TEXT, TURN_START, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 NAMED_TOKENS = {
     "image_token": "<|image_pad|>",
@@ -42,7 +42,7 @@ CHAT_TEMPLATE = (
 
 
 def corpus() -> list[str]:
-    """Every question and answer of the world without codes and numbers, for the merges."""
+    """All questions and answers of the world without codes and numbers. The tokenizer learns its merges from them."""
     texts = ["user\n", "assistant\n", "system\n", "there is none", "yes", "no", "Describe the scene."]
     texts += [f"Which object is the {direction}?" for direction in DIRECTIONS]
     texts += ["1 object: ", "2 objects: ", " labelled ", "What is labelled "]
@@ -56,7 +56,7 @@ def corpus() -> list[str]:
 
 
 def train_tokenizer() -> PreTrainedTokenizerFast:
-    """The tokenizer; the same one every time."""
+    """Train the tokenizer. The result is the same every time."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(

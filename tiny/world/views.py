@@ -1,4 +1,4 @@
-"""Views of a picture: which part of it they show, and their patches in block order."""
+"""Views of a picture: which part of the picture each shows, and its patches in block order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROCESSOR = MiniCPMV4_6ImageProcessorPil()
 
 @dataclass(frozen=True)
 class View:
-    """A rectangle of the picture (pixels) shown on `rows` x `columns` patches."""
+    """A rectangle of the picture, in pixels, that is shown on `rows` x `columns` patches."""
 
     rows: int
     columns: int
@@ -28,16 +28,16 @@ class View:
     height: float
 
     def place(self, x: float, y: float) -> tuple[float, float]:
-        """Picture pixels -> view pixels."""
+        """Convert (x, y) from pixels of the picture to pixels of the view."""
         across = (x - self.left) * self.columns * PATCH / self.width
         down = (y - self.top) * self.rows * PATCH / self.height
         return across, down
 
 
 def plan_views(width: int, height: int, *, compress: bool, max_slices: int = 9) -> tuple[list[View], tuple[int, int]]:
-    """The views of a picture of `width` x `height` pixels, thumbnail first, and the (rows, columns) of slices.
+    """The views of a picture of `width` x `height` pixels, thumbnail first, and the grid (rows, columns) of slices.
 
-    The sizes are those of transformers' `MiniCPMV4_6ImageProcessorPil`; (0, 0) when unsliced.
+    The sizes are those of transformers' `MiniCPMV4_6ImageProcessorPil`. Without slices the grid is (0, 0).
     """
     mode = "16x" if compress else "4x"
     size = (height, width)
@@ -75,10 +75,10 @@ def _resized(picture: Image.Image, height: int, width: int) -> np.ndarray:
 
 
 def block_order(grid: Tensor, block: int = 4) -> Tensor:
-    """[B, rows, columns, ..] -> [B, N, ..] in blocks row by row.
+    """[B, rows, columns, ..] -> [B, N, ..] in block order: one block after the other, row by row.
 
-    A `block` of 4 (16x): inside each its four 2x2 windows, inside each its four patches.
-    A `block` of 2 (4x): inside each its four patches.
+    With `block` 4 (16x), a block has four 2x2 windows, one after the other, and a window its four
+    patches. With `block` 2 (4x), a block has four patches.
     """
     batch, rows, columns, *rest = grid.shape
     if block == 2:
@@ -90,7 +90,7 @@ def block_order(grid: Tensor, block: int = 4) -> Tensor:
 
 
 def cut_patches(pixels: np.ndarray, block: int = 4) -> Tensor:
-    """uint8 [B, H, W, 3] -> float [B, N, 3*14*14] in -1..1, block order, values channel by channel."""
+    """uint8 [B, H, W, 3] -> float [B, N, 3*14*14] in -1..1: patches in block order, values channel by channel."""
     batch, height, width, _ = pixels.shape
     rows, columns = height // PATCH, width // PATCH
     split = torch.from_numpy(pixels).reshape(batch, rows, PATCH, columns, PATCH, 3)
@@ -99,7 +99,7 @@ def cut_patches(pixels: np.ndarray, block: int = 4) -> Tensor:
 
 
 def compute_position_ids(rows: int, columns: int, block: int = 4) -> Tensor:
-    """int64 [N]: the row of the position table for each patch, block order."""
+    """int64 [N]: the index into the position table for each patch, in block order."""
     down = torch.arange(rows) * TABLE_SIDE // rows
     across = torch.arange(columns) * TABLE_SIDE // columns
     grid = down[:, None] * TABLE_SIDE + across[None, :]
