@@ -1,4 +1,4 @@
-"""What is measured: sizes of pictures, modes, precisions and engines, each with each."""
+"""What is measured: every combination of the given pictures, modes, precisions and engines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _Name = TypeVar("_Name", bound=str)
 
 @dataclass(frozen=True)
 class Picture:
-    """The bytes of an image file of `width` x `height` pixels."""
+    """An image file with `width` x `height` pixels, as bytes."""
 
     width: int
     height: int
@@ -32,13 +32,13 @@ class Picture:
 
     @property
     def name(self) -> str:
-        """The size as it is written on a command line."""
+        """The size, as on a command line: `WIDTHxHEIGHT`."""
         return f"{self.width}x{self.height}"
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """One thing to measure: a picture, and what encodes it."""
+    """One combination to measure: a picture, and the mode, precision and engine that encode it."""
 
     picture: Picture
     mode: Mode
@@ -48,11 +48,11 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Settings:
-    """How it is measured: the same for every configuration.
+    """How to measure. The settings are the same for every configuration.
 
-    `rounds` are counted, `warm_up` runs before them are not. `max_tokens` are the most that an
-    answer may have. `threads`, `context` and `max_slices` are as in `uhd ask`.
-    Raises `OptionError` for invalid settings.
+    `rounds` is the number of runs that count, `warm_up` the number of runs before them that do not.
+    `max_tokens` limits the length of an answer. `threads`, `context` and `max_slices` are those of
+    `uhd ask`. Raises `OptionError` for invalid settings.
     """
 
     rounds: int = 5
@@ -76,7 +76,7 @@ class Settings:
 def configurations(
     pictures: Sequence[Picture], modes: Sequence[str], precisions: Sequence[str], engines: Sequence[str]
 ) -> list[Configuration]:
-    """Every picture in every mode, precision and engine; raises `OptionError` for a name that does not exist."""
+    """Every combination of a picture, a mode, a precision and an engine; raises `OptionError` for an unknown name."""
     every: Iterable[tuple[Picture, Mode, PrecisionName, EngineName]] = itertools.product(
         pictures,
         _known(modes, MODES, "mode"),
@@ -87,7 +87,7 @@ def configurations(
 
 
 def _known(given: Sequence[str], valid: tuple[_Name, ...], what: str) -> list[_Name]:
-    """Drop repetitions."""
+    """Drop repetitions; raises `OptionError` if a name is unknown, or if there is none."""
     by_name = {str(name): name for name in valid}
     unknown = [name for name in given if name not in by_name]
     if unknown or not given:

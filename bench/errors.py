@@ -1,4 +1,4 @@
-"""What can go wrong with measuring itself."""
+"""The error of a measurement that fails."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from uhd_edge.runtime.errors import UhdError
 
 
 class BenchError(UhdError):
-    """A measurement that could not be made: its process ended, or there is too little memory for it."""
+    """A measurement failed: its process ended, or there was not enough memory."""

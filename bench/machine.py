@@ -1,4 +1,4 @@
-"""What numbers were measured on: they mean nothing without it."""
+"""The machine that numbers were measured on. Without it they mean nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Machine:
-    """Processor, cores that may be used of those there are, bytes of memory, system, and versions by package."""
+    """A machine: its processor, cores, usable cores, bytes of memory, system, and the versions of packages."""
 
     processor: str
     usable_cores: int
@@ -37,13 +37,13 @@ class Machine:
 
     @property
     def line(self) -> str:
-        """The part that a table needs."""
+        """One line for a table, without the versions."""
         memory = "" if self.memory is None else f", {self.memory / 1e9:.0f} GB of memory"
         return f"{self.processor}, {self.usable_cores} of {self.cores} cores{memory}, {self.system}"
 
 
 def this_machine() -> Machine:
-    """Look at the machine this runs on."""
+    """Describe the machine that this runs on."""
     return Machine(
         processor=_processor(),
         usable_cores=usable_cores(),

@@ -1,4 +1,4 @@
-"""How much memory a process has taken, and how much there is."""
+"""The peak memory of a process, and the free memory of the machine."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ KILOBYTE = 1024
 
 
 def peak_memory(status: Path = Path("/proc/self/status")) -> int:
-    """Most bytes of memory that this process has had at once (resident set).
+    """The peak memory of this process so far, in bytes (resident set size).
 
-    That is everything in it: Python and its libraries, the engines with their weights, the
-    language model with its context, and of a file that is mapped instead of read those
-    pages that were touched, although other processes may share them. Memory on a GPU is not
-    in it. Linux keeps the number by the name of `VmHWM`; elsewhere it is `ru_maxrss`, which
-    Linux would begin with what the parent had when it started this process.
+    It includes Python and its libraries, the engines with their weights, and the language model
+    with its context. Of a file that is mapped into memory, it includes the pages that were used,
+    although other processes may share them. Memory on a GPU is not included. On Linux the number
+    is `VmHWM`. Elsewhere it is `ru_maxrss`, which on Linux would start with the memory of the
+    parent process.
     """
     kilobytes = _field(status, "VmHWM")
     if kilobytes is not None:
@@ -26,13 +26,13 @@ def peak_memory(status: Path = Path("/proc/self/status")) -> int:
 
 
 def available_memory(status: Path = Path("/proc/meminfo")) -> int | None:
-    """Bytes that programs can still have without anything being swapped out; None where Linux does not say so."""
+    """Bytes of memory that programs can still use without swapping (`MemAvailable`); None if that is not known."""
     kilobytes = _field(status, "MemAvailable")
     return None if kilobytes is None else kilobytes * KILOBYTE
 
 
 def _field(file: Path, name: str) -> int | None:
-    """Read a line such as `VmHWM:     1234 kB`."""
+    """The bytes in a line such as `VmHWM:     1234 kB`; None if there is no such line."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""The pictures that are measured: drawn in the sizes asked for, or a file."""
+"""The pictures to measure with: drawn in the requested sizes, or read from a file."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ LONGEST_SIDE = 65500  # libjpeg's limit
 
 
 def drawn_picture(width: int, height: int) -> Picture:
-    """Draw coloured shapes, the same every time, as a JPEG: decoding it is a part of what is measured.
+    """Draw coloured shapes, the same every time, and save them as a JPEG.
 
-    Raises `OptionError` for a side that no JPEG can have.
+    It is a JPEG because decoding is measured too. Raises `OptionError` if a side is too long for a
+    JPEG.
     """
     if max(width, height) > LONGEST_SIDE:
         raise OptionError(
             f"{width}x{height}: pictures are drawn as JPEGs, whose sides are at most {LONGEST_SIDE} pixels; "
-            "make it smaller, or give a file with --image"
+            "choose a smaller size, or name a file with --image"
         )
     file = io.BytesIO()
     shapes(width, height).save(file, "JPEG", quality=JPEG_QUALITY)
@@ -30,7 +31,7 @@ def drawn_picture(width: int, height: int) -> Picture:
 
 
 def read_picture(file: str) -> Picture:
-    """Read an image file; raises `ImageError` when it is none."""
+    """Read an image file; raises `ImageError` if it cannot be read or is not an image."""
     width, height = load_image(file).size
     try:
         return Picture(width, height, Path(file).read_bytes())

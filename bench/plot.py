@@ -1,4 +1,4 @@
-"""A report as a picture: where the time to the first token goes."""
+"""Plots a report: how the time to the first token is made up."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ REST = "#000000"
 def write_plot(report: BenchReport, file: Path) -> None:
     """Write a PNG with one panel for each size of picture and one bar for each configuration.
 
-    A bar is the medians of the stages one after the other, its whisker the lowest and the
-    highest time to the first token; beside it are the median, the speed of the tokens after
-    it, and the peak memory. Needs matplotlib; raises `OutputError` when the file
+    A bar shows the medians of the stages, one after the other. Its whisker shows the lowest and
+    the highest time to the first token. The text beside it has the median, the speed of the tokens
+    after the first, and the peak memory. Needs matplotlib. Raises `OutputError` when the file
     cannot be written.
     """
     from matplotlib.figure import Figure
@@ -71,7 +71,7 @@ def _draw(panel: Axes, size: str, measured: list[Measured]) -> None:
         _caption(panel, place, one)
     panel.set_yticks(list(places), [one.label for one in measured])
     panel.set_ylim(len(measured) - 0.4, -0.6)  # the first one on top
-    panel.set_xlim(0, 1.5 * max(total.highest for total in totals))  # room for what stands beside the bars
+    panel.set_xlim(0, 1.5 * max(total.highest for total in totals))  # room for the text beside the bars
     panel.set_title(f"{size}, {_views(measured)}", loc="left", fontsize=10)
     panel.set_xlabel("milliseconds")
     panel.spines[["top", "right"]].set_visible(False)

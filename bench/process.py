@@ -1,4 +1,4 @@
-"""The parent's side of a process that measures."""
+"""Starts a process that measures, and talks to it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from uhd_edge.bench.configuration import Configuration, Settings
 
-PATIENCE = 10.0  # seconds that a process gets to close its engines
+PATIENCE = 10.0  # seconds to wait for a process to close its engines
 
 
 class MeasuringProcess:
-    """A fresh process with the engine and precision of `first`, and nothing of its parent's memory; close it."""
+    """A new process with the engine and precision of `first`. It shares no memory with its parent. Close it."""
 
     def __init__(self, bundle: Path, first: Configuration, settings: Settings) -> None:
         context = multiprocessing.get_context("spawn")
@@ -30,10 +30,10 @@ class MeasuringProcess:
         self._process = context.Process(target=serve, args=(theirs, bundle, first, settings), daemon=True)
         with _without_interrupts():
             self._process.start()
-        theirs.close()  # so that its end is noticed
+        theirs.close()  # or the end of the process would not be noticed
 
     def measure(self, configuration: Configuration) -> Sample:
-        """Run `configuration` once; raises the `UhdError` it failed with, or `BenchError` when the process ended."""
+        """Run `configuration` once; raises its `UhdError` if it fails, or `BenchError` if the process ends."""
         try:
             self._connection.send(configuration)
             answer: Sample | Exception = self._connection.recv()
@@ -58,14 +58,14 @@ class MeasuringProcess:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
-            self._process.kill()  # whatever it is in the middle of, nobody waits for it
+            self._process.kill()  # do not wait for what it is doing
         self.close()
 
     def _ended(self, configuration: Configuration) -> BenchError:
         self._process.join()
         code = self._process.exitcode or 0
         how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        killed = "; the system ends processes so when memory runs out, so measure less at once" if code == -9 else ""
+        killed = "; the system probably ran out of memory, so measure less at once" if code == -9 else ""
         return BenchError(
             f"the process that measured {configuration.picture.name} {configuration.mode} in "
             f"{configuration.precision} on {configuration.engine} {how}{killed}"
@@ -74,8 +74,8 @@ class MeasuringProcess:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Let a process that begins here ignore Ctrl-C: it would print a traceback while it still imports."""
-    resource_tracker.ensure_running()  # begun by the first process otherwise, and it takes the mask away
+    """Make a process that is started here ignore Ctrl-C, which would print a traceback while it still imports."""
+    resource_tracker.ensure_running()  # or the first process would start it, and that removes the signal mask
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

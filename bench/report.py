@@ -1,4 +1,4 @@
-"""What was measured, as values and as JSON."""
+"""The results of a measurement, as values and as JSON."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from uhd_edge.bench.machine import Machine
     from uhd_edge.bench.worker import Sample
 
-# In the order of an answer. `encoder_per_view` is `encoder` over the number of views, and
-# `first_token` the time from the question to the first token, with everything above it.
+# In the order in which an answer is made. `encoder_per_view` is `encoder` divided by the number of views.
+# `first_token` is the time from the question to the first token and includes everything above it.
 STAGES = (
     "decode",
     "slice",
@@ -30,27 +30,27 @@ STAGES = (
 
 @dataclass(frozen=True)
 class Spread:
-    """The values of all rounds, in their order."""
+    """The values of all rounds, in the order of the rounds."""
 
     values: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The one in the middle."""
+        """The median."""
         return statistics.median(self.values)
 
     @property
     def lowest(self) -> float:
-        """The least of them."""
+        """The lowest value."""
         return min(self.values)
 
     @property
     def highest(self) -> float:
-        """The greatest of them."""
+        """The highest value."""
         return max(self.values)
 
     def as_object(self) -> dict[str, Any]:
-        """Median, lowest, highest and every value."""
+        """The median, lowest and highest value, and all values, for JSON."""
         named = {"median": self.median, "lowest": self.lowest, "highest": self.highest}
         return {name: round(value, 4) for name, value in named.items()} | {
             "values": [round(value, 4) for value in self.values]
@@ -59,10 +59,11 @@ class Spread:
 
 @dataclass(frozen=True)
 class Measured:
-    """One configuration: `stages` are milliseconds by the names in `STAGES`, `peak_memory` bytes.
+    """The results of one configuration.
 
-    `precision` and `provider` are what really ran. `tokens_per_second` counts the tokens
-    after the first and is None where the answer had no other.
+    `stages` has the milliseconds of each of `STAGES`. `peak_memory` is in bytes. `precision` and
+    `provider` are those that really ran. `tokens_per_second` is the speed of the tokens after the
+    first; it is None if the answer had only one.
     """
 
     configuration: Configuration
@@ -78,13 +79,13 @@ class Measured:
 
     @property
     def label(self) -> str:
-        """Mode, precision and engine in short."""
+        """A short label: mode, precision and engine."""
         engine = self.configuration.engine
         shown = self.provider.removesuffix("ExecutionProvider") if engine == "auto" else engine
         return f"{self.configuration.mode} {self.precision} {shown}"
 
     def as_object(self) -> dict[str, Any]:
-        """JSON's view of it, with milliseconds by stage."""
+        """The results for JSON, with milliseconds by stage."""
         configuration = self.configuration
         return {
             "size": configuration.picture.name,
@@ -104,7 +105,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class BenchReport:
-    """Everything that was measured of a bundle, and on what."""
+    """Everything that was measured with a bundle, and the machine it was measured on."""
 
     bundle: str
     machine: Machine
@@ -113,7 +114,7 @@ class BenchReport:
     notes: tuple[str, ...]
 
     def as_object(self) -> dict[str, Any]:
-        """What `uhd bench --json` prints."""
+        """The object that `uhd bench --json` prints."""
         return {
             "bundle": self.bundle,
             "machine": asdict(self.machine),
@@ -124,7 +125,7 @@ class BenchReport:
 
 
 def summarize(configuration: Configuration, samples: Sequence[Sample], peak_memory: int) -> Measured:
-    """Put the rounds of one configuration together."""
+    """Combine the rounds of one configuration."""
     last = samples[-1]
     rates = tuple(rate for sample in samples if (rate := sample.tokens_per_second) is not None)
     return Measured(

@@ -1,4 +1,4 @@
-"""Measuring configurations: their memory one by one, their time in turns.
+"""Measures configurations: first the memory of each alone, then the times of all in turns.
 
     each configuration alone, in a process of its own  ->  peak memory
     one process for each engine and precision; a round runs every configuration once  ->  times
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.modes import Mode
 
-    # Told what is being done.
+    # Called with a line that says what is being done.
     Progress = Callable[[str], None]
 
 
@@ -39,10 +39,10 @@ def run_bench(
     *,
     progress: Progress = lambda _step: None,
 ) -> BenchReport:
-    """Measure every configuration; see above for the order.
+    """Measure every configuration, in the order described above.
 
-    Raises the `UhdError` of a configuration that cannot run, and `BenchError` when the
-    processes together need more memory than there is.
+    Raises the `UhdError` of a configuration that cannot run, and `BenchError` when the processes
+    together need more memory than the machine has free.
     """
     _require_engines(bundle, configurations)
     peaks = {one: _alone(bundle, one, settings, progress) for one in configurations}
@@ -59,7 +59,7 @@ def run_bench(
 
 
 def _require_engines(bundle: Bundle, configurations: Sequence[Configuration]) -> None:
-    """Find out now what is not in the bundle, rather than after minutes of measuring the rest."""
+    """Check now that the bundle has all that is needed, and not after minutes of measuring."""
     asked: Iterable[tuple[EngineName, PrecisionName, Mode]]
     asked = dict.fromkeys((one.engine, one.precision, one.mode) for one in configurations)
     for engine, precision, mode in asked:
@@ -68,14 +68,17 @@ def _require_engines(bundle: Bundle, configurations: Sequence[Configuration]) ->
 
 
 def _alone(bundle: Bundle, configuration: Configuration, settings: Settings, progress: Progress) -> int:
-    """Peak memory in bytes of a fresh process that opens everything and answers once."""
+    """The peak memory, in bytes, of a new process that opens everything and answers once."""
     progress(f"memory: {_named(configuration)}")
     with MeasuringProcess(bundle.path, configuration, settings) as process:
         return process.measure(configuration).peak_memory
 
 
 def _require_memory(peaks: Mapping[Configuration, int]) -> None:
-    """Processes that stay open side by side hold, at most, what each of their modes took alone."""
+    """Raise `BenchError` if all processes together could need more memory than is free.
+
+    A process opens one mode after the other, so it needs at most the sum of what its modes took alone.
+    """
     by_engine: dict[tuple[str, ...], int] = {}
     for one, peak in peaks.items():
         key = one.engine, one.precision, one.mode
@@ -83,8 +86,8 @@ def _require_memory(peaks: Mapping[Configuration, int]) -> None:
     needed, available = sum(by_engine.values()), available_memory()
     if available is not None and needed > available:
         raise BenchError(
-            f"measuring these in turns takes up to {needed / 1e9:.1f} GB of memory, {available / 1e9:.1f} GB are free; "
-            "measure fewer modes, precisions or engines at once"
+            f"measuring these in turns takes up to {needed / 1e9:.1f} GB of memory, but {available / 1e9:.1f} GB "
+            "are free; measure fewer modes, precisions or engines at once"
         )
 
 

@@ -1,4 +1,4 @@
-"""A report as a table for the terminal."""
+"""Formats a report as tables for the terminal."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
     from uhd_edge.bench.report import BenchReport, Measured, Spread
 
-COLUMNS = 4  # beside each other; more would not fit a terminal
+COLUMNS = 4  # side by side; more would not fit into a terminal
 LABELS = {"encoder_per_view": "  per view", "first_token": "first token"}
 
 
 def table(report: BenchReport) -> str:
-    """One block for each size of picture: a row for each stage, a column for each configuration."""
+    """One table for each size of picture, with a row for each stage and a column for each configuration."""
     rounds = report.settings.rounds
     spread = f"the median of {rounds} rounds (lowest - highest)" if rounds > 1 else "one round"
     lines = [f"{report.bundle} on {report.machine.line}", f"milliseconds, {spread}"]
@@ -51,12 +51,12 @@ def _rows(columns: Sequence[Measured]) -> Iterator[tuple[str, list[str]]]:
 
 
 def shown(spread: Spread) -> str:
-    """`12.3 (11.9 - 13.1)`; one value alone where there was one round."""
+    """Median, lowest and highest: `12.3 (11.9 - 13.1)`. After a single round, just its value."""
     if len(spread.values) == 1:
         return number(spread.median)
     return f"{number(spread.median)} ({number(spread.lowest)} - {number(spread.highest)})"
 
 
 def number(value: float) -> str:
-    """Three digits that mean something, and none after the point from 100 on."""
+    """A number with three significant digits, and without decimals from 100 on."""
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

@@ -1,4 +1,4 @@
-"""The process that runs one engine in one precision, and times what it is told to."""
+"""The process that measures one engine in one precision."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ QUESTION = "Describe the image."
 class Sample:
     """One run of one configuration.
 
-    `timings` are milliseconds by stage as in `Answer.timings_ms`; first_token is the time from
-    the question to the first token. `peak_memory` are bytes, see `uhd_edge.bench.memory`.
-    `precision` and `provider` are what really ran.
+    `timings` has the milliseconds of each stage, as `Answer.timings_ms` does; `first_token` is the
+    time from the question to the first token. `peak_memory` is in bytes, see
+    `uhd_edge.bench.memory`. `precision` and `provider` are those that really ran.
     """
 
     timings: Mapping[str, float]
@@ -41,16 +41,17 @@ class Sample:
 
     @property
     def tokens_per_second(self) -> float | None:
-        """How fast the tokens after the first came; None where there were none."""
+        """The speed of the tokens after the first; None if there was only one."""
         after_the_first = self.completion_tokens - 1
         return 1e3 * after_the_first / self.timings["generate"] if after_the_first > 0 else None
 
 
 def serve(connection: Connection, bundle: Path, first: Configuration, settings: Settings) -> None:
-    """Open what `first` names, then answer each configuration that comes with a `Sample`, until None comes.
+    """Open the engine and precision of `first`, then measure the configurations that come through `connection`.
 
-    All of them have the engine and precision of `first`. An error is sent in place of an
-    answer and ends the process. The parent handles Ctrl-C and ends this process.
+    Each is answered with a `Sample`; None ends the process. All of them have the engine and
+    precision of `first`. An error is sent instead of a sample, and ends the process. Ctrl-C is
+    handled by the parent, which ends this process.
     """
     try:
         _serve(connection, bundle, first, settings)
@@ -70,7 +71,7 @@ def _serve(connection: Connection, bundle: Path, first: Configuration, settings:
         precision=first.precision,
         context=settings.context,
         threads=settings.threads,
-        cache_bytes=0,  # or only the first run would encode anything
+        cache_bytes=0,  # without a cache, because otherwise only the first run would encode anything
     ) as assistant:
         while True:
             configuration: Configuration | None = connection.recv()
@@ -80,7 +81,7 @@ def _serve(connection: Connection, bundle: Path, first: Configuration, settings:
 
 
 def measure(assistant: Assistant, configuration: Configuration, settings: Settings) -> Sample:
-    """Ask once; engines of a mode that is new are opened before the time begins."""
+    """Ask once. The engines of a new mode are opened before that, so that opening is not timed."""
     engines = assistant.encoder.open_mode(configuration.mode)
     answer = assistant.ask(
         configuration.picture.data,

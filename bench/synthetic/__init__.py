@@ -1,5 +1,5 @@
-"""Bundles with random weights of real sizes, to time a model whose weights are not at hand.
+"""Makes bundles with random weights in the sizes of a real model, to measure it without downloading it.
 
-In: the name of a model. Out: a bundle of its geometry, kept in the user's cache.
+In: the name of a model. Out: a bundle with its sizes, kept in the user's cache.
 Read `bundle.py` first.
 """

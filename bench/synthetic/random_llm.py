@@ -1,7 +1,7 @@
-"""A small language model of random weights, as a GGUF that llama.cpp loads: something to talk to embeddings.
+"""A small language model with random weights, as a GGUF that llama.cpp loads and that takes embeddings.
 
-Its answers are noise. It has the byte-level vocabulary of a `qwen3` model with a single
-merge, the special tokens of the vision prompt, and a ChatML template.
+Its answers are noise. It is a `qwen3` model with a byte-level vocabulary and a single merge, the
+special tokens of the vision prompt, and a ChatML template.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ARCHITECTURE, TYPE = "qwen3", "f16"
 TURN_END = "<|im_end|>"
-MERGE = "e r"  # llama.cpp wants one
+MERGE = "e r"  # llama.cpp needs at least one
 TOKENS: Final = SpecialTokens(
     image="<|image_pad|>",
     image_start="<image>",
@@ -44,7 +44,7 @@ CHAT_TEMPLATE = (
 
 @dataclass(frozen=True)
 class RandomLanguageModel:
-    """The sizes of a plain transformer; `hidden` is the width of an embedding."""
+    """The sizes of the language model. `hidden` is the width of its embeddings."""
 
     hidden: int
     intermediate: int
@@ -56,7 +56,7 @@ class RandomLanguageModel:
 
     @property
     def bytes(self) -> int:
-        """About as many as its file has."""
+        """The approximate size of its file."""
         attention = 2 * (self.heads + self.kv_heads) * self.head
         return (
             2 * self.layers * self.hidden * (attention + 3 * self.intermediate) + 4 * len(_vocabulary()) * self.hidden
@@ -64,12 +64,12 @@ class RandomLanguageModel:
 
 
 def prompt() -> Prompt:
-    """How its prompts are laid out."""
+    """The chat template and tokens of its prompts."""
     return Prompt(chat_template=CHAT_TEMPLATE, tokens=TOKENS, stop_ids=(_id(TURN_END),), use_image_id=True)
 
 
 def write_random_llm(file: Path, model: RandomLanguageModel, *, seed: int = 0) -> LanguageModelFile:
-    """Write the GGUF and describe it for a bundle's manifest; the same `seed` gives the same weights."""
+    """Write the GGUF, and return what a bundle's manifest says of it. The same `seed` gives the same weights."""
     from gguf import GGUFWriter
 
     writer = GGUFWriter(str(file), ARCHITECTURE)
@@ -112,7 +112,7 @@ def _add_vocabulary(writer: GGUFWriter) -> None:
 
 
 def _vocabulary() -> list[str]:
-    """The characters that stand for bytes in a byte-level BPE, as GPT-2 chose them, the merge, the special tokens."""
+    """The tokens: the characters that stand for bytes in GPT-2's byte-level BPE, the merge, the special tokens."""
     shown = {*range(33, 127), *range(161, 173), *range(174, 256)}
     hidden = iter(range(256, 512))
     characters = [chr(byte) if byte in shown else chr(next(hidden)) for byte in range(256)]
@@ -124,13 +124,13 @@ def _id(token: str) -> int:
 
 
 def _weights(model: RandomLanguageModel, random: np.random.Generator) -> dict[str, NDArray[np.generic]]:
-    """Matrices that keep the size of what they are given, and norm weights set to 1."""
+    """Random matrices, scaled so that a product is about as large as its input, and norm weights of 1."""
 
     def matrix(rows: int, columns: int) -> NDArray[np.generic]:
         return (random.standard_normal((rows, columns), np.float32) / math.sqrt(columns)).astype(np.float16)
 
     output = matrix(len(_vocabulary()), model.hidden)
-    output[_id(SPECIAL[0]) :] = 0  # no special token is ever the likeliest, so an answer is as long as it may be
+    output[_id(SPECIAL[0]) :] = 0  # a special token is never the likeliest, so an answer never ends early
     tensors: dict[str, NDArray[np.generic]] = {
         "token_embd.weight": matrix(len(_vocabulary()), model.hidden),
         "output_norm.weight": np.ones(model.hidden, np.float32),

@@ -48,7 +48,7 @@ def test_more_than_the_free_memory_is_refused_before_anything_is_timed(monkeypat
     big, small = configurations([SMALL], ["16x", "4x"], ["fp32"], ["auto"])
     monkeypatch.setattr(bench_rounds, "available_memory", lambda: 5_000_000_000)
     bench_rounds._require_memory({big: 3_000_000_000, small: 1_999_999_999})
-    with pytest.raises(BenchError, match=r"up to 5\.1 GB of memory, 5\.0 GB are free"):
+    with pytest.raises(BenchError, match=r"up to 5\.1 GB of memory, but 5\.0 GB are free"):
         bench_rounds._require_memory({big: 3_000_000_000, small: 2_100_000_000})
 
 
