@@ -1,12 +1,12 @@
-"""How many tokens per second a bundle's language model reads and generates, and what the waiting of threads costs.
+"""Measures tokens per second of prefill and decode, with several settings for threads.
 
     python benchmarks/decode.py [BUNDLE | FILE.gguf] [--rounds 3]
 
-Measures, in turn and each in a process of its own: threads as the runtime has them, one
-thread, all cores, all cores whose threads sleep at once where they wait, and all cores as
-OpenMP has them by itself (GCC's: they spin for milliseconds). Once on the device as it is
-and once beside another process that keeps a core busy. Prints the medians. Without a
-bundle it takes the built-in one.
+The settings are: the runtime's own; one thread; all cores; all cores, with threads that sleep as
+soon as they have to wait; and all cores, with threads that spin for milliseconds first, which is
+the default of GCC's OpenMP. They take turns, each in a process of its own. All are measured twice:
+on the machine as it is, and beside another process that keeps one core busy. Prints the medians.
+Without an argument, it measures the built-in bundle.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MOST_TOKENS, MOST_SECONDS = 300, 2.0
 CHILD = "--measure"
 
 ALL = str(usable_cores())
-# The number of threads, "" for the runtime's own, and how they wait.
+# The number of threads ("" is the runtime's own choice), and environment variables that say how they wait.
 SETTINGS: dict[str, tuple[str, dict[str, str]]] = {
     "as the runtime has it": ("", {}),
     "one thread": ("1", {}),
@@ -46,10 +46,10 @@ SETTINGS: dict[str, tuple[str, dict[str, str]]] = {
 
 
 def measure(file: Path, threads: int | None) -> tuple[float, float]:
-    """Tokens per second that a prompt is read with, and that an answer is generated with."""
+    """Tokens per second of prefill and of decode."""
     with LanguageModel(file, context=2048, threads=threads) as model:
         best = 0.0
-        for _ in range(4):  # the first one warms up
+        for _ in range(4):  # the first run warms up
             model.clear()
             begin = time.perf_counter()
             model.prefill([model.vocabulary.tokenize(PROMPT)])
@@ -65,7 +65,7 @@ def measure(file: Path, threads: int | None) -> tuple[float, float]:
 
 
 def measured(file: Path, threads: str, environment: dict[str, str]) -> tuple[float, float]:
-    """Measure in a new process: OpenMP reads how its threads wait but once."""
+    """Measure in a new process, because OpenMP reads its environment variables only once."""
     clean = {name: value for name, value in os.environ.items() if name not in {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}}
     command = [sys.executable, __file__, CHILD, str(file), threads]
     output = subprocess.run(command, env=clean | environment, check=True, capture_output=True, text=True).stdout
@@ -75,7 +75,7 @@ def measured(file: Path, threads: str, environment: dict[str, str]) -> tuple[flo
 
 @contextmanager
 def busy_process(wanted: bool) -> Iterator[None]:
-    """Keep one core busy meanwhile."""
+    """Keep one core busy inside the `with` block, if `wanted`."""
     if not wanted:
         yield
         return
@@ -87,14 +87,14 @@ def busy_process(wanted: bool) -> Iterator[None]:
 
 
 def find_language_model(path: str | None) -> Path:
-    """The GGUF that was given, or a bundle's."""
+    """The GGUF at `path`, or that of the bundle at `path`."""
     if path is not None and path.endswith(".gguf"):
         return Path(path)
     return Bundle.open(path).llm_path if path is not None else Bundle.open().llm_path
 
 
 def main() -> None:
-    """Measure every setting in turn and print the medians."""
+    """Measure the settings in turns, and print the medians."""
     if sys.argv[1:2] == [CHILD]:
         print(json.dumps(measure(Path(sys.argv[2]), int(sys.argv[3]) if sys.argv[3] else None)))
         return

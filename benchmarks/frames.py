@@ -1,8 +1,9 @@
-"""Time per frame of a camera that watches a workbench on which one object moves, with and without the cache.
+"""Measures the encoding time per frame of a camera, with and without the cache of views.
 
     python benchmarks/frames.py [--frames 100] [--threads N]
 
-Prints the table of docs/speed.md: 800 x 600, the built-in model, without and with noise.
+The camera watches a workbench on which one object moves. Its frames have 800x600 pixels, with or
+without noise. Prints the table in docs/speed.md, for the built-in model.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
 
     from uhd_edge.runtime.modes import Mode
 
-TOLERANCE = 3.0  # grey levels, over the noise of twice its deviation
+TOLERANCE = 3.0  # grey levels; above the noise, whose standard deviation is 2
 
 
 def draw_frames(count: int, noise: float) -> list[NDArray[np.uint8]]:
-    """An object goes across from left to right, a few pixels a frame; `noise` is its deviation in grey levels."""
+    """Frames in which an object moves from left to right. `noise` is its standard deviation in grey levels."""
     first = dataclasses.replace(draw_scene("a workbench", SLICED, (800, 600)), noise=0.0, jpeg_quality=None)
     mover, *others = first.objects
     dice = np.random.default_rng(0)
@@ -44,7 +45,7 @@ def draw_frames(count: int, noise: float) -> list[NDArray[np.uint8]]:
 
 
 def measure(frames: list[NDArray[np.uint8]], mode: Mode, threads: int, *, cache: bool, tolerance: float) -> str:
-    """Encode every frame -> median milliseconds, and views encoded and reused in the mean, as cells of the table."""
+    """Encode every frame. Returns cells of the table: median milliseconds, mean number of views encoded, overhead."""
     options = {} if cache else {"cache_bytes": 0}
     with VisionEncoder(mode=mode, threads=threads, **options) as encoder:
         encoder.encode(np.zeros_like(frames[0]))  # opens the engines

@@ -1,9 +1,9 @@
-"""INT8 beside FP32 on uhd-tiny: calibrated on drawn scenes, compared on others, asked both question sets.
+"""Compares INT8 with FP32 on uhd-tiny: the embeddings of new scenes, and the answers to both measured sets.
 
     python benchmarks/int8_on_uhd_tiny.py [--bundle BUNDLE] [--questions 600] [--threads N] [--folder FOLDER]
 
-Works on a copy; the bundle stays as it is. FP32 runs on ONNX Runtime's CPU provider, and so does INT8
-without `--engine openvino`.
+It calibrates a copy of the bundle on drawn scenes; the bundle itself is not changed. FP32 runs on
+ONNX Runtime's CPU provider. INT8 does too, unless `--engine openvino` is given.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ ANSWER_TOKENS = 24
 
 
 def pictures(purpose: str, count: int) -> list[Image.Image]:
-    """Draw scenes of both worlds by turns, with seeds of their own."""
+    """Draw scenes, alternately single and sliced ones. Each `purpose` has its own seeds."""
     worlds = (SINGLE, SLICED)
     return [draw_picture(draw_scene(f"int8/{purpose}/{index}", worlds[index % 2])) for index in range(count)]
 
 
 def view_cosines(bundle: Bundle, mode: Mode, engine: EngineName, threads: int | None) -> list[float]:
-    """Cosine of INT8 and FP32 of every view of the held-out scenes."""
+    """Cosine between INT8 and FP32 embeddings, for every view of the held-out scenes."""
     cosines = []
     with (
         VisionEncoder(bundle, mode=mode, engine=engine, precision="int8", threads=threads) as tested,
@@ -58,7 +58,7 @@ def view_cosines(bundle: Bundle, mode: Mode, engine: EngineName, threads: int | 
 
 
 def ask(bundle: Bundle, name: str, count: int, *, mode: Mode, engine: EngineName, threads: int | None) -> None:
-    """Ask the questions of one set in both precisions and print the shares of right and of equal answers."""
+    """Ask the questions of one set in both precisions, and print the shares of right and of equal answers."""
     right = {"fp32": 0, "int8": 0}
     same = 0
     with (
@@ -73,19 +73,19 @@ def ask(bundle: Bundle, name: str, count: int, *, mode: Mode, engine: EngineName
                 right[precision] += answers[precision] == entry.question.answer
             same += answers["fp32"] == answers["int8"]
     shares = ", ".join(f"{precision} {100 * number / count:.2f} %" for precision, number in right.items())
-    print(f"{mode} {name}: {shares} right of {count}; the same answer to {100 * same / count:.2f} %", flush=True)
+    print(f"{mode} {name}: {shares} right of {count}; {100 * same / count:.2f} % equal answers", flush=True)
 
 
 def main() -> None:
-    """Calibrate a copy, compare and ask."""
+    """Calibrate a copy of the bundle, compare the embeddings, and ask."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bundle", help="the built-in one without it")
-    parser.add_argument("--questions", type=int, default=600, help="of each set")
-    parser.add_argument("--modes", default="16x,4x", help="to ask in")
-    parser.add_argument("--cosine", type=float, default=0.0, help="what every view must reach, if not the default")
-    parser.add_argument("--engine", choices=("onnxruntime", "openvino"), default="onnxruntime", help="for INT8")
+    parser.add_argument("--bundle", help="bundle folder (default: the built-in bundle)")
+    parser.add_argument("--questions", type=int, default=600, help="number of questions in each set (default: 600)")
+    parser.add_argument("--modes", default="16x,4x", help="modes to ask in (default: 16x,4x)")
+    parser.add_argument("--cosine", type=float, default=0.0, help="lowest cosine to accept (default: calibrate's own)")
+    parser.add_argument("--engine", choices=("onnxruntime", "openvino"), default="onnxruntime", help="engine for INT8")
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--folder", help="where to put the temporary files")
+    parser.add_argument("--folder", help="folder for the temporary files")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)

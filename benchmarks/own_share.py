@@ -1,10 +1,10 @@
-"""How long `uhd ask` takes, and how much of that is this project's own Python.
+"""Measures how long `uhd ask` takes, and which share of that time is spent in this project's own Python code.
 
     python benchmarks/own_share.py examples/sliced.jpg "How many circles are there?"
 
-Prints the wall-clock seconds of a whole process, and from a profiled run the share of the
-time spent in functions of `uhd_edge` itself: not in the engines, llama.cpp, Pillow, numpy,
-or imports of other packages. Ends with 1 past the limits below.
+Prints the seconds of a whole process by the clock. From a profiled run, it prints the share of the
+time in functions of `uhd_edge` itself: not in engines, llama.cpp, Pillow, numpy, or imports of
+other packages. The exit code is 1 if one of the limits below is exceeded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PACKAGE_FOLDERS = ("bench", "calibration", "cli", "engines", "export", "runtime"
 
 
 def seconds_of_a_process(arguments: list[str]) -> float:
-    """The median wall-clock seconds of `uhd` with `arguments`, from start to exit."""
+    """The median seconds that `uhd` with `arguments` takes from start to exit."""
     seconds = []
     for _ in range(RUNS):
         start = time.perf_counter()
@@ -36,7 +36,7 @@ def seconds_of_a_process(arguments: list[str]) -> float:
 
 
 def name_calls_into_llama() -> None:
-    """Put a Python frame around each function of llama.cpp, for a profiler sees none in ctypes calls."""
+    """Put a Python frame around each function of llama.cpp, because a profiler does not see ctypes calls."""
     from llama_cpp import llama_cpp as api
 
     for name, function in vars(api).items():
@@ -53,7 +53,7 @@ def _framed(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def own_share(arguments: list[str]) -> float:
-    """The share of a profiled run's time that our own functions take, 0 to 1."""
+    """The share (0 to 1) of a profiled run's time that is spent in our own functions."""
     from uhd_edge.cli.main import exit_code
 
     name_calls_into_llama()
@@ -73,13 +73,13 @@ def own_share(arguments: list[str]) -> float:
 
 
 def main() -> None:
-    """Measure the `uhd ask` whose arguments were given."""
+    """Measure `uhd ask` with the arguments of this script."""
     arguments = ["ask", *sys.argv[1:]]
     seconds = seconds_of_a_process(arguments)
     share = own_share(arguments)
     print(
         f"{seconds:.2f} s from start to exit (median of {RUNS}), "
-        f"{100 * share:.1f} % of the profiled run in our own code"
+        f"{100 * share:.1f} % of the profiled run spent in our own code"
     )
     sys.exit(seconds > MOST_SECONDS or share > LARGEST_SHARE)
 

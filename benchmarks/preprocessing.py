@@ -1,10 +1,10 @@
-"""Slicing, resizing and patches beside those of transformers' Pillow processor, which they equal bit for bit.
+"""Compares the preprocessing (slicing, resizing, patches) with that of transformers' Pillow processor.
 
     python benchmarks/preprocessing.py
 
-Runs both in turn on pictures of several sizes, in memory and already RGB, and prints the
-median milliseconds of each and their ratio. Ends with 1 when a picture of 1344 x 1344 is
-not prepared at least three times as fast, or a value differs.
+Runs both in turns on RGB pictures of several sizes, in memory, and prints the median milliseconds
+of each and their ratio. The exit code is 1 if a single value differs, or if ours is not at least
+three times as fast for a picture of 1344x1344.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PREPROCESSING, VISION = MINICPM_V_4_6.preprocessing, MINICPM_V_4_6.vision
 
 
 def ours(image: Image.Image) -> Iterator[np.ndarray[Any, Any]]:
-    """Patches [B, N, 3*p*p] in block order, batch by batch: the next one takes over the memory of the last."""
+    """Our patches [B, N, 3*p*p] in block order, batch by batch. Each batch reuses the memory of the one before."""
     views = slice_image(image, plan_slices(*image.size, PREPROCESSING, mode="16x")).views
     for _, same_size in groupby(views, key=lambda view: (view.rows, view.columns)):
         waiting = list(same_size)
@@ -51,25 +51,25 @@ def ours(image: Image.Image) -> Iterator[np.ndarray[Any, Any]]:
 
 
 def theirs(processor: MiniCPMV4_6ImageProcessorPil, image: Image.Image) -> Any:
-    """What transformers makes of it: one strip [3, p, N * p] of all views, patch beside patch."""
+    """The patches of transformers: one strip [3, p, N * p] of all views, patch beside patch."""
     return processor(image, downsample_mode="16x", max_slice_nums=PREPROCESSING.max_slices)["pixel_values"][0]
 
 
 def same_values(image: Image.Image, strip: Any) -> bool:
-    """Whether both hold the same values; the tests compare their places, too."""
+    """Whether both have the same values, in whatever order. The tests compare the order too."""
     mine = np.concatenate([batch.ravel() for batch in ours(image)])
     return np.array_equal(np.sort(mine), np.sort(np.asarray(strip), axis=None))
 
 
 def milliseconds(step: Callable[[], object]) -> float:
-    """How long `step` takes."""
+    """The milliseconds that `step` takes."""
     start = time.perf_counter()
     step()
     return 1e3 * (time.perf_counter() - start)
 
 
 def main() -> None:
-    """Measure every size."""
+    """Measure every size, and print the results."""
     processor = MiniCPMV4_6ImageProcessorPil()
     ok = True
     for width, height in SIZES:

@@ -1,11 +1,11 @@
-"""Build engines of MiniCPM-V 4.6's size for an RTX card, on a machine without one: seconds, memory, size.
+"""Builds engines of MiniCPM-V 4.6's size for an RTX card, on a machine without one: seconds, memory, file sizes.
 
     python benchmarks/real_size_build.py [--target rtx-40] [--precisions fp16,int8] [--max-slices 9] [--folder FOLDER]
 
-Random weights, 16x, with the shapes that slicing can produce. INT8 is built from graphs whose
-ranges are made up: they are as fast to build as calibrated ones. Needs tensorrt-rtx, about
-10 GB of disk and no network; nothing is left behind. Each step runs in a process of its own,
-so that its peak memory is its own.
+The weights are random, the mode is 16x, and the shapes are those that slicing can produce. The
+INT8 graphs have made-up ranges; that makes no difference to the build. Needs tensorrt-rtx and
+about 10 GB of disk, but no network. Temporary files are removed. Each step runs in a process of
+its own, so that its peak memory can be measured.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MADE_UP = (-8.0, 8.0)
 
 
 def write_int8(target: Path) -> None:
-    """Write INT8 graphs for TensorRT beside the others, with the connector left out as a calibration does."""
+    """Write INT8 graphs for TensorRT beside the others. Like a calibration, this does not quantize the connector."""
     from uhd_edge.calibration.flavours import TOWER
     from uhd_edge.calibration.graphs.graph_files import all_sites, int8_names, write_int8
     from uhd_edge.calibration.ranges.plan import FOR_TENSORRT, QuantizationPlan
@@ -65,7 +65,7 @@ def build(target: Path, card: str, precision: str, max_slices: int, part: str) -
 
 
 def as_int8(order: EngineOrder) -> EngineOrder:
-    """The same engine from the INT8 graph."""
+    """The same order, but with the INT8 graph."""
     return replace(
         order,
         name=order.name.replace("fp16", "int8"),
@@ -75,12 +75,12 @@ def as_int8(order: EngineOrder) -> EngineOrder:
 
 
 def main() -> None:
-    """Make, export and build."""
+    """Make a checkpoint, export it, and build the engines."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", default="rtx-40")
-    parser.add_argument("--precisions", default="fp16,int8", help="fp16, int8 or both with a comma")
+    parser.add_argument("--precisions", default="fp16,int8", help="fp16, int8, or both, separated by a comma")
     parser.add_argument("--max-slices", type=int, default=9)
-    parser.add_argument("--folder", help="where to put the temporary files")
+    parser.add_argument("--folder", help="folder for the temporary files")
     options = parser.parse_args()
     precisions = options.precisions.split(",")
     with tempfile.TemporaryDirectory(dir=options.folder) as name:

@@ -1,11 +1,11 @@
-"""Export graphs of MiniCPM-V 4.6's size from random weights: seconds, memory, and whether they run.
+"""Exports graphs of MiniCPM-V 4.6's size from random weights: seconds, memory, and whether the graphs run.
 
     python benchmarks/real_size_export.py [--precisions fp32,fp16] [--folder FOLDER]
 
-Needs about 8 GB of disk for both precisions and no network; nothing is left behind. Each
-step runs in a process of its own, so that its peak memory is its own. Ends with 1 when the
-export takes more than 10 GB or 5 minutes, when onnx.checker refuses a graph, when the two
-encoders of a precision do not share one weight file, or when an output is not finite.
+Needs about 8 GB of disk for both precisions, but no network. Temporary files are removed. Each
+step runs in a process of its own, so that its peak memory can be measured. The exit code is 1 if
+the export takes more than 10 GB or 5 minutes, if onnx.checker refuses a graph, if the two encoders
+of a precision do not share one weight file, or if an output is not finite.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ VISION = {
     "image_size": 980,
     "patch_size": 14,
 }
-# As wide as the real one and hardly deep: only the width matters to the graphs.
+# A text model as wide as the real one, but with few layers: only its width matters to the graphs.
 TEXT = {
     "model_type": "qwen3",
     "hidden_size": 1024,
@@ -52,13 +52,13 @@ TEXT = {
 }
 CONFIG = {"model_type": "minicpmv4_6", "insert_layer_id": 6, "vision_config": VISION, "text_config": TEXT}
 TOKENS = ("image", "image_start", "image_end", "slice_start", "slice_end", "image_id_start", "image_id_end")
-VIEW_SIDE = 32  # patches, a view of 448 x 448
+VIEW_SIDE = 32  # patches; a view has 448x448 pixels
 MOST_GIGABYTES = 10.0
 MOST_SECONDS = 300.0
 
 
 def make_checkpoint(folder: Path) -> None:
-    """Write random BF16 weights, which is what the real checkpoint holds."""
+    """Write a checkpoint with random weights in BF16, the type of the real checkpoint."""
     import torch
     from safetensors.torch import save_file
 
@@ -82,7 +82,7 @@ def make_checkpoint(folder: Path) -> None:
 
 
 def random_weight(name: str, shape: torch.Size) -> torch.Tensor:
-    """Products keep the size of what they are given, norms start at one, biases near zero."""
+    """A random tensor: a product is about as large as its input, norms are near one, biases near zero."""
     import torch
 
     if len(shape) > 1:
@@ -91,7 +91,7 @@ def random_weight(name: str, shape: torch.Size) -> torch.Tensor:
 
 
 def export(checkpoint: Path, target: Path, precisions: list[Precision]) -> None:
-    """Open the checkpoint and write the graphs of both modes."""
+    """Open the checkpoint, and write the graphs of both modes."""
     from uhd_edge.export.checkpoint.checkpoint import open_checkpoint
     from uhd_edge.export.graphs.graphs import write_graphs
 
@@ -100,7 +100,7 @@ def export(checkpoint: Path, target: Path, precisions: list[Precision]) -> None:
 
 
 def check(graphs: Path, precisions: list[Precision]) -> None:
-    """Run onnx.checker on every graph, by path, and look at the weight files they name."""
+    """Run onnx.checker on every graph file, and check which weight files the graphs use."""
     import onnx
 
     weights = {file.name: weight_files(file) for file in sorted(graphs.glob("*.onnx"))}
@@ -116,7 +116,7 @@ def check(graphs: Path, precisions: list[Precision]) -> None:
 
 
 def weight_files(graph: Path) -> set[str]:
-    """Names of the files that a graph keeps its weights in."""
+    """The names of the files that hold a graph's weights."""
     import onnx
 
     tensors = onnx.load(graph, load_external_data=False).graph.initializer
@@ -124,7 +124,7 @@ def weight_files(graph: Path) -> set[str]:
 
 
 def encode(graphs: Path, mode: str, precision: str) -> None:
-    """Encode one view of 448 x 448 with ONNX Runtime, and compare with FP32 if that was encoded before."""
+    """Encode one view of 448x448 with ONNX Runtime, and compare with FP32 if that has run before."""
     import numpy as np
     import onnxruntime
 
@@ -151,14 +151,14 @@ def encode(graphs: Path, mode: str, precision: str) -> None:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a step took: `seconds` by the clock, `gigabytes` (1e9 bytes) of memory at most."""
+    """What a step took: `seconds` by the clock, and peak memory in `gigabytes` (1e9 bytes)."""
 
     seconds: float
     gigabytes: float
 
 
 def measured(title: str, step: Callable[..., None], *arguments: object) -> Cost:
-    """Run `step` in a fresh process and print what it took; ends the program with 1 when it fails."""
+    """Run `step` in a new process, and print what it took. If it fails, the program ends with exit code 1."""
     print(title, flush=True)
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
@@ -181,7 +181,7 @@ def _measured(sender: Connection, step: Callable[..., None], arguments: tuple[ob
 
 
 def check_cost(cost: Cost) -> None:
-    """End with 1 past the limits that an export keeps at this size."""
+    """End the program with exit code 1 if the export took too much memory or time."""
     if cost.gigabytes > MOST_GIGABYTES:
         sys.exit(f"the export took {cost.gigabytes:.2f} GB of memory, more than {MOST_GIGABYTES:.0f}")
     if cost.seconds > MOST_SECONDS:
@@ -189,19 +189,19 @@ def check_cost(cost: Cost) -> None:
 
 
 def parse_precisions(text: str) -> list[Precision]:
-    """Read `fp32`, `fp16` or both with a comma."""
+    """Read `fp32`, `fp16`, or both, separated by a comma."""
     valid: dict[str, Precision] = {"fp32": "fp32", "fp16": "fp16"}
     unknown = set(text.split(",")) - set(valid)
     if unknown:
-        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: only fp32 and fp16 are exported")
+        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: only fp32 and fp16 can be exported")
     return [valid[name] for name in text.split(",")]
 
 
 def main() -> None:
-    """Make, export, check and encode."""
+    """Make a checkpoint, export it, check the graphs, and encode a view."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--precisions", type=parse_precisions, default="fp32", help="fp32, fp16 or both with a comma")
-    parser.add_argument("--folder", help="where to put the temporary files")
+    parser.add_argument("--precisions", type=parse_precisions, default="fp32", help="fp32, fp16, or both: fp32,fp16")
+    parser.add_argument("--folder", help="folder for the temporary files")
     options = parser.parse_args()
     precisions: list[Precision] = options.precisions
     with tempfile.TemporaryDirectory(dir=options.folder) as name:

@@ -1,10 +1,10 @@
-"""INT8 beside FP32 at MiniCPM-V 4.6's size on this CPU: calibrated, measured and timed in one run.
+"""Compares INT8 with FP32 at MiniCPM-V 4.6's size on this CPU: calibrates, then measures cosine and seconds.
 
     python benchmarks/real_size_int8.py [--runs 7] [--threads N] [--folder FOLDER]
 
-Random weights, 16x, one view of 448 x 448. Needs about 8 GB of disk, 8 GB of memory and no
-network; nothing is left behind. The runs of the two precisions are interleaved,
-so background load and throttling affect both equally.
+The weights are random, the mode is 16x, and the picture is one view of 448x448. Needs about 8 GB
+of disk and 8 GB of memory, but no network. Temporary files are removed. The runs of the two
+precisions are interleaved, so background load and throttling affect both equally.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PICTURES = 4
 
 
 def export(checkpoint: Path, target: Path, precisions: tuple[Precision, ...] = ("fp32",)) -> None:
-    """Write the graphs of 16x, and a manifest with a language model that is never opened."""
+    """Write the 16x graphs, and a manifest that names a language model, which is never opened."""
     from uhd_edge.export.checkpoint.checkpoint import open_checkpoint
     from uhd_edge.export.graphs.graphs import write_graphs
     from uhd_edge.runtime.bundles.manifest import FORMAT_VERSION, LanguageModelFile, Manifest, Vision, record_file
@@ -74,7 +74,7 @@ def draw(folder: Path) -> None:
 
 
 def calibrate(target: Path, pictures: Path, threads: int | None) -> None:
-    """Add the INT8 graphs and print what each step gained."""
+    """Add the INT8 graphs, and print the result of each step of the calibration."""
     from uhd_edge.calibration.calibrate import calibrate_bundle
     from uhd_edge.calibration.report import table
     from uhd_edge.runtime.bundles.bundle import Bundle
@@ -86,7 +86,7 @@ def calibrate(target: Path, pictures: Path, threads: int | None) -> None:
 
 
 def compare(target: Path, picture: Path, runs: int, threads: int | None) -> None:
-    """Encode the same picture in both precisions, in turns, each time anew."""
+    """Encode the same picture in both precisions, in turns and without a cache."""
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.vision.encoder import VisionEncoder
 
@@ -105,17 +105,17 @@ def compare(target: Path, picture: Path, runs: int, threads: int | None) -> None
                 encoder.encode(picture)
                 seconds[precision].append(time.perf_counter() - started)
     for precision, taken in seconds.items():
-        print(f"  {precision}: {min(taken):.3f} s at best, {statistics.median(taken):.3f} s in the middle")
+        print(f"  {precision}: best {min(taken):.3f} s, median {statistics.median(taken):.3f} s")
     ratios = [full / short for full, short in zip(seconds["fp32"], seconds["int8"], strict=True)]
     print(f"  int8 is {statistics.median(ratios):.2f} times as fast ({min(ratios):.2f} to {max(ratios):.2f})")
 
 
 def main() -> None:
-    """Make, export, calibrate and time."""
+    """Make a checkpoint, export it, calibrate it, and time both precisions."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--threads", type=int, help="CPU cores; all of them without it")
-    parser.add_argument("--folder", help="where to put the temporary files")
+    parser.add_argument("--threads", type=int, help="number of threads (default: one for each core)")
+    parser.add_argument("--folder", help="folder for the temporary files")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         checkpoint, target, pictures = (Path(name) / part for part in ("checkpoint", "bundle", "pictures"))

@@ -1,9 +1,9 @@
-"""Load on `uhd serve` with uhd-tiny: several clients at once, the outcome of each request, and the memory.
+"""Puts load on `uhd serve` with uhd-tiny: several clients at once. Counts the outcomes, and reads the memory.
 
     python benchmarks/serve_load.py [CLIENTS] [REQUESTS]
 
-Every request is about another picture, so that nothing comes from the cache of views. The
-resident memory of the server is read after the tenth request and after the last.
+Each request is about another picture, so that nothing comes from the cache of views. The server's
+resident memory is read after the tenth request, and after the last.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from uhd_edge.tiny.world.scenes import SLICED, draw_scene
 
 EARLY = 10
 
-# Seconds that a client waits after it was told to come again, as the server's header asks it to.
+# Seconds that a client waits before it tries again, as the server's header Retry-After says.
 RETRY_AFTER = 1.0
 
 
 @dataclass(frozen=True)
 class Load:
-    """How many requests had which status, the resident memory in bytes, and the seconds it all took."""
+    """The number of requests by status, the resident memory in bytes, and the seconds that everything took."""
 
     statuses: Counter[int]
     early_memory: int
@@ -41,7 +41,7 @@ class Load:
 
 
 def main() -> None:
-    """Print what a load came to; exit code 1 when a request was lost or the memory grew by over 10 %."""
+    """Print the results. The exit code is 1 if a request was lost, or if the memory grew by more than 10 %."""
     clients, requests = (int(argument) for argument in (*sys.argv[1:], "8", "200")[:2])
     load = load_on_a_server(clients, requests)
     growth = load.last_memory / load.early_memory - 1
@@ -95,7 +95,7 @@ def _loaded(server: int, address: tuple[str, int], bodies: list[bytes], clients:
 
 
 def _status(address: tuple[str, int], body: bytes) -> int:
-    """Ask and read the whole answer; 0 when none came, and 1 for one without its end."""
+    """Ask, and read the whole answer. Returns the status; 0 if no answer came, and 1 if its end is missing."""
     connection = http.client.HTTPConnection(*address, timeout=300)
     try:
         connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
@@ -119,7 +119,7 @@ def _body(number: int) -> bytes:
 
 
 def _resident(process: int) -> int:
-    """Resident memory in bytes, as Linux has it."""
+    """The resident memory of a process in bytes, from Linux's /proc."""
     found = re.search(r"^VmRSS:\s+(\d+) kB$", Path(f"/proc/{process}/status").read_text(encoding="ascii"), re.MULTILINE)
     return int(found[1]) * 1024 if found else 0
 

@@ -1,13 +1,13 @@
-"""What ten questions about one picture take in a session, beside ten questions asked anew.
+"""Compares ten questions about one picture in a session with ten questions that are each asked alone.
 
     python benchmarks/sessions.py [--bundle DIR] [--questions N] [--rounds N]
 
-The picture is a bench scene of 640 x 480 pixels with questions that uhd-tiny knows.
+The picture is a scene of 640x480 pixels, with questions that uhd-tiny can answer. The two kinds are
+interleaved, so background load and throttling affect both equally.
 
-The two kinds are interleaved, so background load and throttling affect both equally. A session's
-first question is counted separately: it encodes and reads the picture, as every question
-asked anew does. "anew, embeddings kept" has the assistant's cache of views, which spares
-the encoder a picture it has seen, and reads it again all the same.
+The first question of a session is counted separately. It encodes the picture and reads its
+embeddings, as every question that is asked alone does. "alone, embeddings cached" uses the
+assistant's cache of views: the picture is not encoded again, but its embeddings are read again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SCENE = draw_scene(SEED, SLICED, (640, 480))
 
 
 def main() -> None:
-    """Print the times and the ratio that a session is judged by."""
+    """Print the times, and the ratio of a further question in a session to one asked alone."""
     options = _options()
     image = draw_picture(SCENE)
     questions = [
@@ -47,22 +47,22 @@ def main() -> None:
             stack.enter_context(Assistant(options.bundle, cache_bytes=cache_bytes)) for cache_bytes in (0, 64 * 2**20)
         )
         ways: dict[str, Callable[[str], float]] = {
-            "anew": lambda question: _milliseconds(partial(plain.ask, image, question)),
-            "anew, embeddings kept": lambda question: _milliseconds(partial(caching.ask, image, question)),
+            "alone": lambda question: _milliseconds(partial(plain.ask, image, question)),
+            "alone, embeddings cached": lambda question: _milliseconds(partial(caching.ask, image, question)),
         }
         rows = [_round(plain, image, ways, questions) for _ in range(options.rounds)]
     median = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
     for name, milliseconds in median.items():
-        sys.stdout.write(f"{name:36} {milliseconds:8.1f} ms a question\n")
+        sys.stdout.write(f"{name:36} {milliseconds:8.1f} ms per question\n")
     for name in ways:
-        ratio = median["session, after the first"] / median[name]
-        sys.stdout.write(f"a further question is {ratio:.0%} of one asked {name}\n")
+        ratio = median["session, further questions"] / median[name]
+        sys.stdout.write(f"a further question takes {ratio:.0%} of the time of one asked {name}\n")
 
 
 def _round(
     assistant: Assistant, image: Image.Image, ways: dict[str, Callable[[str], float]], questions: list[str]
 ) -> dict[str, float]:
-    """Ask the same questions in every way, in turn; returns milliseconds a question."""
+    """Ask the same questions in each way, in turns. Returns milliseconds per question."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     of_session = []
     with assistant.session(image) as session:
@@ -72,8 +72,8 @@ def _round(
                 times[name].append(milliseconds(question))
     return {
         **{name: statistics.mean(taken) for name, taken in times.items()},
-        "session, the first": of_session[0],
-        "session, after the first": statistics.mean(of_session[1:]),
+        "session, first question": of_session[0],
+        "session, further questions": statistics.mean(of_session[1:]),
     }
 
 
@@ -84,8 +84,8 @@ def _milliseconds(ask: Callable[[], object]) -> float:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="What ten questions about one picture take in a session.")
-    parser.add_argument("--bundle", type=Path, help="without it the built-in uhd-tiny")
+    parser = argparse.ArgumentParser(description="Compare questions in a session with questions asked alone.")
+    parser.add_argument("--bundle", type=Path, help="bundle folder (default: the built-in uhd-tiny)")
     parser.add_argument("--questions", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=5)
     return parser.parse_args()

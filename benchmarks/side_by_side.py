@@ -1,14 +1,16 @@
-"""The same weights and the same picture, in turns: ours, llama.cpp's mtmd, transformers and OpenVINO.
+"""Compares uhd-edge with llama.cpp's mtmd, transformers and OpenVINO, on the same weights and the same picture.
 
     python benchmarks/side_by_side.py FOLDER [--checkpoint MINICPM_V_4_6] [--mtmd FOLDER]
         [--picture "one view"|"ten views"] [--runs 3] [--threads N] [--only NAME ...]
 
-FOLDER keeps what is made of the weights: about 10 GB, and a quarter of an hour the first time.
-Without `--checkpoint` they are random. Timed is the whole way from RGB pixels to the embeddings
-that the language model reads, by each one's own preprocessing. Every competitor has a process
-of its own, which holds its weights open throughout: peak memory is its own, and 25 GB are
-needed for all of them at once (`--only` takes fewer). What is not installed is left out, with
-the line that installs it. "Post-ViT" is our own graph with the compressor behind the last layer.
+The competitors take turns. The time is that of the whole way from RGB pixels to the embeddings that
+the language model reads, with each competitor's own preprocessing. Each has a process of its own,
+which keeps its weights open, so its peak memory can be measured. All together need 25 GB of memory;
+`--only` selects some of them. One that is not installed is left out, and a line says how to install
+it. "Post-ViT" is our own graph with the compressor after the last layer.
+
+FOLDER keeps the files that are made from the weights: about 10 GB, and a quarter of an hour the
+first time. Without `--checkpoint`, the weights are random.
 """
 
 from __future__ import annotations
@@ -35,8 +37,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-PAUSE = 0.3  # seconds; threads of the one before may still be looking for work
-# What a ratio is formed against what: the first is to be faster.
+PAUSE = 0.3  # seconds between two competitors: threads of the first may still spin
+# The pairs whose ratio is printed: how many times as fast the first is as the second.
 RATIOS = (
     ("ours int8, openvino", "llama.cpp mtmd f16"),
     ("ours int8, openvino", "llama.cpp mtmd q8_0"),
@@ -56,7 +58,7 @@ RATIOS = (
 
 @dataclass
 class Lane:
-    """One competitor's process, what it took each time, and what it returned."""
+    """The process of one competitor, with its times and its embeddings."""
 
     process: multiprocessing.process.BaseProcess
     pipe: Connection
@@ -66,10 +68,10 @@ class Lane:
 
 
 def serve(name: str, setting: Setting, pipe: Connection) -> None:
-    """Open a competitor, then encode each picture that comes through `pipe`; an empty path ends it."""
+    """Open a competitor, then encode each picture whose path comes through `pipe`. An empty path ends it."""
     try:
         encode = COMPETITORS[name].open(setting)
-    except Exception as error:  # whatever an import or an opening raises is this competitor's end alone
+    except Exception as error:  # any error of an import or of opening ends this competitor only
         pipe.send(f"{type(error).__name__}: {' '.join(str(error).split())[:160]}")
         return
     pipe.send("")
@@ -82,7 +84,7 @@ def serve(name: str, setting: Setting, pipe: Connection) -> None:
 
 
 def open_lanes(names: list[str], setting: Setting) -> dict[str, Lane]:
-    """Start the competitors one after the other; says which cannot be had."""
+    """Start the competitors one after the other, and print which ones cannot be opened."""
     context = multiprocessing.get_context("spawn")
     lanes: dict[str, Lane] = {}
     for name in names:
@@ -99,7 +101,7 @@ def open_lanes(names: list[str], setting: Setting) -> dict[str, Lane]:
 
 
 def run(lanes: dict[str, Lane], warm_up: Path, picture: Path, runs: int) -> None:
-    """Let everyone encode `warm_up` once, then `picture` `runs` times in turns."""
+    """Let each competitor encode `warm_up` once, then `picture` `runs` times, in turns."""
     for turn in range(runs + 1):
         for lane in lanes.values():
             lane.pipe.send(str(picture if turn else warm_up))
@@ -114,7 +116,7 @@ def run(lanes: dict[str, Lane], warm_up: Path, picture: Path, runs: int) -> None
 
 
 def cosine(lane: Lane, reference: Lane | None) -> str:
-    """How near the embeddings are to those of the reference, where there are as many."""
+    """The cosine between the embeddings and those of the reference, if there are equally many."""
     if reference is None or lane.embeddings is None or reference.embeddings is None:
         return "-"
     ours, theirs = lane.embeddings.ravel().astype(np.float64), reference.embeddings.ravel().astype(np.float64)
@@ -124,7 +126,7 @@ def cosine(lane: Lane, reference: Lane | None) -> str:
 
 
 def report(lanes: dict[str, Lane]) -> None:
-    """Print the table, then the ratios with their spread over the turns."""
+    """Print the table, then the ratios with their range over the turns."""
     reference = lanes.get("transformers fp32") or lanes.get("ours fp32")
     print(f"\n{'':24} {'seconds':>9} {'best':>8} {'tokens':>7} {'peak GB':>8}  cosine to FP32")
     for name, lane in lanes.items():
@@ -144,17 +146,17 @@ def report(lanes: dict[str, Lane]) -> None:
 
 
 def main() -> None:
-    """Make the weights, open everyone, take turns."""
+    """Make the weights, open all competitors, and let them take turns."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--checkpoint", type=Path, help="a folder of MiniCPM-V 4.6; random weights without it")
+    parser.add_argument("--checkpoint", type=Path, help="a folder with MiniCPM-V 4.6 (default: random weights)")
     parser.add_argument("--mtmd", type=Path, help="a folder with llama-cpp-python built with mtmd")
     parser.add_argument("--picture", choices=SIDES, default="one view")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--only", nargs="+", choices=COMPETITORS, default=list(COMPETITORS), metavar="NAME")
     options = parser.parse_args()
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # those who wait must not take the cores from those who run
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads must not use the cores that others need
     weights = prepare(options.folder, options.checkpoint)
     setting = Setting(weights, options.threads, options.mtmd)
     lanes = open_lanes(options.only, setting)

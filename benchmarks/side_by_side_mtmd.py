@@ -1,4 +1,4 @@
-"""llama.cpp's mtmd through llama-cpp-python: a picture becomes embeddings."""
+"""Encodes a picture with llama.cpp's mtmd, through llama-cpp-python."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Mtmd:
-    """An mmproj held open beside the language model that mtmd wants to see."""
+    """An open mmproj, and the language model that mtmd needs to open it."""
 
     def __init__(self, mmproj: Path, llm: Path, threads: int) -> None:
         import llama_cpp
@@ -25,7 +25,7 @@ class Mtmd:
         for silence in (llama_cpp.llama_log_set, mtmd_cpp.mtmd_log_set, mtmd_cpp.mtmd_helper_log_set):
             silence(self._log, ctypes.c_void_p())
         model_settings = llama_cpp.llama_model_default_params()
-        model_settings.use_extra_bufts = False  # some builds crash in them on processors with AMX
+        model_settings.use_extra_bufts = False  # with extra buffers, some builds crash on processors with AMX
         self._model = llama_cpp.llama_model_load_from_file(str(llm).encode(), model_settings)
         settings = mtmd_cpp.mtmd_context_params_default()
         settings.use_gpu, settings.n_threads, settings.print_timings = False, threads, False
@@ -35,7 +35,7 @@ class Mtmd:
             raise RuntimeError(f"{mmproj}: mtmd cannot open it")
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Encode RGB [H, W, 3] -> float32 [n, d_llm], the overview's first, then the slices'."""
+        """Encode RGB [H, W, 3] -> float32 [n, d_llm]: the embeddings of the overview, then those of the slices."""
         api = self._api
         height, width, _ = pixels.shape
         data = np.ascontiguousarray(pixels).ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))

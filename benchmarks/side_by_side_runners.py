@@ -1,4 +1,4 @@
-"""What `side_by_side.py` compares: each opens the same weights and turns a picture into embeddings."""
+"""The competitors of `side_by_side.py`. Each opens the same weights and turns a picture into embeddings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Encode: TypeAlias = "Callable[[NDArray[np.uint8]], Embeddings]"
 
 @dataclass(frozen=True)
 class Setting:
-    """What a competitor is opened with: `site` is a folder with llama-cpp-python built with mtmd."""
+    """How to open a competitor. `site` is a folder that has llama-cpp-python, built with mtmd."""
 
     weights: Weights
     threads: int
@@ -34,14 +34,14 @@ class Setting:
 
 @dataclass(frozen=True)
 class Competitor:
-    """`install` is what to do where it cannot be imported."""
+    """A competitor. `install` says how to install it."""
 
     open: Callable[[Setting], Encode]
     install: str
 
 
 def ours(engine: EngineName, precision: Precision, *, post_vit: bool = False) -> Callable[[Setting], Encode]:
-    """Our own runtime, through the class that users call."""
+    """Our own runtime, through the class that users use."""
 
     def open_ours(setting: Setting) -> Encode:
         from uhd_edge.runtime.bundles.bundle import Bundle
@@ -61,7 +61,7 @@ def ours(engine: EngineName, precision: Precision, *, post_vit: bool = False) ->
 
 
 def with_post_vit(bundle: Bundle, kind: GraphKind) -> Bundle:
-    """Exchange the encoder of `kind` for that with the compressor at the end."""
+    """Replace the encoder of `kind` by the one with the compressor after the last layer."""
     from uhd_edge.runtime.bundles.bundle import Bundle
 
     manifest = bundle.manifest
@@ -73,7 +73,7 @@ def with_post_vit(bundle: Bundle, kind: GraphKind) -> Bundle:
 
 
 def openvino(kind: GraphKind, precision: str) -> Callable[[Setting], Encode]:
-    """OpenVINO itself on our graph, fed with our patches; INT8 in the symmetric graph, with its own defaults."""
+    """OpenVINO itself, with our graphs and our patches. For INT8 it runs the symmetric graph with its own defaults."""
 
     def open_openvino(setting: Setting) -> Encode:
         import openvino
@@ -135,7 +135,7 @@ def transformers(dtype: str) -> Callable[[Setting], Encode]:
 
 
 def mtmd(kind: str) -> Callable[[Setting], Encode]:
-    """llama.cpp's mtmd; its own slicing, which is not the reference's."""
+    """llama.cpp's mtmd, with its own slicing, which differs from the reference's."""
 
     def open_mtmd(setting: Setting) -> Encode:
         if setting.site is not None:

@@ -1,7 +1,7 @@
-"""One set of weights in every form that `side_by_side.py` compares: a checkpoint, a bundle, llama.cpp's mmproj.
+"""Makes the files for `side_by_side.py` from one set of weights: a checkpoint, a bundle, and llama.cpp's mmproj.
 
-Without a checkpoint of your own the weights are random, of MiniCPM-V 4.6's sizes in the vision
-tower and with a language model of two small layers, which is opened and never run.
+Without a checkpoint, the weights are random. The vision tower then has MiniCPM-V 4.6's sizes. The
+language model has two small layers; it is opened, but never run.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ MERGER, LAYERS = "vision_tower.vit_merger", "vision_tower.encoder.layers."
 
 @dataclass(frozen=True)
 class Weights:
-    """The folder of a run: everything in it is made once and kept."""
+    """The folder with the files. They are made once and kept."""
 
     folder: Path
     checkpoint: Path
 
     @property
     def bundle(self) -> Path:
-        """FP32, FP16 and INT8 graphs, and the graphs that compress after the tower."""
+        """The bundle: FP32, FP16 and INT8 graphs, and those with the compressor after the last layer."""
         return self.folder / "bundle"
 
     def mmproj(self, kind: str) -> Path:
-        """llama.cpp's vision tower in `f16` or `q8_0`."""
+        """The file of llama.cpp's vision tower in `f16` or `q8_0`."""
         return self.folder / f"mmproj-{kind}.gguf"
 
     def picture(self, name: str) -> Path:
-        """One of `SIDES`."""
+        """The file of the picture `name`, one of `SIDES`."""
         return self.folder / f"{name.replace(' ', '-')}.png"
 
 
 def prepare(folder: Path, checkpoint: Path | None) -> Weights:
-    """Make what is not there yet."""
+    """Make the files that are not there yet."""
     weights = Weights(folder, checkpoint or folder / "checkpoint")
     folder.mkdir(parents=True, exist_ok=True)
     if not weights.checkpoint.exists():
@@ -67,14 +67,14 @@ def prepare(folder: Path, checkpoint: Path | None) -> Weights:
 
 
 def draw(file: Path, side: int, seed: int) -> None:
-    """Draw coloured clouds; as many to a view whatever the size."""
+    """Draw coloured clouds. The number of clouds in a view does not depend on the size."""
     cells = side * 12 // 448
     coarse = np.random.default_rng(seed).integers(0, 256, (cells, cells, 3), dtype=np.uint8)
     Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC).save(file)
 
 
 def make_checkpoint(folder: Path) -> None:
-    """Write random BF16 weights as transformers would."""
+    """Write a checkpoint of random BF16 weights, as transformers would."""
     print("making a checkpoint of random weights", flush=True)
     sys.path.insert(0, str(ROOT / "tests"))
     import torch
@@ -96,7 +96,7 @@ def make_checkpoint(folder: Path) -> None:
 
 
 def make_bundle(weights: Weights) -> None:
-    """Export, calibrate INT8 on four drawn pictures, and move the compressor in copies of the graphs."""
+    """Export a bundle, calibrate INT8 on four drawn pictures, and write the post-ViT graphs."""
     from uhd_edge.calibration.calibrate import calibrate_bundle
     from uhd_edge.export.export import export_bundle
 
@@ -126,16 +126,16 @@ def make_mmproj(weights: Weights, kind: str) -> None:
 
 
 def post_vit_name(kind: str) -> str:
-    """Where `add_post_vit` puts its graph within the bundle."""
+    """The file, within the bundle, of a graph that `add_post_vit` writes."""
     return f"graphs/encoder-post-vit-{kind}.onnx"
 
 
 def add_post_vit(bundle: Bundle, kinds: Sequence[GraphKind]) -> None:
-    """Write the 16x encoders with the compressor behind the last layer: the same operators over the same weights.
+    """Write copies of the 16x encoders that have the compressor after the last layer, with the same weights.
 
-    All layers then see every patch. That is the baseline of the paper, compression after the
-    tower, but for the form of the merging: it is this compressor's here, so that the place is
-    the only difference.
+    All layers then see every patch. This is the paper's baseline, compression after the tower, with
+    one difference: the paper's baseline merges in another way. Here it is the same compressor, so
+    that only its place differs.
     """
     for kind in kinds:
         file, _ = bundle.graphs("16x", kind)
@@ -145,7 +145,7 @@ def add_post_vit(bundle: Bundle, kinds: Sequence[GraphKind]) -> None:
 
 
 def move_compressor(graph: ir.Graph) -> None:
-    """Let the layer after the compressor read what the compressor read, and the compressor what the last layer made."""
+    """Move the compressor to the end: the next layer reads its input instead, and it reads the last layer's output."""
     inside = {node for node in graph if str(node.name).startswith(MERGER)}
     made = {value for node in inside for value in node.outputs}
     entering = {value for node in inside for value in node.inputs if value is not None and value.producer() is not None}

@@ -1,12 +1,12 @@
-"""How long `uhd ask` takes from the start of its process to the first piece of the answer, and to its exit.
+"""Measures how long `uhd ask` takes from the start of its process to the first piece of the answer, and to its exit.
 
     python benchmarks/start_up.py [IMAGE QUESTION]
 
-Starts the command on the built-in model again and again, in turn with a Python that only
-imports numpy, Pillow, ONNX Runtime and llama.cpp, which no start can do without, and prints
-the medians. Files are in the page cache after the first start, which is not counted. Then
-the phases of one start, as `--json` reports them, and the packages that take longest to
-import. Ends with 1 when the first piece takes a second or more.
+Starts the command with the built-in model several times. It takes turns with a Python process that
+only imports numpy, Pillow, ONNX Runtime and llama.cpp, which every start needs. Prints the medians.
+The first start is not counted, so files are in the page cache. Then it prints the phases of one
+start, as `--json` reports them, and the packages that take longest to import. The exit code is 1
+if the first piece takes a second or more.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def start(command: tuple[str, ...]) -> tuple[float, float]:
     """Milliseconds from the start of `command` to its first output, and to its exit."""
     begin = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0) as process:
-        assert process.stdout is not None  # noqa: S101  # asked for above
+        assert process.stdout is not None  # noqa: S101  # because of stdout=PIPE
         process.stdout.read(1)
         first = time.perf_counter()
         process.stdout.read()
@@ -40,7 +40,7 @@ def start(command: tuple[str, ...]) -> tuple[float, float]:
 
 
 def print_phases(arguments: tuple[str, ...]) -> None:
-    """Print what the command itself measures once it runs, the longest imports before that."""
+    """Print the phases that the command itself reports, and the longest imports."""
     output = subprocess.run([*ASK, *arguments, "--json"], check=True, capture_output=True).stdout
     answer = json.loads(output)
     for name in ("opening_ms", "timings_ms"):
@@ -50,11 +50,11 @@ def print_phases(arguments: tuple[str, ...]) -> None:
     rows = [line.removeprefix("import time:").split("|") for line in report.splitlines() if line.count("|") == 2]
     times = {name.strip(): int(total) / 1e3 for _, total, name in rows if total.strip().isdigit()}
     longest = sorted(times.items(), key=lambda row: -row[1])[:25]
-    print("imports, with what they import: " + ", ".join(f"{name} {value:.0f}" for name, value in longest))
+    print("imports, including what they import: " + ", ".join(f"{name} {value:.0f}" for name, value in longest))
 
 
 def main() -> None:
-    """Measure the question that was given, or one about the example."""
+    """Measure the given image and question, or those of the example."""
     arguments = tuple(sys.argv[1:]) or QUESTION
     commands = {"uhd ask": (*ASK, *arguments), "imports alone": FLOOR}
     rounds = [[start(command) for command in commands.values()] for _ in range(RUNS + 1)][1:]

@@ -1,4 +1,4 @@
-"""A camera of a kind: shows the pictures of this repository, one at each tick."""
+"""Stands in for a camera: sends the pictures of this repository, one at each tick."""
 
 from itertools import cycle
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Prints what the node answers, and what it says about itself."""
+"""Prints the answers of the node, and its state."""
 
 from dora import Node
 
