@@ -1,8 +1,8 @@
-"""The order of the floors: a room may import what stands below it, and nothing that stands above.
+"""The order of the floors: a room may import rooms below it, and none above it.
 
-A room is a module, or a folder with all that lies in it. A folder's own modules are named here
-where they stand on another floor than the folder. Every module belongs to the room with the
-longest name that fits it. Rooms in one line are on the same floor and do not know each other.
+A room is a module, or a folder with everything in it. A module of a folder has its own entry here
+if it stands on another floor than the folder. A module belongs to the room with the longest name
+that fits. Rooms in one line are on the same floor and must not import each other.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("engines.tensorrt",),
     ("engines.building",),
     ("engines.selection",),
-    # runtime: the on-device path, from what it stands on to its doors
+    # runtime: the on-device path, from what everything uses to the doors
     ("runtime.modes", "runtime.timing", "runtime.user_cache", "runtime.release"),
     ("runtime.answer",),
     ("runtime.errors",),
@@ -43,7 +43,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("calibration.ranges",),
     ("calibration.graphs",),
     ("calibration",),
-    # what is made with all of it
+    # what uses all of the above
     ("bench.synthetic", "tiny.world"),
     ("bench", "tiny.training", "server"),
     ("tiny.measuring",),
@@ -51,5 +51,5 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("cli.commands",),
     ("robot",),
     ("tiny",),
-    ("",),  # the package's face
+    ("",),  # the package itself
 )

@@ -1,4 +1,4 @@
-"""Which module of ours imports which, read from the source; imports for types count too."""
+"""Finds out from the source which of our modules imports which. Imports for types count too."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ PACKAGE = "uhd_edge"
 
 
 def our_folders() -> list[Path]:
-    """The top-level folders that are subpackages, as the links in `uhd_edge/` have it."""
+    """The top-level folders that are subpackages: those that `uhd_edge/` has links to."""
     return sorted(link.resolve() for link in (ROOT / PACKAGE).iterdir() if link.is_dir() and link.name != "__pycache__")
 
 
 def our_modules() -> dict[str, Path]:
-    """The file of every module, by its name without the package's."""
+    """The file of each module, by the module's name without the package's."""
     modules = {"": ROOT / PACKAGE / "__init__.py"}
     for folder in our_folders():
         for file in folder.rglob("*.py"):
@@ -27,7 +27,7 @@ def our_modules() -> dict[str, Path]:
 
 
 def imports_between(modules: dict[str, Path]) -> dict[str, set[str]]:
-    """The modules of ours that each one names in an import, anywhere in it."""
+    """For each module, our modules that it imports anywhere."""
     return {name: set(_imported(file, modules)) - {name} for name, file in modules.items()}
 
 
@@ -43,14 +43,14 @@ def _imported(file: Path, modules: dict[str, Path]) -> list[str]:
 
 
 def _inside(name: str) -> str | None:
-    """A module's name without the package's; None for other people's."""
+    """A module's name without the package's; None for a module that is not ours."""
     if name == PACKAGE:
         return ""
     return name.removeprefix(f"{PACKAGE}.") if name.startswith(f"{PACKAGE}.") else None
 
 
 def missing_names(file: Path, modules: dict[str, Path]) -> list[str]:
-    """What a file imports from our package that is neither a module nor named in the module it comes from."""
+    """The names that a file imports from our package although they do not exist."""
     missing = []
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.ImportFrom) or node.level or (module := _inside(node.module or "")) is None:
@@ -64,7 +64,7 @@ def missing_names(file: Path, modules: dict[str, Path]) -> list[str]:
 
 @cache
 def _top_names(file: Path | None) -> frozenset[str]:
-    """Names that a module has at its top: defined there, or imported for others."""
+    """The names at the top level of a module: defined there, or imported."""
     if file is None:
         return frozenset()
     names = set()
@@ -76,5 +76,5 @@ def _top_names(file: Path | None) -> frozenset[str]:
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             names.add(node.id)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            names.add(node.value)  # names that `__getattr__` gives, listed in `__all__` or a table
+            names.add(node.value)  # names in `__all__`, or in a table that `__getattr__` uses
     return frozenset(names)

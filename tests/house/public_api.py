@@ -1,6 +1,6 @@
 """The public API as one page of text: every name that users may rely on, with its signature.
 
-Run this file from the repository to print it; `public_api.txt` holds what has been agreed.
+Run this file from the repository to print the page. `public_api.txt` is the agreed version.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from uhd_edge.runtime.options import DEFAULTS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# The names of the package itself, all errors, and what else its methods take and return.
+# The names of the package itself, all errors, and the other types that its methods take and return.
 MODULES: dict[str, tuple[str, ...] | None] = {
     "uhd_edge": None,
     "uhd_edge.runtime.errors": None,
@@ -27,10 +27,10 @@ MODULES: dict[str, tuple[str, ...] | None] = {
     "uhd_edge.runtime.watch": ("WatchResult", "watch"),
 }
 
-# Returned by methods, and made by nobody else.
+# Methods return these. Users do not construct them.
 NOT_CONSTRUCTED = ("AnswerSchema", "AnswerStream", "AsyncAnswerStream", "Session")
 
-# Named without an underscore because other folders of the package use them.
+# These have no underscore because other folders of the package use them.
 INTERNAL = ("VisionEncoder.encode_planned", "VisionEncoder.open_mode")
 
 USES = {"__enter__": "with", "__next__": "for", "__aenter__": "async with", "__aiter__": "async for"}
@@ -80,7 +80,7 @@ def _class(name: str, cls: type) -> Iterator[str]:
 
 
 def _signature(function: Any) -> str:
-    """The signature as it is written in the source, with all settings of a question in one."""
+    """The signature as in the source, but with all settings of a question as `**options: AskOptions`."""
     signature = inspect.signature(function)
     parameters = [one for one in signature.parameters.values() if one.name != "self"]
     settings = {one.name: one.default for one in parameters[-len(DEFAULTS) :]}
@@ -102,7 +102,7 @@ def _parameter(one: inspect.Parameter) -> str:
 
 
 def _shown(annotation: Any) -> str:
-    """An annotation as it is written in the source, whatever version of Python reads it."""
+    """An annotation as in the source, with any version of Python."""
     return str(getattr(annotation, "__forward_arg__", annotation))
 
 

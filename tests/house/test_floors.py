@@ -25,7 +25,7 @@ def floor_of(module: str) -> int:
 
 
 def upward(imports: dict[str, set[str]]) -> list[str]:
-    """Imports of a room that stands above, or beside on the same floor."""
+    """Imports of a room above, or of another room on the same floor."""
     return sorted(
         f"{module} imports {imported}"
         for module, names in imports.items()
@@ -52,12 +52,12 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 @pytest.mark.parametrize("folder", [*our_folders(), ROOT / "tests", ROOT / "benchmarks", ROOT / "examples"], ids=str)
-def test_every_import_of_ours_is_there(folder: Path) -> None:
+def test_every_name_imported_from_the_package_exists(folder: Path) -> None:
     modules = our_modules()
     assert [missing for file in folder.rglob("*.py") for missing in missing_names(file, modules)] == []
 
 
-def test_an_import_that_is_not_there_is_found(tmp_path: Path) -> None:
+def test_an_import_of_a_name_that_does_not_exist_is_found(tmp_path: Path) -> None:
     (tmp_path / "wrong.py").write_text(
         "from uhd_edge.runtime.vision import slicer\nfrom uhd_edge.runtime.modes import Mood\n"
     )
@@ -78,7 +78,7 @@ def test_every_room_in_the_list_exists() -> None:
 
 
 @pytest.mark.parametrize("folder", [*our_folders(), ROOT / "tests", ROOT / "benchmarks", ROOT / "examples"], ids=str)
-def test_no_folder_and_no_file_is_too_large_to_hold_in_the_head(folder: Path) -> None:
+def test_no_folder_and_no_file_is_too_large(folder: Path) -> None:
     files = list(folder.rglob("*.py"))
     crowded = {file.parent for file in files if len(list(file.parent.glob("*.py"))) > MOST_FILES}
     long = {file for file in files if len(file.read_text(encoding="utf-8").splitlines()) > MOST_LINES}

@@ -1,4 +1,4 @@
-"""The package's face: what `import uhd_edge` gives, and that it costs nothing until it is used."""
+"""What `import uhd_edge` gives, and that it loads nothing heavy until a name is used."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
 NAMES = [name for name in uhd_edge.__all__ if name != "__version__"]
 
-# Nothing that asking needs, and nothing else that takes a while to import.
+# What answering needs, and whatever else takes long to import.
 HEAVY = ("numpy", "PIL", "pydantic", "onnxruntime", "llama_cpp", "asyncio", "importlib.metadata")
 
 
 def loaded_by(program: str) -> Sequence[str]:
-    """Run a program in a fresh interpreter and tell which heavy modules it has loaded."""
+    """Run a program in a new interpreter. Returns the heavy modules that it has loaded."""
     show = f"\nimport sys\nprint([name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program + show], capture_output=True, text=True, check=True)
     return re.findall(r"'([\w.]+)'", done.stdout.splitlines()[-1])
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_of_the_package_is_the_runtimes(name: str) -> None:
+def test_a_name_in_the_package_is_the_same_object_as_in_runtime(name: str) -> None:
     assert getattr(uhd_edge, name) is getattr(uhd_edge.runtime, name)
 
 
-def test_everything_in_runtime_is_in_the_package() -> None:
+def test_the_package_has_every_public_name_of_runtime() -> None:
     assert uhd_edge.runtime.__all__ == NAMES
     assert set(uhd_edge.__all__) <= set(dir(uhd_edge))
 

@@ -15,6 +15,6 @@ def test_every_public_name_has_the_signature_that_was_agreed() -> None:
     agreed, found = AGREED.read_text(encoding="utf-8").splitlines(), public_api().splitlines()
     if changes := [*unified_diff(agreed, found, "agreed", "found", n=0, lineterm="")]:
         pytest.fail(
-            "the public API has changed; if that is meant, say so in CHANGELOG.md and write the list again: "
+            "the public API has changed; if that is intended, say so in CHANGELOG.md and write the list again: "
             "PYTHONPATH=.:tests python tests/house/public_api.py > tests/house/public_api.txt\n" + "\n".join(changes)
         )

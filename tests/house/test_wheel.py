@@ -1,4 +1,4 @@
-"""What is installed: every file of our folders once, from the repository and from an sdist alike."""
+"""A wheel installs every file of our folders once, whether it is built from the repository or from an sdist."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from house.imports import PACKAGE, our_folders
 from support.places import EXAMPLES, ROOT
 from support.wheels import build_wheel, copy_source, environment_without_ours, install_wheel, unpack_sdist
 
-# For who works on the repository: pages to read, and what uhd-tiny was trained to.
+# Only for people who work on the repository: pages to read, and the checkpoint and log of uhd-tiny's training.
 NOT_INSTALLED = ("robot/README.md", "tiny/RESULTS.md", "tiny/training.jsonl", "tiny/checkpoint")
 
 
@@ -26,7 +26,7 @@ def wheel(source: Path) -> Path:
 
 
 def files_to_install() -> dict[str, bytes]:
-    """The contents of every file that a user needs, by its path in the package."""
+    """The contents of every file that must be installed, by its path in the package."""
     files = [path for path in (ROOT / PACKAGE).iterdir() if path.is_file()]
     contents = {f"{PACKAGE}/{path.name}": path.read_bytes() for path in files}
     for path in (path for folder in our_folders() for path in folder.rglob("*") if path.is_file()):
@@ -44,7 +44,7 @@ def check_contents(wheel: Path) -> None:
         assert [name for name in names if archive.read(name) != expected[name]] == []
 
 
-def test_the_built_in_model_the_script_of_a_kit_and_py_typed_are_to_be_installed() -> None:
+def test_the_built_in_model_a_kits_script_and_py_typed_are_installed() -> None:
     needed = {"py.typed", "engines/building/kit.sh", "runtime/uhd-tiny/bundle.json", "runtime/uhd-tiny/llm.gguf"}
     assert {f"{PACKAGE}/{name}" for name in needed} <= set(files_to_install())
 

@@ -1,4 +1,4 @@
-"""The telling bundle with a random language model, so that it gives answers, if senseless ones."""
+"""The telling bundle with a random language model, so that it gives answers, although senseless ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def bundle_of(folder: Path, *, scale_resolution: int = 112, **model: Any) -> Bundle:
-    """A bundle whose embeddings are as wide as the random language model beside it."""
+    """A bundle whose embeddings have the width of its random language model."""
     bundle = telling_bundle(folder, width=HIDDEN, scale_resolution=scale_resolution)
     write_gguf(folder / "llm.gguf", **model)
     manifest = bundle.manifest
@@ -31,7 +31,7 @@ def bundle_of(folder: Path, *, scale_resolution: int = 112, **model: Any) -> Bun
 
 
 def save(bundle: Bundle) -> Bundle:
-    """Record the files of `bundle` as they are now and write its manifest, so that `Bundle.open` takes it."""
+    """Record the files of `bundle` as they are now, and write its manifest, so that `Bundle.open` accepts it."""
     names = [str(file.relative_to(bundle.path)) for file in bundle.path.rglob("*.*") if file.name != MANIFEST]
     files = {name: record_file(bundle.path / name) for name in names}
     manifest = bundle.manifest.model_copy(update={"files": files})

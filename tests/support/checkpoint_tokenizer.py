@@ -1,4 +1,4 @@
-"""The tokenizer of the random tiny checkpoints: byte-level BPE as Qwen's, with the vision special tokens."""
+"""The tokenizer of the tiny random checkpoints: a byte-level BPE like Qwen's, with the vision special tokens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from uhd_edge.tiny.world.tokenizer import NAMED_TOKENS
 if TYPE_CHECKING:
     from pathlib import Path
 
-# The pre-tokenizer's expression of Qwen2 and Qwen3, and that of Qwen3.5, which keeps marks with letters.
+# The regular expressions of the pre-tokenizers: of Qwen2 and Qwen3, and of Qwen3.5, which keeps marks with letters.
 SPLIT_QWEN2 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -66,7 +66,7 @@ CHAT_TEMPLATE = """\
 
 
 def save_tokenizer(folder: Path, *, split: str, vocabulary: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE with Qwen's pre-tokenizer, trained on a few lines, and the special tokens."""
+    """Train a byte-level BPE with Qwen's pre-tokenizer on a few lines, add the special tokens, and save it."""
     backend = Tokenizer(models.BPE(byte_fallback=False))
     backend.normalizer = normalizers.NFC()
     backend.pre_tokenizer = pre_tokenizers.Sequence(
@@ -79,7 +79,7 @@ def save_tokenizer(folder: Path, *, split: str, vocabulary: int) -> PreTrainedTo
     backend.post_processor = processors.ByteLevel(trim_offsets=False)
     added = len(CONTROL_TOKENS) + len(PLAIN_ADDED_TOKENS)
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary - added - 8,  # a few rows of the embedding stay without a token, as in Qwen's
+        vocab_size=vocabulary - added - 8,  # as in Qwen's models, some rows of the embedding table have no token
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )

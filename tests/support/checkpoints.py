@@ -1,9 +1,9 @@
-"""Random tiny MiniCPM-V 4.6 checkpoints, complete enough for transformers and for the export.
+"""Tiny random MiniCPM-V 4.6 checkpoints, complete enough for transformers and for the export.
 
-Every part of the real checkpoint is there in small: a SigLIP tower with the compressor,
-the connector, a text model (plain `qwen3` or hybrid `qwen3_5_text`), a byte-level BPE
-tokenizer with the vision special tokens, a ChatML template and the processor's settings.
-The weights are random, but scaled so that logits are spread and depend on the image.
+They have every part of the real checkpoint in small: a SigLIP tower with the compressor, the
+connector, a text model (plain `qwen3` or hybrid `qwen3_5_text`), a byte-level BPE tokenizer with
+the vision special tokens, a ChatML template and the processor's settings. The weights are random,
+but scaled so that logits differ from each other and depend on the image.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TextType = Literal["qwen3", "qwen3_5_text"]
 
 @dataclass(frozen=True)
 class TinyCheckpoint:
-    """What a tiny checkpoint is made of; the defaults are small and odd on purpose."""
+    """The sizes of a tiny checkpoint. The defaults are small, and unusual on purpose."""
 
     text_type: TextType = "qwen3"
     seed: int = 0
@@ -45,7 +45,7 @@ class TinyCheckpoint:
     table_side: int = 70
     patch: int = 14
     text_hidden: int = 64
-    text_intermediate: int = 100  # no multiple of a quantized type's block
+    text_intermediate: int = 100  # not a multiple of a quantized type's block
     text_layers: int = 4
     vocabulary: int = 480
     tied: bool = True
@@ -55,7 +55,7 @@ class TinyCheckpoint:
 
 
 def save_checkpoint(folder: Path, tiny: TinyCheckpoint) -> Path:
-    """Write the checkpoint into `folder` as `save_pretrained` would; returns `folder`."""
+    """Write the checkpoint into `folder`, as `save_pretrained` would. Returns `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     split = SPLIT_QWEN2 if tiny.text_type == "qwen3" else SPLIT_QWEN35
     tokenizer = save_tokenizer(folder, split=split, vocabulary=tiny.vocabulary)
@@ -75,22 +75,22 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> MiniCPMV4_6F
 
 
 class NoVideo:
-    """Stands in for a video processor: transformers' own wants torchvision, and no test shows a video."""
+    """Stands in for a video processor: transformers' own needs torchvision, and no test uses a video with it."""
 
     slice_mode = True
     downsample_mode = "16x"
 
 
 class ImageAndTextProcessor(MiniCPMV4_6Processor):  # type: ignore[misc]
-    """The reference processor, content with less than a video processor."""
+    """The reference processor, which accepts `NoVideo` as its video processor."""
 
     def check_argument_for_proper_class(self, argument_name: str, argument: object) -> None: ...
 
 
 def load_processor(folder: Path) -> MiniCPMV4_6Processor:
-    """The reference processor with the PIL image processor, which is the one that is reproduced here.
+    """The reference processor with the Pillow image processor, which is the one that the runtime reproduces.
 
-    `AutoProcessor` does once torchvision is installed, and resizes with torchvision then.
+    `AutoProcessor` cannot be used: it needs torchvision, and then it resizes with torchvision.
     """
     tokenizer = AutoTokenizer.from_pretrained(folder)
     images = MiniCPMV4_6ImageProcessorPil.from_pretrained(folder)
@@ -98,7 +98,7 @@ def load_processor(folder: Path) -> MiniCPMV4_6Processor:
 
 
 def save_processor(folder: Path, tiny: TinyCheckpoint) -> None:
-    """`preprocessor_config.json` and its video twin, with the fields of the real checkpoint."""
+    """Write `preprocessor_config.json` and the one for videos, with the fields of the real checkpoint."""
     shared = {
         "do_convert_rgb": True,
         "do_normalize": True,
@@ -144,7 +144,10 @@ def model_config(tiny: TinyCheckpoint, tokenizer: Any) -> MiniCPMV4_6Config:
 
 
 def text_config(tiny: TinyCheckpoint, tokenizer: Any) -> Qwen3Config | Qwen3_5TextConfig:
-    """Grouped heads in both; the hybrid has more value heads than key heads, which the converter reorders."""
+    """The text model's configuration. Both kinds have grouped heads.
+
+    The hybrid one has more value heads than key heads, because the converter reorders these.
+    """
     sizes = {
         "vocab_size": tiny.vocabulary,
         "hidden_size": tiny.text_hidden,
@@ -177,10 +180,11 @@ def text_config(tiny: TinyCheckpoint, tokenizer: Any) -> Qwen3Config | Qwen3_5Te
 
 
 def spread_weights(model: torch.nn.Module, seed: int) -> None:
-    """Random weights that keep activations near one, so that neither logits nor images fade away.
+    """Fill a model with random weights that keep activations near one, so that logits depend on the image.
 
-    One-dimensional ones keep their start (one for a norm, zero for a bias, Qwen3.5's decay) and get some noise.
-    Text embeddings are small, or tied logits would just repeat the last token; the last norm makes up for it.
+    One-dimensional weights keep their initial value (one for a norm, zero for a bias, Qwen3.5's decay), with
+    some noise. Text embeddings are small, because otherwise tied logits would just repeat the last token. The
+    last norm makes up for that.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

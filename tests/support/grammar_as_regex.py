@@ -1,4 +1,4 @@
-"""Grammars without recursion as Python's regular expressions, to ask what fits them."""
+"""Turns grammars without recursion into Python's regular expressions, to test what they accept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def as_regex(node: Node, *, highest: int = 0x10FFFF) -> str:
-    """The expression of what fits `node`, without characters over `highest`."""
+    """The regular expression for what `node` accepts, without characters above `highest`."""
     match node:
         case Text(text):
             return re.escape(text)

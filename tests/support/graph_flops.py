@@ -1,4 +1,4 @@
-"""The operations of an exported graph, counted from its own nodes: two for each multiply-add of a product."""
+"""Counts the operations of an exported graph from its nodes: two for each multiply-add of a matrix product."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PRODUCTS = ("MatMul", "Gemm")
 
 
 def graph_flops(file: Path, axes: Mapping[str, int]) -> dict[str, int]:
-    """FLOPs of each MatMul and Gemm by the name of the node, with the named `axes` of the inputs as given."""
+    """FLOPs of each MatMul and Gemm, by the name of the node. `axes` are the sizes of the inputs' dynamic axes."""
     model = onnx.load(file, load_external_data=False)
     for value in (*model.graph.input, *model.graph.output):
         for dimension in value.type.tensor_type.shape.dim:

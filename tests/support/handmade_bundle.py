@@ -1,4 +1,4 @@
-"""A bundle of a few bytes, for what is about the folder and not about what it computes."""
+"""A bundle of a few bytes, for tests of the folder that do not run its graphs."""
 
 from __future__ import annotations
 

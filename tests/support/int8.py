@@ -1,4 +1,4 @@
-"""INT8: pictures to calibrate with, looks into graphs, a graph that overflows, and the processors that matter."""
+"""For INT8: pictures to calibrate with, graphs and their weights, a graph that overflows, marks for processors."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from uhd_edge.runtime.vision.encoder import VisionEncoder
 MODES = ("16x", "4x")
 KINDS: tuple[GraphKind, ...] = ("int8", "int8-tensorrt")
 
-SCALE, WIDTH = 0.5, 64  # of the graph whose products overflow
+SCALE, WIDTH = 0.5, 64  # scale and input width of the graph whose products overflow
 
-# A test that depends on an instruction set has a twin for the other case.
+# A test that depends on an instruction set needs a second test for the other case.
 HERE = this_processor()
 WITH_VNNI = Processor("x86_64", frozenset({"avx2", "avx_vnni"}))
 WITHOUT_VNNI = Processor("x86_64", frozenset({"avx2"}))
 
-# Older x86 than AVX2 computes INT8 by other products, slowly and exactly.
+# On x86 processors without AVX2, ONNX Runtime uses other instructions for INT8, which are slow and exact.
 SATURATES = HERE.int8_saturates and "avx2" in HERE.features
 
 where_int8_saturates = pytest.mark.skipif(not SATURATES, reason="this processor adds up INT8 products in 32 bits")
@@ -35,7 +35,7 @@ where_int8_is_exact = pytest.mark.skipif(SATURATES, reason="this processor adds 
 
 
 def draw_pictures(folder: Path, count: int, seed: int) -> list[Path]:
-    """Blurred noise in colour: smooth areas and edges, some of it sliced, some not."""
+    """Draw pictures of blurred, coloured noise, with smooth areas and edges. Some are large enough to be sliced."""
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(seed)
     pictures = []
@@ -59,7 +59,7 @@ def weights_of(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 
 
 def cosines(bundle: Bundle, pictures: list[Path], mode: str) -> list[float]:
-    """Cosine of INT8 and FP32 of every view, through the encoder that users call."""
+    """The cosine between INT8 and FP32 embeddings for every view, through the encoder that users use."""
     with VisionEncoder(bundle, mode=mode, precision="int8") as tested, VisionEncoder(bundle, mode=mode) as exact:  # type: ignore[arg-type]
         found = []
         for picture in pictures:
@@ -71,7 +71,7 @@ def cosines(bundle: Bundle, pictures: list[Path], mode: str) -> list[float]:
 
 
 def weight() -> NDArray[np.int8]:
-    """[64, 8]: columns whose neighbours overflow together, upwards and downwards, and some that do not."""
+    """[64, 8]: in some columns the sums of two neighbours overflow, upwards or downwards, in others they do not."""
     random = np.random.default_rng(0)
     columns = [np.full(WIDTH, 127), np.full(WIDTH, -127), *random.integers(-127, 128, (4, WIDTH))]
     columns += list(random.integers(-63, 64, (2, WIDTH)))
@@ -79,18 +79,18 @@ def weight() -> NDArray[np.int8]:
 
 
 def true_product(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What the graph computes of x [rows, 64], by numpy's integers."""
+    """The exact result of the graph for x [rows, 64], computed with numpy's integers."""
     levels = np.clip(np.rint(x / SCALE), 0, 255).astype(np.int64)
     return ((levels @ weight().astype(np.int64)) * SCALE).astype(np.float32)
 
 
 def rows(count: int) -> NDArray[np.float32]:
-    """[count, 64] activations of all sizes up to the largest uint8."""
+    """Activations [count, 64] of all sizes up to the largest uint8."""
     return np.random.default_rng(1).integers(100, 256, (count, WIDTH)).astype(np.float32) * np.float32(SCALE)
 
 
 def save_saturating(file: Path, *, fused: bool) -> Path:
-    """x [N, 64] -> y [N, 8], as Q/DQ around a MatMul or (`fused`) as ONNX Runtime's own operator."""
+    """Write a graph x [N, 64] -> y [N, 8]: Q/DQ around a MatMul, or (`fused`) ONNX Runtime's own operator."""
     quantized = helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["levels"])
     one_operator = helper.make_node(
         "MatMulIntegerToFloat",

@@ -1,4 +1,4 @@
-"""Kits to test with, and the device that their script runs on."""
+"""Makes kits, and a folder that stands in for the device on which their script runs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 STAND_IN = STAND_INS / "trtexec.py"
-PROGRAMS = "sh dirname basename sed grep head tr wc cat rm mv mkdir sha256sum flock"  # what every Ubuntu has
-ENGINES = ("connector-fp16", "encoder-16x-fp16", "encoder-4x-fp16")  # of the plain checkpoint's kit
+PROGRAMS = "sh dirname basename sed grep head tr wc cat rm mv mkdir sha256sum flock"  # every Ubuntu has these
+ENGINES = ("connector-fp16", "encoder-16x-fp16", "encoder-4x-fp16")  # in the kit of the plain checkpoint
 
 
 def make_kit(bundle: Bundle, output: Path, jetpack: str | None = None, target: str = "orin") -> Path:
@@ -38,7 +38,7 @@ def make_kit(bundle: Bundle, output: Path, jetpack: str | None = None, target: s
 
 
 def install_programs(folder: Path) -> Path:
-    """Fill `folder` with what a JetPack has, and trtexec's stand-in."""
+    """Fill `folder` with the programs that a JetPack has, and a stand-in for trtexec."""
     folder.mkdir()
     for name in PROGRAMS.split():
         found = shutil.which(name)
@@ -54,7 +54,7 @@ def install(program: Path, line: str) -> None:
 
 
 def install_uhd(device: Path, *, code: int = 0, says: str = "passed") -> Path:
-    """A `uhd` that notes how it was called, prints `says` and exits with `code`."""
+    """Install a `uhd` that writes down its arguments, prints `says` and exits with `code`."""
     calls = device / "calls.txt"
     install(device / "uhd", f"printf '%s\\n' \"$*\" >>'{calls}'\nprintf '%s' '{says}'\nexit {code}")
     return calls

@@ -1,4 +1,4 @@
-"""A graph that is built in a second: one linear layer, quantized as asked for."""
+"""A graph whose engine builds in a second: one linear layer, quantized as requested."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def save_linear(
     file: Path, *, base: DTypeLike = np.float16, quantized: DTypeLike = np.int8, zero_point: int = 0
 ) -> Path:
-    """x [B, N, 64] -> Q/DQ -> MatMul with quantized weights -> y [B, N, 32]."""
+    """Write the graph: x [B, N, 64] -> Q/DQ -> MatMul with quantized weights -> y [B, N, 32]."""
     base_type = helper.np_dtype_to_tensor_dtype(np.dtype(base))
     rng = np.random.default_rng(0)
     weights = {
@@ -53,15 +53,15 @@ def save_linear(
 
 
 def order(name: str = "linear") -> EngineOrder:
-    """Build it for batches of up to 3."""
+    """An order for the engine of this graph, for batches of up to 3."""
     return EngineOrder(name, "graphs/linear.onnx", "int8", ({"x": ShapeRange((1, 4, 64), (2, 8, 64), (3, 16, 64))},))
 
 
 def build(folder: Path, target: str = "rtx-40", orders: Sequence[EngineOrder] = (order(),)) -> list[Any]:
-    """Build `orders` into `folder` without a word."""
+    """Build `orders` into `folder`, without printing anything."""
     return build_engines(folder, orders, target=find_target(target), progress=lambda _: None)
 
 
 def what_is_in(folder: Path, target: str) -> set[str]:
-    """List the names in a target's folder."""
+    """The names of the files in a target's folder."""
     return {file.name for file in (folder / "engines" / target).iterdir()}

@@ -1,9 +1,9 @@
-"""Damaged pictures, drawn by seed; run as a program it loads so many of them and says the outcome of each.
-
-As a program it is a process of its own, so that a crash, a message from a C library, or too
-much memory is seen and hurts nobody:
+"""Makes damaged pictures by seed. As a program, it loads them and prints the outcome of each.
 
     python tests/support/mutated_images.py FIRST COUNT     one JSON object on standard output
+
+A test runs it in a process of its own. So it notices a crash, a message from a C library or too
+much memory, and is not harmed by it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SIZES = (0, 1, 2, 7, 255, 256, 4096, 10_000, 16_383, 32_768, 65_535, 2**24, 2**3
 
 
 def originals() -> dict[str, list[bytes]]:
-    """Undamaged files of each kind, in the varieties that its decoder has."""
+    """Undamaged files of each kind, in the variants that its decoder knows."""
     values = np.random.default_rng(0).integers(0, 256, (24, 32, 4), dtype=np.uint8)
     smooth = Image.fromarray(values[:3, :4, :3]).resize((32, 24))
     clear = Image.fromarray(values, "RGBA")
@@ -82,7 +82,7 @@ def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def run_lengths() -> bytes:
-    """A BMP of 32 x 24 with a palette and compressed rows, which Pillow reads and does not write."""
+    """A BMP of 32x24 with a palette and compressed rows. Pillow can read this, but not write it."""
     row = b"\x20\x05\x00\x00"
     pixels = row * 12 + b"\x00\x04\x01\x02\x03\x04\x1c\x07\x00\x00" * 12 + b"\x00\x01"
     header = struct.pack("<IiiHHIIiiII", 40, 32, 24, 1, 8, 1, len(pixels), 2835, 2835, 256, 0)
@@ -92,7 +92,7 @@ def run_lengths() -> bytes:
 
 
 def mutated(seed: int, files: dict[str, list[bytes]]) -> tuple[str, bytes]:
-    """The kind and the bytes of a file that one to four kinds of damage have been done to."""
+    """A file with one to four kinds of damage: its kind and its bytes."""
     dice = random.Random(seed)
     kind = KINDS[seed % len(KINDS)]
     data = bytearray(dice.choice(files[kind]))
@@ -119,7 +119,7 @@ def truncate(data: bytearray, dice: random.Random, *_: Any) -> None:
 
 
 def set_length(data: bytearray, dice: random.Random, *_: Any) -> None:
-    """Put a number of two, three or four bytes where one may stand, mostly in the header."""
+    """Write a number of two, three or four bytes, mostly into the header, where lengths are."""
     width = dice.choice((2, 3, 4))
     start = dice.randrange(max(1, min(len(data), dice.choice((64, 2000))) - width))
     data[start : start + width] = number(dice, width)
@@ -146,13 +146,13 @@ def cut_out(data: bytearray, dice: random.Random, *_: Any) -> None:
 
 
 def splice(data: bytearray, dice: random.Random, kind: str, files: dict[str, list[bytes]]) -> None:
-    """Go on with the rest of another file, of any kind."""
+    """Continue the file with the rest of another one, of any kind."""
     other = dice.choice(files[dice.choice(KINDS)])
     data[dice.randrange(len(data) + 1) :] = other[dice.randrange(len(other)) :]
 
 
 def set_dimensions(data: bytearray, dice: random.Random, kind: str, *_: Any) -> None:
-    """Change width and height where this kind has them."""
+    """Change the width and height in the header."""
     starts = {"PNG": (16,), "GIF": (6,), "BMP": (18,), "JPEG": (data.find(b"\xff\xc0") + 5,), "WEBP": (24, 26)}[kind]
     width, order = {"PNG": (4, "big"), "JPEG": (2, "big"), "BMP": (4, "little")}.get(kind, (2, "little"))
     for place in range(2):
@@ -162,7 +162,7 @@ def set_dimensions(data: bytearray, dice: random.Random, kind: str, *_: Any) -> 
 
 
 def with_true_checksums(data: bytearray) -> bytearray:
-    """Let a damaged PNG past the check that every chunk begins with."""
+    """Correct the checksums of a damaged PNG, so that its decoder does not refuse it at once."""
     at = 8
     while at + 12 <= len(data):
         length = int.from_bytes(data[at : at + 4], "big")
@@ -175,7 +175,7 @@ def with_true_checksums(data: bytearray) -> bytearray:
 
 
 def outcomes(first: int, count: int) -> Iterator[tuple[int, str, str, float]]:
-    """Seed, kind, what `load_image` made of it ("image", "refused", or what is wrong), and seconds it took."""
+    """For each seed: the seed, the kind, the outcome ("image", "refused", or what is wrong), and the seconds."""
     from uhd_edge.runtime.errors import ImageError
     from uhd_edge.runtime.images.loading import load_image
 
@@ -190,7 +190,7 @@ def outcomes(first: int, count: int) -> Iterator[tuple[int, str, str, float]]:
             result = "image" if right else f"{image.mode} {image.size}"
         except ImageError as error:
             result = "refused" if str(error).isprintable() else f"not one line: {error!r}"
-        except BaseException as error:  # that is what is looked for
+        except BaseException as error:  # such errors are what the test looks for
             result = f"{type(error).__name__}: {error}"
         yield seed, kind, result, time.process_time() - start
 

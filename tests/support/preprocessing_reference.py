@@ -1,4 +1,4 @@
-"""What transformers' image processor makes of an image, in rows, beside what ours makes of it."""
+"""Runs transformers' preprocessing and ours on an image, with patches row by row, to compare them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MODES: tuple[Mode, ...] = ("16x", "4x")
 
 @dataclass(frozen=True)
 class Prepared:
-    """Grid, (rows, columns) of each view, and each view's patches [N, 3*p*p], row by row."""
+    """A prepared image: the grid, (rows, columns) of each view, and each view's patches [N, 3*p*p], row by row."""
 
     grid: tuple[int, ...]
     sizes: list[tuple[int, ...]]
@@ -40,7 +40,7 @@ class Prepared:
 
 
 def preprocessing(**changes: Any) -> Preprocessing:
-    """The values of the real checkpoint, with changes."""
+    """The preprocessing of the real checkpoint, with changes."""
     values: dict[str, Any] = {
         "scale_resolution": 448,
         "max_slices": 9,
@@ -55,7 +55,7 @@ def preprocessing(**changes: Any) -> Preprocessing:
 
 
 def vision(**changes: Any) -> Vision:
-    """The sizes of the real tower, with changes."""
+    """The sizes of the real vision tower, with changes."""
     values: dict[str, Any] = {
         "hidden_size": 1152,
         "layers": 27,
@@ -81,13 +81,13 @@ def their_processor(values: Preprocessing) -> MiniCPMV4_6ImageProcessorPil:
 
 
 def their_grid(image: Image.Image, values: Preprocessing, max_slices: int) -> tuple[int, ...]:
-    """All that the most slices decide in `MiniCPMV4_6ImageProcessorPil._preprocess`."""
+    """The grid that `MiniCPMV4_6ImageProcessorPil._preprocess` chooses with `max_slices`."""
     grid = their_processor(values).get_sliced_grid((image.height, image.width), max_slices, values.scale_resolution)
     return tuple(grid or (0, 0))
 
 
 def theirs(image: Image.Image, values: Preprocessing, mode: Mode, max_slices: int) -> Prepared:
-    """Run `MiniCPMV4_6ImageProcessorPil` and take its packed strip of patches apart."""
+    """Run `MiniCPMV4_6ImageProcessorPil`, and split its strip of patches by view."""
     output = their_processor(values)(image, downsample_mode=mode, max_slice_nums=max_slices)
     sizes = [tuple(int(side) for side in size) for size in output["target_sizes"]]
     side = values.patch_size
@@ -98,7 +98,7 @@ def theirs(image: Image.Image, values: Preprocessing, mode: Mode, max_slices: in
 
 
 def ours(image: Image.Image, values: Preprocessing, mode: Mode, max_slices: int | None) -> Prepared:
-    """Run the runtime's own steps and undo the block order."""
+    """Run the runtime's own steps, and put the patches back into rows."""
     sliced = slice_image(image, plan_slices(*image.size, values, mode=mode, max_slices=max_slices))
     sizes = [(view.rows, view.columns) for view in sliced.views]
     patches = [make_patches(view, values, vision(), mode=mode) for view in sliced.views]
@@ -110,9 +110,10 @@ def ours(image: Image.Image, values: Preprocessing, mode: Mode, max_slices: int 
 
 
 def block_places(rows: int, columns: int, sides: list[int]) -> NDArray[np.int64]:
-    """Where in block order the patches of a grid are, row by row: the definition, patch by patch.
+    """For each patch of a grid, row by row, its place in block order, computed from the definition.
 
-    A patch's place is its block's number times the block's area, plus its place inside.
+    The place of a patch is the number of its block times the block's area, plus its place inside
+    the block.
     """
     if not sides:
         return np.arange(rows * columns)
@@ -124,7 +125,7 @@ def block_places(rows: int, columns: int, sides: list[int]) -> NDArray[np.int64]
 
 
 def block_places_inside(sides: list[int]) -> NDArray[np.int64]:
-    """Places [block, block] inside one block: quarters row by row, and inside each the same again."""
+    """Places [block, block] inside one block: its quarters row by row, and each quarter in the same way again."""
     outer, *inner = sides
     small = block_places_inside(inner) if inner else np.zeros((1, 1), np.int64)
     rows = [

@@ -1,4 +1,4 @@
-"""`uhd serve` in a process of its own, on a free port of this machine."""
+"""Runs `uhd serve` in a process of its own, on a free port."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 CODE = "What is the code on the white star?"
 CHAT = "/v1/chat/completions"
 
-# Keeps a model that answers in a few words writing for as long as it may.
+# A schema that makes the model write until its limit, although it would answer in a few words.
 LONG = {"type": "array", "items": {"type": "integer"}, "minItems": 2000}
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A response that has been read to its end."""
+    """A complete response."""
 
     status: int
     headers: dict[str, str]
@@ -46,7 +46,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Running:
-    """A server that answers at `url`."""
+    """A running server at `url`."""
 
     process: subprocess.Popen[str]
     url: str
@@ -57,7 +57,7 @@ class Running:
         return str(parts.hostname), int(parts.port or 0)
 
     def request(self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None) -> Reply:
-        """Send a request with a JSON body, or with bytes as they are."""
+        """Send a request. A body that is not bytes is sent as JSON."""
         connection = http.client.HTTPConnection(*self.address, timeout=60)
         given = {"Content-Type": "application/json", **(headers or {})}
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
@@ -69,13 +69,13 @@ class Running:
             connection.close()
 
     def metric(self, sample: str) -> float:
-        """The value of a sample such as `uhd_queue_depth`; 0 when it is not there yet."""
+        """The value of a metric such as `uhd_queue_depth`; 0 if it is not there yet."""
         text = self.request("GET", "/metrics").body.decode()
         found = re.search(rf"^{re.escape(sample)} (\S+)$", text, re.MULTILINE)
         return float(found[1]) if found else 0.0
 
     def begun(self, body: bytes) -> socket.socket:
-        """Send the head of a chat request and wait until the server asks for its body."""
+        """Send the header of a chat request, and wait until the server asks for the body."""
         connection = socket.create_connection(self.address, timeout=60)
         head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
         connection.sendall(f"{head}Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n".encode())
@@ -84,7 +84,7 @@ class Running:
 
 
 def finished(connection: socket.socket) -> Reply:
-    """Read the response to a request that was begun."""
+    """Read the response to a request that `begun` has sent."""
     with connection:
         response = http.client.HTTPResponse(connection)
         response.begin()
@@ -93,7 +93,7 @@ def finished(connection: socket.socket) -> Reply:
 
 @contextmanager
 def running(*arguments: str, **environment: str) -> Iterator[Running]:
-    """Start a server, wait until it answers, and end it."""
+    """Start a server, wait until it answers, and end it after the `with` block."""
     command = [sys.executable, "-m", "uhd_edge.cli", "serve", "--port", "0", "--threads", "1", *arguments]
     inherited = {name: value for name, value in os.environ.items() if name != "UHD_TOKEN"}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**inherited, **environment})
@@ -113,7 +113,7 @@ def data_uri(image: bytes, kind: str = "image/png") -> str:
 
 
 def asked(*parts: object, **parameters: Any) -> dict[str, Any]:
-    """The body of a request whose one message has images (bytes, URLs) and texts (prefixed with `?`)."""
+    """The body of a request with one message. Its parts are images (bytes or URLs) and texts (beginning with `?`)."""
     return {
         "model": "uhd-tiny",
         "messages": [{"role": "user", "content": [part_of(part) for part in parts]}],

@@ -1,8 +1,8 @@
-"""A bundle whose graphs copy instead of compute: an embedding tells which patches it was made of.
+"""A bundle whose graphs copy numbers instead of computing, so that an embedding tells which patches it was made of.
 
-For every patch of a token the embedding holds the patch's mean red, green and blue and
-its position id, in the order in which the patches came. So order, batching and merging
-can be checked number by number.
+For each patch of a token, the embedding holds the patch's mean red, green and blue and its
+position id, in the order in which the patches came in. Tests can check order, batching and merging
+number by number.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VALUES = 3 * 14 * 14
-WIDTH = 64  # an embedding in 16x: 16 patches of 4 numbers
+WIDTH = 64  # width of an embedding in 16x: 4 numbers for each of 16 patches
 
 
 def telling_bundle(folder: Path, *, table_side: int = 70, width: int = WIDTH, **changes: Any) -> Bundle:
-    """Write the graphs into `folder` and describe them as a bundle; `changes` go into the preprocessing."""
+    """Write the graphs into `folder`, and return them as a bundle. `changes` are changes to the preprocessing."""
     (folder / "graphs").mkdir(parents=True)
     graphs = {}
     for mode in ("16x", "4x"):
@@ -54,7 +54,7 @@ def telling_bundle(folder: Path, *, table_side: int = 70, width: int = WIDTH, **
 
 
 def encoder(mode: str) -> onnx.ModelProto:
-    """patches [B, N, 588], position_ids [B, N] -> features [B, N / 4, 16]; in 4x [B, N, 16], everything four times."""
+    """patches [B, N, 588], position_ids [B, N] -> features [B, N / 4, 16]. In 4x [B, N, 16], each number four times."""
     means = np.zeros((VALUES, 4), np.float32)
     for channel in range(3):
         means[channel * 196 : (channel + 1) * 196, channel] = 1 / 196
@@ -87,7 +87,7 @@ def connector() -> onnx.ModelProto:
 
 
 def brittle_above(graph: onnx.ModelProto, limit: float) -> onnx.ModelProto:
-    """The same graph, but its result is NaN wherever it exceeds `limit`."""
+    """Change the graph so that its result is NaN wherever it would exceed `limit`."""
     (output,) = graph.graph.output
     graph.graph.node[-1].output[0] = "sound"
     graph.graph.initializer.append(numpy_helper.from_array(np.float32(limit), "limit"))

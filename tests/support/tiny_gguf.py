@@ -1,7 +1,7 @@
-"""Random tiny GGUF models, written with `gguf` alone, for tests that need no checkpoint.
+"""Tiny random GGUF models, written with the package `gguf`, for tests that need no checkpoint.
 
-The vocabulary is the 256 bytes, a few merges and the special tokens of the vision prompt.
-`qwen3` is a plain transformer; `qwen2vl` has M-RoPE, as Qwen3.5 has.
+The vocabulary has the 256 bytes, a few merges and the special tokens of the vision prompt. `qwen3`
+is a plain transformer. `qwen2vl` has M-RoPE, like Qwen3.5.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ HIDDEN, FEED_FORWARD, HEADS, KV_HEADS, HEAD, LAYERS, CONTEXT = 64, 80, 4, 2, 16,
 
 
 def byte_characters() -> list[str]:
-    """The characters that stand for bytes 0 to 255 in a byte-level BPE, as GPT-2 chose them."""
+    """The characters that stand for the bytes 0 to 255 in GPT-2's byte-level BPE."""
     shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
     hidden = iter(range(256, 512))
     return [chr(byte) if byte in shown else chr(next(hidden)) for byte in range(256)]
 
 
 def tokens() -> list[str]:
-    """The whole vocabulary in order of ids."""
+    """The vocabulary, in the order of the token ids."""
     return [*byte_characters(), *(merge.replace(" ", "") for merge in MERGES), *SPECIAL]
 
 
@@ -39,7 +39,7 @@ def token_id(text: str) -> int:
 
 
 def embedding_table(seed: int = 0) -> np.ndarray:
-    """The model's token embeddings float32 [vocabulary, hidden]."""
+    """The model's token embeddings, float32 [vocabulary, hidden]."""
     return np.random.default_rng(seed).standard_normal((len(tokens()), HIDDEN)).astype(np.float32)
 
 
@@ -51,7 +51,7 @@ def write_gguf(
     special_tokens_known: bool = True,
     weight: float = 1.0,
 ) -> Path:
-    """Write a model; `weight` scales all matrices but the embeddings, so NaN gives a model that returns NaN."""
+    """Write a model. All matrices but the embeddings are multiplied by `weight`; with NaN, the model returns NaN."""
     writer = gguf.GGUFWriter(str(path), architecture)
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(HIDDEN)

@@ -1,4 +1,4 @@
-"""Builds the package's wheel and sdist as pip does, without a network, and installs a wheel."""
+"""Builds the package's wheel and sdist like pip, but without a network, and installs a wheel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from house.imports import PACKAGE, our_folders
 from support.places import ROOT
 
-# Nothing is compressed: the weights of the built-in model would take seconds.
+# Without compression, because compressing the built-in model's weights would take seconds.
 _BUILD_WHEEL = """\
 import sys
 from setuptools import build_meta
@@ -27,7 +27,7 @@ setup(script_args=["--quiet", "sdist", "--formats=tar", "--dist-dir", sys.argv[1
 
 
 def copy_source(target: Path) -> Path:
-    """The repository as far as a build may look at it, links as links; building in it leaves the tree clean."""
+    """Copy the files of the repository that a build uses, with links as links. A build would write into the tree."""
     folders = [folder.name for folder in our_folders()]
     for name in [PACKAGE, *folders, "tests", "benchmarks", "examples"]:
         shutil.copytree(ROOT / name, target / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
@@ -37,13 +37,13 @@ def copy_source(target: Path) -> Path:
 
 
 def build_wheel(source: Path, target: Path) -> Path:
-    """The wheel of the source in a folder, built by the build backend."""
+    """Build the wheel of `source` with the build backend. Returns its path."""
     _run_build(_BUILD_WHEEL, source, target)
     return next(target.glob("*.whl"))
 
 
 def unpack_sdist(source: Path, target: Path) -> Path:
-    """The folder that an sdist of the source unpacks to."""
+    """Build the sdist of `source` and unpack it. Returns the unpacked folder."""
     _run_build(_BUILD_SDIST, source, target)
     with tarfile.open(next(target.glob("*.tar"))) as archive:
         archive.extractall(target)
@@ -56,20 +56,20 @@ def _run_build(script: str, source: Path, target: Path) -> None:
 
 
 def install_wheel(wheel: Path, folder: Path) -> Path:
-    """The `bin` folder of a new environment that holds the wheel, and finds what the wheel needs here."""
+    """Install a wheel into a new environment, which takes other packages from this one. Returns its `bin` folder."""
     venv.create(folder, with_pip=False)
     python = folder / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--isolated", "--python", str(python), "install", "--quiet"]
     options = ["--disable-pip-version-check", "--no-index", "--no-deps"]
     subprocess.run([*pip, *options, str(wheel)], check=True, cwd=folder, env=environment_without_ours(folder))
-    # Last, so that pip does not take the package for installed. Links to an editable installation
-    # do not work from here: Python reads .pth files in the environment's own folder alone.
+    # After pip has run, so that pip does not find the package installed already. An editable installation
+    # among these packages has no effect: Python reads .pth files only in the environment's own folder.
     packages = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     (next(folder.glob("lib/python*/site-packages")) / "dependencies.pth").write_text("\n".join(packages))
     return python.parent
 
 
 def environment_without_ours(home: Path) -> dict[str, str]:
-    """Variables for a process that must not find this repository by any of them."""
+    """Environment variables for a process that must not find this repository through any of them."""
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "TMPDIR", "LANG", "LD_LIBRARY_PATH")}
     return {**kept, "HOME": str(home), "ORT_DISABLE_TELEMETRY": "1"}

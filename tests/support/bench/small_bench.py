@@ -1,4 +1,4 @@
-"""Pictures and settings with which measuring takes next to no time."""
+"""Pictures and settings for a measurement that takes almost no time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An assistant for asyncio, and a test that runs in an event loop of its own and ends."""
+"""Opens an assistant for asyncio, and runs a test in an event loop of its own, with a time limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An answer that stops at its third piece of text until it is let go, so that something can happen meanwhile."""
+"""An answer that waits before its third piece of text, so that a test can do something in the meantime."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class HeldSteps:
-    """`reached` is set with the third piece of text, `go_on` lets it go, `pieces` are those taken so far."""
+    """`reached` is set when the answer waits. Set `go_on` to let it continue. `pieces` are those taken so far."""
 
     reached: threading.Event = field(default_factory=threading.Event)
     go_on: threading.Event = field(default_factory=threading.Event)
@@ -25,7 +25,7 @@ class HeldSteps:
 
 
 def hold_answers(monkeypatch: pytest.MonkeyPatch) -> HeldSteps:
-    """Hold whatever is asked of any assistant from now on, until `monkeypatch` is undone."""
+    """Hold every answer of every assistant from now on, until `monkeypatch` is undone."""
     held = HeldSteps()
     steps = Assistant.steps
 

@@ -1,4 +1,4 @@
-"""A conversation told twice: in a session, and read anew as a whole elsewhere."""
+"""Compares a conversation in a session with the same conversation, read as a whole by another assistant."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LONG_QUESTION = "Tell me about everything that is to be seen there, one after th
 
 
 class Told:
-    """A conversation as it is expected to be: what was said, and with which images."""
+    """The expected conversation: its messages and its images."""
 
     def __init__(self, images: list[Image.Image]) -> None:
         self.images, self.waiting = list(images), len(images)
@@ -41,7 +41,7 @@ class Told:
 
 
 def first_logits(assistant: Assistant, steps: Any) -> tuple[NDArray[np.float32], str, Any]:
-    """The logits behind the prompt, the answer's text, and the answer."""
+    """The logits after the prompt, the text of the answer, and the answer."""
     model, text = assistant._model, ""
     generate, logits = model.generate, []
 
@@ -61,7 +61,7 @@ def first_logits(assistant: Assistant, steps: Any) -> tuple[NDArray[np.float32],
 def ask_both(
     assistant: Assistant, session: Session, told: Told, fresh: Assistant, question: str, *new: Image.Image
 ) -> Any:
-    """Ask in the session and, with the whole conversation anew, elsewhere: logits and text are the same."""
+    """Ask in the session, and ask `fresh` with the whole conversation: logits and text must be the same."""
     steps = session.steps(question, images=list(new), max_tokens=6)
     logits, text, answer = first_logits(assistant, steps)
     images = [*told.images, *new]

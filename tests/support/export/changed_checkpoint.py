@@ -1,4 +1,4 @@
-"""Changes to the files of a checkpoint, and the line with which it is refused then."""
+"""Changes the files of a checkpoint, and returns the message with which it is then refused."""
 
 from __future__ import annotations
 

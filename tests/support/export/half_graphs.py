@@ -1,4 +1,4 @@
-"""FP16 graphs of a changed checkpoint: written, run, and the types in them."""
+"""Writes the FP16 graphs of a changed checkpoint, runs them, and reads the types in them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write_graphs_of(checkpoint: Path, target: Path) -> Path:
 
 
 def changed_copy(checkpoint: Path, target: Path, factors: dict[str, float], channels: slice = slice(None)) -> Path:
-    """A copy of the checkpoint with some output channels of some tensors multiplied."""
+    """A copy of the checkpoint in which some output channels of some tensors are multiplied by a factor."""
     shutil.copytree(checkpoint, target)
     tensors = load_file(target / "model.safetensors")
     for name, factor in factors.items():
@@ -54,9 +54,10 @@ def run(file: Path, inputs: dict[str, NDArray[np.generic]]) -> NDArray[np.float3
 
 
 def run_strictly(file: Path, inputs: dict[str, NDArray[np.generic]]) -> NDArray[np.float32]:
-    """Every operator in exactly the type that is written, as a strongly typed engine runs it.
+    """Run each operator in exactly the type that the graph says, as a strongly typed engine does.
 
-    ONNX Runtime computes FP16 in FP32 on a CPU, and leaves out Casts it thinks unneeded.
+    ONNX Runtime would not: on a CPU it computes FP16 in FP32, and removes Casts that it considers
+    unnecessary.
     """
     output: NDArray[np.float32] = ReferenceEvaluator(onnx.load(file)).run(None, inputs)[0]
     return output

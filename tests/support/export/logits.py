@@ -1,4 +1,4 @@
-"""Logits of one prompt by llama.cpp and by transformers."""
+"""Logits of one prompt, computed by llama.cpp and by transformers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROMPT = "<|im_start|>user\n<image>What is the code on the red circle?</image> à
 
 
 def gguf_logits(file: Path, ids: list[int]) -> NDArray[np.float32]:
-    """Logits of every position by llama.cpp, in FP32 throughout."""
+    """The logits of every position, computed by llama.cpp with everything in FP32."""
     llama_cpp = llama_library().api
     parameters = llama_cpp.llama_model_default_params()
     parameters.use_extra_bufts = False

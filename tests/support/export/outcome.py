@@ -1,4 +1,4 @@
-"""How an export ended: its error, or its process."""
+"""The error of an export, or the outcome of its process."""
 
 from __future__ import annotations
 

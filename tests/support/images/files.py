@@ -1,4 +1,4 @@
-"""Pictures as the bytes of a file, and what loading says of them."""
+"""Pictures as the bytes of a file, and the message with which loading refuses one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Noise, in which no view is like another."""
+"""Pictures of noise, in which no two views are alike."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ def noise(size: tuple[int, int], seed: int = 0) -> NDArray[np.uint8]:
 
 
 def photo(width: int, height: int) -> Image.Image:
-    """Noise of every brightness, another for every size."""
+    """Noise of every brightness. Each size has different noise."""
     pixels = np.random.default_rng(width * 4001 + height).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return Image.fromarray(pixels)

@@ -1,4 +1,4 @@
-"""A picture of sixteen coloured squares: small to draw, and different for every seed."""
+"""A picture of sixteen coloured squares: quick to draw, and different for every seed."""
 
 from __future__ import annotations
 

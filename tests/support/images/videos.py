@@ -1,4 +1,4 @@
-"""Videos whose frames tell their numbers."""
+"""Videos whose frames can be told apart: each has its own grey level."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-LEVELS = 200  # a frame's grey level tells its number
+LEVELS = 200  # the number of grey levels; the level of a frame gives its number
 
 
 def make_video(
@@ -24,7 +24,7 @@ def make_video(
     codec: str = "mpeg4",
     options: dict[str, str] | None = None,
 ) -> Path:
-    """Frames that are one grey each, darker in their upper left quarter."""
+    """Write a video. Each frame is a single grey, but darker in its upper left quarter."""
     with av.open(str(file), "w", options=options or {}) as container:
         stream: Any = container.add_stream(codec, rate=rate)
         stream.width, stream.height = size

@@ -1,4 +1,4 @@
-"""Texts and embeddings read by a language model from an empty memory."""
+"""Lets a language model with an empty context read texts and embeddings."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def logits_of(model: LanguageModel, *chunks: PromptChunk) -> np.ndarray:
 
 
 def embedded(model: LanguageModel, text: str) -> np.ndarray:
-    """The embeddings that the model itself would look up for `text`."""
+    """The embeddings of `text` from the model's own table of token embeddings."""
     return embedding_table()[model.vocabulary.tokenize(text)]

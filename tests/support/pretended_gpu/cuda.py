@@ -1,7 +1,7 @@
-"""A pretended pycuda: memory, streams and captures, strict about the rules of the real one.
+"""Stands in for pycuda: memory, streams and captures. It enforces the rules of the real one.
 
-Nothing on a stream happens before the stream is waited for, and a captured graph is worthless once
-its context's shapes have changed.
+Work on a stream is done only when the stream is synchronized. A captured graph must not be launched
+once its context's shapes have changed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Stream:
 
 
 class Allocation:
-    """Memory at an address; used after it was freed, or freed twice, it fails."""
+    """Memory at an address. Using it after it was freed, or freeing it twice, fails."""
 
     def __init__(self, gpu: Gpu, size: int) -> None:
         self.gpu, self.bytes = gpu, np.full(size, 0xAB, np.uint8)
@@ -51,7 +51,7 @@ class Allocation:
 
 
 class Pinned(np.ndarray):
-    """An array whose `base` frees it, as pycuda's page-locked arrays have it."""
+    """An array whose `base` frees it, as with pycuda's page-locked arrays."""
 
     owner: Any = None
 
@@ -61,7 +61,7 @@ class Pinned(np.ndarray):
 
 
 class Gpu:
-    """The state that both packages see."""
+    """The state that the stand-ins for pycuda and TensorRT share."""
 
     def __init__(self) -> None:
         self.allocated: dict[int, Allocation] = {}
@@ -76,7 +76,7 @@ class Gpu:
         self.largest_allocation = 1 << 30
 
     def driver(self) -> Any:
-        """What `import pycuda.driver` gives."""
+        """The module that `import pycuda.driver` gives."""
         return SimpleNamespace(
             Error=PretendedCudaError,
             init=lambda: None,
@@ -96,7 +96,7 @@ class Gpu:
         self.contexts -= 1
 
     def _new_stream(self, flags: int) -> Stream:
-        assert flags == 1, "a stream that the default stream waits for must not be captured"
+        assert flags == 1, "only a non-blocking stream may be captured"
         self.stream = Stream()
         return self.stream
 
@@ -136,7 +136,7 @@ class PretendedCudaError(Exception):
 
 
 class Graph:
-    """In place of `CudaGraph`, which calls the driver's library itself."""
+    """Stands in for `CudaGraph`, which calls the driver's library directly."""
 
     gpu: ClassVar[Gpu]
 

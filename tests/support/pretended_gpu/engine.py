@@ -1,4 +1,4 @@
-"""Engines on the pretended GPU: what goes in, and what has to come out."""
+"""Engines on the pretended GPU: inputs, and a check of the outputs."""
 
 from __future__ import annotations
 

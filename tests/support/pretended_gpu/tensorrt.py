@@ -1,8 +1,8 @@
-"""A pretended TensorRT, for what no machine without a GPU can run.
+"""Stands in for TensorRT on machines without a GPU.
 
-It is strict about the rules of the real one: a context runs only when memory, addresses and shapes
-are set. It proves that our bookkeeping is right under these rules, not that TensorRT works as we
-think: that is what tests/hardware is for.
+It enforces the rules of the real one: a context runs only when memory, addresses and shapes are
+set. It shows that our code follows these rules. It does not show that TensorRT behaves as we think;
+that is what tests/hardware is for.
 
 The pretended engine computes y [B, N, 3] = 2 * x [B, N, 3] + n [B, N].
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def tensorrt_package(
     gpu: Gpu, profiles: list[dict[str, list[tuple[int, ...]]]], *, captures_itself: bool = False
 ) -> Any:
-    """What `import tensorrt` gives; every file is an engine with these profiles."""
+    """The module that `import tensorrt` gives. Every file is an engine with these profiles."""
     names = {"CudaGraphStrategy": SimpleNamespace(WHOLE_GRAPH_CAPTURE="whole")} if captures_itself else {}
     return SimpleNamespace(
         __version__="10.3.0",

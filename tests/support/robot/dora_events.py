@@ -1,4 +1,4 @@
-"""Events as dora hands them to a node."""
+"""Events in the form in which dora gives them to a node."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON schemas as hypothesis draws them: every keyword that a grammar knows."""
+"""Hypothesis strategies for JSON schemas, with every keyword that a grammar supports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pydantic model with a pattern, a choice, bounds and itself inside."""
+"""A pydantic model with a pattern, a choice, bounds and recursion."""
 
 from __future__ import annotations
 

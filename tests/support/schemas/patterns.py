@@ -1,4 +1,4 @@
-"""Patterns that a grammar can keep to, those of the formats among them."""
+"""Patterns that a grammar can enforce, including those of the formats."""
 
 from __future__ import annotations
 

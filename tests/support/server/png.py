@@ -10,7 +10,7 @@ from PIL import Image
 
 
 def png(width: int, height: int, *, pixels: bytes = b"") -> bytes:
-    """A PNG whose header promises so many pixels, whatever it has."""
+    """A PNG whose header says `width` x `height`, whatever pixels it really has."""
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(pixels))]
     body = b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))

@@ -1,7 +1,7 @@
-"""Stands in for the trtexec of TensorRT 10.3 on a Jetson Orin: checks how it is called, and prints what it prints.
+"""Stands in for the trtexec of TensorRT 10.3 on a Jetson Orin: checks its arguments, and prints the same lines.
 
-Flags are compared with the documented list beside this file, files and shapes with each
-other. The lines are those of real logs. TRTEXEC_DOES names what else it is to do:
+Flags must be in the documented list beside this file. Files and shapes must fit each other. The
+lines are taken from real logs. TRTEXEC_DOES makes it do something else:
 
     fail-build, fail-run   report an error and exit with 1
     lie                    report an error and exit with 0
@@ -25,11 +25,11 @@ STAMP = "[11/22/2026-10:00:00]"
 
 
 class TrtexecError(Exception):
-    """What trtexec would report as an error."""
+    """An error that trtexec would report."""
 
 
 def main(arguments: list[str], does: str) -> int:
-    """Behave as trtexec called with `arguments` would; returns its exit code."""
+    """Do what trtexec would do with `arguments`. Returns the exit code."""
     version = {"other-version": "v101302] [b6", "no-version": "v"}.get(does, "v100300")
     call = f"TensorRT.trtexec [TensorRT {version}] # trtexec {' '.join(arguments)}"
     print(f"&&&& RUNNING {call}")
@@ -60,7 +60,7 @@ def main(arguments: list[str], does: str) -> int:
 
 
 def read_options(arguments: list[str]) -> dict[str, list[str]]:
-    """Flags and their values; raises on a flag that version 10.3 does not have."""
+    """Flags and their values. Raises if version 10.3 does not have a flag."""
     known = [line for line in FLAGS.read_text().splitlines() if line and not line.startswith("#")]
     options: dict[str, list[str]] = {}
     for argument in arguments:
@@ -72,7 +72,7 @@ def read_options(arguments: list[str]) -> dict[str, list[str]]:
 
 
 def build(options: dict[str, list[str]], does: str) -> None:
-    """Write what passes for an engine."""
+    """Write a file that stands for an engine."""
     graph = Path(options["--onnx"][0])
     if not graph.is_file():
         raise TrtexecError(f"[TRT] ModelImporter.cpp:732: Failed to open file: {graph}")
@@ -96,7 +96,7 @@ def build(options: dict[str, list[str]], does: str) -> None:
 
 
 def read_profiles(options: dict[str, list[str]]) -> list[list[str]]:
-    """The inputs that each profile names; raises where they contradict each other."""
+    """The names of the inputs in each profile. Raises if shapes contradict each other."""
     bounds = [[read_shapes(text) for text in options[f"--{flag}Shapes"]] for flag in ("min", "opt", "max")]
     if len({len(shapes) for shapes in bounds}) != 1:
         raise TrtexecError("Must specify all of --minShapes, --optShapes, --maxShapes")
@@ -113,7 +113,7 @@ def read_profiles(options: dict[str, list[str]]) -> list[list[str]]:
 
 
 def read_shapes(text: str) -> dict[str, list[int]]:
-    """`a:1x2,b:3` -> sizes by name."""
+    """Read shapes such as `a:1x2,b:3`."""
     return {
         name: [int(size) for size in sizes.split("x")] for name, _, sizes in (s.partition(":") for s in text.split(","))
     }

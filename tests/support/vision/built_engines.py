@@ -1,4 +1,4 @@
-"""Engines in a bundle without a GPU: their records are real, and ONNX Runtime computes in their place."""
+"""Stand-ins for engines in a bundle, for machines without a GPU. Records are real, and ONNX Runtime computes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def message(error: type[Exception], action: Any, *arguments: Any, **options: Any
 
 
 def with_fp16(bundle: Bundle) -> Bundle:
-    """The telling bundle with its graphs under a second name too, as the kind an engine is built from."""
+    """The telling bundle with its graphs listed as FP16 too, the kind that an engine is built from."""
     manifest = bundle.manifest.model_dump()
     for mode, graphs in manifest["graphs"].items():
         for part, graph in graphs["fp32"].items():
@@ -41,7 +41,7 @@ def build(
     target: str = "rtx-40",
     backend: Any = "tensorrt-rtx",
 ) -> list[Path]:
-    """Put records of engines for the 16x graphs in FP16 into the bundle, beside files that stand for engines."""
+    """Write records of engines for the 16x graphs in FP16 into the bundle, and files that stand for the engines."""
     folder = bundle.path / "engines" / target
     folder.mkdir(parents=True)
     files = []
@@ -68,7 +68,7 @@ def build(
 
 
 class Told:
-    """In place of an open TensorRT engine: computes with ONNX Runtime, and remembers being opened."""
+    """Stands in for an open TensorRT engine: computes with ONNX Runtime, and notes which files were opened."""
 
     opened: list[str] = []  # noqa: RUF012
 

@@ -1,4 +1,4 @@
-"""The real model, and what LLaVA-UHD v4 (arXiv 2605.08985) prints of its operations, in 10^9."""
+"""The sizes of the real model, and the operations that LLaVA-UHD v4 (arXiv 2605.08985) prints, in 10^9."""
 
 from __future__ import annotations
 

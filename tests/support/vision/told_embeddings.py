@@ -1,4 +1,4 @@
-"""What the telling bundle must say of a picture, from transformers' patches and position ids."""
+"""The embeddings that the telling bundle must give, computed from transformers' patches and position ids."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from uhd_edge.runtime.vision.encoder import Encoded
 
 
 def expected_embeddings(image: Image.Image, bundle: Bundle, mode: Mode, max_slices: int) -> list[np.ndarray]:
-    """What the telling graphs must say of each view, from transformers' patches and position ids."""
+    """The expected embeddings of each view, computed from transformers' patches and position ids."""
     prepared = theirs(image, bundle.manifest.preprocessing, mode, max_slices)
     return [
         told_row_by_row(patches, rows, columns, mode)
@@ -37,7 +37,7 @@ def told_row_by_row(patches: np.ndarray, rows: int, columns: int, mode: Mode) ->
 
 
 def windows_of(square: np.ndarray) -> np.ndarray:
-    """[4, 4, numbers] -> the four windows row by row, inside each the four patches."""
+    """[4, 4, numbers] -> the patches window by window, row by row: four windows with four patches each."""
     corners = [(0, 0), (0, 2), (2, 0), (2, 2)]
     return np.stack([square[row : row + 2, column : column + 2].reshape(4, -1) for row, column in corners])
 
