@@ -18,60 +18,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from uhd_edge.runtime import (
-        Answer,
-        AskOptions,
-        Assistant,
-        AsyncAssistant,
-        Bundle,
-        Encoded,
-        ImagePart,
-        Message,
-        Plan,
-        Session,
-        TextPart,
-        UhdError,
-        Usage,
-        Video,
-        VisionEncoder,
-        video_frames,
-    )
+    from uhd_edge.runtime import *  # noqa: F403  # the public names are listed there
 
     __version__: str
+else:  # so that a checker finds a name that does not exist
+    from uhd_edge import runtime
 
-__all__ = [
-    "Answer",
-    "AskOptions",
-    "Assistant",
-    "AsyncAssistant",
-    "Bundle",
-    "Encoded",
-    "ImagePart",
-    "Message",
-    "Plan",
-    "Session",
-    "TextPart",
-    "UhdError",
-    "Usage",
-    "Video",
-    "VisionEncoder",
-    "__version__",
-    "video_frames",
-]
-
-
-if not TYPE_CHECKING:  # so that a checker finds a name that does not exist
+    __all__ = ["__version__"]
+    __all__ += runtime.__all__
 
     def __getattr__(name: str) -> object:
         if name == "__version__":
-            value: object = import_module(f"{__name__}.runtime.release").installed_version()
+            value = import_module(f"{__name__}.runtime.release").installed_version()
         elif name in __all__:
-            value = getattr(import_module(f"{__name__}.runtime"), name)
+            value = getattr(runtime, name)
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = value
         return value
 
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
