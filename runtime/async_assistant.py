@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict, cast
 from uhd_edge.runtime.answer import Answer
 from uhd_edge.runtime.ask_methods import ask_method, shows_options
 from uhd_edge.runtime.assistant import Assistant
-from uhd_edge.runtime.errors import PromptError
+from uhd_edge.runtime.errors import AnswerError
 from uhd_edge.runtime.validation import HIGHEST_COUNT, require_whole
 from uhd_edge.runtime.watch import watch
 from uhd_edge.runtime.worker import Failed, Finished, Job, Worker
@@ -147,9 +147,9 @@ class AsyncAnswerStream:
 
     @property
     def answer(self) -> Answer:
-        """The whole answer; raises `PromptError` before the stream has been read to its end."""
+        """The whole answer; raises `AnswerError` if the stream has not been read to its end."""
         if self._answer is None:
-            raise PromptError("the answer has not been read to its end")
+            raise AnswerError("the answer has not been read to its end")
         return self._answer
 
     def __aiter__(self) -> AsyncAnswerStream:

@@ -53,6 +53,10 @@ class SchemaError(UhdError):
         self.answer = answer
 
 
+class AnswerError(UhdError):
+    """An answer that was not read to its end: it is not complete yet, or another question has ended it."""
+
+
 class ModelError(UhdError):
     """A language model that cannot be loaded, does not fit the bundle, or failed."""
 
@@ -89,6 +93,7 @@ else:
 
 
 __all__ = [
+    "AnswerError",
     "BundleError",
     "BusyError",
     "CalibrationError",

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.conversation.answer_stream import AnswerStream
-from uhd_edge.runtime.errors import ModelError, PromptError
+from uhd_edge.runtime.errors import AnswerError, ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -56,7 +56,7 @@ class AnswerLock:
 
         `require_open` is called before each step, and raises when the answer is to end. The
         model's memory belongs to the newest question: the next step of an older one raises
-        `PromptError`.
+        `AnswerError`.
         """
         return AnswerStream(self._take_turns(begin, require_open))
 
@@ -76,7 +76,7 @@ class AnswerLock:
                 if stream is None:
                     self._newest, stream = ticket, AnswerStream(begin())
                 if self._newest is not ticket:
-                    raise PromptError("another question was asked before this answer was read to its end")
+                    raise AnswerError("another question was asked before this answer was read to its end")
                 piece = next(stream, None)
             if piece is None:
                 return stream.answer

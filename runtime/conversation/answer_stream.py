@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from uhd_edge.runtime.errors import PromptError
+from uhd_edge.runtime.errors import AnswerError
 
 if TYPE_CHECKING:
     from uhd_edge.runtime.answer import Answer
@@ -24,9 +24,9 @@ class AnswerStream(Iterator[str]):
 
     @property
     def answer(self) -> Answer:
-        """The whole answer, once the stream has been read to its end; raises `PromptError` before."""
+        """The whole answer; raises `AnswerError` if the stream has not been read to its end."""
         if self._answer is None:
-            raise PromptError("the answer has not been read to its end")
+            raise AnswerError("the answer has not been read to its end")
         return self._answer
 
     def __next__(self) -> str:

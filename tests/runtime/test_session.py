@@ -9,7 +9,7 @@ import pytest
 from support.images.squares import picture
 
 from uhd_edge.runtime import Assistant, Bundle
-from uhd_edge.runtime.errors import ImageError, ModelError, OptionError, PromptError
+from uhd_edge.runtime.errors import AnswerError, ImageError, ModelError, OptionError, PromptError
 from uhd_edge.runtime.prompt.layout import Message, TextPart
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def test_a_stream_is_the_answer_and_becomes_a_turn_when_it_was_read(assistant: A
     next(left)
     assert len(session.history) == 1
     assert session.ask("Or this?", max_tokens=4).text == same.ask("Or this?", max_tokens=4).text
-    with pytest.raises(PromptError, match="another question was asked"):
+    with pytest.raises(AnswerError, match="another question was asked"):
         next(left)
 
 

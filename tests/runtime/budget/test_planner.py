@@ -9,7 +9,7 @@ from uhd_edge.runtime.budget.cost_book import CostBook
 from uhd_edge.runtime.budget.costs import CostModel, PromptCosts, SlicingCosts, VisionCosts
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.manifest import Manifest
-from uhd_edge.runtime.errors import ContextError, EngineUnavailableError, PromptError
+from uhd_edge.runtime.errors import AnswerError, ContextError, EngineUnavailableError
 
 QUESTION = "How many circles are there?"
 
@@ -160,7 +160,7 @@ def test_measuring_ends_a_stream_that_is_open_instead_of_falsifying_it(
         stream = unmeasured.stream(picture, QUESTION, max_tokens=16)
         next(stream)
         unmeasured.plans(picture, QUESTION, mode="16x")
-        with pytest.raises(PromptError, match="another question was asked"):
+        with pytest.raises(AnswerError, match="another question was asked"):
             next(stream)
         whole = unmeasured.ask(picture, QUESTION, max_tokens=16).text
         stream = unmeasured.stream(picture, QUESTION, max_tokens=16)

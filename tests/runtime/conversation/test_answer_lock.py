@@ -8,9 +8,7 @@ import pytest
 from support.images.squares import picture
 
 from uhd_edge.runtime import Assistant
-from uhd_edge.runtime.errors import (
-    PromptError,
-)
+from uhd_edge.runtime.errors import AnswerError
 
 QUESTION = "What is it?"
 
@@ -28,7 +26,7 @@ def test_a_new_question_ends_a_stream_that_is_still_open(assistant: Assistant) -
     pieces = assistant.stream(None, "And that?", max_tokens=20)
     next(pieces)
     assert assistant.ask(None, QUESTION, max_tokens=20).text == expected
-    with pytest.raises(PromptError, match="another question was asked"):
+    with pytest.raises(AnswerError, match="another question was asked"):
         next(pieces)
 
 

@@ -6,7 +6,7 @@ import pytest
 from support.images.squares import picture
 
 from uhd_edge.runtime import Assistant
-from uhd_edge.runtime.errors import PromptError
+from uhd_edge.runtime.errors import AnswerError
 
 QUESTION = "What is it?"
 
@@ -24,10 +24,10 @@ def test_the_answer_of_a_stream_is_that_of_asking(assistant: Assistant) -> None:
 def test_there_is_no_answer_before_the_end_and_none_after_closing(assistant: Assistant) -> None:
     with assistant.stream(picture(), QUESTION, max_tokens=9) as stream:
         next(stream)
-        with pytest.raises(PromptError, match="not been read to its end"):
+        with pytest.raises(AnswerError, match="not been read to its end"):
             _ = stream.answer
     assert list(stream) == []
-    with pytest.raises(PromptError, match="not been read to its end"):
+    with pytest.raises(AnswerError, match="not been read to its end"):
         _ = stream.answer
     stream.close()
 
