@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import weakref
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict, cast
 
@@ -57,6 +58,9 @@ class AsyncAssistant:
     or takes its question out of the queue; the assistant stays usable. Images are read when the
     answer starts, so an array must not be changed before that.
 
+    An unknown setting raises `TypeError` at once. Invalid values raise `OptionError` when the assistant
+    is opened.
+
     Safe to use from several threads and event loops. An assistant that nobody closes is closed
     when it is garbage-collected or the program ends, after the current step.
     """
@@ -64,6 +68,7 @@ class AsyncAssistant:
     def __init__(
         self, bundle: Bundle | str | Path | None = None, *, queue: int = 8, **options: Unpack[OpenOptions]
     ) -> None:
+        inspect.signature(Assistant).bind(bundle, **options)  # raises `TypeError` here, not later in the thread
         queue = require_whole("queue", queue, 0, HIGHEST_COUNT)
         self._worker = Worker(lambda: Assistant(bundle, **options), queue=queue)
         self._end = weakref.finalize(self, self._worker.end)

@@ -77,6 +77,12 @@ def test_what_cannot_be_opened_is_said_to_everyone(tmp_path: Path) -> None:
     run(test())
 
 
+def test_a_setting_that_does_not_exist_is_refused_at_once() -> None:
+    wrong: Any = {"surprise": 1}
+    with pytest.raises(TypeError, match="unexpected keyword argument 'surprise'"):
+        AsyncAssistant(**wrong)
+
+
 def test_the_event_loop_goes_on_while_it_opens_and_answers(bundle: Bundle) -> None:
     """Whatever the worker does, a task that only yields gets its turns in between."""
 
