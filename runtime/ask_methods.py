@@ -29,6 +29,16 @@ Result = TypeVar("Result")
 Result_co = TypeVar("Result_co", covariant=True)
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
+
+class _Required:
+    """Stands in a signature for the default of a question, which follows `images` and has none."""
+
+    def __repr__(self) -> str:
+        return "<required>"
+
+
+_REQUIRED = _Required()
+
 _ARGUMENTS = """\
 images: An image, or a list or tuple of several; None for a question without images. An image is
     a path, the bytes of a file, a PIL image or a uint8 array [H, W, 3] in RGB. A `Video`, or the
@@ -65,7 +75,9 @@ def ask_method(method: Callable[[Owner, ImagesInput, Asked, AskOptions], Result]
     """Let a method that works on images, a question and settings be called as an `AskMethod`.
 
     `help` and `inspect.signature` show every setting, and the docstring gets an entry for each
-    argument. A question that is missing or given twice raises `TypeError`, as Python does.
+    argument. They show `question=<required>`, because a parameter after `images`, which has a
+    default, must have one too. A question that is missing or given twice raises `TypeError`, as
+    Python does.
     """
 
     @wraps(method)
@@ -84,7 +96,9 @@ def ask_method(method: Callable[[Owner, ImagesInput, Asked, AskOptions], Result]
     own = [
         signature.parameters["self"],
         inspect.Parameter("images", positional, default=None, annotation=signature.parameters["images"].annotation),
-        inspect.Parameter("question", positional, default=None, annotation=signature.parameters["question"].annotation),
+        inspect.Parameter(
+            "question", positional, default=_REQUIRED, annotation=signature.parameters["question"].annotation
+        ),
     ]
     _describe(asking, signature, own, _ARGUMENTS)
     return cast("_Descriptor[Asked, Result]", asking)

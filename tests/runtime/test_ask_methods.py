@@ -133,6 +133,12 @@ def test_help_tells_every_setting_with_its_default(method: Callable[..., Any]) -
     assert entries == [*own, *AskOptions.__annotations__]
 
 
+@pytest.mark.parametrize("method", ASKING, ids=lambda one: one.__qualname__)
+def test_help_tells_that_a_question_is_required_and_images_are_not(method: Callable[..., Any]) -> None:
+    shown = str(inspect.signature(method))
+    assert re.match(r"\(self, images: 'ImagesInput' = None, question: '\w+' = <required>, \*, max_tokens: ", shown)
+
+
 @pytest.mark.parametrize("method", [Assistant.ask, Session.stream], ids=lambda one: one.__qualname__)
 def test_a_stand_in_made_from_the_signature_is_called_the_same_way(method: Callable[..., Any]) -> None:
     pretended = mock.create_autospec(method)
