@@ -73,10 +73,17 @@ def _class(name: str, cls: type) -> Iterator[str]:
         if member.startswith("_") or f"{cls.__name__}.{member}" in INTERNAL:
             continue
         if isinstance(value, property):
-            yield f"    {member}: {_shown(inspect.signature(value.fget).return_annotation)}"  # type: ignore[arg-type]
+            returned = _shown(inspect.signature(value.fget).return_annotation)  # type: ignore[arg-type]
+            yield f"    {member}: {returned}{_deprecation(value.fget)}"
         elif inspect.isroutine(value):
             awaited = "async " if inspect.iscoroutinefunction(value) else ""
-            yield f"    {awaited}{member}{_signature(getattr(cls, member))}"
+            yield f"    {awaited}{member}{_signature(getattr(cls, member))}{_deprecation(value)}"
+
+
+def _deprecation(function: Any) -> str:
+    """The mark of a member that warns when it is used."""
+    names = getattr(function, "__func__", function).__code__.co_names
+    return "  # deprecated" if "warn_renamed" in names else ""
 
 
 def _signature(function: Any) -> str:
