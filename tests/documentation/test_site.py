@@ -33,13 +33,18 @@ FLAGS = (
 )
 PUBLIC = (
     "Answer",
+    "AnswerSchema",
+    "AnswerStream",
     "AskOptions",
     "Assistant",
+    "AsyncAnswerStream",
     "AsyncAssistant",
     "Bundle",
     "Encoded",
+    "EncodedView",
     "ImagePart",
     "Message",
+    "OpenOptions",
     "Plan",
     "Session",
     "TextPart",
@@ -47,7 +52,10 @@ PUBLIC = (
     "Usage",
     "Video",
     "VisionEncoder",
+    "WatchResult",
+    "answer_schema",
     "video_frames",
+    "watch",
 )
 
 
