@@ -5,8 +5,8 @@
     with Assistant() as assistant:
         print(assistant.ask("photo.jpg", "What is on the table?").text)
 
-The names below are loaded when first used, so `import uhd_edge` alone costs nothing. Errors are
-in `uhd_edge.runtime.errors`.
+The public names are those of `uhd_edge.runtime`. Each is loaded when it is first used, so `import
+uhd_edge` alone costs nothing. Errors are in `uhd_edge.runtime.errors`.
 
 Each subpackage is a folder at the top of the repository; the links beside this file are how
 Python, type checkers and editors find them without an installation.
