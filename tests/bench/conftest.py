@@ -1,4 +1,4 @@
-"""What the built-in bundle takes on this machine."""
+"""A report about the built-in bundle, measured on this machine."""
 
 from __future__ import annotations
 

@@ -30,7 +30,9 @@ def test_every_picture_is_measured_in_every_mode_precision_and_engine() -> None:
         (([], ["auto"], ["auto"]), "no mode given"),
     ],
 )
-def test_a_name_that_does_not_exist_is_answered_with_those_that_do(names: tuple[Any, ...], message: str) -> None:
+def test_a_name_that_does_not_exist_is_refused_with_the_list_of_valid_ones(
+    names: tuple[Any, ...], message: str
+) -> None:
     with pytest.raises(OptionError, match=message):
         configurations([SMALL], *names)
 

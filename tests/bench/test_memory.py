@@ -1,4 +1,4 @@
-"""Memory is read from what the kernel says of this process alone."""
+"""Memory is what the kernel reports for this process alone."""
 
 from __future__ import annotations
 

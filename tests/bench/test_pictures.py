@@ -1,4 +1,4 @@
-"""Pictures are drawn at the size asked for, or taken from a file as they are."""
+"""Pictures are drawn in the requested size, or taken unchanged from a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report as a picture."""
+"""The report as a plot."""
 
 from __future__ import annotations
 

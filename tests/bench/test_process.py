@@ -57,7 +57,7 @@ def test_no_process_is_left_behind() -> None:
     assert not multiprocessing.active_children()
 
 
-def test_a_process_hears_no_interrupt_from_its_beginning_on_and_its_parent_still_does() -> None:
+def test_a_process_ignores_interrupts_from_its_start_and_its_parent_does_not() -> None:
     """It would print a traceback where the interrupt finds it importing."""
     with MeasuringProcess(Bundle.open().path, with_picture(SMALL.data), ONCE) as process:
         (child,) = multiprocessing.active_children()

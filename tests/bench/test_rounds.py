@@ -1,4 +1,4 @@
-"""Configurations take turns, and what cannot run is told before anything is measured."""
+"""Configurations take turns, and what cannot run is reported before anything is measured."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_more_than_the_free_memory_is_refused_before_anything_is_timed(monkeypat
         bench_rounds._require_memory({big: 3_000_000_000, small: 2_100_000_000})
 
 
-def test_what_the_bundle_lacks_is_told_before_anything_is_measured() -> None:
+def test_what_the_bundle_lacks_is_reported_before_anything_is_measured() -> None:
     told: list[str] = []
     every = configurations([SMALL], ["16x"], ["fp32", "int8"], ["auto"])
     with pytest.raises(UhdError, match="no 16x graphs in int8"):

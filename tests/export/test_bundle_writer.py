@@ -1,4 +1,4 @@
-"""A bundle comes under the target's name whole or not at all, and replaces only what may be replaced."""
+"""A bundle is complete when it gets the target's name, and replaces only what may be replaced."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_an_empty_folder_may_become_the_bundle(tmp_path: Path, quick: Any) -> No
     quick(tmp_path / "bundle").check_files()
 
 
-def test_a_bundle_is_replaced_on_request_and_only_by_a_whole_one(tmp_path: Path, quick: Any) -> None:
+def test_a_bundle_is_replaced_on_request_and_only_by_a_complete_one(tmp_path: Path, quick: Any) -> None:
     target = tmp_path / "bundle"
     quick(target, name="old")
 
@@ -89,7 +89,7 @@ def test_an_interrupt_between_the_two_renames_puts_the_old_bundle_back(
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_read_error_of_somebody_elses_file_stays_what_it_is(tmp_path: Path) -> None:
+def test_an_error_of_reading_another_file_is_raised_unchanged(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), BundleWriter(tmp_path / "bundle") as writer:
         writer.copy(tmp_path / "missing", "llm.gguf")
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Whether there is room for a bundle is asked before the work begins."""
+"""An export checks before it begins that there is enough space on the disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from uhd_edge.runtime.modes import Precision
 
 
 @pytest.mark.parametrize("ready", [True, False])
-def test_too_little_space_is_told_before_the_work_begins(
+def test_too_little_space_is_reported_before_the_work_begins(
     tmp_path: Path, quick: Any, qwen3_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, ready: bool
 ) -> None:
     monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 100_000})())
@@ -25,7 +25,7 @@ def test_too_little_space_is_told_before_the_work_begins(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_space_asked_for_is_about_what_is_used(qwen3_checkpoint: Path, qwen3_bundle: Bundle) -> None:
+def test_the_estimated_space_is_about_what_is_used(qwen3_checkpoint: Path, qwen3_bundle: Bundle) -> None:
     used = sum(record.bytes for record in qwen3_bundle.manifest.files.values())
     with open_checkpoint(qwen3_checkpoint) as checkpoint:
         precisions = EXPORTED_PRECISIONS
@@ -35,7 +35,7 @@ def test_the_space_asked_for_is_about_what_is_used(qwen3_checkpoint: Path, qwen3
 
 
 @pytest.mark.parametrize("precision", EXPORTED_PRECISIONS)
-def test_the_space_asked_for_graphs_is_that_of_their_weights(
+def test_the_estimated_space_for_graphs_is_that_of_their_weights(
     qwen3_checkpoint: Path, qwen3_bundle: Bundle, precision: Precision
 ) -> None:
     files = qwen3_bundle.manifest.files

@@ -67,7 +67,7 @@ def test_a_ready_language_model_is_copied_as_it_is(tmp_path: Path, quick: Any, q
     Bundle.open(tmp_path / "deep" / "in" / "bundle").check_files()
 
 
-def test_progress_runs_from_nothing_to_everything(tmp_path: Path, quick: Any) -> None:
+def test_progress_runs_from_0_to_1(tmp_path: Path, quick: Any) -> None:
     seen: list[tuple[str, float]] = []
     quick(tmp_path / "bundle", progress=lambda stage, fraction: seen.append((stage, fraction)))
     fractions = [fraction for _, fraction in seen]
@@ -92,7 +92,7 @@ def test_progress_runs_from_nothing_to_everything(tmp_path: Path, quick: Any) ->
         ({"llm": None, "llm_type": "q4"}, "no language model type 'q4'; valid are f32,"),
     ],
 )
-def test_an_unknown_choice_is_answered_with_the_valid_ones(
+def test_an_unknown_choice_is_refused_with_the_list_of_valid_ones(
     tmp_path: Path, quick: Any, options: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ExportError) as caught:

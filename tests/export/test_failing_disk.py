@@ -1,4 +1,4 @@
-"""A disk that is full, limited or not to be written to is told in one line, and nothing is left."""
+"""A disk that is full, limited or read-only is reported in one line, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ except OutputError as error:
 """
 
 
-def test_a_file_over_the_limit_is_told_in_one_line(tmp_path: Path, qwen3_bundle: Bundle) -> None:
+def test_a_file_over_the_limit_is_reported_in_one_line(tmp_path: Path, qwen3_bundle: Bundle) -> None:
     done = run_python(LIMITED, tmp_path / "bundle", qwen3_bundle.llm_path)
     assert done.stdout.splitlines() == [
         f"{tmp_path / 'bundle'}: a file is larger than the limit; raise it (ulimit -f) and export again"
@@ -41,7 +41,7 @@ def test_a_file_over_the_limit_is_told_in_one_line(tmp_path: Path, qwen3_bundle:
     ("code", "said"),
     [(errno.ENOSPC, "no space left on the disk"), (errno.EDQUOT, "quota"), (errno.EROFS, "read-only")],
 )
-def test_a_disk_that_fills_up_is_told_in_one_line(
+def test_a_disk_that_fills_up_is_reported_in_one_line(
     tmp_path: Path, quick: Any, monkeypatch: pytest.MonkeyPatch, code: int, said: str
 ) -> None:
     def refuse(descriptor: int) -> None:
@@ -55,7 +55,7 @@ def test_a_disk_that_fills_up_is_told_in_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_fills_up_under_the_graphs_is_told_with_the_targets_name(
+def test_a_disk_that_fills_up_under_the_graphs_is_reported_with_the_targets_name(
     tmp_path: Path, quick: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any, **__: Any) -> None:
@@ -67,7 +67,7 @@ def test_a_disk_that_fills_up_under_the_graphs_is_told_with_the_targets_name(
 
 
 @pytest.mark.parametrize("target", ["file/bundle", "file/deep/bundle", "x" * 300, "/proc/nothing/bundle"])
-def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path: Path, target: str) -> None:
+def test_a_place_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path, target: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError) as caught:
         export_bundle("no/such/checkpoint", tmp_path / target)

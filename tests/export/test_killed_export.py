@@ -1,4 +1,4 @@
-"""An export that is killed leaves no half bundle, and the next one cleans up."""
+"""An export that is killed leaves no incomplete bundle, and the next export cleans up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The compressor's first weights beside what transformers computes with the layer they are taken from."""
+"""The compressor's first weights, compared with what transformers computes with the layer before it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_the_fused_mlp_is_the_mean_of_the_layers_mlp_over_any_four_tokens() -> N
 
 
 @torch.no_grad()
-def test_with_its_norm_too_where_the_four_tokens_share_mean_and_variance() -> None:
+def test_norm_and_fused_mlp_are_that_mean_too_where_the_four_tokens_share_mean_and_variance() -> None:
     layer, compressor = layer_and_compressor()
     windows = tokens_of_one_mean_and_variance()
     fused = fused_mlp(compressor, compressor.pre_norm(windows.flatten(1)))

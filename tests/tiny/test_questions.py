@@ -46,7 +46,7 @@ def test_counts_and_presence_follow_from_the_scene() -> None:
     assert all({"0", "1", "2"} <= seen for seen in counts.values())
 
 
-def test_half_of_the_objects_asked_for_are_there_and_half_of_the_others_nearly() -> None:
+def test_half_of_the_presence_answers_are_yes_and_half_of_the_others_ask_about_a_colour_that_is_there() -> None:
     asked = [(scene, ask(scene, "presence", str(index))) for index, scene in enumerate(SCENES * 20)]
     absent = [(scene, question) for scene, question in asked if question.answer == "no"]
     near = [
@@ -57,7 +57,7 @@ def test_half_of_the_objects_asked_for_are_there_and_half_of_the_others_nearly()
 
 
 @pytest.mark.parametrize(("direction", "sign", "axis"), [("leftmost", 1, "x"), ("lowest", -1, "y")])
-def test_the_extreme_object_is_the_extreme_one(direction: str, sign: int, axis: str) -> None:
+def test_the_extreme_object_is_the_outermost_one_in_its_direction(direction: str, sign: int, axis: str) -> None:
     asked = 0
     for index, scene in enumerate(SCENES * 4):
         question = ask(scene, "extreme", str(index))

@@ -1,4 +1,4 @@
-"""The world of uhd-tiny: what is drawn obeys its table, and a seed repeats it."""
+"""The world of uhd-tiny: scenes keep within their ranges, and a seed repeats them."""
 
 from __future__ import annotations
 

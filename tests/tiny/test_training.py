@@ -1,4 +1,4 @@
-"""Training resumes exactly."""
+"""Training that is resumed gives exactly the same result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from uhd_edge.tiny.world.tokenizer import train_tokenizer
 MINIATURE = Stage("miniature", 2, {"single": 0.5, "crowded 4x": 0.5}, rate=1e-3, text_rate=1e-3, seeing=0.5)
 
 
-def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in MINIATURE.mix:
         monkeypatch.setitem(KINDS, name, replace(KINDS[name], count=2, asked=("code", "extreme")))
     tokenizer = train_tokenizer()

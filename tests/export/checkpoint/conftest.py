@@ -1,4 +1,4 @@
-"""A checkpoint to change."""
+"""A checkpoint that a test may change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the model's configuration says, with the defaults of transformers, and what of it is refused."""
+"""The model's configuration is read with the defaults of transformers; what cannot be reproduced is refused."""
 
 from __future__ import annotations
 

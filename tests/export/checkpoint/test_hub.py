@@ -1,4 +1,4 @@
-"""A name that is no folder is looked for on Hugging Face."""
+"""A name that is not a folder is looked up on Hugging Face."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def fails_with(error: Exception) -> Callable[..., str]:
         (HfHubHTTPError, "Hugging Face cannot be reached"),
     ],
 )
-def test_what_hugging_face_answers_is_said_in_one_line(
+def test_an_error_of_hugging_face_is_reported_in_one_line(
     kind: type[HfHubHTTPError], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = kind("several\nlines", response=MagicMock())

@@ -1,4 +1,4 @@
-"""Whatever stands in a checkpoint's JSON files, it is read or refused in one line."""
+"""Whatever is in a checkpoint's JSON files is read, or refused in one line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ JSON = st.recursive(
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_whatever_stands_in_a_field_is_read_or_refused_in_one_line(folder: Path, data: st.DataObject) -> None:
+def test_whatever_is_in_a_field_is_read_or_refused_in_one_line(folder: Path, data: st.DataObject) -> None:
     file = folder / data.draw(
         st.sampled_from(["config.json", "preprocessor_config.json", "tokenizer_config.json", "generation_config.json"])
     )

@@ -56,7 +56,7 @@ def test_the_residual_stream_is_fp32_from_the_embeddings_to_the_last_norm(graphs
 
 
 @pytest.mark.parametrize("mode", ["16x", "4x"])
-def test_features_point_where_those_of_fp32_do_in_strict_fp16(graphs: Path, mode: str) -> None:
+def test_features_in_strict_fp16_have_the_direction_of_those_in_fp32(graphs: Path, mode: str) -> None:
     expected = run(graphs / f"encoder-{mode}-fp32.onnx", view())
     assert cosine(run_strictly(graphs / f"encoder-{mode}-fp16.onnx", view()), expected) >= 0.99999
     assert cosine(run(graphs / f"encoder-{mode}-fp16.onnx", view()), expected) >= 0.99999

@@ -1,4 +1,4 @@
-"""The file that several graphs keep their weights in."""
+"""The file in which several graphs keep their weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Getting llama.cpp's converter: from a named folder, the cache, or the package index. No network here."""
+"""llama.cpp's converter is taken from a named folder, the cache, or the package index; here without a network."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_what_is_in_the_cache_is_not_fetched_again(
         ('cp "$EMPTY" "$dest/package.tar.gz"', "package.tar.gz has no convert_hf_to_gguf.py"),
     ],
 )
-def test_a_failed_download_says_what_else_helps_and_leaves_nothing(
+def test_a_failed_download_says_what_to_do_instead_and_leaves_nothing(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str
 ) -> None:
     source_package(tmp_path / "empty.tar.gz", [f"{ROOT}/LICENSE"])

@@ -1,4 +1,4 @@
-"""llama.cpp runs in a process of its own, and whatever ends it becomes one line."""
+"""llama.cpp runs in a process of its own, and its failures become one line."""
 
 from __future__ import annotations
 
@@ -28,13 +28,15 @@ def test_a_crash_of_llama_cpp_becomes_one_line(tmp_path: Path, monkeypatch: pyte
         inspect_gguf(tmp_path / "llm.gguf", [], name="it")
 
 
-def test_a_disk_that_fills_up_under_llama_cpp_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fills_up_under_llama_cpp_is_reported_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pretend_llama_cpp(tmp_path, "echo 'OSError: [Errno 28] No space left on device' >&2; exit 1", monkeypatch)
     with pytest.raises(OutputError, match="no space left on the disk"):
         quantize(tmp_path / "from.gguf", tmp_path / "to.gguf", "q8_0")
 
 
-def test_an_interrupted_export_takes_llama_cpp_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_export_ends_llama_cpp_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pretend_llama_cpp(
         tmp_path, f"echo $$ > {tmp_path}/started; mv {tmp_path}/started {tmp_path}/pid; exec sleep 1000", monkeypatch
     )

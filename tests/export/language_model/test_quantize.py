@@ -46,7 +46,7 @@ def test_quantizing_takes_the_cores_that_this_process_may_use(tmp_path: Path, mo
     assert given[-1] == "3"
 
 
-def test_an_unknown_type_is_answered_with_the_known_ones() -> None:
+def test_an_unknown_type_is_refused_with_the_list_of_valid_ones() -> None:
     with pytest.raises(ExportError, match=r"no language model type 'q9_9'; valid are f32, f16, bf16, q8_0, .*q4_k_m"):
         file_type("q9_9")
     assert file_type("Q4_K_M") is FILE_TYPES["q4_k_m"]

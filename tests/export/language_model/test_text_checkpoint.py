@@ -1,4 +1,4 @@
-"""The text model alone is what it was inside the checkpoint."""
+"""The text model alone computes the same as inside the whole checkpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from uhd_edge.runtime.errors import CheckpointError
 
 
 @pytest.mark.parametrize(("text_type", "tied"), [("qwen3", True), ("qwen3", False), ("qwen3_5_text", False)])
-def test_the_text_model_alone_is_what_it_was_inside(tmp_path: Path, text_type: str, tied: bool) -> None:
+def test_the_text_model_alone_has_the_logits_of_the_whole_checkpoint(
+    tmp_path: Path, text_type: str, tied: bool
+) -> None:
     tiny = TinyCheckpoint(text_type, tied=tied, text_layers=4 if text_type == "qwen3_5_text" else 2)  # type: ignore[arg-type]
     folder = save_checkpoint(tmp_path / "checkpoint", tiny)
     with open_checkpoint(folder) as checkpoint:

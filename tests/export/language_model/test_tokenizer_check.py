@@ -1,4 +1,4 @@
-"""The texts that tell whether llama.cpp splits as the checkpoint's tokenizer does."""
+"""The texts that show whether llama.cpp tokenizes like the checkpoint's tokenizer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from uhd_edge.export.language_model.tokenizer_check import load_tokenizer, pre_t
 from uhd_edge.runtime.errors import CheckpointError
 
 
-def test_the_probe_is_composed_text() -> None:
+def test_the_probe_texts_are_in_nfc() -> None:
     assert all(unicodedata.is_normalized("NFC", text) for text in tokenizer_check.PROBES)
 
 
