@@ -1,10 +1,10 @@
-"""A bundle of random weights in the sizes of a real model, to see what it costs without downloading it.
+"""A bundle of random weights in the sizes of a real model, to measure speed and memory without downloading it.
 
-What it says is noise, and INT8 is not calibrated; how long the vision tower takes and
-how much memory is what the real one would take. The language model is a small stand-in of
-the right width: prefill and tokens per second say nothing about the real one.
+The vision tower takes as long and as much memory as the real one. The answers are noise, and INT8
+is not calibrated. The language model is a small stand-in of the right width, so prefill and tokens
+per second say nothing about the real one.
 
-It is made once and kept in the user's cache.
+The bundle is made once and kept in the user's cache.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.manifest import GraphKind, Graphs, LanguageModelFile
     from uhd_edge.runtime.modes import Mode, Precision
 
-    # Told what is being done.
+    # Called with a line that says what is being done.
     Progress = Callable[[str], None]
 
 VERSION = 1  # of what is made; another number makes it anew
@@ -44,7 +44,7 @@ LLM = "llm.gguf"
 
 @dataclass(frozen=True)
 class SyntheticModel:
-    """The sizes of a real vision model, and of the language model that stands in for its own."""
+    """The sizes of a real vision tower, and of the language model that stands in for the real one."""
 
     sizes: ModelSizes
     heads: int
@@ -63,14 +63,14 @@ def synthetic_bundle(
     threads: int | None = None,
     progress: Progress = lambda _step: None,
 ) -> Bundle:
-    """Open the synthetic bundle `name`, such as `minicpm-v-4.6`, made now if it is not in the user's cache.
+    """Open the synthetic bundle `name`, such as `minicpm-v-4.6`. It is made now if it is not in the user's cache.
 
-    It has FP32 graphs in any case, and FP16 and INT8 ones when `precisions` names them. FP32
-    takes 2.2 GB of disk, FP16 another 1.1 GB, INT8 0.7 GB; its ranges are for measuring speed,
-    not those of a calibration.
+    It always has FP32 graphs, and FP16 and INT8 ones if `precisions` names them. FP32 takes 2.2 GB
+    of disk, FP16 another 1.1 GB, INT8 another 0.7 GB. The INT8 ranges are not calibrated; they are
+    good for measuring speed only.
 
-    Raises `ExportError` for another name, `OutputError` when there is not enough disk or the
-    cache cannot be written.
+    Raises `ExportError` for an unknown name, and `OutputError` when the disk has too little space
+    or the cache cannot be written.
     """
     model = MODELS.get(name.lower())
     if model is None:
@@ -88,7 +88,7 @@ def open_synthetic_bundle(
     threads: int | None,
     progress: Progress,
 ) -> Bundle:
-    """Do as `synthetic_bundle` does with any sizes, keeping the bundle in `folder`."""
+    """Like `synthetic_bundle`, but with the sizes of `model`, and with the bundle in `folder`."""
     target = folder / f"{model.sizes.name}-{VERSION}"
     with _locked(folder, progress):
         bundle = _opened(target)
@@ -98,13 +98,13 @@ def open_synthetic_bundle(
         if "int8" in precisions and "int8" not in _precisions(bundle):
             from uhd_edge.bench.synthetic.random_int8 import add_random_int8
 
-            progress("INT8 graphs, whose ranges are for measuring speed only")
+            progress("making INT8 graphs with ranges that are good for measuring speed only")
             bundle = add_random_int8(bundle, weights=_weights(model).count, threads=threads, progress=progress)
     return bundle
 
 
 def _opened(target: Path) -> Bundle | None:
-    """None without one, and for one that has been damaged or was made by another version."""
+    """Open the bundle; None if there is none, or if it is damaged or was made by another version."""
     try:
         return Bundle.open(target)
     except BundleError:
@@ -112,7 +112,7 @@ def _opened(target: Path) -> Bundle | None:
 
 
 def _precisions(bundle: Bundle | None) -> set[str]:
-    """Those that every mode has."""
+    """The precisions that the bundle has in every mode."""
     by_mode = [] if bundle is None else [set(by_kind) for by_kind in bundle.manifest.graphs.values()]
     return set(map(str, set.intersection(*by_mode))) if by_mode else set()
 
@@ -125,9 +125,9 @@ def _make(model: SyntheticModel, target: Path, precisions: Sequence[str], progre
     needed = weights.count * sum(BYTES[precision] for precision in chosen) + model.llm.bytes
     with BundleWriter(target, overwrite=True, tell=progress) as writer:
         check_disk_space(writer.folder, needed)
-        progress(f"random weights of {model.sizes.name}, {needed / 1e9:.2g} GB, are written to {target}")
+        progress(f"writing random weights of {model.sizes.name}, {needed / 1e9:.2g} GB, to {target}")
         graphs = write_graphs(weights, writer.folder, modes=["16x", "4x"], precisions=chosen, progress=progress)
-        progress("language model")
+        progress("making the language model")
         return writer.finish(_manifest(model, graphs, write_random_llm(writer.folder / LLM, model.llm)))
 
 
@@ -151,7 +151,7 @@ def _manifest(model: SyntheticModel, graphs: dict[Mode, dict[GraphKind, Graphs]]
 
 
 def tower_config(model: SyntheticModel) -> TowerConfig:
-    """The same sizes as the export knows them."""
+    """The sizes of the vision tower in the form that the export uses."""
     vision = model.sizes.vision
     return TowerConfig(
         hidden=vision.hidden_size,
@@ -171,7 +171,7 @@ def tower_config(model: SyntheticModel) -> TowerConfig:
 
 @contextmanager
 def _locked(folder: Path, progress: Progress) -> Iterator[None]:
-    """Let one process at a time make a bundle in `folder`; the lock ends with the process, however that ends."""
+    """Let one process at a time make a bundle in `folder`. The lock ends with the process, however it ends."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -1,10 +1,10 @@
-"""INT8 graphs for random weights: as fast as calibrated ones, made in a tenth of the time.
+"""INT8 graphs for random weights: as fast as calibrated ones, but made in a tenth of the time.
 
-For measuring speed and memory only. Bundles with real weights are calibrated by
+They are for measuring speed and memory only. Bundles with real weights are calibrated by
 `uhd_edge.calibration.calibrate`, which needs the user's pictures, compares several rounding
-methods and measures the loss of each. Here the ranges come from one synthetic picture and
-nothing is compared, because the answers are noise. The same products are quantized: all in
-the vision tower, none in the connector.
+methods and measures the loss of each. Here the ranges come from one synthetic picture, and
+nothing is compared, because the answers are noise anyway. The same products are quantized: all
+in the vision tower, none in the connector.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.bundles.manifest import Manifest
 
-BYTES_A_WEIGHT = 1.5  # the connector is not quantized
+BYTES_A_WEIGHT = 1.5  # for each kind of INT8 graph; more than 1, because the connector is not quantized
 
 
 def add_random_int8(bundle: Bundle, *, weights: int, threads: int | None, progress: Tell) -> Bundle:
     """Add every kind of INT8 graph that calibration would make to `bundle`, which has `weights` random weights.
 
-    Leftovers of killed runs are removed; `progress` gets a line for each.
+    Leftovers of killed runs are removed; `progress` is called with a line about each.
 
     Raises `OutputError` if the disk has too little space or the bundle cannot be written.
     """
@@ -58,7 +58,7 @@ def add_random_int8(bundle: Bundle, *, weights: int, threads: int | None, progre
 
 
 def _plan(bundle: Bundle, threads: int | None) -> QuantizationPlan:
-    """Make a plan with full ranges from one view of a synthetic picture; the connector is not quantized."""
+    """Make a plan with the full ranges of one view of a synthetic picture. The connector is not quantized."""
     side = bundle.manifest.preprocessing.scale_resolution
     with TemporaryDirectory() as folder:
         file = Path(folder, "shapes.png")

@@ -1,4 +1,4 @@
-"""The vision half of a checkpoint whose weights are random numbers, made when they are read."""
+"""The vision half of a checkpoint with random weights, which are made when they are read."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RandomConfig:
-    """The sizes of a tower, where a checkpoint's configuration has them."""
+    """Stands in for a checkpoint's configuration: it has only the sizes of the tower."""
 
     tower: TowerConfig
 
 
 @dataclass(frozen=True)
 class RandomWeights:
-    """Tensors of the right shapes by the names of a checkpoint; one name gives the same numbers every time."""
+    """Random tensors with the names and shapes of a checkpoint. The same name always gives the same numbers."""
 
     config: RandomConfig
 
     @cached_property
     def shapes(self) -> dict[str, Shape]:
-        """Every tensor of the vision tower, the compressor and the connector."""
+        """The names and shapes of all tensors of the vision tower, the compressor and the connector."""
         return vision_tensors(self.config.tower)
 
     @property
     def count(self) -> int:
-        """How many numbers there are."""
+        """The number of weights."""
         return sum(math.prod(shape) for shape in self.shapes.values())
 
     def tensor(self, name: str) -> torch.Tensor:
