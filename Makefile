@@ -18,6 +18,9 @@ PINNED := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 TORCH_INDEX ?=
 TORCH_SOURCE := $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 
+# How many processes share the tests, e.g. `make test WORKERS=4`. Each takes a core and up to 2 GB.
+WORKERS ?= 2
+
 # Image handling is ours, so llama.cpp is built without its own.
 export CMAKE_ARGS ?= -DLLAVA_BUILD=OFF
 
@@ -31,7 +34,7 @@ ask: $(VENV)/.ask
 	@$(BIN)/uhd ask $(PICTURE) "$(QUESTION)"
 
 test: lint types docs
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
 
 # On a PC: `.venv/bin/pip install -e ".[rtx]" pycuda`, or ".[gpu]", comes first.
 # On a Jetson: `make test-gpu VENV_OPTIONS=--system-site-packages`, so that JetPack's own TensorRT
