@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from uhd_edge.runtime.errors import ImageError
+from uhd_edge.runtime.images.grey import WIDE_MODES, grey_levels, wide_image_to_grey
 from uhd_edge.runtime.images.input_file import check_file, reason
+from uhd_edge.runtime.images.jpeg_end import decode_without_end
 from uhd_edge.runtime.images.jpeg_scans import refuse_endless_scans
+from uhd_edge.runtime.images.orientation import read_exif_of_jpeg2000, upright
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,22 +26,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # One image, in any form a caller may have it; `video.MediaInput` allows videos too.
-ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[np.uint8]"
+ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[np.generic]"
 
 # width * height; Pillow takes 400 MB for an image of as many, and at most three at once are in memory here.
 DEFAULT_MAX_PIXELS = 100_000_000
 
 STRIP_PIXELS = 2**20  # what is laid on white at a time
-
-_UPRIGHT = {  # EXIF orientation -> the turn that undoes it
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 # The warning filters belong to the whole process: two threads must not restore them in the wrong order.
 _WARNING_FILTERS = threading.Lock()
@@ -47,12 +40,13 @@ _WARNING_FILTERS = threading.Lock()
 def load_image(image: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
     """Decode `image` completely and return it in mode RGB.
 
-    Accepts a path, the bytes of a file (as bytes, bytearray or memoryview), a PIL image or
-    a uint8 array [H, W, 3] in RGB.
-    Files and bytes are turned upright by their EXIF orientation; images and arrays that
-    the caller made are taken as they are. Of several frames the first counts. Transparent
-    parts become white, and other modes are converted as in transformers'
-    `convert_to_rgb`.
+    Accepts a path, the bytes of a file (as bytes, bytearray or memoryview), a PIL image,
+    a uint8 array [H, W, 3] in RGB, or a grey array [H, W] or [H, W, 1] of booleans,
+    integers or floats. Files and bytes are turned upright by their EXIF orientation;
+    images and arrays that the caller made are taken as they are. Of several frames the
+    first counts. Transparent parts become white. Grey of more than 8 bits is spread over
+    8 bits (see `uhd_edge.runtime.images.grey`); other modes are converted as in
+    transformers' `convert_to_rgb`. A JPEG may lack the marker at its end.
 
     Raises `ImageError` when the file is missing, a folder, empty, truncated or not an
     image, when it has more than `max_pixels` pixels (read from its header, before
@@ -73,27 +67,56 @@ def load_image(image: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Im
         name = check_file(image, kind="image", error_class=ImageError)
         return _from_file(os.fsdecode(image), name, max_pixels)
     raise ImageError(
-        f"an image is a path, bytes, a PIL image or a uint8 array [H, W, 3], not {type(image).__name__}; convert it"
+        "an image is a path, bytes, a PIL image, or an array [H, W, 3] or [H, W], "
+        f"not {type(image).__name__}; convert it"
     )
 
 
-def _from_array(pixels: NDArray[np.uint8], max_pixels: int) -> Image.Image:
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise ImageError(
-            f"the array is {pixels.dtype} {list(pixels.shape)}; an image is uint8 [H, W, 3], RGB from 0 to 255"
-        )
+def _from_array(pixels: NDArray[np.generic], max_pixels: int) -> Image.Image:
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[:, :, 0]
+    is_rgb = pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype == np.uint8
+    if not is_rgb and (pixels.ndim != 2 or pixels.dtype.kind not in "buif"):
+        raise ImageError(f"the array is {pixels.dtype} {list(pixels.shape)}; {_advice(pixels)}")
     height, width = pixels.shape[:2]
     _check_size((width, height), "the array", max_pixels)
-    return Image.fromarray(pixels)
+    if pixels.dtype != np.uint8:
+        pixels = grey_levels(pixels)
+    image = Image.fromarray(pixels)
+    return image if is_rgb else image.convert("RGB")
+
+
+def _advice(pixels: NDArray[np.generic]) -> str:
+    if pixels.ndim == 3 and pixels.shape[2] == 4 and pixels.dtype == np.uint8:
+        return (
+            "four channels may be RGBA, BGRA or CMYK; "
+            'give RGB [H, W, 3], or a PIL image, such as Image.fromarray(array, "RGBA")'
+        )
+    return "an image is uint8 [H, W, 3], RGB from 0 to 255, or grey [H, W] of any real type"
 
 
 def _from_file(source: str | os.PathLike[str] | io.BytesIO, name: str, max_pixels: int) -> Image.Image:
     with _pillow_errors(name, max_pixels), Image.open(source) as image:
         if image.format == "EPS":  # Pillow would start Ghostscript, which runs the file as a program
             raise ImageError(f"{name}: EPS is a program, not a picture; convert it to PNG")
+        if image.format == "JPEG2000" and image.fp is not None and "exif" not in image.info:
+            image.info["exif"] = read_exif_of_jpeg2000(image.fp)
+        return _in_rgb(upright(_loaded_file(image, name, max_pixels)))
+
+
+def _loaded_file(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
+    """Decode the pixels; a JPEG that lacks nothing but the marker at its end is taken too."""
+    try:
         _load(image, name, max_pixels)
-        turn = _UPRIGHT.get(_orientation(image))  # a PNG may keep its EXIF behind the pixels
-        return _in_rgb(image if turn is None else image.transpose(turn))
+    except OSError:
+        if not isinstance(image, JpegImageFile) or image.fp is None:
+            raise
+        image.fp.seek(0)
+        whole = decode_without_end(image.fp.read())
+        if whole is None:
+            raise
+        return whole
+    return image
 
 
 def _load(image: Image.Image, name: str, max_pixels: int) -> None:
@@ -105,17 +128,10 @@ def _load(image: Image.Image, name: str, max_pixels: int) -> None:
     _check_size(image.size, name, max_pixels)  # an icon's real size is known only after loading
 
 
-def _orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 (upright) to 8; a picture whose EXIF is damaged is still a picture."""
-    try:
-        value = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # its parser raises whatever it trips over
-        return 1
-    return value if isinstance(value, int) else 1
-
-
 def _in_rgb(image: Image.Image) -> Image.Image:
-    """Convert a loaded image as transformers' `convert_to_rgb` does."""
+    """Convert a loaded image as transformers' `convert_to_rgb` does, but for grey of more than 8 bits."""
+    if image.mode in WIDE_MODES:
+        image = wide_image_to_grey(image)
     if "A" in image.getbands() or image.info.get("transparency") is not None:
         return _on_white(image)
     return image if image.mode == "RGB" else image.convert("RGB")

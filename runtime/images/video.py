@@ -50,7 +50,7 @@ class Video:
     [N, H, W, 3] in RGB. Of more than `max_frames` of these that many are taken, evenly.
     """
 
-    source: str | os.PathLike[str] | Sequence[ImageInput] | NDArray[np.uint8]
+    source: str | os.PathLike[str] | Sequence[ImageInput] | NDArray[np.generic]
     max_frames: int = MAX_FRAMES
 
     def frames(self) -> list[Image.Image]:

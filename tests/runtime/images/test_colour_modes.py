@@ -15,10 +15,8 @@ from uhd_edge.runtime.images.loading import load_image
 
 def in_mode(mode: str) -> Image.Image:
     values = np.random.default_rng(1).integers(0, 256, (6, 8, 4), dtype=np.uint8)
-    if mode in ("I;16", "I"):
-        return Image.fromarray(values[..., 0].astype(np.uint16 if mode == "I;16" else np.int32) * 3)
-    if mode == "F":
-        return Image.fromarray(values[..., 0].astype(np.float32) * 1.7)
+    if mode in ("I;16", "I", "F"):  # wider than 8 bits, with values that fit in 8
+        return Image.fromarray(values[..., 0].astype({"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]))
     if mode in ("La", "LA"):
         return Image.fromarray(values, "RGBA").convert("LA").convert(mode)
     if mode == "RGBa":

@@ -68,9 +68,9 @@ def test_postscript_is_never_run() -> None:
     [
         np.zeros((4, 4, 3), np.float32),
         np.zeros((4, 4, 3), np.int64),
-        np.zeros((4, 4), np.uint8),
-        np.zeros((4, 4, 4), np.uint8),
-        np.zeros((3, 4, 4), np.uint8),
+        np.zeros((4, 4), np.complex64),
+        np.zeros((4, 4, 4), np.float32),
+        np.zeros((3, 4, 5), np.uint8),
         np.zeros((1, 4, 4, 3), np.uint8),
     ],
 )
@@ -80,8 +80,14 @@ def test_an_array_of_another_dtype_or_shape_is_refused(pixels: Any) -> None:
     assert "uint8 [H, W, 3]" in text
 
 
+def test_an_array_of_four_channels_is_refused_because_their_order_is_unknown() -> None:
+    text = message(np.zeros((4, 4, 4), np.uint8))
+    assert "RGBA, BGRA or CMYK" in text
+    assert "Image.fromarray" in text
+
+
 @pytest.mark.parametrize(
-    "image", [np.zeros((0, 4, 3), np.uint8), np.zeros((4, 0, 3), np.uint8), Image.new("RGB", (0, 5))]
+    "image", [np.zeros((0, 4, 3), np.uint8), np.zeros((4, 0, 3), np.uint8), np.zeros((4, 0)), Image.new("RGB", (0, 5))]
 )
 def test_an_image_without_pixels_is_refused(image: Any) -> None:
     assert "nothing to see" in message(image)
