@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 
@@ -33,12 +33,14 @@ ANSWERING = (
 )
 
 
-def parse_gpu_layers(text: str) -> int:
-    """Parse a number of layers; `all` is -1, as in llama.cpp."""
+def parse_gpu_layers(text: str) -> int | Literal["auto"]:
+    """Parse a number of layers or `auto`; `all` is -1, as in llama.cpp."""
+    if text == "auto":
+        return "auto"
     if text == "all":
         return -1
     if not text.isdecimal():
-        raise click.BadParameter(f"{text!r} is neither a number nor `all`")
+        raise click.BadParameter(f"{text!r} is neither a number nor `all` nor `auto`")
     return int(text)
 
 
@@ -71,10 +73,10 @@ _OPENING_OPTIONS = (
     click.option(
         "--gpu-layers",
         type=parse_gpu_layers,
-        default="0",
+        default="auto",
         show_default=True,
-        metavar="N|all",
-        help="Layers of the language model to put on a GPU.",
+        metavar="auto|N|all",
+        help="Layers of the language model to put on a GPU; auto is all where llama.cpp finds one.",
     ),
 )
 

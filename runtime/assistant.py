@@ -52,7 +52,8 @@ class Assistant(ClosedByWith):
         precision: Precision of the vision graphs; "auto" takes the best one for the engine.
         context: Most tokens of prompt and answer together.
         threads: CPU threads; None is the number of usable cores.
-        gpu_layers: Layers of the language model on a GPU; -1 is all of them.
+        gpu_layers: Layers of the language model on a GPU: "auto" is all where llama.cpp finds one and
+            none otherwise; -1 is all of them.
         cache_bytes: Limit of the embedding cache; a view that is in it is not encoded again.
             0 turns it off.
         session_bytes: Limit of what is saved of sessions while others use the language model.
@@ -82,7 +83,7 @@ class Assistant(ClosedByWith):
         precision: Precision | Literal["auto"] = "auto",
         context: int = 4096,
         threads: int | None = None,
-        gpu_layers: int = 0,
+        gpu_layers: int | Literal["auto"] = "auto",
         cache_bytes: int = CACHE_BYTES,
         session_bytes: int = SESSION_BYTES,
     ) -> None:
@@ -109,7 +110,7 @@ class Assistant(ClosedByWith):
             with timed(opening, "engines"):
                 self._encoder.open_mode(self._mode)
             undo.pop_all()
-        book = CostBook(self._encoder, self._model, threads=threads, gpu_layers=gpu_layers)
+        book = CostBook(self._encoder, self._model, threads=threads)
         self._planner = Planner(self.bundle.manifest, self._model, book)
         memory = PromptMemory(self._model, limit=session_bytes)
         self._models = OpenModels(self.bundle.manifest, self._encoder, self._model, memory, self._planner)
@@ -225,8 +226,8 @@ class Assistant(ClosedByWith):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Why better engines are not used, one line each; complete once the mode has been used."""
-        return tuple(self._encoder.notes)
+        """Why a better engine or a GPU is not used, one line each; complete once the mode has been used."""
+        return (*self._model.notes, *self._encoder.notes)
 
     def close(self) -> None:
         """Close the engines and the language model. Safe to call twice."""

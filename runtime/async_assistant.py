@@ -41,7 +41,7 @@ class OpenOptions(TypedDict, total=False):
     precision: Precision | Literal["auto"]
     context: int
     threads: int | None
-    gpu_layers: int
+    gpu_layers: int | Literal["auto"]
     cache_bytes: int
     session_bytes: int
 

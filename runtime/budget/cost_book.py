@@ -24,7 +24,7 @@ LARGEST_CONTEXT = 4096
 class CostBook:
     """The costs of each mode with this encoder and this language model; measured where they are unknown.
 
-    `threads` and `gpu_layers` are those that both were opened with.
+    `threads` are those that both were opened with.
     """
 
     def __init__(
@@ -33,10 +33,9 @@ class CostBook:
         model: LanguageModel,
         *,
         threads: int | None,
-        gpu_layers: int,
     ) -> None:
         self._encoder, self._model = encoder, model
-        self._settings = {"threads": str(threads or usable_cores()), "gpu_layers": str(gpu_layers)}
+        self._settings = {"threads": str(threads or usable_cores()), "gpu_layers": str(model.gpu_layers)}
         self._known: dict[Mode, CostModel] = {}
 
     def costs(self, mode: Mode, progress: Callable[[str], None] = lambda _: None) -> CostModel:

@@ -16,6 +16,8 @@ from uhd_edge.engines.selection import int8_engine, openvino_is_installed
 from uhd_edge.engines.threads import usable_cores
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.errors import UhdError
+from uhd_edge.runtime.llm.llama_library import find_gpus, llama_library
+from uhd_edge.runtime.llm.llama_loading import choose_gpu_layers
 from uhd_edge.runtime.release import version_of
 
 State = Literal["ok", "absent", "broken"]
@@ -54,6 +56,7 @@ def _findings() -> Iterator[Finding]:
     yield _tried("onnxruntime", _onnxruntime, 'pip install "onnxruntime"')
     yield Finding("INT8 on the CPU", "ok", _int8())
     yield _tried("llama.cpp", _llama, 'pip install "llama-cpp-python"')
+    yield _tried("--gpu-layers", _gpu_layers, 'pip install "llama-cpp-python"')
     yield _tried("built-in model", _builtin_bundle, "install uhd-edge again")
     yield _gpu()
     for extra, distributions in EXTRAS.items():
@@ -109,8 +112,12 @@ def _int8() -> str:
 def _llama() -> str:
     import llama_cpp
 
-    offload = "can" if llama_cpp.llama_supports_gpu_offload() else "cannot"
-    return f"llama-cpp-python {llama_cpp.__version__}, {offload} put layers on a GPU"
+    return f"llama-cpp-python {llama_cpp.__version__}"
+
+
+def _gpu_layers() -> str:
+    chosen = choose_gpu_layers(find_gpus(llama_library().api))
+    return f"auto puts {'all' if chosen.count else 'no'} layers on a GPU: {chosen.reason}"
 
 
 def _builtin_bundle() -> str:

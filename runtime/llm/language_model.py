@@ -6,7 +6,7 @@ called: widths, NaN, the length of a batch, the room in the context.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from uhd_edge.runtime.llm.batch import prompt_batch
 from uhd_edge.runtime.llm.chunks import IMAGE_ROW, check_embeddings, join_chunks, list_ids, split_into_batches
 from uhd_edge.runtime.llm.grammar_sampling import Grammar
 from uhd_edge.runtime.llm.llama_library import llama_library
-from uhd_edge.runtime.llm.llama_loading import LlamaOptions, open_context, open_model, read_facts
+from uhd_edge.runtime.llm.llama_loading import LlamaOptions, check_gpu_layers, open_llama
 from uhd_edge.runtime.llm.sampling import Sampler, Sampling, finite_copy, newest_logits
 from uhd_edge.runtime.llm.state import SEQUENCE, SavedState, put_state, take_state
 from uhd_edge.runtime.llm.token_embeddings import open_token_embeddings
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from uhd_edge.runtime.llm.chunks import PromptChunk
+    from uhd_edge.runtime.llm.llama_loading import GpuLayers
 
 # Tokens per call of llama.cpp: larger ones cost memory and gain nothing on a small device.
 BATCH = 512
@@ -39,11 +40,13 @@ class LanguageModel(ClosedByWith):
     """A GGUF model held open with one conversation in its memory; close it, or use it with `with`.
 
     `context` is the most tokens a conversation may have, cut down to what the model was
-    trained for. `gpu_layers` counts the layers on a GPU, -1 means all. `threads` defaults to
-    the usable cores, and to one for generating with a tiny model. llama.cpp's defaults, an
-    F16 attention cache and flash attention, save time and memory and move logits by less
-    than 1e-3; `exact` uses neither, for comparisons with a reference. llama.cpp aborts on a
-    vocabulary with a repeated token: `vocabulary_is_sound` skips the check for one.
+    trained for. `gpu_layers` counts the layers on a GPU, -1 means all, and "auto" all where
+    llama.cpp found a GPU with room for them; the attribute is what it came to, and `notes` says
+    when a GPU was left out. `threads` defaults to the usable cores, and to one for generating
+    with a tiny model. llama.cpp's defaults, an F16 attention cache and flash attention, save
+    time and memory and move logits by less than 1e-3; `exact` uses neither, for comparisons
+    with a reference. llama.cpp aborts on a vocabulary with a repeated token:
+    `vocabulary_is_sound` skips the check for one.
 
     Prefilled and generated tokens (`position` of them) stay in memory until `clear`. A
     conversation can go on from there, or from an earlier place: see `rewind`, `save` and
@@ -60,26 +63,22 @@ class LanguageModel(ClosedByWith):
         *,
         context: int = 4096,
         threads: int | None = None,
-        gpu_layers: int = 0,
+        gpu_layers: GpuLayers = "auto",
         exact: bool = False,
         vocabulary_is_sound: bool = False,
     ) -> None:
         context = require_whole("context", context, 2, HIGHEST_COUNT)
-        gpu_layers = require_whole("gpu_layers", gpu_layers, -1, HIGHEST_COUNT)
+        gpu_layers = check_gpu_layers(gpu_layers)
         threads = None if threads is None else require_whole("threads", threads, 1, MOST_THREADS)
         self.path = path
         self._library = llama_library()
         self._api = self._library.api
-        self._context: Any = None
-        self._model: Any = open_model(
-            self._library, path, gpu_layers=gpu_layers, vocabulary_is_sound=vocabulary_is_sound
-        )
+        options = LlamaOptions(context, BATCH, threads, exact, vocabulary_is_sound)
+        opened = open_llama(self._library, path, options, gpu_layers)
+        self._model, self._context, facts = opened.model, opened.context, opened.facts
+        self.context, self.gpu_layers, self.notes = opened.context_size, opened.gpu_layers, opened.notes
+        self.trained_context = facts.trained_context or context
         try:
-            facts = read_facts(self._api, self._model)
-            self.trained_context = facts.trained_context or context
-            self.context = min(context, self.trained_context)
-            options = LlamaOptions(self.context, min(BATCH, self.context), threads, exact)
-            self._context = open_context(self._library, path, self._model, options)
             self.vocabulary = Vocabulary(self._api, self._model)
             self._table = open_token_embeddings(
                 path, architecture=facts.architecture, vocabulary_size=self.vocabulary.size, width=facts.width
@@ -89,7 +88,7 @@ class LanguageModel(ClosedByWith):
             raise
         self.width, self.is_recurrent, self._has_mrope = facts.width, facts.is_recurrent, facts.has_mrope
         self.reads_in_one_piece = self._table is not None
-        self._batch = min(options.batch, int(self._api.llama_n_batch(self._context)))
+        self._batch = min(BATCH, self.context, int(self._api.llama_n_batch(self._context)))
         self._memory = self._api.llama_get_memory(self._context)
         self._history: list[int] = []
         self.position = self.clearings = 0

@@ -12,6 +12,7 @@ import os
 import platform
 from collections import deque
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 # ggml_log_level of llama.cpp: 3 is a warning, 4 an error, 5 goes on with the line before.
 LOG_ERROR = 4
 LOG_CONTINUED = 5
+
+# ggml_backend_dev_type: a GPU with memory of its own, one that shares the processor's.
+GPU, INTEGRATED_GPU = 1, 2
+
+# Parts of a build of llama.cpp that are not there for a GPU of this machine.
+NO_GPU_BACKENDS = frozenset({"CPU", "BLAS", "RPC"})
 
 
 class LlamaLibrary:
@@ -75,6 +82,64 @@ class LlamaLibrary:
             level, start = self._lines.pop()
             line = start + line
         self._lines.append((level, line))
+
+
+@dataclass(frozen=True)
+class LlamaGpus:
+    """What llama.cpp can put layers on: `found` names the GPUs, `built_for` what it was built for, such as CUDA."""
+
+    found: tuple[str, ...]
+    built_for: tuple[str, ...] = ()
+
+
+def find_gpus(api: Any) -> LlamaGpus:
+    """Ask llama.cpp for the GPUs that it would use; integrated ones only where there is no other, as it does."""
+    if not api.llama_supports_gpu_offload():  # it also loads the backends that are libraries of their own
+        return LlamaGpus((), _backends())
+    try:
+        ggml = _ggml()
+        devices = [ggml.ggml_backend_dev_get(index) for index in range(ggml.ggml_backend_dev_count())]
+        of_type = {
+            kind: [one for one in devices if ggml.ggml_backend_dev_type(one) == kind] for kind in (GPU, INTEGRATED_GPU)
+        }
+        gpus = of_type[GPU] or of_type[INTEGRATED_GPU]
+        return LlamaGpus(tuple(_text(ggml.ggml_backend_dev_description(gpu)) for gpu in gpus), _backends())
+    except (ImportError, AttributeError, OSError):
+        return LlamaGpus(("a GPU",))  # a build whose ggml cannot be asked
+
+
+def _backends() -> tuple[str, ...]:
+    try:
+        ggml = _ggml()
+        names = [
+            _text(ggml.ggml_backend_reg_name(ggml.ggml_backend_reg_get(index)))
+            for index in range(ggml.ggml_backend_reg_count())
+        ]
+    except (ImportError, AttributeError, OSError):
+        return ()
+    return tuple(name for name in names if name not in NO_GPU_BACKENDS)
+
+
+def _ggml() -> Any:
+    """Return ggml's functions, which llama_cpp loads with llama.cpp and does not wrap."""
+    from llama_cpp._ggml import libggml
+
+    for name, result, arguments in (
+        ("dev_count", ctypes.c_size_t, []),
+        ("dev_get", ctypes.c_void_p, [ctypes.c_size_t]),
+        ("dev_type", ctypes.c_int, [ctypes.c_void_p]),
+        ("dev_description", ctypes.c_char_p, [ctypes.c_void_p]),
+        ("reg_count", ctypes.c_size_t, []),
+        ("reg_get", ctypes.c_void_p, [ctypes.c_size_t]),
+        ("reg_name", ctypes.c_char_p, [ctypes.c_void_p]),
+    ):
+        function = getattr(libggml, f"ggml_backend_{name}")
+        function.restype, function.argtypes = result, arguments
+    return libggml
+
+
+def _text(raw: bytes | None) -> str:
+    return (raw or b"?").decode("utf-8", errors="replace")
 
 
 @functools.cache

@@ -14,10 +14,11 @@ from uhd_edge.runtime.llm.language_model import LanguageModel
 if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.bundles.manifest import Manifest
+    from uhd_edge.runtime.llm.llama_loading import GpuLayers
 
 
 def open_language_model(
-    bundle: Bundle, *, context: int = 4096, threads: int | None = None, gpu_layers: int = 0
+    bundle: Bundle, *, context: int = 4096, threads: int | None = None, gpu_layers: GpuLayers = "auto"
 ) -> LanguageModel:
     """Open the bundle's GGUF; see `LanguageModel`. Raises `ModelError` when it is not the manifest's.
 

@@ -22,6 +22,7 @@ def test_doctor_names_what_asking_needs_and_how_to_get_the_rest(capsys: pytest.C
     assert findings["onnxruntime"]["state"] == "ok"
     assert "CPU" in findings["onnxruntime"]["detail"]
     assert findings["llama.cpp"]["state"] == "ok"
+    assert re.match(r"auto puts (all|no) layers on a GPU: .*llama", findings["--gpu-layers"]["detail"])
     int8 = findings["INT8 on the CPU"]["detail"]
     assert re.match(r"auto takes (onnxruntime|openvino): .*\b(VNNI|extra|pip install|compared)", int8)
     installed = {distribution.name.lower().replace("_", "-") for distribution in metadata.distributions()}

@@ -8,8 +8,8 @@ import pytest
 from uhd_edge.cli.options import parse_gpu_layers
 
 
-@pytest.mark.parametrize(("text", "layers"), [("0", 0), ("12", 12), ("all", -1)])
-def test_gpu_layers_are_a_number_or_all(text: str, layers: int) -> None:
+@pytest.mark.parametrize(("text", "layers"), [("0", 0), ("12", 12), ("all", -1), ("auto", "auto")])
+def test_gpu_layers_are_a_number_or_all_or_auto(text: str, layers: int | str) -> None:
     assert parse_gpu_layers(text) == layers
 
 

@@ -109,8 +109,8 @@ def test_what_is_in_memory_is_not_read() -> None:
     assert whole - known == pytest.approx(MARGIN * (60 * 0.5 + 60**2 * 0.001))
 
 
-def open_book(encoder: VisionEncoder, model: LanguageModel, *, gpu_layers: int = 0) -> CostBook:
-    return CostBook(encoder, model, threads=1, gpu_layers=gpu_layers)
+def open_book(encoder: VisionEncoder, model: LanguageModel) -> CostBook:
+    return CostBook(encoder, model, threads=1)
 
 
 def test_a_machine_is_measured_once_for_a_bundle_and_its_settings(cache: Path) -> None:
@@ -123,7 +123,8 @@ def test_a_machine_is_measured_once_for_a_bundle_and_its_settings(cache: Path) -
         assert open_book(encoder, model).costs("16x", said.append) == costs
         assert len(said) == len(list(cache.iterdir())) == 1
         assert model.position == 0
-        open_book(encoder, model, gpu_layers=1).costs("16x", said.append)
+        model.gpu_layers = 1
+        open_book(encoder, model).costs("16x", said.append)
         assert len(said) == len(list(cache.iterdir())) == 2
     assert costs.vision.per_patch + costs.vision.per_patch_squared > 0
     assert costs.prompt.per_token + costs.prompt.per_token_squared > 0
