@@ -73,6 +73,8 @@ def answer_frames(node: DoraNode, settings: dict[str, Any], schema: str | None) 
         settings["bundle"],
         **{name: settings[name] for name in ("mode", "max_slices", "context", "threads")},
     ) as assistant:
+        for note in assistant.notes:
+            click.echo(f"uhd: {note}", err=True)
         if "budget_ms" in options:  # before the first frame has to be answered in time
             assistant.measure(lambda step: click.echo(f"uhd: {step}", err=True))
         events = read_events(node, inbox)

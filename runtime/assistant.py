@@ -49,7 +49,8 @@ class Assistant(ClosedByWith):
         max_slices: Most slices that an image is cut into, for questions that do not say; None is
             the bundle's default.
         engine: What runs the vision graphs; "auto" takes the best one that this machine has.
-        precision: Precision of the vision graphs; "auto" takes the best one for the engine.
+        precision: Precision of the vision graphs; on a CPU "auto" is INT8 if the bundle's calibration
+            verified it and the processor gains by it, and FP32 otherwise; see `notes`.
         context: Most tokens of prompt and answer together.
         threads: CPU threads; None is the number of usable cores.
         gpu_layers: Layers of the language model on a GPU: "auto" is all where llama.cpp finds one and
@@ -226,7 +227,11 @@ class Assistant(ClosedByWith):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Why a better engine or a GPU is not used, one line each; complete once the mode has been used."""
+        """What "auto" chose and could not use, one line each; complete once the mode has been used.
+
+        A line says why a better engine or a GPU is not used, and which precision was chosen where
+        the bundle holds INT8.
+        """
         return (*self._model.notes, *self._encoder.notes)
 
     def close(self) -> None:

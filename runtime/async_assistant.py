@@ -106,6 +106,12 @@ class AsyncAssistant:
         return watch(cast("Asker", self), frames, question, every=every, **options)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """The assistant's `notes`; none before it is open."""
+        opened = self._worker.opened
+        return opened.result().notes if opened.done() and opened.exception() is None else ()
+
+    @property
     def waiting(self) -> int:
         """How many questions are waiting."""
         return self._worker.waiting

@@ -10,6 +10,7 @@ from uhd_edge.cli.bundle import bundle_option, one_bundle
 
 if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.modes import Mode
 
 
 @click.command()
@@ -47,6 +48,7 @@ def _table(bundle: Bundle) -> str:
             f"patch {preprocessing.patch_size}, at most {preprocessing.max_slices} slices",
         ),
         ("graphs", f"{bundle.describe_graphs()}; the default is {manifest.default_mode}"),
+        *((f"auto, {mode}", _chosen(bundle, mode)) for mode in manifest.graphs),
         ("llm", f"{llm.architecture}, {llm.type}, width {llm.hidden_size}, {llm.vocabulary_size} tokens"),
         *(
             (name, f"{_size(record.bytes)}  SHA-256 {record.sha256[:12]}.. ok")
@@ -56,6 +58,15 @@ def _table(bundle: Bundle) -> str:
     ]
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
+
+
+def _chosen(bundle: Bundle, mode: Mode) -> str:
+    """Say what `uhd ask` would run `mode` with on this machine; nothing is opened."""
+    from uhd_edge.runtime.vision.opening import EngineOpener
+
+    opener = EngineOpener(bundle, engine="auto", precision="auto", threads=None, notes=[])
+    choice = opener.best(mode)
+    return f"{choice.precision} on {choice.engine}" + (f": {choice.reason}" if choice.reason else "")
 
 
 def _size(count: int) -> str:

@@ -123,6 +123,8 @@ def serve(
 
     def ready(model: str) -> None:
         click.echo(f"uhd: {model} answers at {where}{_who(options)}", err=True)
+        for note in assistant.notes:
+            click.echo(f"uhd: {note}", err=True)
 
     asyncio.run(serve_until_signal(assistant, options, listening, ready))
 

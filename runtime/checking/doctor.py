@@ -12,7 +12,7 @@ from typing import Literal
 
 from uhd_edge.engines.extras import PACKAGES
 from uhd_edge.engines.processor import this_processor
-from uhd_edge.engines.selection import int8_engine, openvino_is_installed
+from uhd_edge.engines.selection import int8_engine, machine_precision, openvino_is_installed
 from uhd_edge.engines.threads import usable_cores
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.errors import UhdError
@@ -54,6 +54,7 @@ def _findings() -> Iterator[Finding]:
     yield Finding("processor", "ok", _processor())
     yield Finding("memory", "ok", _memory())
     yield _tried("onnxruntime", _onnxruntime, 'pip install "onnxruntime"')
+    yield _tried("--precision", _precision, 'pip install "onnxruntime"')
     yield Finding("INT8 on the CPU", "ok", _int8())
     yield _tried("llama.cpp", _llama, 'pip install "llama-cpp-python"')
     yield _tried("--gpu-layers", _gpu_layers, 'pip install "llama-cpp-python"')
@@ -102,6 +103,12 @@ def _onnxruntime() -> str:
             "for the GPU: pip uninstall onnxruntime, then pip install --force-reinstall onnxruntime-gpu"
         )
     return f"{onnxruntime.__version__}, built with {providers}"
+
+
+def _precision() -> str:
+    here = machine_precision(this_processor())
+    rule = "INT8 if the bundle's calibration verified it, else FP32" if here.precision == "int8" else "FP32"
+    return f"auto takes a bundle's TensorRT engines, else {rule}: {here.reason}"
 
 
 def _int8() -> str:

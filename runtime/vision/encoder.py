@@ -95,10 +95,11 @@ class VisionEncoder(ClosedByWith):
     """The open engines of a bundle's vision graphs; close it, or use it with `with`.
 
     `bundle` is an open bundle or its folder, None the built-in uhd-tiny. `mode` and `max_slices`
-    default to the bundle's own. `precision` "auto" takes the best one for the engine.
-    `threads` is the number of CPU cores for one run, None all usable ones. Engines are opened
-    when a mode is first used; modes share a connector that is the same file. `notes` says, a
-    line each, why a better engine was not used.
+    default to the bundle's own. `precision` "auto" on a CPU is INT8 if the bundle's calibration
+    verified it and the processor gains by it, and FP32 otherwise. `threads` is the number of
+    CPU cores for one run, None all usable ones. Engines are opened when a mode is first used;
+    modes share a connector that is the same file. `notes` says, a line each, why a better
+    engine was not used, and which precision was chosen where the bundle holds INT8.
 
     `cache_bytes` limits the embedding cache (0 turns it off): a view with the same pixels is not
     encoded again. Of a camera's frame only the changed slices and the thumbnail are encoded.

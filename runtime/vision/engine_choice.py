@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from uhd_edge.engines.processor import Processor, this_processor
@@ -12,6 +12,7 @@ from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.manifest import GraphKind
 from uhd_edge.runtime.errors import EngineUnavailableError
 from uhd_edge.runtime.modes import Mode, Precision
+from uhd_edge.runtime.vision.auto_precision import decide_int8
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 PrecisionChoice: TypeAlias = Precision | Literal["auto"]
 
-# On a CPU the exact one is no slower than FP16; on a GPU, FP32 is too slow to be useful.
+# Of those that need no calibration; on a CPU the exact one is no slower than FP16. On a GPU, FP32 is too slow.
 _ON_ONNXRUNTIME: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 _ON_TENSORRT: tuple[Precision, ...] = ("fp16", "int8")
 # Half precision is BF16 on x86 that has it: three times as fast as FP32 and closer to it than INT8.
@@ -41,12 +42,16 @@ BACKENDS: tuple[Backend, ...] = ("tensorrt", "tensorrt-rtx")
 
 @dataclass(frozen=True)
 class Choice:
-    """An engine, and the kinds of graph it runs: `kind` for the encoder, and for the connector without another."""
+    """An engine, and the kinds of graph it runs: `kind` for the encoder, and for the connector without another.
+
+    `reason` is why `auto` takes this precision, where the bundle holds another one; else empty.
+    """
 
     engine: Literal["onnxruntime", "openvino"] | Backend
     precision: Precision
     kind: GraphKind
     connector_kind: GraphKind | None = None
+    reason: str = ""
 
     def graphs(self, bundle: Bundle, mode: Mode) -> tuple[Path, Path]:
         """Encoder and connector of `mode` in `bundle`."""
@@ -65,15 +70,16 @@ def choices(
 ) -> list[Choice]:
     """List what may run `mode`, the best first and at least one; whether it works shows when it is opened.
 
-    `auto` means the TensorRT engines among `built` that belong to the bundle's graphs, in
-    FP16 before INT8, and ONNX Runtime after them; where INT8 is asked for, OpenVINO before
-    that if `int8_engine` prefers it on `processor`, this machine's without one. FP16 graphs are
-    run as they are: on a CPU they are there to show what a GPU will compute. Raises
-    `EngineUnavailableError` naming what the bundle does have.
+    The engine `auto` means the TensorRT engines among `built` that belong to the bundle's
+    graphs, in FP16 before INT8, and ONNX Runtime after them; INT8 runs on OpenVINO before that
+    if `int8_engine` prefers it on `processor`, this machine's without one. The precision `auto`
+    on ONNX Runtime means INT8 where `decide_int8` takes it, and after it the most exact one.
+    FP16 graphs are run as they are: on a CPU they are there to show what a GPU will compute.
+    Raises `EngineUnavailableError` naming what the bundle does have.
     """
     here = this_processor() if processor is None else processor
     if engine == "onnxruntime":
-        return [_on_onnxruntime(bundle, mode, precision)]
+        return _on_cpu(bundle, mode, precision, here, openvino=False)
     if engine == "openvino":
         return [_on_openvino(bundle, mode, precision, here)]
     if engine != "auto":
@@ -81,15 +87,13 @@ def choices(
             return found
         raise _not_built(bundle, mode, engine, precision)
     found = [choice for backend in BACKENDS for choice in _on_tensorrt(bundle, mode, backend, precision, built)]
+    openvino = int8_engine(here, openvino=openvino_is_installed()).engine == "openvino"
     try:
-        last = _on_onnxruntime(bundle, mode, precision)
+        return [*found, *_on_cpu(bundle, mode, precision, here, openvino=openvino)]
     except EngineUnavailableError:
         if not found:
             raise
         return found
-    if precision == "int8" and int8_engine(here, openvino=openvino_is_installed()).engine == "openvino":
-        found.append(_on_openvino(bundle, mode, precision, here))
-    return [*found, last]
 
 
 def choose_precision(bundle: Bundle, mode: Mode, precision: PrecisionChoice) -> Precision:
@@ -117,9 +121,24 @@ def select_records(
     ]
 
 
-def _on_onnxruntime(bundle: Bundle, mode: Mode, precision: PrecisionChoice) -> Choice:
+def _on_cpu(
+    bundle: Bundle, mode: Mode, precision: PrecisionChoice, processor: Processor, *, openvino: bool
+) -> list[Choice]:
+    """List what runs without TensorRT engines; `openvino` puts that before ONNX Runtime for INT8."""
     chosen = choose_precision(bundle, mode, precision)
-    return Choice("onnxruntime", chosen, chosen)
+    last = Choice("onnxruntime", chosen, chosen)
+    if precision == "int8":
+        return [_on_openvino(bundle, mode, "int8", processor), last] if openvino else [last]
+    if precision != "auto" or chosen == "int8":
+        return [last]
+    decision = decide_int8(bundle, mode, processor)
+    last = replace(last, reason=decision.reason)
+    if not decision.taken:
+        return [last]
+    found = [Choice("onnxruntime", "int8", "int8", reason=decision.reason), replace(last, reason="")]
+    if openvino and decision.on_openvino:
+        found.insert(0, replace(_on_openvino(bundle, mode, "int8", processor), reason=decision.reason))
+    return found
 
 
 def _on_openvino(bundle: Bundle, mode: Mode, precision: PrecisionChoice, processor: Processor) -> Choice:

@@ -26,7 +26,8 @@ Key: TypeAlias = "tuple[str, Path]"
 class EngineOpener:
     """Opens the engines of a bundle, each graph once, for any number of threads; close it.
 
-    `notes` gets a line for each engine that `auto` preferred and could not use.
+    `notes` gets a line for each engine that `auto` preferred and could not use, and for the
+    precision it chose where the bundle holds INT8.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class EngineOpener:
         self._notes = notes
         self._engines: dict[Key, Engine] = {}
         self._by_mode: dict[Mode, VisionEngines] = {}
+        self._chosen: dict[Mode, list[Choice]] = {}
         self._closed = False
         self._lock = threading.Lock()
         self._built = self._find_built()
@@ -52,6 +54,10 @@ class EngineOpener:
     def check(self, mode: Mode) -> None:
         """Raise `EngineUnavailableError` when nothing can run `mode`, without opening anything."""
         self._choices(mode)
+
+    def best(self, mode: Mode) -> Choice:
+        """Return what would be opened first for `mode`; raises `EngineUnavailableError`."""
+        return self._choices(mode)[0]
 
     def open_mode(self, mode: Mode) -> VisionEngines:
         """Open the engines of `mode`, or return those that are open. Raises `EngineError`."""
@@ -102,19 +108,28 @@ class EngineOpener:
         return find_engines(self._bundle.path, self._note if self._engine == "auto" else None)
 
     def _choices(self, mode: Mode) -> list[Choice]:
-        return choices(self._bundle, mode, engine=self._engine, precision=self._precision, built=self._built)
+        if mode not in self._chosen:
+            self._chosen[mode] = choices(
+                self._bundle, mode, engine=self._engine, precision=self._precision, built=self._built
+            )
+        return self._chosen[mode]
 
     def _open_best(self, mode: Mode) -> VisionEngines:
+        choice, engines = self._open_first(mode)
+        instead = "" if choice is self._choices(mode)[0] else " instead"
+        why = f": {choice.reason}" if choice.reason and "int8" in self._bundle.manifest.graphs[mode] else ""
+        if instead or why:
+            self._note(f"{mode} runs in {engines.precision} on {engines.encoder.provider}{instead}{why}")
+        return engines
+
+    def _open_first(self, mode: Mode) -> tuple[Choice, VisionEngines]:
         *better, last = self._choices(mode)
         for choice in better:
             try:
-                return self._open(mode, choice)
+                return choice, self._open(mode, choice)
             except (EngineError, MissingExtraError) as error:
                 self._note(str(error))
-        engines = self._open(mode, last)
-        if better:
-            self._note(f"{mode} runs in {engines.precision} on {engines.encoder.provider} instead")
-        return engines
+        return last, self._open(mode, last)
 
     def _open(self, mode: Mode, choice: Choice) -> VisionEngines:
         already = set(self._engines)

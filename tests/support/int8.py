@@ -60,7 +60,10 @@ def weights_of(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 
 def cosines(bundle: Bundle, pictures: list[Path], mode: str) -> list[float]:
     """The cosine between INT8 and FP32 embeddings for every view, through the encoder that users use."""
-    with VisionEncoder(bundle, mode=mode, precision="int8") as tested, VisionEncoder(bundle, mode=mode) as exact:  # type: ignore[arg-type]
+    with (
+        VisionEncoder(bundle, mode=mode, precision="int8") as tested,  # type: ignore[arg-type]
+        VisionEncoder(bundle, mode=mode, precision="fp32") as exact,  # type: ignore[arg-type]
+    ):
         found = []
         for picture in pictures:
             one, other = tested.encode(picture), exact.encode(picture)

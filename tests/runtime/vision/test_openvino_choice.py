@@ -43,8 +43,11 @@ def test_auto_takes_it_for_int8_where_there_is_vnni_and_leaves_fp32_where_it_was
         towers = encoder.open_mode("16x")
         assert (towers.encoder.provider, towers.connector.provider, towers.precision) == (OPENVINO, OPENVINO, "int8")
         assert encoder.notes == []
-    with VisionEncoder(calibrated.bundle, threads=1) as encoder:
+    with VisionEncoder(calibrated.bundle, precision="fp32", threads=1) as encoder:
         assert encoder.open_mode("16x").encoder.provider == CPU
+    with VisionEncoder(calibrated.bundle, threads=1) as encoder:
+        towers = encoder.open_mode("16x")
+        assert (towers.encoder.provider, towers.precision) == (OPENVINO, "int8")
 
 
 @pytest.mark.parametrize(

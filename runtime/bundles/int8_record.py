@@ -1,0 +1,74 @@
+"""What a bundle's calibration measured of its INT8 graphs, and whether that is enough to take them unasked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, Field, ValidationError
+
+from uhd_edge.runtime.bundles.manifest import GraphKind, Threshold
+
+if TYPE_CHECKING:
+    from uhd_edge.runtime.bundles.bundle import Bundle
+
+
+@dataclass(frozen=True)
+class Int8Verdict:
+    """Whether a calibration verified the INT8 graphs of one kind, and the reason."""
+
+    verified: bool
+    reason: str
+
+
+class _Agreement(BaseModel):
+    lowest_cosine: float
+    lowest_token_cosine: float
+
+
+class _Step(BaseModel):
+    agreement: _Agreement
+    taken: bool
+
+
+class _Flavour(BaseModel):
+    steps: Annotated[tuple[_Step, ...], Field(min_length=1)]
+
+
+class _Report(BaseModel):
+    """The part of `calibration.json` that the verdict needs."""
+
+    calibrated_with: tuple[str, ...]
+    measured_on: Annotated[tuple[str, ...], Field(min_length=1)]
+    goal: Threshold
+    flavours: dict[GraphKind, _Flavour]
+
+
+def int8_verdict(bundle: Bundle, kind: GraphKind) -> Int8Verdict:
+    """Judge the INT8 graphs of `kind` by what their calibration measured on pictures it had held out.
+
+    They are verified if the lowest cosines reach the calibration's own goal and the bundle's threshold.
+    """
+    if bundle.manifest.calibration is None:
+        return Int8Verdict(False, "no calibration verified its INT8")
+    try:
+        report = _Report.model_validate_json((bundle.path / bundle.manifest.calibration).read_bytes())
+    except (OSError, ValidationError):
+        report = None
+    if report is None or kind not in report.flavours:
+        return Int8Verdict(False, f"{bundle.manifest.calibration} does not tell how exact its INT8 is; calibrate again")
+    if report.measured_on == report.calibrated_with:
+        return Int8Verdict(
+            False, "its INT8 was measured on no other picture than the one it was calibrated with; give more pictures"
+        )
+    taken = [step.agreement for step in report.flavours[kind].steps if step.taken]
+    return _judge(taken[-1] if taken else None, report, bundle.manifest.thresholds.int8)
+
+
+def _judge(final: _Agreement | None, report: _Report, threshold: Threshold) -> Int8Verdict:
+    least = max(report.goal.cosine, threshold.cosine)
+    least_token = max(report.goal.token_cosine, threshold.token_cosine)
+    pictures = f"{len(report.measured_on)} picture{'s' if len(report.measured_on) > 1 else ''} held out"
+    if final is None or not (final.lowest_cosine >= least and final.lowest_token_cosine >= least_token):
+        return Int8Verdict(False, f"its calibration missed its goal, cosine {least:.5f}, on the {pictures}")
+    return Int8Verdict(True, f"its calibration saw a lowest cosine of {final.lowest_cosine:.5f} on the {pictures}")

@@ -1,0 +1,43 @@
+"""Whether `auto` takes a bundle's INT8 graphs on a CPU, and the reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from uhd_edge.engines.selection import machine_precision
+from uhd_edge.runtime.bundles.int8_record import int8_verdict
+
+if TYPE_CHECKING:
+    from uhd_edge.engines.processor import Processor
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.modes import Mode
+
+OTHERWISE = "--precision fp32 computes exactly"
+
+
+@dataclass(frozen=True)
+class Int8Decision:
+    """Whether `auto` takes INT8, and the reason. `on_openvino` says whether OpenVINO's graph is verified as well."""
+
+    taken: bool
+    reason: str
+    on_openvino: bool = False
+
+
+def decide_int8(bundle: Bundle, mode: Mode, processor: Processor) -> Int8Decision:
+    """Decide whether `auto` takes the INT8 graphs of `mode` on `processor`.
+
+    It does where no GPU can run the FP32 graphs, the processor gains by INT8, and the
+    bundle's calibration verified INT8 on pictures that it had held out.
+    """
+    if "int8" not in bundle.manifest.graphs.get(mode, {}):
+        return Int8Decision(False, "the bundle holds no INT8 graphs; `uhd calibrate` makes them")
+    verdict = int8_verdict(bundle, "int8")
+    if not verdict.verified:
+        return Int8Decision(False, verdict.reason)
+    here = machine_precision(processor)
+    if here.precision == "fp32":
+        return Int8Decision(False, here.reason)
+    on_openvino = int8_verdict(bundle, "int8-tensorrt").verified
+    return Int8Decision(True, f"{verdict.reason}; {OTHERWISE}", on_openvino)
