@@ -2,8 +2,9 @@
 
     python benchmarks/int8_on_uhd_tiny.py [--bundle BUNDLE] [--questions 600] [--threads N] [--folder FOLDER]
 
-It calibrates a copy of the bundle on drawn scenes; the bundle itself is not changed. FP32 runs on
-ONNX Runtime's CPU provider. INT8 does too, unless `--engine openvino` is given.
+It calibrates a copy of the bundle on drawn scenes; the bundle itself is not changed. With `--pictures shipped` it
+uses the pictures that come with uhd-edge instead. FP32 runs on ONNX Runtime's CPU provider. INT8 does too, unless
+`--engine openvino` is given.
 """
 
 from __future__ import annotations
@@ -84,16 +85,20 @@ def main() -> None:
     parser.add_argument("--modes", default="16x,4x", help="modes to ask in (default: 16x,4x)")
     parser.add_argument("--cosine", type=float, default=0.0, help="lowest cosine to accept (default: calibrate's own)")
     parser.add_argument("--engine", choices=("onnxruntime", "openvino"), default="onnxruntime", help="engine for INT8")
+    parser.add_argument("--pictures", choices=("scenes", "shipped"), default="scenes", help="pictures to calibrate on")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--folder", help="folder for the temporary files")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
-        (folder / "pictures").mkdir()
-        for index, picture in enumerate(pictures("calibrate", CALIBRATED_WITH)):
-            picture.save(folder / "pictures" / f"{index:02}.png")
+        sources = []
+        if options.pictures == "scenes":
+            (folder / "pictures").mkdir()
+            sources = [folder / "pictures"]
+            for index, picture in enumerate(pictures("calibrate", CALIBRATED_WITH)):
+                picture.save(folder / "pictures" / f"{index:02}.png")
         copied = Bundle.open(shutil.copytree(Bundle.open(options.bundle).path, folder / "bundle"))
-        calibrated = calibrate_bundle(copied, [folder / "pictures"], cosine=options.cosine, threads=options.threads)
+        calibrated = calibrate_bundle(copied, sources, cosine=options.cosine, threads=options.threads)
         print(table(calibrated.report), flush=True)
         for mode in calibrated.bundle.manifest.graphs:
             cosines = view_cosines(calibrated.bundle, mode, options.engine, options.threads)

@@ -26,6 +26,7 @@ from uhd_edge.calibration.ranges.activations import record_activations
 from uhd_edge.calibration.ranges.plan import FLAVOURS
 from uhd_edge.calibration.ranges.smoothing import Smoothing, choose_smoothing
 from uhd_edge.calibration.report import Report, make_report
+from uhd_edge.calibration.shipped.picture_set import write_pictures
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.manifest import Graphs, Manifest
 from uhd_edge.runtime.bundles.update import add_files, free_names, staging_folder
@@ -56,7 +57,7 @@ class Calibrated:
 
 def calibrate_bundle(
     bundle: Bundle,
-    sources: Sequence[str | Path],
+    sources: Sequence[str | Path] = (),
     *,
     max_slices: int | None = None,
     cosine: float = 0.0,
@@ -66,19 +67,24 @@ def calibrate_bundle(
 ) -> Calibrated:
     """Add INT8 graphs of every mode to `bundle`, calibrated on the picture files and folders in `sources`.
 
+    Without `sources`, the pictures that come with the package are used (see `shipped/`).
+
     The graphs for ONNX Runtime's CPU provider are always made. Those for TensorRT are based on
     FP16 graphs and are made if the bundle has them. INT8 graphs of an earlier calibration are
     replaced. `cosine` is a minimum for every view above the bundle's own threshold; reaching
     it leaves more layers unquantized.
 
-    Raises `CalibrationError` without pictures or FP32 graphs, `ImageError` for an unreadable
-    picture and `OutputError` if the bundle cannot be written; the bundle is then unchanged.
+    Raises `CalibrationError` for sources without pictures or a bundle without FP32 graphs,
+    `ImageError` for an unreadable picture and `OutputError` if the bundle cannot be written; the
+    bundle is then unchanged.
     """
-    calibrated_with, measured_on = split_pictures(find_pictures(sources))
+    given = find_pictures(sources) if sources else []
     if not has_graphs(bundle, "fp32"):
         raise CalibrationError(f"{bundle.path}: INT8 calibration needs FP32 graphs; export with --precisions fp32,fp16")
     flavours = [flavour for flavour in FLAVOURS if has_graphs(bundle, flavour.base)]
     with staging_folder(bundle, progress) as folder:
+        pictures = given or write_pictures(folder / "pictures", bundle.manifest.preprocessing.scale_resolution)
+        calibrated_with, measured_on = split_pictures(pictures)
         progress(f"recording activations of {len(calibrated_with)} pictures")
         seen = record_activations(bundle, Pictures(tuple(calibrated_with), max_slices), seed=seed, threads=threads)
         progress(f"recording activations of {len(measured_on)} more pictures, to measure on")
@@ -88,7 +94,7 @@ def calibrate_bundle(
         prepared = replace(_prepare(bundle, folder, measurement, seen, unseen), cosine=cosine)
         outcomes = {flavour: settle(prepared, flavour, progress) for flavour in flavours}
         progress("report")
-        report = make_report(prepared, outcomes, calibrated_with, measured_on)
+        report = make_report(prepared, outcomes, calibrated_with, measured_on, shipped_pictures=not given)
         return Calibrated(_add(bundle, folder, outcomes, report), report)
 
 

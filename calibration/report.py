@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 LARGEST_HALF = 65504.0
 NEAR_OVERFLOW = 0.5  # of the largest FP16 number
+WORTH = "the pictures are uhd-edge's own; 24 of what your device will see give ranges that are made for it"
 TOOLS = {
     "onnxruntime": "ran every graph, FP32 and INT8",
     "onnx-ir": "read and wrote the graphs",
@@ -66,7 +67,10 @@ class FlavourReport:
 
 @dataclass(frozen=True)
 class Report:
-    """The whole calibration. `largest` is the largest magnitude of every layer's output (FP16 ends at 65504)."""
+    """The whole calibration. `largest` is the largest magnitude of every layer's output (FP16 ends at 65504).
+
+    `shipped_pictures` says that the pictures are those of the package, not the user's.
+    """
 
     format: int
     tools: Mapping[str, str]
@@ -77,6 +81,7 @@ class Report:
     goal: Threshold
     flavours: Mapping[GraphKind, FlavourReport]
     largest: Mapping[str, float]
+    shipped_pictures: bool
 
     @property
     def near_overflow(self) -> list[str]:
@@ -120,6 +125,8 @@ def make_report(
     outcomes: Mapping[Flavour, Outcome],
     calibrated_with: Sequence[Path],
     measured_on: Sequence[Path],
+    *,
+    shipped_pictures: bool,
 ) -> Report:
     """Collect the results; pictures are named without their folders."""
     return Report(
@@ -137,6 +144,7 @@ def make_report(
             for flavour, outcome in outcomes.items()
         },
         largest=dict(prepared.seen.outputs),
+        shipped_pictures=shipped_pictures,
     )
 
 
@@ -150,6 +158,7 @@ def table(report: Report) -> str:
     """Format the agreement after each step, and the worst layers, for a terminal."""
     lines = [
         _pictures_line(report),
+        *([WORTH] if report.shipped_pictures else []),
         f"goal: cosine {report.goal.cosine:.5f} of every view, {report.goal.token_cosine:.3f} of every token",
     ]
     for kind, flavour in report.flavours.items():

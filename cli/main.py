@@ -22,7 +22,7 @@ COMMANDS = {
     "serve": "Serve OpenAI's chat-completions API.",
     "plan": "List modes and numbers of slices, with predicted times.",
     "export": "Export a checkpoint as a bundle.",
-    "calibrate": "Add INT8 graphs to a bundle, calibrated on your images.",
+    "calibrate": "Add INT8 graphs to a bundle, calibrated on your images or on uhd-edge's.",
     "build": "Build TensorRT engines from a bundle's graphs.",
     "verify": "Compare a bundle's embeddings and answers with FP32.",
     "bench": "Measure every stage of an answer on this machine.",

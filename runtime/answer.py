@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from uhd_edge.runtime.modes import Mode
+    from uhd_edge.runtime.modes import Mode, Precision
 
 FinishReason = Literal["stop", "length"]
 
@@ -81,6 +81,8 @@ class Answer:
             model; None without a schema.
         dropped_turns: How many turns of the session were dropped to make room.
         reused_views: How many of the views did not have to be encoded.
+        precision: What the vision graphs that encoded the images ran in: "fp32", "fp16" or "int8"; None
+            without images, and where images of a session differ.
     """
 
     text: str
@@ -93,6 +95,7 @@ class Answer:
     parsed: Any = None
     dropped_turns: int = 0
     reused_views: int = 0
+    precision: Precision | None = None
 
     @property
     def timings(self) -> Mapping[str, float]:
@@ -102,7 +105,7 @@ class Answer:
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as a dict that `json.dumps` takes, the one that `uhd ask --json` prints.
 
-        `answer` is the text. `parsed` and `plan` are left out where they are None; an instance of
+        `answer` is the text. `parsed`, `plan` and `precision` are left out where they are None; an instance of
         a pydantic model becomes a dict.
         """
         parsed = self.parsed.model_dump(mode="json") if hasattr(self.parsed, "model_dump") else self.parsed
@@ -114,5 +117,6 @@ class Answer:
             "timings_ms": {stage: round(milliseconds, 3) for stage, milliseconds in self.timings_ms.items()},
             "parsed": parsed,
             "plan": None if self.plan is None else self.plan.to_dict(),
+            "precision": self.precision,
         }
         return {name: value for name, value in shown.items() if value is not None}

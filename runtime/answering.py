@@ -67,7 +67,9 @@ def answer_question(request: Request, conversation: Conversation, models: OpenMo
     seen, encoded_views = yield from _encode(question, prompt.inputs.slice_plans, models, watch)
     cached_tokens = yield from _prefill(question, prompt, seen, models, watch)
     generated = yield from _generate(question.request, models, watch)
-    views = tuple(view for image in (*prompt.seen_images, *seen) for view in image.encoded.views)
+    images = [image.encoded for image in (*prompt.seen_images, *seen)]
+    views = tuple(view for image in images for view in image.views)
+    precisions = {image.precision for image in images}
     answer = Answer(
         text=generated.text,
         finish_reason=generated.finish_reason,
@@ -78,6 +80,7 @@ def answer_question(request: Request, conversation: Conversation, models: OpenMo
         plan=plan,
         dropped_turns=len(conversation.turns) - len(prompt.turns),
         reused_views=len(views) - encoded_views,
+        precision=precisions.pop() if len(precisions) == 1 else None,
     )
     if request.schema is not None:
         answer = replace(answer, parsed=request.schema.parsed(answer))

@@ -9,7 +9,7 @@ from uhd_edge.engines.extras import extra_needed
 
 
 @click.command()
-@click.argument("arguments", nargs=-1, metavar="BUNDLE IMAGE_OR_FOLDER...")
+@click.argument("arguments", nargs=-1, metavar="BUNDLE [IMAGE_OR_FOLDER]...")
 @bundle_option
 @click.option("--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices an image is cut into.")
 @click.option(
@@ -32,7 +32,11 @@ def calibrate(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Add INT8 graphs to BUNDLE, calibrated on images like those that the device will see."""
+    """Add INT8 graphs to BUNDLE, calibrated on images like those that the device will see.
+
+    Without images, those that come with uhd-edge are used: photographs, documents, screens,
+    charts and more. A few dozen images of your own fit your device better.
+    """
     folder, pictures = bundle_before_images(arguments, bundle)
     with extra_needed("calibration", "a calibration"):
         from uhd_edge.calibration.calibrate import calibrate_bundle

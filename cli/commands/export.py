@@ -71,6 +71,9 @@ def export(
     force: bool,
 ) -> None:
     """Export CHECKPOINT, a folder or a Hugging Face name, into the folder BUNDLE."""
+    from uhd_edge.engines.processor import this_processor
+    from uhd_edge.engines.selection import cpu_precision
+
     target = required_bundle(folder, bundle)
     with extra_needed("export", "an export"), _shown_progress() as progress:
         from uhd_edge.export.export import export_bundle
@@ -89,6 +92,9 @@ def export(
             tell=lambda line: click.echo(line, err=True),
         )
     click.echo(str(written.path))
+    here = cpu_precision(this_processor())
+    if here.precision == "int8":
+        click.echo(f"uhd: `uhd calibrate {written.path}` adds INT8: {here.reason}", err=True)
 
 
 @contextmanager

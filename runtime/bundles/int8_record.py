@@ -42,6 +42,7 @@ class _Report(BaseModel):
     measured_on: Annotated[tuple[str, ...], Field(min_length=1)]
     goal: Threshold
     flavours: dict[GraphKind, _Flavour]
+    shipped_pictures: bool = False
 
 
 def int8_verdict(bundle: Bundle, kind: GraphKind) -> Int8Verdict:
@@ -69,6 +70,8 @@ def _judge(final: _Agreement | None, report: _Report, threshold: Threshold) -> I
     least = max(report.goal.cosine, threshold.cosine)
     least_token = max(report.goal.token_cosine, threshold.token_cosine)
     pictures = f"{len(report.measured_on)} picture{'s' if len(report.measured_on) > 1 else ''} held out"
+    if report.shipped_pictures:
+        pictures += " of uhd-edge's own"
     if final is None or not (final.lowest_cosine >= least and final.lowest_token_cosine >= least_token):
         return Int8Verdict(False, f"its calibration missed its goal, cosine {least:.5f}, on the {pictures}")
     return Int8Verdict(True, f"its calibration saw a lowest cosine of {final.lowest_cosine:.5f} on the {pictures}")

@@ -24,7 +24,7 @@ from uhd_edge.runtime.answer import EncodedView
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.errors import EngineError
 from uhd_edge.runtime.images.loading import ImageInput, load_image
-from uhd_edge.runtime.modes import Mode
+from uhd_edge.runtime.modes import Mode, Precision
 from uhd_edge.runtime.release import warn_renamed
 from uhd_edge.runtime.timing import timed
 from uhd_edge.runtime.validation import MOST_THREADS, require_number, require_whole
@@ -61,7 +61,7 @@ class Encoded:
     slices. `timings_ms` has the milliseconds of each stage: decode, slice, open (0 when the
     mode's engines were open), cache (the lookup of views), patches, encoder, connector. Of the
     views, `encoded_views` went through the engines for this image and `reused_views` came from
-    the cache.
+    the cache. `precision` is that of the graphs that ran.
     """
 
     embeddings: NDArray[np.float32]
@@ -71,6 +71,7 @@ class Encoded:
     timings_ms: Mapping[str, float]
     reused_views: int = 0
     encoded_views: int = 0
+    precision: Precision | None = None
 
     @property
     def timings(self) -> Mapping[str, float]:
@@ -203,6 +204,7 @@ class VisionEncoder(ClosedByWith):
             timings,
             reused_views=len(views) - encoded,
             encoded_views=encoded,
+            precision=engines.precision,
         )
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ MARKS = {
     "needs: gpu": ("--target here", "test-gpu"),
     "needs: jetson": ("build.sh", "VENV_OPTIONS"),
     "needs: ros": ("rclpy",),
-    "needs: minutes": ("--synthetic",),
+    "needs: minutes": ("--synthetic", "uhd calibrate"),
     "needs: curl": ("curl",),
     "needs: tensorrt-rtx": ("--target rtx",),
     "needs: dora": ("dora run",),

@@ -39,7 +39,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("export.language_model",),
     ("export",),
     # INT8
-    ("calibration.pictures",),
+    ("calibration.pictures", "calibration.shipped"),
     ("calibration.ranges",),
     ("calibration.graphs",),
     ("calibration",),

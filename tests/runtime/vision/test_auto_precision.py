@@ -122,6 +122,10 @@ def test_programs_get_what_the_command_line_gets(calibrated: Calibrated, monkeyp
         for mode in MODES:
             assert assistant.encoder.open_mode(mode).precision == encoder.open_mode(mode).precision == "int8"  # type: ignore[arg-type]
         assert [note.partition(" ")[0] for note in assistant.notes] == [*MODES]
+        answer = assistant.ask(PICTURE, "What?", max_tokens=1)
+        assert (answer.precision, answer.to_dict()["precision"]) == ("int8", "int8")
+        assert assistant.ask(encoder.encode(PICTURE), "What?", max_tokens=1).precision == "int8"
+        assert assistant.ask("What?", max_tokens=1).precision is None
 
 
 def test_int8_that_cannot_be_opened_is_told_and_fp32_answers(
