@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import dataclass
-from pathlib import Path
 
+from uhd_edge.engines.processor import processor_name
 from uhd_edge.engines.threads import usable_cores
 from uhd_edge.runtime.release import version_of
 
@@ -45,7 +45,7 @@ class Machine:
 def this_machine() -> Machine:
     """Describe the machine that this runs on."""
     return Machine(
-        processor=_processor(),
+        processor=processor_name(),
         usable_cores=usable_cores(),
         cores=os.cpu_count() or 1,
         memory=_memory(),
@@ -53,18 +53,6 @@ def this_machine() -> Machine:
         python=platform.python_version(),
         packages={name: version for name in PACKAGES if (version := version_of(name))},
     )
-
-
-def _processor(file: Path = Path("/proc/cpuinfo")) -> str:
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
-        key, _, value = line.partition(":")
-        if key.strip() in ("model name", "Model") and value.strip():
-            return " ".join(value.split())
-    return platform.processor() or platform.machine()
 
 
 def _memory() -> int | None:

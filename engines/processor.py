@@ -1,4 +1,4 @@
-"""Processor features that decide how INT8 graphs are run.
+"""The processor's name, and the features that decide how INT8 graphs are run.
 
 On x86 without VNNI, two uint8 x int8 products are added in 16 bits: 2 x 255 x 127 = 64770
 becomes 32767 ("saturation"), and embeddings are silently wrong. With VNNI or AMX, products
@@ -48,17 +48,47 @@ class Processor:
 
 def this_processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> Processor:
     """Describe this machine's processor; `cpuinfo` is the kernel's description of it."""
-    return Processor(platform.machine(), frozenset(_features(cpuinfo)))
+    first = _first_values(cpuinfo)
+    features = first.get("flags") or first.get("Features") or ""  # on x86, on ARM
+    return Processor(platform.machine(), frozenset(features.split()))
 
 
-def _features(cpuinfo: Path) -> list[str]:
-    """Read the features of the first core only; reading all is slow on machines with hundreds of cores."""
+def processor_name(cpuinfo: Path = Path("/proc/cpuinfo"), board: Path = Path("/proc/device-tree/model")) -> str:
+    """Name the processor for people, and to tell machines apart; on ARM boards, name the board.
+
+    Linux on ARM names a processor "ARMv8 Processor rev 1 (v8l)", whichever it is, or not at
+    all. Boards name themselves in `board`, which containers hide. Without that, the numbers
+    of the processor's maker and type serve.
+    """
+    first = _first_values(cpuinfo)
+    numbers = [first[key] for key in ("CPU implementer", "CPU part") if key in first]
+    names = (
+        _board(board),
+        first.get("Model", ""),  # a Raspberry Pi
+        f"ARM processor {' '.join(numbers)}" if numbers else "",
+        first.get("model name", ""),
+        platform.processor(),
+    )
+    return next((" ".join(name.split()) for name in names if name.strip()), platform.machine())
+
+
+def _board(file: Path) -> str:
     try:
-        with cpuinfo.open(encoding="utf-8") as lines:
+        return file.read_text(encoding="utf-8", errors="replace").strip("\0 \n")
+    except OSError:
+        return ""
+
+
+def _first_values(cpuinfo: Path) -> dict[str, str]:
+    """What the kernel says of the first core and, on ARM, of the board; empty on systems other than Linux."""
+    first: dict[str, str] = {}
+    try:
+        with cpuinfo.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 key, _, value = line.partition(":")
-                if key.strip() in ("flags", "Features"):  # on x86, on ARM
-                    return value.split()
+                if key.strip() == "processor" and "flags" in first:
+                    break  # x86 says nothing new of further cores, and with hundreds of them it is slow
+                first.setdefault(key.strip(), value.strip())
     except OSError:
-        pass  # not Linux
-    return []
+        pass
+    return first

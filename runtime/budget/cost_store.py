@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from uhd_edge.engines.processor import processor_name
 from uhd_edge.runtime.budget.costs import CostModel, PromptCosts, SlicingCosts, VisionCosts
 from uhd_edge.runtime.user_cache import user_cache
 
@@ -69,21 +69,9 @@ def write_costs(identity: Mapping[str, str], costs: CostModel) -> str | None:
 
 def machine() -> str:
     """Name the processor and the number of its cores."""
-    names = {
-        line.partition(":")[2].strip()
-        for line in _lines(Path("/proc/cpuinfo"))
-        if line.startswith(("model name", "Model", "Hardware"))
-    }
-    return f"{', '.join(sorted(names)) or platform.processor() or platform.machine()} x {os.cpu_count()}"
+    return f"{processor_name()} x {os.cpu_count()}"
 
 
 def _file(identity: Mapping[str, str]) -> Path:
     digest = hashlib.sha256(json.dumps(dict(identity), sort_keys=True).encode()).hexdigest()
     return user_cache() / "costs" / f"{digest[:32]}.json"
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text(errors="replace").splitlines()
-    except OSError:
-        return []
