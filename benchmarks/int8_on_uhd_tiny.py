@@ -4,7 +4,8 @@
 
 It calibrates a copy of the bundle on drawn scenes; the bundle itself is not changed. With `--pictures shipped` it
 uses the pictures that come with uhd-edge instead. FP32 runs on ONNX Runtime's CPU provider. INT8 does too, unless
-`--engine openvino` is given.
+`--engine openvino` is given. `--save FOLDER` keeps the calibrated copy, and `--calibrated FOLDER` compares it on
+another machine. `--questions 0` compares views alone.
 """
 
 from __future__ import annotations
@@ -77,8 +78,33 @@ def ask(bundle: Bundle, name: str, count: int, *, mode: Mode, engine: EngineName
     print(f"{mode} {name}: {shares} right of {count}; {100 * same / count:.2f} % equal answers", flush=True)
 
 
+def calibrate(folder: Path, options: argparse.Namespace) -> Bundle:
+    """Calibrate a copy of the bundle in `folder`."""
+    sources = []
+    if options.pictures == "scenes":
+        (folder / "pictures").mkdir()
+        sources = [folder / "pictures"]
+        for index, picture in enumerate(pictures("calibrate", CALIBRATED_WITH)):
+            picture.save(folder / "pictures" / f"{index:02}.png")
+    copied = Bundle.open(shutil.copytree(Bundle.open(options.bundle).path, folder / "bundle"))
+    calibrated = calibrate_bundle(copied, sources, cosine=options.cosine, threads=options.threads)
+    print(table(calibrated.report), flush=True)
+    return calibrated.bundle
+
+
+def compare(bundle: Bundle, options: argparse.Namespace) -> None:
+    """Print the cosines of views in every mode, and how the questions are answered."""
+    engine, threads = options.engine, options.threads
+    for mode in bundle.manifest.graphs:
+        cosines = view_cosines(bundle, mode, engine, threads)
+        print(f"{mode}: {len(cosines)} views held out, lowest cosine {min(cosines):.6f}, mean {np.mean(cosines):.6f}")
+    for mode in options.modes.split(",") if options.questions else ():
+        for questions in ("single", "sliced"):
+            ask(bundle, questions, options.questions, mode=mode, engine=engine, threads=threads)
+
+
 def main() -> None:
-    """Calibrate a copy of the bundle, compare the embeddings, and ask."""
+    """Calibrate a copy of the bundle unless one is given, compare the embeddings, and ask."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bundle", help="bundle folder (default: the built-in bundle)")
     parser.add_argument("--questions", type=int, default=600, help="number of questions in each set (default: 600)")
@@ -88,33 +114,17 @@ def main() -> None:
     parser.add_argument("--pictures", choices=("scenes", "shipped"), default="scenes", help="pictures to calibrate on")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--folder", help="folder for the temporary files")
+    parser.add_argument("--save", help="new folder for the calibrated copy")
+    parser.add_argument("--calibrated", help="bundle folder with INT8 graphs, compared without calibrating")
     options = parser.parse_args()
+    if options.calibrated:
+        compare(Bundle.open(options.calibrated), options)
+        return
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        folder = Path(name)
-        sources = []
-        if options.pictures == "scenes":
-            (folder / "pictures").mkdir()
-            sources = [folder / "pictures"]
-            for index, picture in enumerate(pictures("calibrate", CALIBRATED_WITH)):
-                picture.save(folder / "pictures" / f"{index:02}.png")
-        copied = Bundle.open(shutil.copytree(Bundle.open(options.bundle).path, folder / "bundle"))
-        calibrated = calibrate_bundle(copied, sources, cosine=options.cosine, threads=options.threads)
-        print(table(calibrated.report), flush=True)
-        for mode in calibrated.bundle.manifest.graphs:
-            cosines = view_cosines(calibrated.bundle, mode, options.engine, options.threads)
-            print(
-                f"{mode}: {len(cosines)} views held out, lowest cosine {min(cosines):.6f}, mean {np.mean(cosines):.6f}"
-            )
-        for mode in options.modes.split(","):
-            for questions in ("single", "sliced"):
-                ask(
-                    calibrated.bundle,
-                    questions,
-                    options.questions,
-                    mode=mode,
-                    engine=options.engine,
-                    threads=options.threads,
-                )
+        bundle = calibrate(Path(name), options)
+        if options.save:
+            shutil.copytree(bundle.path, options.save)
+        compare(bundle, options)
 
 
 if __name__ == "__main__":
