@@ -10,7 +10,7 @@ from collections.abc import Generator
 
 import pytest
 
-LARGE = frozenset({"dora", "gguf", "huggingface_hub", "openai", "safetensors", "tokenizers", "torch", "transformers"})
+LARGE = frozenset({"dora", "openai", "torch"})
 MISSING = re.compile(r"ModuleNotFoundError: No module named '(\w+)")
 
 
