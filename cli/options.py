@@ -10,7 +10,7 @@ from uhd_edge.cli.schema import schema_in, schema_option
 from uhd_edge.engines.names import ENGINE_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from uhd_edge.runtime.assistant import Assistant
     from uhd_edge.runtime.options import AskOptions
@@ -30,6 +30,7 @@ ANSWERING = (
     "mode",
     "max_slices",
     "budget_ms",
+    "budget_share",
 )
 
 
@@ -89,6 +90,15 @@ max_frames_option = click.option(
     help="Most frames of a video.",
 )
 
+budget_share_option = click.option(
+    "--budget-share",
+    type=click.FloatRange(0.5, 0.99),
+    default=0.95,
+    show_default=True,
+    metavar="SHARE",
+    help="How many of the promised questions are to keep the budget.",
+)
+
 _ANSWERING_OPTIONS = (
     click.option(
         "--max-tokens", type=click.IntRange(min=1), default=256, show_default=True, help="Most tokens of the answer."
@@ -123,6 +133,7 @@ _ANSWERING_OPTIONS = (
         metavar="MS",
         help="Choose slices, and the mode unless --mode is given, to reach the first token within MS milliseconds.",
     ),
+    budget_share_option,
     schema_option,
 )
 
@@ -150,6 +161,23 @@ def open_assistant(given: Mapping[str, Any]) -> Assistant:
             assistant.close()
             raise
     return assistant
+
+
+def check_images(images: Sequence[str]) -> None:
+    """Raise `ImageError` for a path that is missing or no image, before a model is opened and a machine measured.
+
+    Videos are only looked up, and `-` is left to its reader.
+    """
+    from uhd_edge.runtime.errors import VideoError
+    from uhd_edge.runtime.images.input_file import check_file
+    from uhd_edge.runtime.images.loading import check_image
+    from uhd_edge.runtime.images.video import is_video
+
+    for image in images:
+        if is_video(image):
+            check_file(image, kind="video", error_class=VideoError)
+        elif image != "-":
+            check_image(image)
 
 
 def ask_options(given: Mapping[str, Any]) -> AskOptions:

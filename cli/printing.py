@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from uhd_edge.runtime.answer import Answer
+    from collections.abc import Mapping
+
+    from uhd_edge.runtime.answer import Answer, Plan
     from uhd_edge.runtime.conversation.answer_stream import AnswerStream
 
 
@@ -25,8 +27,22 @@ def print_pieces(stream: AnswerStream) -> Answer:
     return stream.answer
 
 
-def say_budget(answer: Answer) -> None:
-    """Say on stderr when a budget could not be met."""
-    if answer.plan is not None and not answer.plan.within_budget:
-        predicted = f"{answer.plan.predicted_ms:.0f} ms"
+def say_budget(answer: Answer, options: Mapping[str, Any]) -> None:
+    """Say on stderr when a budget was not promised; `options` are those of the question."""
+    plan = answer.plan
+    if plan is None or plan.within_budget:
+        return
+    if plan.too_noisy:
+        reason = too_noisy(plan, options["budget_ms"], options["budget_share"])
+        click.echo(f"uhd: {reason}; the fastest setting was used", err=True)
+    else:
+        predicted = f"{plan.predicted_ms:.0f} ms"
         click.echo(f"uhd: the budget cannot be met; the fastest setting was used, predicted at {predicted}", err=True)
+
+
+def too_noisy(plan: Plan, budget_ms: float, share: float) -> str:
+    """Say why a budget is not promised though the usual time keeps it."""
+    return (
+        f"{budget_ms:g} ms cannot be promised: this machine is too noisy; half of such questions take up to "
+        f"{plan.predicted_ms:.0f} ms, {100 * share:g} of 100 up to {plan.upper_ms:.0f} ms"
+    )

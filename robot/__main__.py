@@ -31,6 +31,15 @@ if TYPE_CHECKING:
 @click.option(
     "--budget-ms", envvar="UHD_BUDGET_MS", type=float, metavar="MS", help="Most milliseconds to the first token."
 )
+@click.option(
+    "--budget-share",
+    envvar="UHD_BUDGET_SHARE",
+    type=click.FloatRange(0.5, 0.99),
+    default=0.95,
+    show_default=True,
+    metavar="SHARE",
+    help="How many of the promised questions are to keep the budget.",
+)
 @click.option("--max-tokens", envvar="UHD_MAX_TOKENS", type=click.IntRange(min=1), default=256, show_default=True)
 @click.option("--schema", envvar="UHD_SCHEMA", metavar="FILE", help="JSON schema that answers must fit.")
 @click.option("--context", envvar="UHD_CONTEXT", type=click.IntRange(min=2), default=4096, show_default=True)
@@ -68,6 +77,7 @@ def answer_frames(node: DoraNode, settings: dict[str, Any], schema: str | None) 
     options: AskOptions = {"max_tokens": settings["max_tokens"], "schema": schema_in(schema)}
     if settings["budget_ms"] is not None:
         options["budget_ms"] = Budget(settings["budget_ms"], ()).milliseconds
+        options["budget_share"] = settings["budget_share"]
     inbox = Inbox(settings["question"].strip())
     with Assistant(
         settings["bundle"],

@@ -21,8 +21,8 @@ from uhd_edge.runtime.vision import encoder as vision
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from uhd_edge.runtime.answer import FinishReason, Plan
-    from uhd_edge.runtime.budget.planning import Planner
+    from uhd_edge.runtime.answer import FinishReason
+    from uhd_edge.runtime.budget.planning import Choice, Planner
     from uhd_edge.runtime.bundles.manifest import Manifest
     from uhd_edge.runtime.conversation.fitting import FittedPrompt
     from uhd_edge.runtime.conversation.prompt_memory import PromptMemory
@@ -55,18 +55,24 @@ def answer_question(request: Request, conversation: Conversation, models: OpenMo
     is none yet. Closing the generator between two steps ends the answer; the conversation stays
     as it was.
     """
-    if request.budget is not None:  # measured, if need be, before the question's time begins
-        models.planner.measure(request.budget.modes)
     watch = Stopwatch(STAGES)
     with timed(watch.stages, "decode"):
         question = _decode(request, conversation, models)
     yield ""
+    if request.budget is not None:  # if the machine has to be measured, that is not the question's time
+        with watch.paused():
+            models.planner.measure(request.budget.modes)
     with timed(watch.stages, "prompt"):
-        question, plan = _choose(question, models, watch.elapsed)
+        choice = _choose(question, models, watch.elapsed)
+        question = choice.question
         prompt = _lay_out(question, models)
     seen, encoded_views = yield from _encode(question, prompt.inputs.slice_plans, models, watch)
     cached_tokens = yield from _prefill(question, prompt, seen, models, watch)
-    generated = yield from _generate(question.request, models, watch)
+    try:
+        generated = yield from _generate(question.request, models, watch)
+    finally:
+        encoded = encoded_views / max(1, _views_to_encode(prompt))
+        models.planner.learn(choice, watch.stages["first_token"], encoded=encoded)
     images = [image.encoded for image in (*prompt.seen_images, *seen)]
     views = tuple(view for image in images for view in image.views)
     precisions = {image.precision for image in images}
@@ -77,7 +83,7 @@ def answer_question(request: Request, conversation: Conversation, models: OpenMo
         views=views,
         timings_ms=dict(watch.stages),
         mode=question.request.mode,
-        plan=plan,
+        plan=choice.plan,
         dropped_turns=len(conversation.turns) - len(prompt.turns),
         reused_views=len(views) - encoded_views,
         precision=precisions.pop() if len(precisions) == 1 else None,
@@ -93,13 +99,13 @@ def _decode(request: Request, conversation: Conversation, models: OpenModels) ->
     return Question(one_view_per_frame(request, images), images, conversation)
 
 
-def _choose(question: Question, models: OpenModels, elapsed: Callable[[], float]) -> tuple[Question, Plan | None]:
+def _choose(question: Question, models: OpenModels, elapsed: Callable[[], float]) -> Choice:
     """Choose mode and slices where the question has a budget, and check its schema's grammar."""
     in_memory = models.memory.reusable_tokens(question.conversation)
-    question, plan = models.planner.choose(question, in_memory=in_memory, spent=elapsed)
+    choice = models.planner.choose(question, in_memory=in_memory, spent=elapsed)
     if question.request.schema is not None:
         models.language_model.require_grammar(question.request.schema.grammar)
-    return question, plan
+    return choice
 
 
 def _lay_out(question: Question, models: OpenModels) -> FittedPrompt:
@@ -108,6 +114,10 @@ def _lay_out(question: Question, models: OpenModels) -> FittedPrompt:
     prompt = fit_to_context(question, slice_plans, models.manifest, models.language_model)
     require_room(prompt.size, prompt.inputs, models.language_model)
     return prompt
+
+
+def _views_to_encode(prompt: FittedPrompt) -> int:
+    return sum(len(plan.views) for plan in prompt.inputs.slice_plans if not plan.is_encoded)
 
 
 def _encode(

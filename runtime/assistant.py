@@ -111,8 +111,8 @@ class Assistant(ClosedByWith):
             with timed(opening, "engines"):
                 self._encoder.open_mode(self._mode)
             undo.pop_all()
-        book = CostBook(self._encoder, self._model, threads=threads)
-        self._planner = Planner(self.bundle.manifest, self._model, book)
+        self._costs = CostBook(self._encoder, self._model, threads=threads)
+        self._planner = Planner(self.bundle.manifest, self._model, self._costs)
         memory = PromptMemory(self._model, limit=session_bytes)
         self._models = OpenModels(self.bundle.manifest, self._encoder, self._model, memory, self._planner)
         self.opening_ms = opening
@@ -195,14 +195,13 @@ class Assistant(ClosedByWith):
         """List the modes and numbers of slices that a question could be answered with, and how long each takes.
 
         The least work comes first. What does not fit into the context is left out. Times are
-        predicted and include decoding the images. Of the settings, `mode`, `max_slices` and
-        `budget_ms` count. Raises what `ask` raises before it encodes.
+        predicted and include decoding the images. Of the settings, `mode`, `max_slices`, `budget_ms`
+        and `budget_share` count. Raises what `ask` raises before it encodes.
         """
         with self._answer_lock.between_answers(self._model):
             request = self._request(images, question, options)
             mode = options.get("mode")
             modes = tuple(self.bundle.manifest.graphs) if mode is None else (mode,)
-            self._planner.measure(modes)
             decoding: dict[str, float] = {}
             with timed(decoding, "decode"):
                 new = decode_images(request.images, self.bundle.manifest)
@@ -238,6 +237,7 @@ class Assistant(ClosedByWith):
         """Close the engines and the language model. Safe to call twice."""
         with self._answer_lock.lock:
             self._answer_lock.close()
+            self._costs.store()
             self._encoder.close()
             self._model.close()
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from uhd_edge.runtime.conversation.chat_messages import read_messages
-from uhd_edge.runtime.conversation.request import Budget, Request, Settings
+from uhd_edge.runtime.conversation.request import DEFAULT_SHARE, Budget, Request, Settings
 from uhd_edge.runtime.llm.sampling import Sampling
 from uhd_edge.runtime.llm.stopping import parse_stops
 from uhd_edge.runtime.modes import Mode
@@ -37,6 +37,8 @@ class AskOptions(TypedDict, total=False):
         `max_slices`), and the mode where none is given, are chosen to keep within it; see
         `Answer.plan`. The first question with a budget measures this machine, which takes some
         seconds that are not counted; `Assistant.measure` does so beforehand.
+    budget_share: How many of the questions that are promised to keep `budget_ms` are to keep it,
+        0.5 to 0.99; the rest may take longer.
     schema: Makes the answer JSON of a given shape: a JSON schema as a dict or as text, or a
         pydantic model class. `answer_schema` prepares one that is used often. The value is
         `Answer.parsed`. The model does not see the schema, so the question should say what is
@@ -57,6 +59,7 @@ class AskOptions(TypedDict, total=False):
     mode: Mode | None
     max_slices: int | None
     budget_ms: float | None
+    budget_share: float
     schema: SchemaInput | None
     tolerance: float
     stop: str | Sequence[str] | None
@@ -68,6 +71,7 @@ DEFAULTS: AskOptions = {
     "mode": None,
     "max_slices": None,
     "budget_ms": None,
+    "budget_share": DEFAULT_SHARE,
     "schema": None,
     "tolerance": 0.0,
     "stop": None,
@@ -114,17 +118,19 @@ def check_options(
         max_tokens=given["max_tokens"],
         mode=given["mode"] or mode,
         max_slices=max_slices if given["max_slices"] is None else given["max_slices"],
-        budget=_parse_budget(given["budget_ms"], given["mode"], modes),
+        budget=_parse_budget(given, modes),
         schema=_parse_schema(given["schema"]),
         stops=parse_stops(given["stop"]),
         tolerance=given["tolerance"],
     )
 
 
-def _parse_budget(milliseconds: float | None, mode: Mode | None, modes: Sequence[Mode]) -> Budget | None:
-    if milliseconds is None:
-        return None
-    return Budget(milliseconds, tuple(modes) if mode is None else (mode,))
+def _parse_budget(given: Mapping[str, Any], modes: Sequence[Mode]) -> Budget | None:
+    """Check the share without a time too, so that a wrong one is noticed."""
+    mode, milliseconds = given["mode"], given["budget_ms"]
+    allowed = tuple(modes) if mode is None else (mode,)
+    budget = Budget(1.0 if milliseconds is None else milliseconds, allowed, given["budget_share"])
+    return None if milliseconds is None else budget
 
 
 def _parse_schema(schema: SchemaInput | None) -> AnswerSchema | None:

@@ -29,6 +29,15 @@ class Stopwatch:
         """Milliseconds since the start."""
         return 1e3 * (time.perf_counter() - self._start)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not count the time inside."""
+        before = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._start += time.perf_counter() - before
+
     def add(self, stages: Mapping[str, float]) -> None:
         """Add the milliseconds of stages that were timed elsewhere."""
         for stage, milliseconds in stages.items():

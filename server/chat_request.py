@@ -119,6 +119,7 @@ class ChatRequest(_Strict):
     mode: Mode | None = None
     max_slices: StrictInt | None = None
     budget_ms: Number | None = None
+    budget_share: Number | None = None
 
 
 def parse_request(body: bytes) -> ChatRequest:

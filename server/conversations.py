@@ -45,7 +45,9 @@ def parse_chat(request: ChatRequest) -> ParsedChat:
 
 def parse_options(request: ChatRequest) -> AskOptions:
     """Return the settings of a request; what it does not set has the runtime's default, so temperature is 0."""
-    given: dict[str, Any] = {name: getattr(request, name) for name in (*_SAME_NAME, "budget_ms", "stop")}
+    given: dict[str, Any] = {
+        name: getattr(request, name) for name in (*_SAME_NAME, "budget_ms", "budget_share", "stop")
+    }
     longest = request.max_completion_tokens
     given["max_tokens"] = request.max_tokens if longest is None else longest
     given["schema"] = _schema(request.response_format)

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from uhd_edge.cli.options import answering_options, ask_options, max_frames_option, open_assistant, opening_options
+from uhd_edge.cli.options import (
+    answering_options,
+    ask_options,
+    check_images,
+    max_frames_option,
+    open_assistant,
+    opening_options,
+)
 from uhd_edge.cli.printing import print_pieces, say_budget
 
 if TYPE_CHECKING:
@@ -27,6 +34,7 @@ STANDARD_INPUT = "-"
 def ask(images: tuple[str, ...], question: str, *, max_frames: int, as_json: bool, **given: Any) -> None:
     """Ask QUESTION about one or more images or videos; `-` reads an image from standard input."""
     request = ask_options(given)
+    check_images(images)
     with open_assistant(given) as assistant:
         inputs = [_image_input(image, max_frames) for image in images]
         if as_json:
@@ -38,7 +46,7 @@ def ask(images: tuple[str, ...], question: str, *, max_frames: int, as_json: boo
             click.echo(answer.text)
         else:
             answer = print_pieces(assistant.stream(inputs, question, **request))
-        say_budget(answer)
+        say_budget(answer, given)
         for note in assistant.notes:
             click.echo(f"uhd: {note}", err=True)
     click.get_current_context().obj.all_closed = True

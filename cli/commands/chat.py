@@ -123,7 +123,7 @@ class Talk:
             click.echo(answer.text)
         else:
             answer = print_pieces(self._session.stream(question, images=new, **self._options))
-        say_budget(answer)
+        say_budget(answer, self._options)
         self._more_images.clear()
         for note in self._assistant.notes[self._notes :]:
             click.echo(f"uhd: {note}", err=True)

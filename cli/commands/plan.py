@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from uhd_edge.cli.options import open_assistant, opening_options
+from uhd_edge.cli.options import budget_share_option, check_images, open_assistant, opening_options
+from uhd_edge.cli.printing import too_noisy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from uhd_edge.runtime.answer import Plan
+    from uhd_edge.runtime.options import AskOptions
 
 
 @click.command()
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 @click.option(
     "--budget-ms", type=float, metavar="MS", help="Mark what would be chosen for a first token within MS milliseconds."
 )
+@budget_share_option
 @opening_options
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def plan(
@@ -28,6 +31,7 @@ def plan(
     *,
     question: str,
     budget_ms: float | None,
+    budget_share: float,
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -36,44 +40,56 @@ def plan(
     The first run on a machine measures how fast the bundle is there.
     """
     from uhd_edge.runtime.budget.planning import choose_plan
+    from uhd_edge.runtime.options import check_options
 
+    check_images(images)
+    options: AskOptions = {
+        "mode": given["mode"],
+        "max_slices": given["max_slices"],
+        "budget_ms": budget_ms,
+        "budget_share": budget_share,
+    }
+    check_options(options)
     with open_assistant(given) as assistant:
         assistant.measure(lambda step: click.echo(f"uhd: {step}", err=True))
-        plans = assistant.plans(
-            list(images), question, mode=given["mode"], max_slices=given["max_slices"], budget_ms=budget_ms
-        )
+        plans = assistant.plans(list(images), question, **options)
         room = assistant.context
     chosen = choose_plan(plans)
     if as_json:
-        click.echo(json.dumps(_as_object(plans, chosen, budget_ms)))
+        click.echo(json.dumps(_as_object(plans, chosen, budget_ms, budget_share)))
     elif chosen is None:
         click.echo(f"nothing fits into the context of {room} tokens; raise --context, or use fewer images")
     else:
-        click.echo("\n".join(_table(plans, chosen, budget_ms)))
+        click.echo("\n".join(_table(plans, chosen, budget_ms, budget_share)))
 
 
-def _as_object(plans: Sequence[Plan], chosen: Plan | None, budget_ms: float | None) -> dict[str, Any]:
+def _as_object(plans: Sequence[Plan], chosen: Plan | None, budget_ms: float | None, share: float) -> dict[str, Any]:
     return {
         "budget_ms": budget_ms,
+        "budget_share": share,
         "plans": [one.to_dict() for one in plans],
         "chosen": None if chosen is None else chosen.to_dict(),
     }
 
 
-def _table(plans: Sequence[Plan], chosen: Plan, budget_ms: float | None) -> list[str]:
-    lines = [" mode  max slices  views  vision tokens  prompt tokens  first token"]
+def _table(plans: Sequence[Plan], chosen: Plan, budget_ms: float | None, share: float) -> list[str]:
+    upper = f"{100 * share:g} of 100 within"
+    lines = [f" mode  max slices  views  vision tokens  prompt tokens  first token  {upper}"]
     lines += [
         f"{'>' if budget_ms is not None and one == chosen else ' '}{one.mode:>4}  {one.max_slices:>10}  {one.views:>5}"
         f"  {one.vision_tokens:>13}  {one.prompt_tokens:>13}  {one.predicted_ms:>8.0f} ms"
+        f"  {one.upper_ms:>{len(upper) - 3}.0f} ms"
         for one in plans
     ]
     if budget_ms is not None:
-        lines += ["", budget_line(chosen, budget_ms)]
+        lines += ["", budget_line(chosen, budget_ms, share)]
     return lines
 
 
-def budget_line(plan: Plan, budget_ms: float) -> str:
+def budget_line(plan: Plan, budget_ms: float, share: float) -> str:
     """Say whether the plan meets the budget."""
     if plan.within_budget:
         return f"> the most detail within {budget_ms:g} ms"
+    if plan.too_noisy:
+        return f"> the fastest; {too_noisy(plan, budget_ms, share)}"
     return f"> {budget_ms:g} ms cannot be met: this is the fastest, at about {plan.predicted_ms:.0f} ms"

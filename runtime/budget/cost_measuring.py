@@ -1,4 +1,4 @@
-"""Measuring what an answer's first token costs, on a few synthetic images in several rounds.
+"""Measuring what an answer's first token costs and how that varies, on a few synthetic images in several rounds.
 
 Each stage is timed within the whole pipeline and not in a loop of its own: caches and
 sleeping threads make a stage a third slower in the pipeline.
@@ -6,7 +6,6 @@ sleeping threads make a stage a third slower in the pipeline.
 
 from __future__ import annotations
 
-import itertools
 import statistics
 import time
 from dataclasses import dataclass
@@ -15,7 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from uhd_edge.runtime.budget.costs import CostModel, PromptCosts, SlicingCosts, VisionCosts
+from uhd_edge.runtime.budget.costs import CostModel, PromptCosts, SlicingCosts, VisionCosts, Work
+from uhd_edge.runtime.budget.fitting import fit_costs, noise_of_medians
+from uhd_edge.runtime.budget.spread import Spread
 from uhd_edge.runtime.llm.sampling import Sampling
 from uhd_edge.runtime.timing import timed
 from uhd_edge.runtime.vision.encoding import encode_views, number_of_runs
@@ -35,6 +36,10 @@ ROUNDS = 5
 # A slow machine runs fewer rounds, and skips images of many slices.
 ENOUGH_SECONDS = 8.0
 
+# Stored costs are compared with the machine as it is now, where that is quickly done.
+CHECKS = 6
+QUICK_MS = 100.0
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -48,16 +53,47 @@ class Trial:
     encoding: float
     prompt: float
 
+    @property
+    def total(self) -> float:
+        """Milliseconds of all stages."""
+        return self.slicing + self.encoding + self.prompt
 
-def measure_costs(engines: VisionEngines, model: LanguageModel) -> CostModel:
+    def ratio(self, costs: CostModel) -> float:
+        """Return how many times what `costs` say it took."""
+        views = [(count, 1) for count in self.patches]
+        return self.total / costs.milliseconds(Work([(self.source_pixels, 1)], [views], self.tokens))
+
+
+def measure_costs(engines: VisionEngines, model: LanguageModel) -> tuple[CostModel, Spread]:
     """Measure a mode with its open engines and the language model, whose memory is cleared.
+
+    Returns the usual costs, and how far each measured image lies from them. Those of the first
+    round are among them: engines set themselves up for new shapes, as they do for a user's images.
 
     Raises `EngineError` or `ModelError` when one of them fails.
     """
     rounds = list(_rounds(engines, model))
     model.clear()
-    # The first round of several warms up: engines set themselves up for new shapes.
-    trials = [_median(group) for group in zip(*(rounds[1:] or rounds), strict=True)]
+    costs = _fit(rounds[1:] or rounds, engines)
+    return costs, Spread().followed_by([trial.ratio(costs) for trials in rounds for trial in trials])
+
+
+def check_costs(engines: VisionEngines, model: LanguageModel, costs: CostModel) -> list[float]:
+    """Measure how far a small image lies from `costs` now, several times; not at all if that takes long.
+
+    Clears the language model's memory. Raises what `measure_costs` raises.
+    """
+    view = _half_a_view_size(engines)
+    if costs.milliseconds(Work([(1, 1)], [[view]], 0)) > QUICK_MS:
+        return []
+    trials = [_half_a_view(engines, model, number) for number in range(CHECKS)]
+    model.clear()
+    return [trial.ratio(costs) for trial in trials[1:]]  # the first warms up
+
+
+def _fit(rounds: Sequence[Sequence[Trial]], engines: VisionEngines) -> CostModel:
+    """Fit the costs to the median times of each image, no finer than their noise allows."""
+    trials = [_median(group) for group in zip(*rounds, strict=True)]
     vision = [
         (number_of_runs(trial.patches), sum(trial.patches), sum(count**2 for count in trial.patches))
         for trial in trials
@@ -67,31 +103,17 @@ def measure_costs(engines: VisionEngines, model: LanguageModel) -> CostModel:
         ((1 + (len(trial.patches) > 1)) * trial.source_pixels / 1e6, trial.view_pixels / 1e6) for trial in trials
     ]
     prompt = [(1, trial.tokens, trial.tokens**2) for trial in trials]
+
+    def fit(features: Sequence[tuple[float, ...]], stage: str) -> list[float]:
+        noise = noise_of_medians([[getattr(trial, stage) for trial in trials] for trials in rounds])
+        return fit_costs(features, [getattr(trial, stage) for trial in trials], noise=noise)
+
     return CostModel(
-        VisionCosts(*fit_costs(vision, [trial.encoding for trial in trials])),
-        SlicingCosts(*fit_costs(slicing, [trial.slicing for trial in trials])),
-        PromptCosts(*fit_costs(prompt, [trial.prompt for trial in trials])),
+        VisionCosts(*fit(vision, "encoding")),
+        SlicingCosts(*fit(slicing, "slicing")),
+        PromptCosts(*fit(prompt, "prompt")),
         engines.manifest.preprocessing.patch_size,
     )
-
-
-def fit_costs(features: Sequence[tuple[float, ...]], times: Sequence[float]) -> list[float]:
-    """Fit costs, none below zero, to `times` [n] of `features` [n, k] with the least relative error.
-
-    There are only two or three costs, so every subset of nonzero ones is tried.
-    """
-    wanted = np.array(times)
-    scaled = np.array(features) / wanted[:, None]
-    count = scaled.shape[1]
-    best, least = np.zeros(count), float(len(times))
-    for size in range(1, count + 1):
-        for chosen in itertools.combinations(range(count), size):
-            costs = np.zeros(count)
-            costs[list(chosen)] = np.linalg.lstsq(scaled[:, chosen], np.ones(len(wanted)), rcond=None)[0]
-            error = float(((scaled @ costs - 1) ** 2).sum())
-            if (costs >= 0).all() and error < least:
-                best, least = costs, error
-    return [float(cost) for cost in best]
 
 
 def _rounds(engines: VisionEngines, model: LanguageModel) -> Iterator[list[Trial]]:
@@ -123,12 +145,18 @@ def _trial(engines: VisionEngines, model: LanguageModel, size: tuple[int, int], 
     return _encode_and_prefill(engines, model, views, size[0] * size[1], timings)
 
 
-def _half_a_view(engines: VisionEngines, model: LanguageModel, seed: int) -> Trial:
-    """Time a view of half the usual patches, which separates the cost of a patch from that of its square."""
+def _half_a_view_size(engines: VisionEngines) -> tuple[int, int]:
+    """(rows, columns) in patches."""
     preprocessing = engines.manifest.preprocessing
     block = block_side(engines.manifest.vision, mode=engines.mode)
     side = max(1, preprocessing.scale_resolution // (block * preprocessing.patch_size))
-    rows, columns = block * max(1, side // 2), block * side
+    return block * max(1, side // 2), block * side
+
+
+def _half_a_view(engines: VisionEngines, model: LanguageModel, seed: int) -> Trial:
+    """Time a view of half the usual patches, which separates the cost of a patch from that of its square."""
+    preprocessing = engines.manifest.preprocessing
+    rows, columns = _half_a_view_size(engines)
     patch = preprocessing.patch_size
     timings: dict[str, float] = {}
     image = Image.fromarray(_noise(rows * patch, columns * patch, seed))
@@ -170,7 +198,7 @@ def _median(trials: Sequence[Trial]) -> Trial:
 
 
 def _seconds(trial: Trial) -> float:
-    return (trial.slicing + trial.encoding + trial.prompt) / 1e3
+    return trial.total / 1e3
 
 
 def _noise(height: int, width: int, seed: int) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Measured costs, stored in the user's cache so that a machine is measured only once."""
+"""Measured costs, stored in the user's cache so that a machine is measured only once, and what questions took."""
 
 from __future__ import annotations
 
@@ -6,35 +6,62 @@ import hashlib
 import json
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from uhd_edge.engines.processor import processor_name
 from uhd_edge.runtime.budget.costs import CostModel, PromptCosts, SlicingCosts, VisionCosts
+from uhd_edge.runtime.budget.spread import MOST_RATIOS, Ratio, Spread
 from uhd_edge.runtime.user_cache import user_cache
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+# So many questions can tell that costs no longer fit, if half of them are this much quicker or slower.
+ENOUGH_QUESTIONS = 24
+FITTING = 1.5
+
+Ratios = Annotated[tuple[Ratio, ...], Field(max_length=MOST_RATIOS)]
+
+
+@dataclass(frozen=True)
+class StoredCosts:
+    """The costs that belong to `identity`; how far from them images lay when it was measured, and questions since."""
+
+    identity: Mapping[str, str]
+    costs: CostModel
+    measured: Spread
+    questions: Spread = field(default_factory=Spread)
+
+    def why_outdated(self) -> str | None:
+        """Say why the costs should be measured again: the machine is no longer what it was then; else None."""
+        usual = self.questions.usual()
+        if len(self.questions.ratios) < ENOUGH_QUESTIONS or 1 / FITTING <= usual <= FITTING:
+            return None
+        return f"questions take {usual:.2f} times what was measured; measuring {self.identity['mode']} again"
+
+
 @dataclass(frozen=True)
 class _Record:
-    """The content of one file: what the costs belong to, and the costs."""
+    """The content of one file."""
 
-    format: Literal[1]
+    format: Literal[2]
     identity: dict[str, str]
     vision: VisionCosts
     slicing: SlicingCosts
     prompt: PromptCosts
+    measured: Ratios
+    questions: Ratios
 
 
 _FILE = TypeAdapter(_Record)
 
 
-def read_costs(identity: Mapping[str, str], patch_size: int) -> CostModel | None:
+def read_costs(identity: Mapping[str, str], patch_size: int) -> StoredCosts | None:
     """Return the costs stored for `identity`; None when there are none or the file is damaged."""
     try:
         record = _FILE.validate_json(_file(identity).read_bytes())
@@ -42,16 +69,19 @@ def read_costs(identity: Mapping[str, str], patch_size: int) -> CostModel | None
         return None
     if record.identity != dict(identity):
         return None
-    return CostModel(record.vision, record.slicing, record.prompt, patch_size)
+    costs = CostModel(record.vision, record.slicing, record.prompt, patch_size)
+    return StoredCosts(identity, costs, Spread(record.measured), Spread(record.questions))
 
 
-def write_costs(identity: Mapping[str, str], costs: CostModel) -> str | None:
-    """Store the costs for `identity`, all or nothing; returns the reason when that is impossible."""
+def write_costs(stored: StoredCosts) -> str | None:
+    """Store costs, all or nothing; returns the reason when that is impossible."""
     try:
-        file = _file(identity)
+        file = _file(stored.identity)
     except RuntimeError:
         return "there is no home folder to keep what was measured in; set XDG_CACHE_HOME"
-    text = _FILE.dump_json(_Record(1, dict(identity), costs.vision, costs.slicing, costs.prompt), indent=2)
+    costs, ratios = stored.costs, (stored.measured.ratios, stored.questions.ratios)
+    record = _Record(2, dict(stored.identity), costs.vision, costs.slicing, costs.prompt, *ratios)
+    text = _FILE.dump_json(record, indent=2)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         descriptor, partial = tempfile.mkstemp(dir=file.parent, prefix=".costs-")

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 # Milliseconds for one of something.
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
-# Run times vary, so a prediction is a little above the usual time.
-MARGIN = 1.2
-
 
 @dataclass(frozen=True)
 class Work:
@@ -75,10 +72,10 @@ class CostModel:
     patch_size: int
 
     def milliseconds(self, work: Work) -> float:
-        """Predict the time from decoded images to the first token, with a margin."""
+        """Predict the time from decoded images to the first token on a machine as free as when it was measured."""
         images = zip(work.sizes, work.views, strict=True)
-        vision = sum(self._slicing(size, views) + self._encoding(views) for size, views in images)
-        return MARGIN * (vision + self._prefill(work.tokens, work.in_memory))
+        vision = sum(self._slicing(size, views) + self.encoding(views) for size, views in images)
+        return vision + self._prefill(work.tokens, work.in_memory)
 
     def _prefill(self, tokens: int, in_memory: int) -> float:
         """Attention makes later tokens cost more, whether the earlier ones are in memory or not."""
@@ -94,7 +91,8 @@ class CostModel:
         costs = self.slicing
         return (times * source * costs.per_source_megapixel + pixels * costs.per_view_megapixel) / 1e6
 
-    def _encoding(self, views: Sequence[tuple[int, int]]) -> float:
+    def encoding(self, views: Sequence[tuple[int, int]]) -> float:
+        """Predict the milliseconds of encoding an image's views, (rows, columns) in patches each."""
         counts = [rows * columns for rows, columns in views]
         costs = self.vision
         return number_of_runs(counts) * costs.per_batch + sum(

@@ -2,7 +2,8 @@
 
 The paper calls its encoding compute-controllable; mode and slices are the controls. Of the
 choices within the time the one with the most views wins, because it sees the images at the
-highest resolution; among equals the one with the most tokens.
+highest resolution; among equals the one with the most tokens. A choice is within the time if
+95 of 100 such questions are, or as many as were asked for; see `spread.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from uhd_edge.runtime.answer import Plan
 from uhd_edge.runtime.budget.costs import Work
 from uhd_edge.runtime.conversation.fitting import fit_to_context
+from uhd_edge.runtime.conversation.request import DEFAULT_SHARE
 from uhd_edge.runtime.errors import EngineUnavailableError, ImageError
 from uhd_edge.runtime.vision.encoder import Encoded
 from uhd_edge.runtime.vision.slicing import most_useful_slices
@@ -22,12 +24,28 @@ if TYPE_CHECKING:
 
     from uhd_edge.runtime.budget.cost_book import CostBook
     from uhd_edge.runtime.budget.costs import CostModel
+    from uhd_edge.runtime.budget.spread import Spread
     from uhd_edge.runtime.bundles.manifest import Manifest
     from uhd_edge.runtime.conversation.fitting import FittedPrompt
-    from uhd_edge.runtime.conversation.request import Request
+    from uhd_edge.runtime.conversation.request import Budget, Request
     from uhd_edge.runtime.conversation.turns import Question
     from uhd_edge.runtime.llm.language_model import LanguageModel
     from uhd_edge.runtime.modes import Mode
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A question whose mode and slices are set, and why: the plan, None where nothing was to choose.
+
+    `spent_ms` had passed when the choice was made. By the costs alone, `work_ms` were to come,
+    `encoding_ms` of them for encoding views.
+    """
+
+    question: Question
+    plan: Plan | None = None
+    spent_ms: float = 0.0
+    work_ms: float = 0.0
+    encoding_ms: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -61,22 +79,42 @@ class Planner:
         spent: Callable[[], float] = lambda: 0.0,
     ) -> list[Plan]:
         """List the ways to look at the question's images in `modes`, see `list_plans`."""
-        budget = question.request.budget
         plans = list_plans(question, self.measure(modes), self.manifest, self.model, in_memory=in_memory)
-        return count_time(plans, spent(), None if budget is None else budget.milliseconds)
+        return count_time(plans, spent(), question.request.budget, self.book.spread)
 
-    def choose(self, question: Question, *, in_memory: int, spent: Callable[[], float]) -> tuple[Question, Plan | None]:
-        """Set mode and slices of a question so that it keeps its budget, and return the plan.
+    def choose(self, question: Question, *, in_memory: int, spent: Callable[[], float]) -> Choice:
+        """Set mode and slices of a question so that it keeps its budget.
 
         Without a budget, or when nothing fits into the context, the question stays as it is.
         """
         budget = question.request.budget
         if budget is None:
-            return question, None
-        plan = choose_plan(self.plans(question, budget.modes, in_memory=in_memory, spent=spent))
+            return Choice(question)
+        costs = self.measure(budget.modes)
+        plans = list_plans(question, costs, self.manifest, self.model, in_memory=in_memory)
+        spent_ms, spread = spent(), self.book.spread
+        plan = choose_plan(count_time(plans, spent_ms, budget, spread))
         if plan is None:
-            return question, None
-        return replace(question, request=replace(question.request, mode=plan.mode, max_slices=plan.max_slices)), plan
+            return Choice(question)
+        request = replace(question.request, mode=plan.mode, max_slices=plan.max_slices)
+        chosen = replace(question, request=request)
+        to_encode = [one.views for one in chosen.plan_slices(self.manifest.preprocessing) if not one.is_encoded]
+        work_ms = (plan.predicted_ms - spent_ms) / spread.usual()
+        return Choice(chosen, plan, spent_ms, work_ms, sum(map(costs[plan.mode].encoding, to_encode)))
+
+    def learn(self, choice: Choice, first_token_ms: float, *, encoded: float = 1.0) -> None:
+        """Note how long the question of a choice took to its first token; 0 is one that had none.
+
+        `encoded` is the share of its views, from 0 to 1, that were not in the cache after all. A
+        question that has less to do than half a view takes is not counted: most of its time is
+        in what the costs leave out.
+        """
+        if choice.plan is None or first_token_ms <= choice.spent_ms:
+            return
+        expected = choice.work_ms - (1 - encoded) * choice.encoding_ms
+        side = self.manifest.preprocessing.scale_resolution // self.manifest.preprocessing.patch_size
+        if expected > self.book.costs(choice.plan.mode).encoding([(side, max(1, side // 2))]):
+            self.book.learn(choice.plan.mode, (first_token_ms - choice.spent_ms) / expected)
 
 
 def list_plans(
@@ -90,7 +128,7 @@ def list_plans(
     """List every different way to look at the images that fits into the context, the least work first.
 
     The modes are those of `costs`. `in_memory` tokens of the conversation are not read again,
-    unless some of it is dropped. Times are counted from when the plan is chosen.
+    unless some of it is dropped. Times are the costs alone, from when the plan is chosen.
     """
     plans: list[Plan] = []
     for mode in costs:
@@ -99,12 +137,20 @@ def list_plans(
     return sorted(plans, key=_resolution)
 
 
-def count_time(plans: Sequence[Plan], spent_ms: float, budget_ms: float | None) -> list[Plan]:
-    """Add the time that was spent before to each plan, and compare it with the budget."""
-    counted = [replace(plan, predicted_ms=spent_ms + plan.predicted_ms) for plan in plans]
-    if budget_ms is None:
+def count_time(plans: Sequence[Plan], spent_ms: float, budget: Budget | None, spread: Spread) -> list[Plan]:
+    """Make times of the costs of plans: with the time that was spent before, and as `spread` says; see `Plan`."""
+    usual, upper = spread.usual(), spread.upper(DEFAULT_SHARE if budget is None else budget.share)
+    counted = [
+        replace(plan, predicted_ms=spent_ms + usual * plan.predicted_ms, upper_ms=spent_ms + upper * plan.predicted_ms)
+        for plan in plans
+    ]
+    if budget is None:
         return counted
-    return [replace(plan, within_budget=plan.predicted_ms <= budget_ms) for plan in counted]
+    limit = budget.milliseconds
+    return [
+        replace(plan, within_budget=plan.upper_ms <= limit, too_noisy=plan.predicted_ms <= limit < plan.upper_ms)
+        for plan in counted
+    ]
 
 
 def choose_plan(plans: Sequence[Plan]) -> Plan | None:
@@ -152,6 +198,8 @@ def _plan(request: Request, prompt: FittedPrompt, costs: CostModel, in_memory: i
     tokens, slice_plans = prompt.size.total, prompt.inputs.slice_plans
     to_encode = [plan for plan in slice_plans if not plan.is_encoded]
     sizes, views = [plan.image_size for plan in to_encode], [plan.views for plan in slice_plans]
+    work = Work(sizes, [plan.views for plan in to_encode], tokens, min(in_memory, tokens))
+    milliseconds = costs.milliseconds(work)
     return Plan(
         request.mode,
         request.max_slices or 1,
@@ -159,5 +207,6 @@ def _plan(request: Request, prompt: FittedPrompt, costs: CostModel, in_memory: i
         sum(rows * columns for image in views for rows, columns in image),
         sum(sum(image.tokens) for image in prompt.inputs.new_images()),
         tokens,
-        costs.milliseconds(Work(sizes, [plan.views for plan in to_encode], tokens, min(in_memory, tokens))),
+        predicted_ms=milliseconds,
+        upper_ms=milliseconds,
     )

@@ -18,20 +18,31 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.schema.answer_schema import AnswerSchema
 
 
+# Of the questions with a promise, how many are to keep it.
+DEFAULT_SHARE, LEAST_SHARE, MOST_SHARE = 0.95, 0.5, 0.99
+
+
 @dataclass(frozen=True)
 class Budget:
     """The time to the first token that a question may take, and the modes it may be answered in.
 
-    Raises `OptionError` for an invalid time.
+    `share` is how many of the questions with a promise are to keep it, 0.5 to 0.99.
+
+    Raises `OptionError` for an invalid time or share.
     """
 
     milliseconds: float
     modes: tuple[Mode, ...]
+    share: float = DEFAULT_SHARE
 
     def __post_init__(self) -> None:
         hint = "a number of milliseconds above 0"
         object.__setattr__(
             self, "milliseconds", require_number("budget_ms", self.milliseconds, 1e-3, HIGHEST_COUNT, hint=hint)
+        )
+        hint = f"from {LEAST_SHARE} to {MOST_SHARE}"
+        object.__setattr__(
+            self, "share", require_number("budget_share", self.share, LEAST_SHARE, MOST_SHARE, hint=hint)
         )
 
 

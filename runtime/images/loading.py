@@ -72,6 +72,13 @@ def load_image(image: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Im
     )
 
 
+def check_image(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS) -> None:
+    """Raise the `ImageError` of `load_image` for what the file's header tells; nothing is decoded."""
+    name = check_file(path, kind="image", error_class=ImageError)
+    with _pillow_errors(name, max_pixels), Image.open(os.fsdecode(path)) as image:
+        _check_size(image.size, name, max_pixels)
+
+
 def _from_array(pixels: NDArray[np.generic], max_pixels: int) -> Image.Image:
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]

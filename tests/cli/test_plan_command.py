@@ -5,8 +5,10 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from uhd_edge.cli.commands.plan import plan
+from uhd_edge.cli.commands.plan import budget_line, plan
 from uhd_edge.cli.main import exit_code
+from uhd_edge.cli.printing import too_noisy
+from uhd_edge.runtime.answer import Plan
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,6 +35,8 @@ def test_the_table_has_a_line_for_every_way_to_look(picture: Path) -> None:
     assert table.exit_code == 0
     head, *lines = table.stdout.splitlines()
     assert head.split("  ")[0].strip() == "mode"
+    assert head.endswith("  first token  95 of 100 within")
+    assert all(float(line.split()[-4]) <= float(line.split()[-2]) for line in lines)
     assert len(lines) == 8  # 1, 2, 4 and 6 slices, in both modes
     assert not any(line.startswith(">") for line in lines)
     assert run(picture).stderr == ""  # what was measured is remembered
@@ -64,6 +68,38 @@ def test_a_context_that_nothing_fits_into_is_said(picture: Path) -> None:
 def test_a_senseless_budget_is_one_line(picture: Path, wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(["plan", str(picture), "--budget-ms", wrong]) == 1
     assert "budget_ms is" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["ask", "plan"])
+@pytest.mark.parametrize("wrong", ["missing.png: no such file", "text.png: not an image"])
+def test_what_is_no_image_is_said_before_the_machine_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, wrong: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "text.png").write_text("no picture")
+    image = tmp_path / wrong.partition(":")[0]
+    question = ["What?"] if command == "ask" else []
+    assert exit_code([command, str(image), *question, "--budget-ms", "100"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert wrong in line
+
+
+def test_a_share_changes_what_is_promised_and_how_it_is_called(picture: Path) -> None:
+    strict, lax = (
+        run(picture, "--budget-ms", 60000, "--budget-share", share, "--json").stdout for share in ("0.99", "0.5")
+    )
+    assert json.loads(strict)["chosen"]["upper_ms"] > json.loads(lax)["chosen"]["upper_ms"]
+    assert "  80 of 100 within" in run(picture, "--budget-share", "0.8").stdout.splitlines()[0]
+
+
+def test_a_machine_that_is_too_noisy_for_a_promise_is_told_with_both_times() -> None:
+    noisy = Plan("16x", 1, 1, 64, 16, 38, 51.2, 90.4, within_budget=False, too_noisy=True)
+    reason = (
+        "60 ms cannot be promised: this machine is too noisy; half of such questions take up to 51 ms, "
+        "95 of 100 up to 90 ms"
+    )
+    assert budget_line(noisy, 60.0, 0.95) == f"> the fastest; {reason}"
+    assert too_noisy(noisy, 60.0, 0.95) == reason
 
 
 def test_asking_within_a_budget_says_what_was_chosen(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:

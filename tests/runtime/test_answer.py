@@ -28,10 +28,11 @@ def test_an_answer_can_be_written_as_json() -> None:
 
 
 def test_what_was_chosen_for_a_budget_is_in_it() -> None:
-    plan = Plan("16x", 9, 3, 100, 4, 9, 12.34567, within_budget=True)
+    plan = Plan("16x", 9, 3, 100, 4, 9, 12.34567, 23.45678, within_budget=True)
     shown = json.loads(json.dumps(replace(ANSWER, plan=plan).to_dict()))["plan"]
     assert shown == plan.to_dict()
-    assert (shown["mode"], shown["predicted_ms"], shown["within_budget"]) == ("16x", 12.346, True)
+    assert (shown["mode"], shown["predicted_ms"], shown["upper_ms"]) == ("16x", 12.346, 23.457)
+    assert (shown["within_budget"], shown["too_noisy"]) == (True, False)
 
 
 def test_what_the_text_was_read_into_is_in_it() -> None:

@@ -59,7 +59,8 @@ def test_a_budget_may_be_kept_in_any_mode_unless_one_is_named() -> None:
 
     assert budget_of({}) is None
     assert budget_of({"budget_ms": None}) is None
-    assert budget_of({"budget_ms": 500}) == Budget(500.0, ("16x", "4x"))
+    assert budget_of({"budget_ms": 500}) == Budget(500.0, ("16x", "4x"), 0.95)
+    assert budget_of({"budget_ms": 500, "budget_share": 0.5}) == Budget(500.0, ("16x", "4x"), 0.5)
     assert budget_of({"budget_ms": 0.5, "mode": "4x"}) == Budget(0.5, ("4x",))
 
 
@@ -75,3 +76,9 @@ def test_settings_can_be_checked_without_a_question() -> None:
     assert {name: getattr(request, name) for name in vars(settings)} == vars(settings)
     with pytest.raises(OptionError, match=r"^max_tokens is 0; "):
         check_options({"max_tokens": 0})
+
+
+@pytest.mark.parametrize("wrong", [0, 0.49, 1, 95, float("nan"), "0.9", None])
+def test_a_share_that_no_promise_can_have_is_refused_without_a_budget_too(wrong: float) -> None:
+    with pytest.raises(OptionError, match=r"budget_share is .*from 0.5 to 0.99"):
+        check_options({"budget_share": wrong})

@@ -10,6 +10,8 @@ from support.images.squares import picture
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
 from uhd_edge.runtime import Assistant, Bundle
 from uhd_edge.runtime import timing as stages
+from uhd_edge.runtime.budget.cost_book import CostBook
+from uhd_edge.runtime.budget.costs import CostModel, PromptCosts, SlicingCosts, VisionCosts
 from uhd_edge.runtime.conversation import new_images
 from uhd_edge.runtime.llm.language_model import LanguageModel
 from uhd_edge.runtime.llm.vocabulary import Vocabulary
@@ -70,6 +72,25 @@ def test_every_step_is_in_a_stage_and_the_stages_make_up_the_total(
     for timings in (told, other):
         assert all(milliseconds > 0 for stage, milliseconds in timings.items() if stage != "open")
         assert timings["total"] == pytest.approx(sum(timings[stage] for stage in STAGES[:9]) + timings["generate"])
+
+
+def test_measuring_for_a_budget_is_not_the_time_of_the_question(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(stages.time, "perf_counter", lambda: now[0])
+    costs = CostModel(VisionCosts(1, 0, 0), SlicingCosts(0, 0), PromptCosts(1, 0, 0), 14)
+    measured = iter([500.0, 0.0, 0.0, 0.0])
+
+    def measure(*_: Any) -> CostModel:
+        now[0] += next(measured)
+        return costs
+
+    monkeypatch.setattr(CostBook, "costs", measure)
+    monkeypatch.setattr(LanguageModel, "prefill_steps", taking(17, LanguageModel.prefill_steps, now))
+    with Assistant(bundle, threads=1) as assistant:
+        timings = assistant.ask(picture(), QUESTION, max_tokens=1, budget_ms=100, mode="16x").timings_ms
+    assert timings["first_token"] == timings["total"] == 17_000
 
 
 def taking(seconds: float, step: Any, now: list[float]) -> Any:

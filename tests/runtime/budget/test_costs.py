@@ -1,21 +1,19 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from uhd_edge.runtime.budget.cost_book import CostBook
-from uhd_edge.runtime.budget.cost_measuring import fit_costs
-from uhd_edge.runtime.budget.cost_store import read_costs, write_costs
-from uhd_edge.runtime.budget.costs import MARGIN, CostModel, PromptCosts, SlicingCosts, VisionCosts, Work
+from uhd_edge.runtime.budget.cost_store import StoredCosts, read_costs, write_costs
+from uhd_edge.runtime.budget.costs import CostModel, PromptCosts, SlicingCosts, VisionCosts, Work
+from uhd_edge.runtime.budget.spread import Spread
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.llm.language_model import LanguageModel
 from uhd_edge.runtime.vision.encoder import VisionEncoder
 
 COSTS = CostModel(VisionCosts(3.0, 0.05, 0.0001), SlicingCosts(7.0, 2.0), PromptCosts(5.0, 0.5, 0.001), 14)
 IDENTITY = {"bundle": "ab" * 32, "mode": "16x", "machine": "a board x 4"}
+STORED = StoredCosts(IDENTITY, COSTS, Spread((1.2, 0.9)), Spread((1.1,)))
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +27,7 @@ def test_a_prediction_is_the_sum_of_what_there_is_to_do() -> None:
     slicing = 0.5 * 7 + 256 * 196 / 1e6 * 2
     encoding = 3 + 256 * 0.05 + 256**2 * 0.0001
     prompt = 5 + 100 * 0.5 + 100**2 * 0.001
-    assert COSTS.milliseconds(one_view) == pytest.approx(MARGIN * (slicing + encoding + prompt))
+    assert COSTS.milliseconds(one_view) == pytest.approx(slicing + encoding + prompt)
 
 
 def test_a_sliced_image_is_resized_twice() -> None:
@@ -46,38 +44,26 @@ def test_views_of_one_size_share_a_run_of_the_engines() -> None:
 
 
 def test_text_alone_costs_its_prompt() -> None:
-    assert COSTS.milliseconds(Work([], [], 10)) == pytest.approx(MARGIN * (5 + 10 * 0.5 + 100 * 0.001))
-
-
-@given(
-    costs=st.lists(st.floats(0, 10) | st.just(0.0), min_size=3, max_size=3).filter(lambda costs: max(costs) > 0.01),
-)
-def test_costs_are_found_again_from_the_times_they_make(costs: list[float]) -> None:
-    features = [(1, 128, 128**2), (1, 256, 256**2), (1, 2560, 10 * 256**2), (1, 512, 2 * 256**2)]
-    times = np.array(features) @ costs
-    found = fit_costs(features, list(times))
-    assert min(found) >= 0
-    np.testing.assert_allclose(np.array(features) @ found, times, rtol=1e-6)
-
-
-def test_noise_never_makes_a_cost_negative() -> None:
-    falling = [(1, 100), (1, 200)]
-    assert min(fit_costs(falling, [10.0, 8.0])) >= 0
+    assert COSTS.milliseconds(Work([], [], 10)) == pytest.approx(5 + 10 * 0.5 + 100 * 0.001)
 
 
 def test_kept_costs_are_read_again_and_only_by_whom_they_belong_to() -> None:
     assert read_costs(IDENTITY, 14) is None
-    assert write_costs(IDENTITY, COSTS) is None
-    assert read_costs(IDENTITY, 14) == COSTS
+    assert write_costs(STORED) is None
+    assert read_costs(IDENTITY, 14) == STORED
     assert read_costs({**IDENTITY, "mode": "4x"}, 14) is None
 
 
-@pytest.mark.parametrize("damage", ["", "{", '{"format": 1}', "negative", "infinite", "another's"])
+@pytest.mark.parametrize("damage", ["", "{", "format", "negative", "infinite", "ratio", "another's"])
 def test_a_damaged_file_of_costs_is_as_good_as_none(cache: Path, damage: str) -> None:
-    write_costs(IDENTITY, COSTS)
+    write_costs(STORED)
     (file,) = cache.iterdir()
     record = json.loads(file.read_text())
-    if damage == "negative":
+    if damage == "format":
+        record["format"] = 1
+    elif damage == "ratio":
+        record["questions"] = [0.0]
+    elif damage == "negative":
         record["prompt"]["per_token"] = -1
     elif damage == "infinite":
         record["prompt"]["per_token"] = float("inf")
@@ -90,7 +76,7 @@ def test_a_damaged_file_of_costs_is_as_good_as_none(cache: Path, damage: str) ->
 def test_a_cache_that_cannot_be_written_is_said_and_leaves_nothing(cache: Path) -> None:
     cache.parent.mkdir(parents=True)
     cache.write_text("a file where the folder should be")
-    assert "cannot be written" in (write_costs(IDENTITY, COSTS) or "")
+    assert "cannot be written" in (write_costs(STORED) or "")
     assert list(cache.parent.iterdir()) == [cache]
 
 
@@ -101,12 +87,12 @@ def test_whoever_has_no_home_folder_is_told_where_costs_could_be_kept(monkeypatc
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", nowhere)
     assert read_costs(IDENTITY, 14) is None
-    assert "set XDG_CACHE_HOME" in (write_costs(IDENTITY, COSTS) or "")
+    assert "set XDG_CACHE_HOME" in (write_costs(STORED) or "")
 
 
 def test_what_is_in_memory_is_not_read() -> None:
     whole, known = (COSTS.milliseconds(Work([], [], 100, in_memory)) for in_memory in (0, 60))
-    assert whole - known == pytest.approx(MARGIN * (60 * 0.5 + 60**2 * 0.001))
+    assert whole - known == pytest.approx(60 * 0.5 + 60**2 * 0.001)
 
 
 def open_book(encoder: VisionEncoder, model: LanguageModel) -> CostBook:

@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from uhd_edge.runtime.answer import Plan
-from uhd_edge.runtime.budget.costs import MARGIN, CostModel, PromptCosts, SlicingCosts, VisionCosts
+from uhd_edge.runtime.budget.costs import CostModel, PromptCosts, SlicingCosts, VisionCosts
 from uhd_edge.runtime.budget.planning import choose_plan, count_time, list_plans
+from uhd_edge.runtime.budget.spread import Spread
 from uhd_edge.runtime.bundles.bundle import Bundle
-from uhd_edge.runtime.conversation.request import Request
+from uhd_edge.runtime.conversation.request import Budget, Request
 from uhd_edge.runtime.conversation.turns import Conversation, NewImage, Question, Turn
 from uhd_edge.runtime.llm.language_model import LanguageModel
 from uhd_edge.runtime.llm.sampling import Sampling
@@ -20,6 +21,8 @@ COSTS: dict[Mode, CostModel] = {
     "16x": CostModel(VisionCosts(1.0, 0.04, 0.0), SlicingCosts(5.0, 1.0), PromptCosts(1.0, 0.1, 0.0), 14),
     "4x": CostModel(VisionCosts(1.0, 0.08, 0.0), SlicingCosts(5.0, 1.0), PromptCosts(1.0, 0.1, 0.0), 14),
 }
+
+SPREAD = Spread((1.3, 0.9, 1.0, 1.1, 1.0))
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +46,8 @@ def plans(
     bundle: Bundle, model: LanguageModel, *sizes: tuple[int, int], budget_ms: float | None = None, max_slices: int = 9
 ) -> list[Plan]:
     question = about(*sizes, max_slices=max_slices)
-    return count_time(list_plans(question, COSTS, bundle.manifest, model), 0.0, budget_ms)
+    budget = None if budget_ms is None else Budget(budget_ms, ("16x", "4x"))
+    return count_time(list_plans(question, COSTS, bundle.manifest, model), 0.0, budget, SPREAD)
 
 
 def test_every_plan_has_the_views_and_tokens_that_encoding_gives(bundle: Bundle, model: LanguageModel) -> None:
@@ -98,10 +102,10 @@ def test_the_choice_sees_most_of_what_keeps_within_the_budget(
     listed = plans(bundle, model, (width, height), budget_ms=budget_ms)
     chosen = choose_plan(listed)
     assert chosen is not None
-    within = [plan for plan in listed if plan.predicted_ms <= budget_ms]
+    within = [plan for plan in listed if plan.upper_ms <= budget_ms]
     assert chosen.within_budget == bool(within)
     if within:
-        assert chosen.predicted_ms <= budget_ms
+        assert chosen.predicted_ms <= chosen.upper_ms <= budget_ms
         assert all((plan.views, plan.vision_tokens) <= (chosen.views, chosen.vision_tokens) for plan in within)
     else:
         assert chosen.predicted_ms == min(plan.predicted_ms for plan in listed)
@@ -109,8 +113,31 @@ def test_the_choice_sees_most_of_what_keeps_within_the_budget(
 
 def test_what_the_question_has_taken_already_counts(bundle: Bundle, model: LanguageModel) -> None:
     listed = list_plans(about((640, 480)), COSTS, bundle.manifest, model)
-    fresh, late = (count_time(listed, spent, 100) for spent in (0.0, 50.0))
+    fresh, late = (count_time(listed, spent, Budget(100, ("16x",)), SPREAD) for spent in (0.0, 50.0))
     assert [plan.predicted_ms + 50 for plan in fresh] == pytest.approx([plan.predicted_ms for plan in late])
+    assert [plan.upper_ms + 50 for plan in fresh] == pytest.approx([plan.upper_ms for plan in late])
+
+
+def test_times_are_as_long_as_those_of_the_latest_questions(bundle: Bundle, model: LanguageModel) -> None:
+    listed = list_plans(about((640, 480)), COSTS, bundle.manifest, model)
+    counted = count_time(listed, 0.0, None, SPREAD)
+    assert [plan.predicted_ms for plan in counted] == [SPREAD.usual() * plan.predicted_ms for plan in listed]
+    assert [plan.upper_ms for plan in counted] == [SPREAD.upper(0.95) * plan.predicted_ms for plan in listed]
+    half = count_time(listed, 0.0, Budget(100, ("16x",), 0.5), SPREAD)
+    assert all(one.upper_ms < other.upper_ms for one, other in zip(half, counted, strict=True))
+
+
+def test_a_budget_that_only_the_usual_time_keeps_is_not_promised(bundle: Bundle, model: LanguageModel) -> None:
+    (quickest, *_) = plans(bundle, model, (200, 200))
+    between = (quickest.predicted_ms + quickest.upper_ms) / 2
+    for budget_ms, within, too_noisy in (
+        (quickest.upper_ms, True, False),
+        (between, False, True),
+        (quickest.predicted_ms - 0.01, False, False),
+    ):
+        chosen = choose_plan(plans(bundle, model, (200, 200), budget_ms=budget_ms))
+        assert chosen is not None
+        assert (chosen.within_budget, chosen.too_noisy) == (within, too_noisy)
 
 
 def test_without_a_budget_the_most_is_seen(bundle: Bundle, model: LanguageModel) -> None:
@@ -141,4 +168,4 @@ def test_earlier_turns_take_room_and_what_is_in_memory_of_them_takes_no_time(
     assert max(plan.prompt_tokens for plan in later) < model.context
     assert max(plan.views for plan in later) < max(plan.views for plan in alone)
     saved = [one.predicted_ms - other.predicted_ms for one, other in zip(later, known, strict=True)]
-    assert saved == pytest.approx([MARGIN * 100 * 0.1] * len(later))
+    assert saved == pytest.approx([100 * 0.1] * len(later))
