@@ -57,9 +57,12 @@ def is_abandoned(path: Path) -> bool:
 
 def remove_abandoned(paths: Iterable[Path], tell: Tell = lambda _: None) -> None:
     """Remove abandoned `paths` and report each to `tell`; those that cannot be removed stay."""
+    remove_files((path for path in paths if path.exists() and is_abandoned(path)), tell)
+
+
+def remove_files(paths: Iterable[Path], tell: Tell = lambda _: None) -> None:
+    """Remove `paths` that are known to be abandoned as `remove_abandoned` does."""
     for path in paths:
-        if not path.exists() or not is_abandoned(path):
-            continue
         size = size_on_disk(path)
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)

@@ -2,9 +2,9 @@
 
 An export that fails or is interrupted leaves nothing behind. One that is killed leaves its
 temporary folder, never a half-written bundle under the target's name; the next export to the
-same target removes that folder. Replacing a bundle takes two renames. If the process is
-killed between them, the old bundle is left under a temporary name; the next export first
-renames it back to the target.
+same target takes the steps that were finished in it, and removes the rest. Replacing a bundle
+takes two renames. If the process is killed between them, the old bundle is left under a temporary
+name; the next export first renames it back to the target.
 """
 
 from __future__ import annotations
@@ -17,14 +17,18 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from uhd_edge.engines.unfinished import is_abandoned, open_locked, remove_abandoned
+from uhd_edge.engines.unfinished import is_abandoned, locked, open_locked, remove_abandoned, size_on_disk
+from uhd_edge.export.finished_steps import FINISHED, TAKEN, Step, note_step, recall_step, remove_records, take_steps
 from uhd_edge.runtime.bundles.bundle import MANIFEST, Bundle
 from uhd_edge.runtime.bundles.manifest import FileRecord, Manifest, record_file
 from uhd_edge.runtime.errors import OutputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import TracebackType
+
+    from pydantic import JsonValue
 
     from uhd_edge.engines.unfinished import Tell
 
@@ -45,15 +49,17 @@ REASONS = {
 class BundleWriter:
     """A bundle that is being written to `target`. Use it in a `with` statement, and call `finish` at the end.
 
-    The bundle's files go into `folder`, temporary files into `scratch`. Raises `OutputError`
-    when the target exists and `overwrite` is false, or when it cannot be written. An `OSError`
-    inside the `with` block that comes from writing below `folder` is raised as `OutputError`
-    too. `tell` is called with one line about each folder of a killed export that was removed.
+    The bundle's files go into `folder`, temporary files into `scratch`. `inputs` is what every
+    step depends on, see `step`. Raises `OutputError` when the target exists and `overwrite` is
+    false, or when it cannot be written. An `OSError` inside the `with` block that comes from
+    writing below `folder` is raised as `OutputError` too. `tell` is called with one line about
+    each folder of a killed export that was removed.
     """
 
     def __init__(self, target: Path, *, overwrite: bool = False, tell: Tell = lambda _: None) -> None:
         self.target = target.expanduser().absolute()
         self.overwrite = overwrite
+        self.inputs: Mapping[str, str] = {}
         self._tell = tell
         self.folder = self.target.with_name(f"{_temporary_prefix(self.target)}{secrets.token_hex(6)}")
         self.scratch = self.folder / "scratch"
@@ -65,10 +71,10 @@ class BundleWriter:
             _refuse_target(self.target, overwrite=self.overwrite)
             self._made = [parent for parent in self.target.parents if not parent.exists()]
             self.target.parent.mkdir(parents=True, exist_ok=True)
-            remove_abandoned(_leftovers(self.target), self._tell)
             self.folder.mkdir()
             self._lock = open_locked(self.folder)
             self.scratch.mkdir()
+            self._take_leftovers()
         except OSError as error:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise _output_error(self.target, error) from error
@@ -84,6 +90,31 @@ class BundleWriter:
         cause = error.__cause__ if isinstance(error, OutputError) else error
         if isinstance(cause, OSError) and _is_ours(cause, self.folder):
             raise _output_error(self.target, cause) from cause
+
+    def step(self, name: str, settings: Mapping[str, str], make: Callable[[], JsonValue]) -> JsonValue:
+        """Let `make` write files into `folder`, and return what it returns.
+
+        Where an export that was killed had done the same step, from the same `inputs` and with
+        the same `settings`, its files are used instead. Raises what `make` raises.
+        """
+        inputs = {**self.inputs, **settings}
+        step = recall_step(self.folder, name, inputs)
+        if step is None:
+            before = set(self._files())
+            result = make()
+            records = {file: _record(self.folder / file) for file in self._files() if file not in before}
+            step = Step(inputs=inputs, files=records, result=result)
+        else:
+            size = sum(record.bytes for record in step.files.values())
+            self._tell(f"{name}: {size / 1e6:.1f} MB are taken over from a run that was killed")
+        note_step(self.folder, name, step)
+        self._records.update(step.files)
+        return step.result
+
+    @property
+    def taken_bytes(self) -> int:
+        """Bytes of files that killed exports left and that may be taken over."""
+        return size_on_disk(self.folder / TAKEN)
 
     def clear_scratch(self) -> None:
         """Remove the files in `scratch`."""
@@ -108,19 +139,33 @@ class BundleWriter:
 
     def finish(self, manifest: Manifest) -> Bundle:
         """Record every file in `manifest`, write the manifest last, and rename the folder to the target."""
-        shutil.rmtree(self.scratch)
-        for file in sorted(path for path in self.folder.rglob("*") if path.is_file()):
-            name = file.relative_to(self.folder).as_posix()
+        for name in self._files():
             if name not in self._records:
-                self._records[name] = _record(file)
+                self._records[name] = _record(self.folder / name)
         complete = manifest.model_copy(update={"files": dict(sorted(self._records.items()))})
         complete = Manifest.model_validate(complete.model_dump())
         with (self.folder / MANIFEST).open("x", encoding="utf-8") as stream:
             stream.write(complete.model_dump_json(indent=2) + "\n")
             stream.flush()
             _to_disk(stream.fileno())
+        shutil.rmtree(self.scratch)
+        remove_records(self.folder)
         self._take_the_name()
         return Bundle(self.target, complete)
+
+    def _files(self) -> list[str]:
+        """The names of the files that belong to the bundle so far."""
+        others = {self.scratch.name, FINISHED, TAKEN}
+        paths = (path.relative_to(self.folder) for path in self.folder.rglob("*") if path.is_file())
+        return sorted(path.as_posix() for path in paths if path.parts[0] not in others)
+
+    def _take_leftovers(self) -> None:
+        """Take the finished steps out of what killed exports left, and remove the rest of it."""
+        left = [folder for folder in _leftovers(self.target) if folder.is_dir()]
+        for folder in sorted(left, key=lambda path: path.stat().st_mtime, reverse=True):
+            with suppress(OSError), locked(folder, wait=False):  # another export may be quicker
+                take_steps(folder, self.folder)
+        remove_abandoned(left, self._tell)
 
     def _take_the_name(self) -> None:
         """Rename the folder to the target. An old bundle is moved away first, and moved back if that fails."""

@@ -8,15 +8,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, get_args
 
+from pydantic import JsonValue, TypeAdapter
+
 from uhd_edge.export.bundle_writer import BundleWriter
 from uhd_edge.export.checkpoint.checkpoint import open_checkpoint
 from uhd_edge.export.checkpoint.hub import is_hub_name
 from uhd_edge.export.disk_space import bytes_to_convert, bytes_to_copy, check_disk_space
+from uhd_edge.export.finished_steps import inputs_of
 from uhd_edge.export.language_model.conversion import GGUF, check_language_model, convert_language_model, describe
 from uhd_edge.export.language_model.quantize import file_type
 from uhd_edge.export.language_model.tokenizer_check import load_tokenizer
 from uhd_edge.runtime.bundles.bundle import Bundle
-from uhd_edge.runtime.bundles.manifest import FORMAT_VERSION, Manifest, Prompt, Vision
+from uhd_edge.runtime.bundles.manifest import FORMAT_VERSION, GraphKind, Graphs, Manifest, Prompt, Vision
 from uhd_edge.runtime.errors import CheckpointError, ExportError
 from uhd_edge.runtime.modes import Mode, Precision
 
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from uhd_edge.engines.unfinished import Tell
     from uhd_edge.export.checkpoint.checkpoint import Checkpoint
     from uhd_edge.export.tower import TowerConfig
-    from uhd_edge.runtime.bundles.manifest import GraphKind, Graphs, LanguageModelFile
+    from uhd_edge.runtime.bundles.manifest import LanguageModelFile
 
 # Called with the name of the step and the fraction done, from 0 to 1.
 Progress = Callable[[str, float], None]
@@ -34,6 +37,8 @@ Choice = TypeVar("Choice", Mode, Precision)
 GRAPHS_BEGIN, GRAPHS_END = 0.5, 0.95
 EXPORTED_PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
 TURN_END = "<|im_end|>"
+
+GRAPHS = TypeAdapter(dict[Mode, dict[GraphKind, Graphs]])
 
 
 def export_bundle(
@@ -56,9 +61,10 @@ def export_bundle(
     model is converted to `llm_type` (see `uhd_edge.export.language_model.quantize.FILE_TYPES`).
     `tokenizer_pre` is llama.cpp's name for the pre-tokenizer, needed only where it is not recognized.
     `name` is the bundle's name; by default it is the source's. An existing bundle is replaced only
-    with `overwrite`, and only when the new one is complete. `progress` is called with the name of
-    each step and the fraction done. `tell` is called with one line about each folder of a killed
-    export that was removed.
+    with `overwrite`, and only when the new one is complete. The files that a killed export to the
+    same target had finished are used if they were made from the same checkpoint, with the same
+    settings. `progress` is called with the name of each step and the fraction done. `tell` is called
+    with one line about such files, and about each folder of a killed export that was removed.
 
     Raises `CheckpointError`, `ModelError`, `ExportError` or `OutputError`, each with a message of
     one line. After any exception nothing is left behind.
@@ -71,8 +77,10 @@ def export_bundle(
     progress("checkpoint", 0.0)
     with BundleWriter(Path(target), overwrite=overwrite, tell=tell) as writer, open_checkpoint(source) as checkpoint:
         prompt = _prompt(checkpoint)
+        writer.inputs = inputs_of(checkpoint.folder)
         if ready is None:
-            check_disk_space(writer.folder, bytes_to_convert(checkpoint, llm_type, precisions))
+            needed = bytes_to_convert(checkpoint, llm_type, precisions) - writer.taken_bytes
+            check_disk_space(writer.folder, needed)
             model = _converted(checkpoint, writer, llm_type, tokenizer_pre, progress)
         else:
             model = _copied(checkpoint, writer, ready, precisions, progress)
@@ -120,18 +128,26 @@ def _copied(
 
 
 def _converted(
-    checkpoint: Checkpoint, writer: BundleWriter, llm_type: str, tokenizer_pre: str | None, progress: Progress
+    checkpoint: Checkpoint,
+    writer: BundleWriter,
+    llm_type: str,
+    tokenizer_pre: str | None,
+    progress: Progress,
 ) -> LanguageModelFile:
     target = writer.folder / GGUF
-    convert_language_model(
-        checkpoint,
-        target,
-        llm_type=llm_type,
-        tokenizer_pre=tokenizer_pre,
-        scratch=writer.scratch,
-        progress=lambda fraction: progress("language model: converting", 0.95 * GRAPHS_BEGIN * fraction),
-    )
-    writer.clear_scratch()  # the graphs need the space
+
+    def convert() -> None:
+        convert_language_model(
+            checkpoint,
+            target,
+            llm_type=llm_type,
+            tokenizer_pre=tokenizer_pre,
+            scratch=writer.scratch,
+            progress=lambda fraction: progress("language model: converting", 0.95 * GRAPHS_BEGIN * fraction),
+        )
+        writer.clear_scratch()  # the graphs need the space
+
+    writer.step("language-model", {"type": llm_type, "tokenizer": tokenizer_pre or ""}, convert)
     progress("language model: checking", 0.95 * GRAPHS_BEGIN)
     facts = check_language_model(target, checkpoint, name="the converted language model")
     return describe(facts, llm_type)
@@ -144,6 +160,7 @@ def _graphs(
     precisions: Sequence[Precision],
     progress: Progress,
 ) -> dict[Mode, dict[GraphKind, Graphs]]:
+    """Write the graphs, those of one precision after those of another: each is a step of its own."""
     from uhd_edge.export.graphs.graphs import write_graphs
 
     steps = len(precisions) * (len(modes) + 1)  # one encoder for each mode, and the connector
@@ -152,7 +169,18 @@ def _graphs(
     def next_step(stage: str) -> None:
         progress(f"graphs: {stage}", GRAPHS_BEGIN + (GRAPHS_END - GRAPHS_BEGIN) * min(next(begun) / steps, 1.0))
 
-    return write_graphs(checkpoint, writer.folder, modes=modes, precisions=precisions, progress=next_step)
+    graphs: dict[Mode, dict[GraphKind, Graphs]] = {mode: {} for mode in modes}
+    for precision in precisions:
+
+        def write(only: Precision = precision) -> JsonValue:
+            written = write_graphs(checkpoint, writer.folder, modes=modes, precisions=[only], progress=next_step)
+            dumped: JsonValue = GRAPHS.dump_python(written, mode="json")
+            return dumped
+
+        found = writer.step(f"graphs-{precision}", {"modes": ",".join(modes)}, write)
+        for mode, of_mode in GRAPHS.validate_python(found).items():
+            graphs[mode] |= of_mode
+    return graphs
 
 
 def _manifest(

@@ -21,6 +21,7 @@ from uhd_edge.engines.building.engine_record import (
     EngineRecord,
     read_digest,
     read_digests,
+    unfinished_files,
     write_record,
     write_whole,
 )
@@ -184,7 +185,7 @@ def _writing(folder: Path, tell: Tell) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder, wait=False):
-            remove_abandoned(folder.glob(".*.engine*"), tell)
+            remove_abandoned(unfinished_files(folder), tell)
             yield folder
     except BlockingIOError as error:
         raise EngineBuildError(f"{folder}: another build is writing there; wait for it to end") from error

@@ -109,6 +109,13 @@ def find_engines(bundle: Path, tell: Callable[[str], None] | None = None) -> lis
     return found
 
 
+def unfinished_files(folder: Path) -> list[Path]:
+    """What a killed build left in `folder`: hidden files, and engines that never got a record. Nobody uses them."""
+    engines = (path for path in folder.glob(f"*{ENGINE_SUFFIX}") if not path.name.startswith("."))
+    lone = [path for path in engines if not path.with_name(f"{path.name}.json").exists()]
+    return sorted([*(path for path in folder.glob(".*") if path.is_file()), *lone])
+
+
 def read_record(file: Path) -> EngineRecord:
     """Read one record; raises `EngineRefusedError` with the first problem found."""
     engine = file.with_name(file.name.removesuffix(RECORD_SUFFIX) + ENGINE_SUFFIX)

@@ -9,8 +9,10 @@ import shutil
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from uhd_edge.engines.unfinished import is_abandoned, locked, remove_abandoned, size_on_disk
+from uhd_edge.engines.building.engine_record import unfinished_files
+from uhd_edge.engines.unfinished import is_abandoned, locked, remove_abandoned, remove_files, size_on_disk
 from uhd_edge.runtime.bundles.bundle import MANIFEST, Bundle, read_manifest
+from uhd_edge.runtime.bundles.change_list import listed_change, unrecorded_files
 from uhd_edge.runtime.bundles.manifest import Manifest, record_file
 from uhd_edge.runtime.errors import OutputError
 
@@ -41,13 +43,15 @@ def add_files(bundle: Bundle, files: Mapping[str, Path], change: Callable[[Manif
         added = {name: record_file(file) for name, file in files.items()}
         complete = manifest.model_copy(update={"files": dict(sorted((manifest.files | added).items()))})
         complete = Manifest.model_validate(complete.model_dump())
-        try:
-            _move(bundle.path, files)
-            _replace_manifest(bundle.path, complete)
-        except BaseException:
-            _remove(bundle.path, files)
-            raise
-        _remove(bundle.path, set(old.files) - set(complete.files))
+        removed = set(old.files) - set(complete.files)
+        with listed_change(bundle.path, {*files, *removed}):
+            try:
+                _move(bundle.path, files)
+                _replace_manifest(bundle.path, complete)
+            except BaseException:
+                _remove(bundle.path, files)
+                raise
+            _remove(bundle.path, removed)
     return Bundle(bundle.path, complete)
 
 
@@ -65,12 +69,12 @@ def free_names(bundle: Bundle, names: list[str]) -> dict[str, str]:
 def staging_folder(bundle: Bundle, tell: Tell = lambda _: None) -> Iterator[Path]:
     """Make a hidden folder in the bundle to write new files in; it is gone afterwards.
 
-    Folders that killed runs left are removed first; `tell` gets a line about each.
+    What killed runs left in the bundle is removed first; `tell` gets a line about each.
     """
     folder = bundle.path / f"{STAGING}{secrets.token_hex(6)}"
     with ExitStack() as held:
         with _writing(bundle.path), locked(bundle.path):
-            remove_abandoned(staged(bundle.path), tell)
+            remove_left(bundle.path, tell)
             folder.mkdir()
             held.callback(shutil.rmtree, folder, ignore_errors=True)
             held.enter_context(locked(folder))
@@ -78,13 +82,22 @@ def staging_folder(bundle: Bundle, tell: Tell = lambda _: None) -> Iterator[Path
             yield folder
 
 
+def remove_left(bundle: Path, tell: Tell) -> None:
+    """Remove what killed runs left in a bundle's folder, which the caller has locked."""
+    remove_files(unrecorded_files(bundle, read_manifest(bundle).files), tell)
+    remove_abandoned(staged(bundle), tell)
+
+
 def abandoned_in(bundle: Path) -> list[tuple[Path, int]]:
     """What killed runs left in a bundle's folder or beside it, with its bytes; the bundle is whole without it."""
     whole = bundle.absolute()
     beside = whole.parent.glob(f".{glob.escape(whole.name)}.partial-*")
     left = [path for path in (*staged(bundle), *sorted(beside)) if is_abandoned(path)]
-    # A build holds its folder, not each file in it.
-    left += [path for path in sorted(bundle.glob("engines/*/.*.engine*")) if is_abandoned(path.parent)]
+    if is_abandoned(bundle):  # whoever changes the bundle holds its folder
+        left += unrecorded_files(bundle, read_manifest(bundle).files)
+    for folder in sorted(path for path in bundle.glob("engines/*") if path.is_dir()):
+        if is_abandoned(folder):  # a build holds its folder, not each file in it
+            left += unfinished_files(folder)
     return [(path, size_on_disk(path)) for path in left]
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def graphs_by_hand(checkpoint: Checkpoint, folder: Path, *, modes: Any, precisions: Any, progress: Any) -> Any:
     """In place of the real graphs, whose own tests are elsewhere: small files under the same names."""
-    (folder / "graphs").mkdir()
+    (folder / "graphs").mkdir(exist_ok=True)
     written: dict[str, dict[str, dict[str, str]]] = {mode: {} for mode in modes}
     for precision in precisions:
         progress(f"connector {precision}")

@@ -198,9 +198,13 @@ def test_an_interrupt_while_a_graph_is_parsed_comes_out(small: Path, monkeypatch
 def test_what_a_killed_build_left_is_removed(small: Path) -> None:
     folder = small / "engines" / "rtx-40"
     folder.mkdir(parents=True)
-    (folder / ".linear.engine.partial").write_bytes(b"half")
+    for left in (".linear.engine.partial", ".timing.cache.1a2b", "other.engine"):
+        (folder / left).write_bytes(b"half")
+    for kept in ("mine.engine", "mine.engine.json", "timing.cache"):
+        (folder / kept).write_bytes(b"whole")
     build(small)
-    assert what_is_in(small, "rtx-40") == {"linear.engine", "linear.engine.json"}
+    built = {"linear.engine", "linear.engine.json", "mine.engine", "mine.engine.json", "timing.cache"}
+    assert what_is_in(small, "rtx-40") == built
 
 
 def test_two_builds_do_not_write_into_one_folder(small: Path) -> None:

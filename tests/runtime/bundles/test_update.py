@@ -133,6 +133,11 @@ def test_a_bundle_names_what_a_killed_export_left_beside_it_and_a_killed_build_w
     engine = bundle.path / "engines" / "rtx-40" / ".encoder.engine.partial"
     engine.parent.mkdir(parents=True)
     engine.write_bytes(b"half")
-    assert abandoned_in(bundle.path) == [(beside, 0), (engine, 4)]
+    lone, cache = engine.with_name("connector.engine"), engine.with_name(".timing.cache.1a2b")
+    lone.write_bytes(b"without a record")
+    cache.write_bytes(b"half")
+    for kept in ("decoder.engine", "decoder.engine.json", "timing.cache"):
+        engine.with_name(kept).touch()
+    assert abandoned_in(bundle.path) == [(beside, 0), (engine, 4), (cache, 4), (lone, 16)]
     with locked(engine.parent):
         assert abandoned_in(bundle.path) == [(beside, 0)]
