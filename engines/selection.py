@@ -91,11 +91,11 @@ def cpu_precision(processor: Processor) -> PreferredPrecision:
     """
     known = processor.features
     if processor.has_vnni:
-        return PreferredPrecision("int8", "a view takes about 0.3 times as long as in FP32 on x86 with VNNI")
+        return PreferredPrecision("int8", "INT8 takes about 0.3 times as long as FP32 on x86 with VNNI")
     if processor.is_x86 and "avx2" in known:
-        return PreferredPrecision("int8", "a view takes about 0.7 times as long as in FP32 on x86 with AVX2")
+        return PreferredPrecision("int8", "INT8 takes about 0.7 times as long as FP32 on x86 with AVX2")
     if "asimddp" in known:
-        return PreferredPrecision("int8", "this ARM processor has INT8 dot products (not timed on one yet)")
+        return PreferredPrecision("int8", "INT8 should be faster on ARM with dot products, and was not timed there yet")
     if not known:
         return PreferredPrecision("fp32", "this processor's instructions are not known; INT8 may be slower on it")
     return PreferredPrecision("fp32", "this processor has no fast INT8 products")

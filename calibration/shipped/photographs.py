@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 # The file, and the part of it that is taken: left, upper, right and lower edge, in shares of its sides.
+# The fifth and the sixth are held out to measure on; no other part is of their files.
 PARTS = (
     ("chelsea", (0.0, 0.0, 1.0, 1.0)),
     ("rocket", (0.0, 0.0, 1.0, 1.0)),
     ("coffee", (0.0, 0.0, 1.0, 1.0)),
-    ("camera", (0.0, 0.0, 1.0, 1.0)),
-    ("brick", (0.0, 0.0, 1.0, 1.0)),
     ("chelsea", (0.2, 0.0, 0.8, 0.7)),
+    ("brick", (0.0, 0.0, 1.0, 1.0)),
+    ("camera", (0.0, 0.0, 1.0, 1.0)),
     ("hubble", (0.0, 0.0, 1.0, 1.0)),
     ("coffee", (0.3, 0.1, 0.9, 0.9)),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from uhd_edge.engines.selection import machine_precision
+from uhd_edge.engines.selection import cpu_precision, machine_precision
 from uhd_edge.runtime.bundles.int8_record import int8_verdict
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ def decide_int8(bundle: Bundle, mode: Mode, processor: Processor) -> Int8Decisio
     bundle's calibration verified INT8 on pictures that it had held out.
     """
     if "int8" not in bundle.manifest.graphs.get(mode, {}):
-        return Int8Decision(False, "the bundle holds no INT8 graphs; `uhd calibrate` makes them")
+        here = cpu_precision(processor)
+        advice = f"; `uhd calibrate` makes them: {here.reason}" if here.precision == "int8" else ""
+        return Int8Decision(False, f"the bundle holds no INT8 graphs{advice}")
     verdict = int8_verdict(bundle, "int8")
     if not verdict.verified:
         return Int8Decision(False, verdict.reason)

@@ -12,6 +12,7 @@ from support.int8 import copy_of
 
 from uhd_edge.calibration.pictures import Pictures, split_pictures
 from uhd_edge.calibration.shipped import picture_set
+from uhd_edge.calibration.shipped.photographs import PARTS
 from uhd_edge.calibration.shipped.picture_set import COUNT, KINDS, write_pictures
 from uhd_edge.cli.main import exit_code
 from uhd_edge.runtime.bundles.bundle import Bundle
@@ -43,6 +44,16 @@ def test_those_held_out_to_measure_on_are_of_every_kind(written: list[Path]) -> 
     calibrated_with, measured_on = split_pictures(written)
     for pictures in (calibrated_with, measured_on):
         assert {file.stem.partition("-")[2] for file in pictures} == {name for name, _ in KINDS}
+
+
+def test_no_photograph_is_both_calibrated_with_and_measured_on(written: list[Path]) -> None:
+    def taken(files: list[Path]) -> set[str]:
+        numbers = [divmod(int(file.stem[:2]) - 1, len(KINDS)) for file in files if "photograph" in file.name]
+        return {PARTS[2 * number + (kind > 0)][0] for number, kind in numbers}
+
+    calibrated_with, measured_on = split_pictures(written)
+    assert taken(measured_on) == {"brick", "camera"}
+    assert taken(calibrated_with) == {"chelsea", "coffee", "hubble", "rocket"}
 
 
 def test_one_in_four_is_cut_into_slices_and_a_calibration_sees_few_views(written: list[Path]) -> None:

@@ -167,3 +167,13 @@ def test_int8_that_nothing_verified_is_not_taken_and_the_reason_is_told(calibrat
     with VisionEncoder(Bundle(folder, manifest), precision="int8", threads=1) as encoder:
         assert encoder.open_mode("16x").precision == "int8"
         assert encoder.notes == []
+
+
+def test_a_bundle_without_int8_is_told_to_be_calibrated_only_where_that_gains_something() -> None:
+    for processor, advised in ((WITHOUT_VNNI, True), (Processor("aarch64", frozenset({"asimd"})), False)):
+        (choice,) = choices(Bundle.open(), "16x", engine="auto", precision="auto", built=(), processor=processor)
+        assert choice.reason.startswith("the bundle holds no INT8 graphs")
+        assert ("uhd calibrate" in choice.reason) == advised
+    with VisionEncoder(threads=1) as encoder:
+        encoder.open_mode("16x")
+        assert encoder.notes == [], "nobody asked about INT8"
