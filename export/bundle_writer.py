@@ -2,9 +2,10 @@
 
 An export that fails or is interrupted leaves nothing behind. One that is killed leaves its
 temporary folder, never a half-written bundle under the target's name; the next export to the
-same target takes the steps that were finished in it, and removes the rest. Replacing a bundle
-takes two renames. If the process is killed between them, the old bundle is left under a temporary
-name; the next export first renames it back to the target.
+same target takes the steps that were finished in it, and removes the rest. A bundle is replaced
+in one step where the system can swap two names. Elsewhere it takes two renames. If the process is
+killed between them, the old bundle is left under a temporary name; the next export first renames it
+back to the target.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from uhd_edge.engines.unfinished import is_abandoned, locked, open_locked, remove_abandoned, size_on_disk
+from uhd_edge.export.exchange import exchange
 from uhd_edge.export.finished_steps import FINISHED, TAKEN, Step, note_step, recall_step, remove_records, take_steps
 from uhd_edge.runtime.bundles.bundle import MANIFEST, Bundle
 from uhd_edge.runtime.bundles.manifest import FileRecord, Manifest, record_file
@@ -105,13 +107,11 @@ class BundleWriter:
             records = {file: _record(self.folder / file) for file in self._files() if file not in before}
             step = Step(inputs=inputs, files=records, result=result)
         else:
-            size = sum(record.bytes for record in step.files.values())
-            self._tell(f"{name}: {size / 1e6:.1f} MB are taken over from a run that was killed")
+            self._tell(f"{name}: {step.bytes / 1e6:.1f} MB are taken over from a run that was killed")
         note_step(self.folder, name, step)
         self._records.update(step.files)
         return step.result
 
-    @property
     def taken_bytes(self) -> int:
         """Bytes of files that killed exports left and that may be taken over."""
         return size_on_disk(self.folder / TAKEN)
@@ -160,9 +160,9 @@ class BundleWriter:
         return sorted(path.as_posix() for path in paths if path.parts[0] not in others)
 
     def _take_leftovers(self) -> None:
-        """Take the finished steps out of what killed exports left, and remove the rest of it."""
-        left = [folder for folder in _leftovers(self.target) if folder.is_dir()]
-        for folder in sorted(left, key=lambda path: path.stat().st_mtime, reverse=True):
+        """Take the finished steps out of what killed exports left, the latest first, and remove the rest of it."""
+        left = sorted(_leftovers(self.target), key=lambda path: path.stat().st_mtime, reverse=True)
+        for folder in left:
             with suppress(OSError), locked(folder, wait=False):  # another export may be quicker
                 take_steps(folder, self.folder)
         remove_abandoned(left, self._tell)
@@ -172,6 +172,9 @@ class BundleWriter:
         _to_disk(self._lock)
         replaced = self.folder.with_name(self.folder.name + REPLACED)
         existed = self.overwrite and self.target.exists()
+        if existed and exchange(self.folder, self.target):
+            _folder_to_disk(self.target.parent)
+            return
         try:
             if existed:
                 self.target.rename(replaced)

@@ -79,7 +79,7 @@ def export_bundle(
         prompt = _prompt(checkpoint)
         writer.inputs = inputs_of(checkpoint.folder)
         if ready is None:
-            needed = bytes_to_convert(checkpoint, llm_type, precisions) - writer.taken_bytes
+            needed = bytes_to_convert(checkpoint, llm_type, precisions) - writer.taken_bytes()
             check_disk_space(writer.folder, needed)
             model = _converted(checkpoint, writer, llm_type, tokenizer_pre, progress)
         else:

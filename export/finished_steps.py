@@ -44,6 +44,11 @@ class Step(BaseModel):
     files: dict[BundlePath, FileRecord]
     result: JsonValue
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of its files."""
+        return sum(record.bytes for record in self.files.values())
+
 
 def note_step(folder: Path, name: str, step: Step) -> None:
     """Record a step whose files lie complete in `folder`; raises `OSError`."""

@@ -18,15 +18,12 @@ PICTURE, QUESTION = EXAMPLES / "bench.png", "What is the code on the white star?
 def check(command: Command, folder: Path, whole: Whole) -> Iterator[str]:
     """Yield what is wrong after a run was killed in `folder`; runs the command again."""
     bundle = folder / "bundle"
-    moved_away = list(folder.glob(".bundle.partial-*-replaced"))
-    if bundle.exists() or not moved_away:
-        yield from _unusable(bundle)
+    yield from _unusable(bundle)
     hidden = [name for name in contents(folder) if any(part.startswith(".") for part in Path(name).parts)]
-    named = [str(path.relative_to(folder)) for path, _ in abandoned_in(bundle)] if bundle.exists() else None
-    if named is not None and command.result == "bundle":
-        yield from (
-            f"inspect does not name {name}" for name in hidden if not any(name.startswith(one) for one in named)
-        )
+    named = [str(path.relative_to(folder)) for path, _ in abandoned_in(bundle)]
+    if command.result == "bundle":
+        unnamed = [name for name in hidden if not any(name.startswith(one) for one in named)]
+        yield from (f"inspect does not name {name}" for name in unnamed)
     ended = not command.repeated and is_ended(folder, whole)
     said = ""
     if not ended or hidden:

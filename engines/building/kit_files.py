@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import secrets
@@ -52,16 +53,16 @@ def writing_kit(target: Path, tell: Tell = lambda _: None) -> Iterator[KitFiles]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         remove_abandoned([path for path in target.parent.iterdir() if path.name.startswith(prefix)], tell)
-        if target.name.endswith(ARCHIVE_SUFFIX):
-            partial.touch(exist_ok=False)
-            with locked(partial), tarfile.open(partial, "w:gz", compresslevel=_GZIP_LEVEL) as archive:
-                yield _Archive(archive, target.name.removesuffix(ARCHIVE_SUFFIX))
-        else:
-            partial.mkdir()
-            with locked(partial):
+        is_archive = target.name.endswith(ARCHIVE_SUFFIX)
+        partial.touch(exist_ok=False) if is_archive else partial.mkdir()
+        with locked(partial):
+            if is_archive:
+                with _compressed(partial) as archive:
+                    yield _Archive(archive, target.name.removesuffix(ARCHIVE_SUFFIX))
+            else:
                 yield _Folder(partial)
-        os.sync()
-        partial.rename(target)
+            os.sync()
+            partial.rename(target)
     except OSError as error:
         reason = error.strerror or str(error)
         raise EngineBuildError(
@@ -72,6 +73,17 @@ def writing_kit(target: Path, tell: Tell = lambda _: None) -> Iterator[KitFiles]
             shutil.rmtree(partial, ignore_errors=True)
         else:
             partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _compressed(file: Path) -> Iterator[tarfile.TarFile]:
+    """Open an archive whose bytes depend on its content alone: gzip would note the time and the temporary name."""
+    with (
+        file.open("wb") as stream,
+        gzip.GzipFile(filename="", mode="wb", fileobj=stream, compresslevel=_GZIP_LEVEL, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as archive,
+    ):
+        yield archive
 
 
 class _Folder:

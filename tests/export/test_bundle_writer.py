@@ -70,6 +70,23 @@ def test_the_old_bundle_of_an_export_that_still_runs_is_left_to_it(tmp_path: Pat
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_a_bundle_is_there_at_every_moment_of_its_replacement(
+    tmp_path: Path, quick: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "bundle"
+    quick(target, name="old")
+
+    def refuse(path: Path, name: Path) -> Path:
+        assert target not in (path, name)
+        return rename(path, name)
+
+    rename = Path.rename
+    monkeypatch.setattr(Path, "rename", refuse)
+    quick(target, name="new", overwrite=True)
+    assert Bundle.open(target).manifest.name == "new"
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_an_interrupt_between_the_two_renames_puts_the_old_bundle_back(
     tmp_path: Path, quick: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,6 +99,7 @@ def test_an_interrupt_between_the_two_renames_puts_the_old_bundle_back(
             raise KeyboardInterrupt
         return rename(path, name)
 
+    monkeypatch.setattr(bundle_writer, "exchange", lambda *_: False)
     monkeypatch.setattr(Path, "rename", interrupt_the_second)
     with pytest.raises(KeyboardInterrupt):
         quick(target, name="new", overwrite=True)

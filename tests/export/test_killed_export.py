@@ -36,9 +36,11 @@ def test_a_killed_export_leaves_no_bundle_and_the_next_one_cleans_up(tmp_path: P
 KILLED_BETWEEN = """
 import os, signal, sys
 from pathlib import Path
+from uhd_edge.export import bundle_writer
 from uhd_edge.export.bundle_writer import BundleWriter
 from uhd_edge.runtime.bundles.bundle import Bundle
 
+bundle_writer.exchange = lambda *_: False
 rename = Path.rename
 def rename_until_the_target(path, name):
     if Path(name) == target:

@@ -15,6 +15,7 @@ from support.kits import make_kit
 
 from uhd_edge.cli.main import exit_code
 from uhd_edge.engines.building.kit import write_kit
+from uhd_edge.engines.building.kit_files import writing_kit
 from uhd_edge.engines.building.targets import find_jetpack, find_target
 from uhd_edge.engines.errors import EngineBuildError
 from uhd_edge.runtime.bundles.bundle import Bundle
@@ -121,3 +122,12 @@ def test_the_command_makes_a_kit_and_says_where(
     record = json.loads((output / "records/encoder-16x-fp16.json").read_text())
     assert record["profiles"][0]["patches"]["largest"][0] == 5
     assert "TENSORRT='10.16'" in (output / "build.sh").read_text()
+
+
+def test_the_bytes_of_an_archive_depend_on_its_content_alone(tmp_path: Path) -> None:
+    for folder in ("one", "other"):
+        with writing_kit(tmp_path / folder / "kit.tar.gz") as files:
+            files.add_text("README.txt", "Run ./build.sh.")
+    one, other = ((tmp_path / folder / "kit.tar.gz").read_bytes() for folder in ("one", "other"))
+    assert one == other
+    assert one[4:8] == bytes(4)  # gzip's own time
