@@ -31,6 +31,8 @@ ANSWERING = (
     "max_slices",
     "budget_ms",
     "budget_share",
+    "think",
+    "think_tokens",
 )
 
 
@@ -135,6 +137,19 @@ _ANSWERING_OPTIONS = (
     ),
     budget_share_option,
     schema_option,
+    click.option(
+        "--think/--no-think",
+        default=None,
+        help="Let the model think first, or not.  [default: what its chat template does]",
+    ),
+    click.option(
+        "--think-tokens",
+        type=click.IntRange(min=0),
+        default=1024,
+        show_default=True,
+        metavar="N",
+        help="Most tokens of its thoughts.",
+    ),
 )
 
 

@@ -15,16 +15,44 @@ if TYPE_CHECKING:
 
 
 def print_pieces(stream: AnswerStream) -> Answer:
-    """Print an answer's text while it is generated, without whitespace before it, and return the answer."""
-    begun = False
+    """Print an answer's text while it is generated, without whitespace before it, and return the answer.
+
+    Thoughts go to standard error, dimmed on a terminal.
+    """
+    from uhd_edge.runtime.answer import Thought
+
+    thoughts, text = _Printer(err=True), _Printer(err=False)
     for piece in stream:
-        shown = piece if begun else piece.lstrip()
-        begun = begun or bool(shown)
-        if shown:
-            click.echo(shown, nl=False)
-            sys.stdout.flush()
+        if isinstance(piece, Thought):
+            thoughts.print(piece)
+        else:
+            thoughts.end()
+            text.print(piece)
+    thoughts.end()
     click.echo()
     return stream.answer
+
+
+class _Printer:
+    """Prints pieces without whitespace before the first."""
+
+    def __init__(self, *, err: bool) -> None:
+        self._err = err
+        self._begun = False
+
+    def print(self, piece: str) -> None:
+        shown = piece if self._begun else piece.lstrip()
+        if not shown:
+            return
+        self._begun = True
+        click.echo(click.style(shown, dim=True) if self._err else shown, nl=False, err=self._err)
+        (sys.stderr if self._err else sys.stdout).flush()
+
+    def end(self) -> None:
+        """End the line, if anything has been printed."""
+        if self._begun:
+            click.echo(err=self._err)
+        self._begun = False
 
 
 def say_budget(answer: Answer, options: Mapping[str, Any]) -> None:

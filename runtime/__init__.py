@@ -12,14 +12,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from uhd_edge.runtime.answer import Answer, Plan, Usage
+    from uhd_edge.runtime.answer import Answer, Plan, Thought, ToolCall, Usage
     from uhd_edge.runtime.assistant import Assistant
     from uhd_edge.runtime.async_assistant import AsyncAssistant
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.errors import UhdError
     from uhd_edge.runtime.images.video import Video, video_frames
     from uhd_edge.runtime.options import AskOptions
-    from uhd_edge.runtime.prompt.layout import ImagePart, Message, TextPart
+    from uhd_edge.runtime.prompt.messages import ImagePart, Message, TextPart, ToolResult
     from uhd_edge.runtime.session import Session
     from uhd_edge.runtime.vision.encoder import Encoded, VisionEncoder
 
@@ -35,6 +35,9 @@ __all__ = [
     "Plan",
     "Session",
     "TextPart",
+    "Thought",
+    "ToolCall",
+    "ToolResult",
     "UhdError",
     "Usage",
     "Video",
@@ -49,11 +52,14 @@ _MODULES = {
     "AsyncAssistant": "async_assistant",
     "Bundle": "bundles.bundle",
     "Encoded": "vision.encoder",
-    "ImagePart": "prompt.layout",
-    "Message": "prompt.layout",
+    "ImagePart": "prompt.messages",
+    "Message": "prompt.messages",
     "Plan": "answer",
     "Session": "session",
-    "TextPart": "prompt.layout",
+    "TextPart": "prompt.messages",
+    "Thought": "answer",
+    "ToolCall": "answer",
+    "ToolResult": "prompt.messages",
     "UhdError": "errors",
     "Usage": "answer",
     "Video": "images.video",

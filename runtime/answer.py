@@ -13,6 +13,23 @@ if TYPE_CHECKING:
 FinishReason = Literal["stop", "length"]
 
 
+class Thought(str):
+    """A piece of what a model thinks before it answers, among the pieces of a stream.
+
+    It is a string. The pieces that are not of this class are the answer's text.
+    """
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A function that the model wants to be called: its name, and its arguments by name, as JSON values."""
+
+    name: str
+    arguments: Mapping[str, Any]
+
+
 @dataclass(frozen=True)
 class EncodedView:
     """The size of a view in patches, and the number of its tokens."""
@@ -57,13 +74,15 @@ class Usage:
 
     `prompt_tokens` includes `vision_tokens`. `completion_tokens` includes an end token. In a
     session, prompt and vision tokens are those of the whole conversation; `cached_tokens` of them
-    were in memory, and only the others were prefilled for this answer.
+    were in memory, and only the others were prefilled for this answer. `thinking_tokens` of the
+    completion are the model's thoughts.
     """
 
     vision_tokens: int
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
+    thinking_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,6 +108,10 @@ class Answer:
         reused_views: How many of the views did not have to be encoded.
         precision: What the vision graphs that encoded the images ran in: "fp32", "fp16" or "int8"; None
             without images, and where images of a session differ.
+        thinking: What the model thought before it answered, without whitespace around it; empty
+            unless it was asked to think, see `think`.
+        tool_calls: The functions that the model wants to be called, see `tools`; `text` is what it
+            said besides.
     """
 
     text: str
@@ -102,6 +125,8 @@ class Answer:
     dropped_turns: int = 0
     reused_views: int = 0
     precision: Precision | None = None
+    thinking: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
 
     @property
     def timings(self) -> Mapping[str, float]:
@@ -111,12 +136,14 @@ class Answer:
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as a dict that `json.dumps` takes, the one that `uhd ask --json` prints.
 
-        `answer` is the text. `parsed`, `plan` and `precision` are left out where they are None; an instance of
-        a pydantic model becomes a dict.
+        `answer` is the text. `thinking`, `tool_calls`, `parsed`, `plan` and `precision` are left out
+        where there is none; an instance of a pydantic model becomes a dict.
         """
         parsed = self.parsed.model_dump(mode="json") if hasattr(self.parsed, "model_dump") else self.parsed
         shown = {
             "answer": self.text,
+            "thinking": self.thinking or None,
+            "tool_calls": [asdict(call) for call in self.tool_calls] or None,
             "finish_reason": self.finish_reason,
             "usage": asdict(self.usage),
             "views": [asdict(view) for view in self.views],

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from uhd_edge.runtime.answer import Answer, Usage
 from uhd_edge.runtime.conversation.fitting import fit_to_context, stable_length
@@ -12,8 +11,7 @@ from uhd_edge.runtime.conversation.new_images import decode_images, one_view_per
 from uhd_edge.runtime.conversation.prompt_tokens import fill_prompt
 from uhd_edge.runtime.conversation.turns import Question, SeenImage, Turn
 from uhd_edge.runtime.errors import ModelError
-from uhd_edge.runtime.llm.stopping import StoppedText
-from uhd_edge.runtime.llm.streaming import TextStream
+from uhd_edge.runtime.generation.writing import WrittenAnswer, find_grammar, write_answer
 from uhd_edge.runtime.prompt.room import require_room
 from uhd_edge.runtime.timing import Stopwatch, timed
 from uhd_edge.runtime.vision import encoder as vision
@@ -21,7 +19,6 @@ from uhd_edge.runtime.vision import encoder as vision
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from uhd_edge.runtime.answer import FinishReason
     from uhd_edge.runtime.budget.planning import Choice, Planner
     from uhd_edge.runtime.bundles.manifest import Manifest
     from uhd_edge.runtime.conversation.fitting import FittedPrompt
@@ -29,12 +26,16 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.conversation.request import Request
     from uhd_edge.runtime.conversation.turns import Conversation
     from uhd_edge.runtime.llm.language_model import LanguageModel
+    from uhd_edge.runtime.prompt.messages import ToolResult
     from uhd_edge.runtime.vision.encoder import VisionEncoder
     from uhd_edge.runtime.vision.slicing import SlicePlan
 
 
 # In the order of an answer; the encoder's stages come first.
 STAGES: tuple[str, ...] = (*vision.STAGES, "prompt", "prefill", "first_token", "generate", "total")
+
+# Stands for an answer that is not known yet.
+ANY_ANSWER = WrittenAnswer("answer", "", (), "stop", 0, 0)
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def answer_question(request: Request, conversation: Conversation, models: OpenMo
     seen, encoded_views = yield from _encode(question, prompt.inputs.slice_plans, models, watch)
     cached_tokens = yield from _prefill(question, prompt, seen, models, watch)
     try:
-        generated = yield from _generate(question.request, models, watch)
+        written = yield from _generate(question.request, prompt, models, watch)
     finally:
         encoded = encoded_views / max(1, _views_to_encode(prompt))
         models.planner.learn(choice, watch.stages["first_token"], encoded=encoded)
@@ -77,9 +78,9 @@ def answer_question(request: Request, conversation: Conversation, models: OpenMo
     views = tuple(view for image in images for view in image.views)
     precisions = {image.precision for image in images}
     answer = Answer(
-        text=generated.text,
-        finish_reason=generated.finish_reason,
-        usage=Usage(prompt.size.vision, prompt.size.total, generated.tokens, cached_tokens),
+        text=written.text,
+        finish_reason=written.finish_reason,
+        usage=Usage(prompt.size.vision, prompt.size.total, written.tokens, cached_tokens, written.thinking_tokens),
         views=views,
         timings_ms=dict(watch.stages),
         mode=question.request.mode,
@@ -87,10 +88,13 @@ def answer_question(request: Request, conversation: Conversation, models: OpenMo
         dropped_turns=len(conversation.turns) - len(prompt.turns),
         reused_views=len(views) - encoded_views,
         precision=precisions.pop() if len(precisions) == 1 else None,
+        thinking=written.thinking,
+        tool_calls=written.tool_calls,
     )
     if request.schema is not None:
         answer = replace(answer, parsed=request.schema.parsed(answer))
-    conversation.continue_with((*prompt.turns, _turn(question, seen, answer.text, models)))
+    conversation.continue_with((*prompt.turns, _turn(question, seen, written, models)))
+    conversation.tools = request.tools.tools
     return answer
 
 
@@ -100,11 +104,12 @@ def _decode(request: Request, conversation: Conversation, models: OpenModels) ->
 
 
 def _choose(question: Question, models: OpenModels, elapsed: Callable[[], float]) -> Choice:
-    """Choose mode and slices where the question has a budget, and check its schema's grammar."""
+    """Choose mode and slices where the question has a budget, and check the grammar of its schema or tools."""
     in_memory = models.memory.reusable_tokens(question.conversation)
     choice = models.planner.choose(question, in_memory=in_memory, spent=elapsed)
-    if question.request.schema is not None:
-        models.language_model.require_grammar(question.request.schema.grammar)
+    grammar = find_grammar(question.request, models.manifest.prompt)
+    if grammar is not None:
+        models.language_model.require_grammar(grammar)
     return choice
 
 
@@ -154,8 +159,8 @@ def _prefill(
         tokens = fill_prompt(prompt.layout, [*prompt.seen_images, *seen], model)
         stable = len(tokens.ids)
         if conversation.goes_on and model.is_recurrent:
-            turns = (*prompt.turns, _turn(question, seen, "answer", models))
-            stable = stable_length(tokens, turns, models.manifest, model)
+            turns = (*prompt.turns, _turn(question, seen, ANY_ANSWER, models))
+            stable = stable_length(tokens, turns, question.request.template_options, models.manifest, model)
     with timed(watch.stages, "prefill"):
         if conversation.goes_on:
             return (yield from models.memory.read(tokens, owner=conversation, stable_prefix=stable))
@@ -163,44 +168,36 @@ def _prefill(
         return 0
 
 
-@dataclass(frozen=True)
-class _Generated:
-    text: str
-    finish_reason: FinishReason
-    tokens: int
+def _generate(
+    request: Request, prompt: FittedPrompt, models: OpenModels, watch: Stopwatch
+) -> Generator[str, None, WrittenAnswer]:
+    """Generate the answer; when the model fails, its memory is discarded."""
+    in_thoughts = prompt.layout.ends_in_thoughts
 
+    def note_first() -> None:
+        if not watch.stages["first_token"]:
+            watch.stages["first_token"] = watch.elapsed()
 
-def _generate(request: Request, models: OpenModels, watch: Stopwatch) -> Generator[str, None, _Generated]:
-    """Generate the answer, up to the first of the request's stops."""
-    vocabulary, text = models.language_model.vocabulary, ""
-    with closing(_generate_tokens(request, models, watch)) as tokens:
-        stream = TextStream(tokens, vocabulary, models.manifest.prompt.stop_ids)
-        pieces = StoppedText(iter(stream), request.stops)
-        for piece in pieces:
-            text += piece
-            yield piece
-    watch.stages["total"] = watch.elapsed()
-    watch.stages["generate"] = watch.stages["total"] - watch.stages["first_token"]
-    return _Generated(text.strip(), "stop" if pieces.stopped else stream.finish_reason, stream.completion_tokens)
-
-
-def _generate_tokens(request: Request, models: OpenModels, watch: Stopwatch) -> Generator[int, None, None]:
-    """Generate the answer's tokens; when the model fails, its memory is discarded."""
-    grammar = None if request.schema is None else request.schema.grammar
-    tokens = models.language_model.generate(request.sampling, max_tokens=request.max_tokens, grammar=grammar)
     try:
-        with closing(tokens):
-            for token in tokens:
-                if not watch.stages["first_token"]:
-                    watch.stages["first_token"] = watch.elapsed()
-                yield token
+        written = yield from write_answer(
+            request, models.language_model, models.manifest.prompt, in_thoughts=in_thoughts, on_token=note_first
+        )
     except ModelError:
         models.memory.forget()
         raise
+    watch.stages["total"] = watch.elapsed()
+    watch.stages["generate"] = watch.stages["total"] - watch.stages["first_token"]
+    return written
 
 
-def _turn(question: Question, seen: Sequence[SeenImage], answer: str, models: OpenModels) -> Turn:
+def _turn(question: Question, seen: Sequence[SeenImage], written: WrittenAnswer, models: OpenModels) -> Turn:
     """Make a turn of a question and its answer, which is stripped of image placeholders."""
-    asked = question.request.question
-    text = answer.replace(models.manifest.prompt.tokens.image, "")
-    return Turn(asked if isinstance(asked, str) else "", text, tuple(seen))
+    request, placeholder = question.request, models.manifest.prompt.tokens.image
+    return Turn(
+        request.question if isinstance(request.question, str) else "",
+        written.text.replace(placeholder, ""),
+        tuple(seen),
+        written.thinking.replace(placeholder, ""),
+        written.tool_calls,
+        cast("tuple[ToolResult, ...]", request.question) if request.gives_results else (),
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast, overl
 
 from uhd_edge.runtime.errors import PromptError
 from uhd_edge.runtime.options import DEFAULTS, AskOptions
-from uhd_edge.runtime.prompt.layout import Message
+from uhd_edge.runtime.prompt.messages import Message, ToolResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ImagesInput: TypeAlias = "QuestionImage | Sequence[QuestionImage] | None"
 QuestionInput: TypeAlias = "str | Sequence[Message | Mapping[str, Any]]"
+SessionQuestion: TypeAlias = "str | Sequence[ToolResult]"
 
 Owner = TypeVar("Owner")
 Asked = TypeVar("Asked")  # what a method takes as its question
@@ -47,7 +48,8 @@ images: An image, or a list or tuple of several; None for a question without ima
 question: A string. Outside of sessions it may be a conversation too, as a list of messages of which
     the last one asks. Each is a `Message`, or a dict as in OpenAI's API. Images have their places
     in it: `ImagePart` and {"type": "image"} stand for the next one of `images`, and
-    {"type": "image_url", "image_url": {"url": "data:.."}} brings its own."""
+    {"type": "image_url", "image_url": {"url": "data:.."}} brings its own. In a session it may be a
+    list of `ToolResult`s, one for each of the calls of the answer before."""
 
 
 class AskMethod(Protocol[Asked_contra, Result_co]):
@@ -161,7 +163,7 @@ def _refuse_swapped(name: str, images: object, question: object) -> None:
     if not isinstance(question, str | list | tuple):
         kind = type(question).__name__
         raise PromptError(f"the question is {kind}; it must be a string, and images come before it: {call}")
-    if not isinstance(question, str) and not all(isinstance(one, Message | Mapping) for one in question):
+    if not isinstance(question, str) and not all(isinstance(one, Message | ToolResult | Mapping) for one in question):
         raise PromptError(f"the question is a list of images; images come before the question: {call}")
 
 

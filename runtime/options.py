@@ -10,13 +10,16 @@ from uhd_edge.runtime.conversation.request import DEFAULT_SHARE, Budget, Request
 from uhd_edge.runtime.llm.sampling import Sampling
 from uhd_edge.runtime.llm.stopping import parse_stops
 from uhd_edge.runtime.modes import Mode
+from uhd_edge.runtime.prompt.messages import ToolResult
+from uhd_edge.runtime.tools.tool_set import parse_tools
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from uhd_edge.runtime.conversation.encoded_images import QuestionImage
-    from uhd_edge.runtime.prompt.layout import Message
+    from uhd_edge.runtime.prompt.messages import Message
     from uhd_edge.runtime.schema.answer_schema import AnswerSchema, SchemaInput
+    from uhd_edge.runtime.tools.tool_set import ToolInput
 
 
 class AskOptions(TypedDict, total=False):
@@ -47,6 +50,15 @@ class AskOptions(TypedDict, total=False):
     tolerance: Reuse the embeddings of a view from a noisy camera when its pixels differ from the
         view before by no more than this, in grey levels from 0 to 255; see `VisionEncoder.encode`.
     stop: A text, or up to 16 of them; the answer ends before the first one.
+    think: Lets a model that can do so think before it answers; see `Answer.thinking`. None is what
+        its chat template does by default. A `schema` and `stop` count for the answer only.
+    think_tokens: Most tokens of these thoughts, beside `max_tokens`; they also leave room in the
+        context for the answer. Thoughts that are cut off are followed by an answer all the same.
+    tools: Functions that the model may ask to be called: Python functions with type hints, or JSON
+        definitions as in OpenAI's API; see `Answer.tool_calls`. A session keeps them until others
+        are given.
+    tool_choice: "auto" leaves it to the model whether to call, "none" forbids it, "required" makes
+        it call one of the tools, and the name of a tool makes it call that one.
     """
 
     max_tokens: int
@@ -63,6 +75,10 @@ class AskOptions(TypedDict, total=False):
     schema: SchemaInput | None
     tolerance: float
     stop: str | Sequence[str] | None
+    think: bool | None
+    think_tokens: int
+    tools: Sequence[ToolInput] | None
+    tool_choice: str
 
 
 DEFAULTS: AskOptions = {
@@ -75,12 +91,16 @@ DEFAULTS: AskOptions = {
     "schema": None,
     "tolerance": 0.0,
     "stop": None,
+    "think": None,
+    "think_tokens": 1024,
+    "tools": None,
+    "tool_choice": "auto",
 }
 
 
 def parse_request(
     images: QuestionImage | Sequence[QuestionImage] | None,
-    question: str | Sequence[Message | Mapping[str, Any]],
+    question: str | Sequence[Message | Mapping[str, Any]] | Sequence[ToolResult],
     options: AskOptions,
     *,
     mode: Mode,
@@ -90,8 +110,8 @@ def parse_request(
     """Check a question and its settings as `check_options` does; raises `PromptError` for an invalid question."""
     settings = check_options(options, mode=mode, modes=modes, max_slices=max_slices)
     sources = as_tuple(images)
-    if isinstance(question, list | tuple) and question:
-        question, sources = read_messages(question, sources)
+    if isinstance(question, list | tuple) and question and not isinstance(question[0], ToolResult):
+        question, sources = read_messages(cast("Sequence[Message | Mapping[str, Any]]", question), sources)
     return Request(images=sources, question=cast("str | Sequence[Message]", question), **vars(settings))
 
 
@@ -122,6 +142,9 @@ def check_options(
         schema=_parse_schema(given["schema"]),
         stops=parse_stops(given["stop"]),
         tolerance=given["tolerance"],
+        think=given["think"],
+        think_tokens=given["think_tokens"],
+        tools=parse_tools(given["tools"], given["tool_choice"]),
     )
 
 

@@ -9,13 +9,14 @@ from uhd_edge.engines.engine import ClosedByWith
 from uhd_edge.runtime.answering import answer_question
 from uhd_edge.runtime.ask_methods import ask_method
 from uhd_edge.runtime.conversation.answer_stream import skip_empty
+from uhd_edge.runtime.conversation.tool_results import order_results
 from uhd_edge.runtime.errors import PromptError
 from uhd_edge.runtime.options import parse_request
 
 if TYPE_CHECKING:
     from uhd_edge.runtime.answer import Answer
     from uhd_edge.runtime.answering import OpenModels
-    from uhd_edge.runtime.ask_methods import ImagesInput
+    from uhd_edge.runtime.ask_methods import ImagesInput, SessionQuestion
     from uhd_edge.runtime.conversation.answer_lock import AnswerLock
     from uhd_edge.runtime.conversation.answer_stream import AnswerStream
     from uhd_edge.runtime.conversation.turns import Conversation
@@ -66,24 +67,27 @@ class Session(ClosedByWith):
         self._closed = False
 
     @ask_method
-    def ask(self, images: ImagesInput, question: str, options: AskOptions) -> Answer:
+    def ask(self, images: ImagesInput, question: SessionQuestion, options: AskOptions) -> Answer:
         """Answer the conversation's next question, about all images so far and new ones that come with it.
 
-        `mode` and `max_slices` count for new images. Raises what `Assistant.ask` raises.
+        `mode` and `max_slices` count for new images. After an answer with calls, their results may
+        be given in place of a question. Raises what `Assistant.ask` raises.
         """
         return self._answer_lock.finish(self.steps(images, question, **options))
 
     @ask_method
-    def stream(self, images: ImagesInput, question: str, options: AskOptions) -> AnswerStream:
+    def stream(self, images: ImagesInput, question: SessionQuestion, options: AskOptions) -> AnswerStream:
         """Answer as `ask` does, and yield pieces of the text as they are generated; see `Assistant.stream`."""
         return skip_empty(self.steps(images, question, **options))
 
     @ask_method
-    def steps(self, images: ImagesInput, question: str, options: AskOptions) -> AnswerStream:
+    def steps(self, images: ImagesInput, question: SessionQuestion, options: AskOptions) -> AnswerStream:
         """Answer as `ask` does, in steps; the answer can be ended between two of them, see `Assistant.steps`."""
         self._require_open()
         if not isinstance(question, str):
-            raise PromptError(f"the question is {type(question).__name__}; in a session it must be a string")
+            question = order_results(question, self._conversation.turns)
+        if options.get("tools") is None:
+            options = {**options, "tools": self._conversation.tools}
         defaults = self._defaults
         modes = tuple(self._models.manifest.graphs)
         request = parse_request(
@@ -95,7 +99,7 @@ class Session(ClosedByWith):
 
     @property
     def history(self) -> tuple[tuple[str, str], ...]:
-        """The questions and answers so far, except dropped turns."""
+        """The questions and answers so far, except dropped turns; a question is empty where results took its place."""
         return tuple((turn.question, turn.answer) for turn in self._conversation.turns)
 
     def fork(self) -> Session:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from uhd_edge.runtime.answer import Thought
 from uhd_edge.runtime.errors import BusyError, SchemaError
 from uhd_edge.runtime.images.data_uri import is_data_uri
 from uhd_edge.server.chat_request import parse_request
@@ -183,11 +184,12 @@ async def _whole(stream: AsyncAnswerStream) -> Answer:
 
 async def _streamed(stream: AsyncAnswerStream, reply: Reply, sending: _Sending) -> Answer:
     """Stream an answer. Nothing is sent before its first piece, so that an error can still set the status."""
-    trimmed, start = Trimmed(), reply.first()
+    thoughts, text, start = Trimmed(), Trimmed(), reply.first()
     try:
         async for piece in stream:
-            if text := trimmed(piece):
-                await sending.events(start + reply.piece(text))
+            is_thought = isinstance(piece, Thought)
+            if shown := (thoughts if is_thought else text)(piece):
+                await sending.events(start + (reply.thought(shown) if is_thought else reply.piece(shown)))
                 start = b""
         answer = stream.answer
     except SchemaError as error:

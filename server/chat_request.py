@@ -27,8 +27,6 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "prediction": (),
     "presence_penalty": (0,),
     "reasoning_effort": (),
-    "tool_choice": ("none", "auto"),
-    "tools": ([],),
     "top_logprobs": (0,),
     "verbosity": (),
     "web_search_options": (),
@@ -72,9 +70,12 @@ Number = Annotated[float, Field(strict=True)]
 class ChatMessage(_Strict):
     """A message; `developer` is another name for `system`."""
 
-    role: Literal["system", "developer", "user", "assistant"]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Annotated[list[Content], BeforeValidator(_in_parts)]
     name: str | None = None
+    reasoning_content: str = ""
+    tool_calls: list[dict[str, Any]] = Field(default_factory=list)
+    tool_call_id: str | None = None
 
 
 class StreamOptions(_Strict):
@@ -96,6 +97,25 @@ class ResponseFormat(_Strict):
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
+
+
+class TemplateArguments(_Strict):
+    """What other servers hand to the chat template; `enable_thinking` is another name for `think`."""
+
+    enable_thinking: StrictBool | None = None
+
+
+class NamedFunction(BaseModel):
+    """The function that has to be called."""
+
+    name: str
+
+
+class NamedTool(_Strict):
+    """The tool that has to be called."""
+
+    type: Literal["function"]
+    function: NamedFunction
 
 
 class ChatRequest(_Strict):
@@ -120,6 +140,11 @@ class ChatRequest(_Strict):
     max_slices: StrictInt | None = None
     budget_ms: Number | None = None
     budget_share: Number | None = None
+    think: StrictBool | None = None
+    think_tokens: StrictInt | None = None
+    chat_template_kwargs: TemplateArguments | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
 
 
 def parse_request(body: bytes) -> ChatRequest:
@@ -141,6 +166,8 @@ def parse_request(body: bytes) -> ChatRequest:
         # Clients send the message of an answer back unchanged, and it contains nulls.
         for name in [name for name in message if message[name] is None] if isinstance(message, dict) else []:
             del message[name]
+        if isinstance(message, dict) and message.get("role") == "assistant":
+            message.setdefault("content", [])  # beside calls there may be none
     try:
         return ChatRequest.model_validate(given)
     except ValidationError as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from uhd_edge.runtime.answer import Answer
+    from uhd_edge.runtime.answer import Answer, ToolCall
     from uhd_edge.server.errors import ApiError
 
 END_OF_EVENTS = b"data: [DONE]\n\n"
@@ -26,8 +26,12 @@ class Reply:
 
     def whole(self, answer: Answer) -> dict[str, Any]:
         """Return the completion as one object."""
-        message = {"role": "assistant", "content": answer.text, "refusal": None}
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish_reason}
+        message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
+        if answer.thinking:
+            message["reasoning_content"] = answer.thinking
+        if answer.tool_calls:
+            message["tool_calls"] = [_call_object(call) for call in answer.tool_calls]
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason(answer)}
         return {**self._head("chat.completion"), "choices": [choice], "usage": usage_object(answer)}
 
     def first(self) -> bytes:
@@ -38,9 +42,15 @@ class Reply:
         """Return an event with more of the text."""
         return self._chunk({"content": text})
 
+    def thought(self, text: str) -> bytes:
+        """Return an event with more of the model's thoughts."""
+        return self._chunk({"reasoning_content": text})
+
     def last(self, answer: Answer) -> bytes:
         """Return the events that end a stream."""
-        events = self._chunk({}, finish_reason=answer.finish_reason)
+        calls = [{"index": number, **_call_object(call)} for number, call in enumerate(answer.tool_calls)]
+        events = b"".join(self._chunk({"tool_calls": [call]}) for call in calls)
+        events += self._chunk({}, finish_reason=finish_reason(answer))
         if self.with_usage:
             events += event({**self._head("chat.completion.chunk"), "choices": [], "usage": usage_object(answer)})
         return events + END_OF_EVENTS
@@ -48,10 +58,21 @@ class Reply:
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self.name, "object": kind, "created": self.created, "model": self.model}
 
-    def _chunk(self, delta: dict[str, str], finish_reason: str | None = None) -> bytes:
+    def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         chunk = {**self._head("chat.completion.chunk"), "choices": [choice]}
         return event({**chunk, "usage": None} if self.with_usage else chunk)
+
+
+def finish_reason(answer: Answer) -> str:
+    """Return why an answer ended, as OpenAI's API has it."""
+    return "tool_calls" if answer.tool_calls else answer.finish_reason
+
+
+def _call_object(call: ToolCall) -> dict[str, Any]:
+    arguments = json.dumps(dict(call.arguments), ensure_ascii=False)
+    identity = f"call_{uuid.uuid4().hex[:24]}"
+    return {"id": identity, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
 
 def usage_object(answer: Answer) -> dict[str, Any]:
@@ -62,6 +83,7 @@ def usage_object(answer: Answer) -> dict[str, Any]:
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.thinking_tokens},
         "vision_tokens": usage.vision_tokens,
     }
 

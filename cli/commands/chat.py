@@ -25,6 +25,7 @@ MODES = ("16x", "4x")
 HELP = """\
 /image FILE      add an image or a video to the next question
 /mode 16x|4x     encode new images in this mode; /reset encodes the first images again
+/think           let the model think before it answers; once more switches that off
 /reset           start over with the images of the command line
 /help            show this list
 /quit            leave, as Ctrl-D does; Ctrl-C stops an answer and forgets its question"""
@@ -135,6 +136,9 @@ class Talk:
             self._more_images.append(_decoded(argument.strip("\"' "), self._max_frames))
         elif command == "/mode" and argument in MODES:
             self._options["mode"] = cast("Mode", argument)
+        elif command == "/think" and not argument:
+            self._options["think"] = not self._options.get("think")
+            click.echo(f"uhd: thinking is {'on' if self._options['think'] else 'off'}", err=True)
         elif command == "/reset" and not argument:
             self._session.close()
             self._session = self._begin()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from uhd_edge.runtime.llm.opening import open_language_model
 from uhd_edge.runtime.llm.sampling import Sampling
 from uhd_edge.runtime.llm.streaming import TextStream
-from uhd_edge.runtime.prompt.layout import fill_slots, user_message
+from uhd_edge.runtime.prompt.layout import fill_slots
+from uhd_edge.runtime.prompt.messages import user_message
 from uhd_edge.runtime.prompt.room import PromptInputs, require_room
 from uhd_edge.runtime.vision.slicing import plan_views
 

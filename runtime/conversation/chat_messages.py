@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from uhd_edge.runtime.answer import ToolCall
 from uhd_edge.runtime.errors import ImageError, PromptError
 from uhd_edge.runtime.images.data_uri import decode_data_uri, is_data_uri
-from uhd_edge.runtime.prompt.layout import ImagePart, Message, TextPart
+from uhd_edge.runtime.prompt.messages import ImagePart, Message, TextPart
 
 if TYPE_CHECKING:
     from uhd_edge.runtime.conversation.encoded_images import QuestionImage
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 
 _ROLES: Final[dict[object, Role]] = {
     "system": "system",
     "developer": "system",
     "user": "user",
     "assistant": "assistant",
+    "tool": "tool",
 }
 
 
@@ -43,7 +46,8 @@ def read_messages(
                 in_order += islice(given, 1)
             elif isinstance(part, bytes):
                 in_order.append(part)
-        read.append(Message(_role(message, f"message {number}"), tuple(parts)))
+        place = f"message {number}"
+        read.append(Message(_role(message, place), tuple(parts), _thinking(message, place), _calls(message, place)))
     return tuple(read), (*in_order, *given)  # what is left has no place, which laying out the prompt refuses
 
 
@@ -56,6 +60,42 @@ def _role(message: Message | Mapping[str, Any], place: str) -> Role:
     return _ROLES[role]
 
 
+def _thinking(message: Message | Mapping[str, Any], place: str) -> str:
+    """Return what an assistant thought, which servers call `reasoning_content`."""
+    if isinstance(message, Message):
+        return message.thinking
+    thinking = message.get("reasoning_content") or ""
+    if not isinstance(thinking, str):
+        raise PromptError(f"{place}: reasoning_content is {type(thinking).__name__}; it must be text")
+    return thinking
+
+
+def _calls(message: Message | Mapping[str, Any], place: str) -> tuple[ToolCall, ...]:
+    if isinstance(message, Message):
+        return message.tool_calls
+    calls = message.get("tool_calls") or ()
+    if not isinstance(calls, list | tuple):
+        raise PromptError(f"{place}: tool_calls is {type(calls).__name__}; it must be a list")
+    return tuple(read_tool_call(call, f"{place}, call {number}") for number, call in enumerate(calls))
+
+
+def read_tool_call(call: object, place: str) -> ToolCall:
+    """Read a call as OpenAI's API writes it, with its arguments as JSON text or as a dict; raises `PromptError`."""
+    match call:
+        case {"function": {"name": str(name), "arguments": str(text)}}:
+            try:
+                arguments = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                raise PromptError(f"{place}: the arguments are no JSON ({error})") from error
+        case {"function": {"name": str(name), "arguments": arguments}}:
+            pass
+        case _:
+            raise PromptError(f'{place}: it must have "function": {{"name": "..", "arguments": ".."}}')
+    if not isinstance(arguments, dict):
+        raise PromptError(f"{place}: the arguments are {type(arguments).__name__}; they must be an object")
+    return ToolCall(name, arguments)
+
+
 def _parts(message: Message | Mapping[str, Any], place: str) -> Iterator[TextPart | ImagePart | bytes]:
     """Yield the parts of a message, an image that is inside it as the bytes of its file."""
     if isinstance(message, Message):
@@ -64,6 +104,8 @@ def _parts(message: Message | Mapping[str, Any], place: str) -> Iterator[TextPar
     if not isinstance(message, Mapping):
         raise PromptError(f"{place} is {type(message).__name__}; it must be a dict with role and content")
     content = message.get("content")
+    if content is None and message.get("tool_calls"):
+        return
     if isinstance(content, str):
         yield TextPart(content)
     elif isinstance(content, list | tuple):

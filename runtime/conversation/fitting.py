@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from uhd_edge.runtime.conversation.prompt_tokens import common_length, number_tokens
 from uhd_edge.runtime.conversation.turns import list_messages, shortened
 from uhd_edge.runtime.errors import PromptError
-from uhd_edge.runtime.prompt.layout import lay_out_prompt, user_message
+from uhd_edge.runtime.prompt.layout import lay_out_prompt
+from uhd_edge.runtime.prompt.messages import user_message
 from uhd_edge.runtime.prompt.room import PromptInputs
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.conversation.turns import Question, SeenImage, Turn
     from uhd_edge.runtime.llm.language_model import LanguageModel
     from uhd_edge.runtime.prompt.layout import PromptLayout, PromptSize
+    from uhd_edge.runtime.prompt.template import TemplateOptions
     from uhd_edge.runtime.vision.slicing import SlicePlan
 
 
@@ -55,27 +57,39 @@ def fit_to_context(
     while True:
         messages = [*list_messages(turns), *request.messages(images=len(question.images))]
         seen = [image.layout for turn in turns for image in turn.images]
-        inputs = PromptInputs(messages, manifest, slice_plans, videos, seen, len(turns))
+        inputs = PromptInputs(
+            messages, manifest, slice_plans, videos, seen, len(turns), options=request.template_options
+        )
         prompt = FittedPrompt(turns, inputs, inputs.lay_out(model.vocabulary))
         fewer = None
         if conversation.drop_oldest:
             tokens = prompt.size.total
-            fewer = shortened(turns, tokens=tokens, context=model.context, max_tokens=request.max_tokens)
+            fewer = shortened(
+                turns,
+                tokens=tokens,
+                context=model.context,
+                max_tokens=request.max_tokens,
+                keep_last=request.gives_results,
+            )
         if fewer is None:
             return prompt
         turns = fewer
 
 
-def stable_length(prompt: PromptTokens, turns: Sequence[Turn], manifest: Manifest, model: LanguageModel) -> int:
+def stable_length(
+    prompt: PromptTokens, turns: Sequence[Turn], options: TemplateOptions, manifest: Manifest, model: LanguageModel
+) -> int:
     """Return how many tokens of a prompt the next prompt will begin with, found by laying that one out.
 
     `turns` are those of the prompt, with a placeholder answer to its question. A template may
-    write the end of a prompt differently later, such as where an answer begins.
+    write the end of a prompt differently later, such as where an answer begins. `options` are
+    what it is told for this prompt, and probably for the next one.
     """
     images = [image for turn in turns for image in turn.images]
     messages = [*list_messages(turns), user_message("question", images=0)]
     try:
-        layout = lay_out_prompt(messages, [image.layout for image in images], manifest.prompt, model.vocabulary)
+        layouts = [image.layout for image in images]
+        layout = lay_out_prompt(messages, layouts, manifest.prompt, model.vocabulary, options)
     except PromptError:
         return 0  # the template refuses a next question; the user is told when there is one
     return common_length(prompt.ids, number_tokens(layout, images))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 from uhd_edge.runtime.errors import OptionError, PromptError
 from uhd_edge.runtime.modes import Mode
-from uhd_edge.runtime.prompt.layout import Message, user_message
+from uhd_edge.runtime.prompt.messages import Message, ToolResult, result_messages, user_message
+from uhd_edge.runtime.prompt.template import TemplateOptions
+from uhd_edge.runtime.tools.tool_set import NO_TOOLS, ToolSet
 from uhd_edge.runtime.validation import HIGHEST_COUNT, require_number, require_whole
 
 if TYPE_CHECKING:
@@ -51,7 +53,8 @@ class Settings:
     """The settings of one question; `max_slices` None is the bundle's default.
 
     With a `budget`, `mode` and `max_slices` are chosen when the images are known, and
-    `max_slices` is the upper limit. With a `schema` the answer is JSON that fits it.
+    `max_slices` is the upper limit. With a `schema` the answer is JSON that fits it. `think`
+    None leaves it to the checkpoint's chat template whether the model thinks.
 
     Raises `OptionError` for an invalid setting.
     """
@@ -64,6 +67,9 @@ class Settings:
     schema: AnswerSchema | None = None
     stops: tuple[str, ...] = ()
     tolerance: float = 0.0
+    think: bool | None = None
+    think_tokens: int = 1024
+    tools: ToolSet = NO_TOOLS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "max_tokens", require_whole("max_tokens", self.max_tokens, 1, HIGHEST_COUNT))
@@ -73,24 +79,34 @@ class Settings:
             raise OptionError(f"mode is {self.mode!r}; it must be {' or '.join(get_args(Mode))}")
         if self.max_slices is not None:
             object.__setattr__(self, "max_slices", require_whole("max_slices", self.max_slices, 1, HIGHEST_COUNT))
+        if not (self.think is None or isinstance(self.think, bool)):
+            raise OptionError(f"think is {self.think!r}; it must be True, False or None")
+        if self.schema is not None and self.tools.callable:
+            raise OptionError("schema and tools are both given; an answer is one or the other (tool_choice='none')")
+        object.__setattr__(self, "think_tokens", require_whole("think_tokens", self.think_tokens, 0, HIGHEST_COUNT))
+
+    @property
+    def template_options(self) -> TemplateOptions:
+        """What the chat template is told."""
+        return TemplateOptions(self.think, self.tools.definitions)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request(Settings):
-    """One question about images, with its settings.
+    """One question about images, with its settings. The results of calls may take the question's place.
 
     Raises `OptionError` for an invalid setting and `PromptError` for a question that is neither a
     string nor messages.
     """
 
     images: tuple[QuestionImage, ...]
-    question: str | Sequence[Message]
+    question: str | Sequence[Message] | Sequence[ToolResult]
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.question, list):
             object.__setattr__(self, "question", tuple(self.question))
-        if not isinstance(self.question, str) and not _are_messages(self.question):
+        if not isinstance(self.question, str) and not _are_all(Message, self.question) and not self.gives_results:
             raise PromptError(
                 f"the question is {type(self.question).__name__}; it must be a string, or a list of `Message`"
             )
@@ -102,8 +118,15 @@ class Request(Settings):
         """
         if isinstance(self.question, str):
             return [user_message(self.question, images=images)]
-        return list(self.question)
+        if self.gives_results:
+            return result_messages(cast("Sequence[ToolResult]", self.question), images=images)
+        return list(cast("Sequence[Message]", self.question))
+
+    @property
+    def gives_results(self) -> bool:
+        """Whether the results of calls take the question's place."""
+        return _are_all(ToolResult, self.question)
 
 
-def _are_messages(question: object) -> bool:
-    return isinstance(question, tuple) and question != () and all(isinstance(part, Message) for part in question)
+def _are_all(kind: type, question: object) -> bool:
+    return isinstance(question, tuple) and question != () and all(isinstance(part, kind) for part in question)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from uhd_edge.runtime.conversation.encoded_images import plan_encoded
-from uhd_edge.runtime.prompt.layout import ImageLayout, Message, TextPart, user_message
+from uhd_edge.runtime.prompt.layout import ImageLayout
+from uhd_edge.runtime.prompt.messages import Message, TextPart, result_messages, user_message
 from uhd_edge.runtime.vision.encoder import Encoded
 from uhd_edge.runtime.vision.slicing import plan_views
 
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+    from uhd_edge.runtime.answer import ToolCall
     from uhd_edge.runtime.bundles.manifest import Preprocessing
     from uhd_edge.runtime.conversation.request import Request
     from uhd_edge.runtime.modes import Mode
+    from uhd_edge.runtime.prompt.messages import ToolResult
+    from uhd_edge.runtime.tools.tool_set import Tool
     from uhd_edge.runtime.vision.slicing import SlicePlan
 
 # Far more rows than an image can have, so that no two images share a row id.
@@ -75,11 +79,17 @@ class NewImage:
 
 @dataclass(frozen=True)
 class Turn:
-    """A question that was answered, with the images that came with it."""
+    """A question that was answered, with the images that came with it.
+
+    `results` are those of the calls of the turn before, which then take the question's place.
+    """
 
     question: str
     answer: str
     images: tuple[SeenImage, ...] = ()
+    thinking: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    results: tuple[ToolResult, ...] = ()
 
 
 @dataclass(eq=False)
@@ -89,7 +99,7 @@ class Conversation:
     `drop_oldest` says what happens when the context is full, see `Session`. `goes_on` says
     that more questions will follow, so that the language model's memory is worth keeping.
     `encoded` has what waiting images were encoded into: a question that fails leaves it to the
-    next one.
+    next one. `tools` are those of the question before.
     """
 
     turns: tuple[Turn, ...] = ()
@@ -97,6 +107,7 @@ class Conversation:
     drop_oldest: bool = False
     goes_on: bool = False
     encoded: dict[tuple[NewImage, SlicePlan], SeenImage] = field(default_factory=dict)
+    tools: tuple[Tool, ...] = ()
 
     def continue_with(self, turns: tuple[Turn, ...]) -> None:
         """Continue with these turns; the waiting images are now part of them."""
@@ -120,20 +131,40 @@ class Question:
 def list_messages(turns: Sequence[Turn]) -> Iterator[Message]:
     """List the messages of these turns, for the prompt of a later question."""
     for turn in turns:
-        yield user_message(turn.question, images=len(turn.images))
-        yield Message("assistant", (TextPart(turn.answer),))
+        if turn.results:
+            yield from result_messages(turn.results, images=len(turn.images))
+        else:
+            yield user_message(turn.question, images=len(turn.images))
+        yield Message("assistant", (TextPart(turn.answer),), turn.thinking, turn.tool_calls)
 
 
-def shortened(turns: tuple[Turn, ...], *, tokens: int, context: int, max_tokens: int) -> tuple[Turn, ...] | None:
+def shortened(
+    turns: tuple[Turn, ...], *, tokens: int, context: int, max_tokens: int, keep_last: bool = False
+) -> tuple[Turn, ...] | None:
     """Drop one turn from a prompt of `tokens`; None when none needs to be or can be dropped.
 
     The oldest turn without an image is dropped until the question and its answer fit
     (`max_tokens`, but at most a quarter of the context). A turn with images is dropped, the
-    oldest first, only when the prompt itself would not fit otherwise.
+    oldest first, only when the prompt itself would not fit otherwise. A turn that gives the
+    results of calls goes together with the one before it. `keep_last` keeps the last turn, to
+    which the question gives results.
     """
-    oldest = next((number for number, turn in enumerate(turns) if not turn.images), None)
+    groups = _groups(turns)
+    droppable = groups[:-1] if keep_last else groups
+    oldest = next((group for group in droppable if not any(turns[number].images for number in group)), None)
     if tokens + min(max_tokens, context // 4) <= context:
         return None
-    if oldest is None and tokens >= context and turns:
-        oldest = 0
-    return None if oldest is None else (*turns[:oldest], *turns[oldest + 1 :])
+    if oldest is None and tokens >= context and droppable:
+        oldest = droppable[0]
+    return None if oldest is None else (*turns[: oldest[0]], *turns[oldest[-1] + 1 :])
+
+
+def _groups(turns: tuple[Turn, ...]) -> list[list[int]]:
+    """The numbers of turns that belong together: a question, and the results of calls that follow it."""
+    groups: list[list[int]] = []
+    for number, turn in enumerate(turns):
+        if turn.results and groups:
+            groups[-1].append(number)
+        else:
+            groups.append([number])
+    return groups

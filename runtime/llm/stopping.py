@@ -26,7 +26,9 @@ def parse_stops(stop: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 class StoppedText:
-    """Iterates over pieces of text up to the first of the `stops`; `stopped` says whether one was found.
+    """Iterates over pieces of text up to the first of the `stops`; `found` is that stop, "" without one.
+
+    `rest` is what was read after the stop, mostly nothing.
 
     Text that may be the beginning of a stop is held back until that is certain. So there is a
     piece for every piece that was read, perhaps an empty one, and one more at the end.
@@ -35,16 +37,18 @@ class StoppedText:
     def __init__(self, pieces: Iterator[str], stops: tuple[str, ...]) -> None:
         self._pieces = pieces
         self._stops = stops
-        self.stopped = False
+        self.found = ""
+        self.rest = ""
 
     def __iter__(self) -> Iterator[str]:
         held = ""
         for piece in self._pieces:
             held += piece
-            places = [place for stop in self._stops if (place := held.find(stop)) >= 0]
+            places = [(place, stop) for stop in self._stops if (place := held.find(stop)) >= 0]
             if places:
-                self.stopped = True
-                yield held[: min(places)]
+                place, self.found = min(places)
+                self.rest = held[place + len(self.found) :]
+                yield held[:place]
                 return
             certain = len(held) - self._beginning_at_the_end(held)
             yield held[:certain]

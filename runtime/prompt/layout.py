@@ -20,12 +20,14 @@ image placeholder is refused, since it would claim an image that is not there.
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.errors import PromptError
-from uhd_edge.runtime.prompt.template import render_chat
+from uhd_edge.runtime.prompt.messages import as_template_message, check_messages
+from uhd_edge.runtime.prompt.template import AS_BY_DEFAULT, TemplateOptions, render_chat
+from uhd_edge.runtime.prompt.thinking import ends_in_thoughts, require_thinking
+from uhd_edge.runtime.tools.call_format import find_call_format
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,27 +38,8 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.manifest import Prompt, SpecialTokens
     from uhd_edge.runtime.llm.chunks import PromptChunk
     from uhd_edge.runtime.llm.vocabulary import Vocabulary
+    from uhd_edge.runtime.prompt.messages import Message
     from uhd_edge.runtime.vision.encoder import Encoded
-
-
-@dataclass(frozen=True)
-class TextPart:
-    """Words in a message."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class ImagePart:
-    """The place of the next image in a message; images are counted through the whole conversation."""
-
-
-@dataclass(frozen=True)
-class Message:
-    """One turn of a conversation."""
-
-    role: Literal["system", "user", "assistant"]
-    parts: tuple[TextPart | ImagePart, ...]
 
 
 @dataclass(frozen=True)
@@ -95,22 +78,19 @@ class PromptSize:
 
 @dataclass(frozen=True)
 class PromptLayout:
-    """A prompt as token ids, with a slot in place of every view."""
+    """A prompt as token ids, with a slot in place of every view.
+
+    `ends_in_thoughts` says whether the model's thoughts begin at its end.
+    """
 
     parts: tuple[list[int] | ImageSlot, ...]
+    ends_in_thoughts: bool = False
 
     @property
     def size(self) -> PromptSize:
         """Count its tokens."""
         vision = sum(part.tokens for part in self.parts if isinstance(part, ImageSlot))
         return PromptSize(vision, sum(len(part) for part in self.parts if isinstance(part, list)))
-
-
-def user_message(question: str, *, images: int) -> Message:
-    """Return a user's turn: all images, then the question. Raises `PromptError` when the question is blank."""
-    if not question.strip():
-        raise PromptError("the question is empty; ask something")
-    return Message("user", (*[ImagePart()] * images, TextPart(question)))
 
 
 def build_prompt(
@@ -123,22 +103,37 @@ def build_prompt(
 
 
 def lay_out_prompt(
-    messages: Sequence[Message], images: Sequence[ImageLayout], prompt: Prompt, vocabulary: Vocabulary
+    messages: Sequence[Message],
+    images: Sequence[ImageLayout],
+    prompt: Prompt,
+    vocabulary: Vocabulary,
+    options: TemplateOptions = AS_BY_DEFAULT,
 ) -> PromptLayout:
-    """Lay out the prompt before its images are encoded; raises `PromptError` as `write_prompt` does."""
-    written = write_prompt(messages, images, prompt)
-    return PromptLayout(tuple(vocabulary.tokenize(part) if isinstance(part, str) else part for part in written))
+    """Lay out the prompt before its images are encoded; raises what `write_prompt` raises."""
+    written = write_prompt(messages, images, prompt, options)
+    parts = tuple(vocabulary.tokenize(part) if isinstance(part, str) else part for part in written)
+    return PromptLayout(parts, any(isinstance(part, str) and ends_in_thoughts(part) for part in written[-1:]))
 
 
-def write_prompt(messages: Sequence[Message], images: Sequence[ImageLayout], prompt: Prompt) -> list[str | ImageSlot]:
+def write_prompt(
+    messages: Sequence[Message],
+    images: Sequence[ImageLayout],
+    prompt: Prompt,
+    options: TemplateOptions = AS_BY_DEFAULT,
+) -> list[str | ImageSlot]:
     """Write the prompt as text, with a slot in place of every view.
 
     Raises `PromptError` when the places for images and the images differ in number, when the
-    text contains the image placeholder, and when the template refuses the conversation.
+    text contains the image placeholder, and when the template refuses the conversation. Raises
+    `OptionError` for options that the template does not know.
     """
-    _check(messages, images, prompt.tokens)
-    conversation = [_as_template_message(message, prompt) for message in messages]
-    texts = render_chat(conversation, prompt).split(prompt.tokens.image)
+    check_messages(messages, prompt, images=len(images))
+    conversation = [as_template_message(message, prompt) for message in messages]
+    if options.tools:
+        find_call_format(prompt.chat_template)
+    rendered = render_chat(conversation, prompt, options)
+    require_thinking(rendered, prompt, options.think)
+    texts = rendered.split(prompt.tokens.image)
     if len(texts) != len(images) + 1:
         raise PromptError(
             f"the checkpoint's chat template wrote {len(texts) - 1} image placeholders for {len(images)} images"
@@ -160,32 +155,6 @@ def fill_slots(layout: PromptLayout, embeddings: Sequence[NDArray[np.float32]]) 
         embeddings[part.image][part.start : part.start + part.tokens] if isinstance(part, ImageSlot) else part
         for part in layout.parts
     ]
-
-
-def _check(messages: Sequence[Message], images: Sequence[ImageLayout], tokens: SpecialTokens) -> None:
-    places = sum(isinstance(part, ImagePart) for message in messages for part in message.parts)
-    if places != len(images):
-        raise PromptError(f"the conversation has {places} places for images, but {len(images)} images were given")
-    for part in (part for message in messages for part in message.parts if isinstance(part, TextPart)):
-        if tokens.image in part.text:
-            raise PromptError(
-                f"the text contains {tokens.image}, which stands for an image; leave it out and give the image itself"
-            )
-        if any("\ud800" <= character <= "\udfff" for character in part.text):
-            raise PromptError("the text is not valid Unicode (it has half of a surrogate pair); give it as UTF-8")
-
-
-def _as_template_message(message: Message, prompt: Prompt) -> dict[str, object]:
-    content = [
-        {"type": "text", "text": _normalized(part.text, prompt)} if isinstance(part, TextPart) else {"type": "image"}
-        for part in message.parts
-    ]
-    return {"role": message.role, "content": content}
-
-
-def _normalized(text: str, prompt: Prompt) -> str:
-    """Bring text into the tokenizer's Unicode form, before special tokens stand next to it."""
-    return text if prompt.normalization is None else unicodedata.normalize(prompt.normalization, text)
 
 
 def _goes_on(images: Sequence[ImageLayout], index: int) -> bool:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.errors import ContextError, ImageError
-from uhd_edge.runtime.prompt.layout import ImageLayout, TextPart, lay_out_prompt, write_prompt
+from uhd_edge.runtime.prompt.layout import ImageLayout, lay_out_prompt, write_prompt
+from uhd_edge.runtime.prompt.messages import TextPart
+from uhd_edge.runtime.prompt.template import AS_BY_DEFAULT, TemplateOptions
 from uhd_edge.runtime.vision.patches import tokens_per_view
 from uhd_edge.runtime.vision.slicing import plan_views
 
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.llm.language_model import LanguageModel
     from uhd_edge.runtime.llm.vocabulary import Vocabulary
     from uhd_edge.runtime.modes import Mode
-    from uhd_edge.runtime.prompt.layout import ImageSlot, Message, PromptLayout, PromptSize
+    from uhd_edge.runtime.prompt.layout import ImageSlot, PromptLayout, PromptSize
+    from uhd_edge.runtime.prompt.messages import Message
     from uhd_edge.runtime.vision.slicing import SlicePlan
 
 
@@ -28,7 +31,7 @@ class PromptInputs:
 
     `slice_plans` are those of the new images. `videos` has the number of the video that each
     of them is a frame of, None for other images. `seen` are the images of the `turns` turns
-    before.
+    before. `options` are what the chat template is told.
     """
 
     messages: Sequence[Message]
@@ -37,6 +40,7 @@ class PromptInputs:
     videos: Sequence[int | None]
     seen: Sequence[ImageLayout] = ()
     turns: int = 0
+    options: TemplateOptions = AS_BY_DEFAULT
 
     def new_images(self) -> list[ImageLayout]:
         """Grid and token counts of every new image."""
@@ -45,12 +49,13 @@ class PromptInputs:
 
     def write(self) -> list[str | ImageSlot]:
         """Write the prompt as text with a slot for every view; raises `PromptError`."""
-        return write_prompt(self.messages, [*self.seen, *self.new_images()], self.manifest.prompt)
+        images = [*self.seen, *self.new_images()]
+        return write_prompt(self.messages, images, self.manifest.prompt, self.options)
 
     def lay_out(self, vocabulary: Vocabulary) -> PromptLayout:
         """Lay out the prompt as token ids with a slot for every view; raises `PromptError`."""
         images = [*self.seen, *self.new_images()]
-        return lay_out_prompt(self.messages, images, self.manifest.prompt, vocabulary)
+        return lay_out_prompt(self.messages, images, self.manifest.prompt, vocabulary, self.options)
 
     def replanned(self, *, mode: Mode | None = None, max_slices: int | None = None) -> PromptInputs:
         """Cut the new images in another mode, or into at most `max_slices` slices; raises `ImageError`."""

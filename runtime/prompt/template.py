@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,9 +20,25 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from uhd_edge.runtime.errors import BundleError, PromptError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jinja2.parser import Parser
 
     from uhd_edge.runtime.bundles.manifest import Prompt
+
+
+@dataclass(frozen=True)
+class TemplateOptions:
+    """What a chat template is told besides the messages.
+
+    `think` None keeps the template's own default. `tools` are JSON definitions of functions.
+    """
+
+    think: bool | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()
+
+
+AS_BY_DEFAULT = TemplateOptions()
 
 
 class _Generation(jinja2.ext.Extension):
@@ -35,20 +52,27 @@ class _Generation(jinja2.ext.Extension):
         return jinja2.nodes.Scope(body, lineno=line)
 
 
-def render_chat(messages: list[dict[str, Any]], prompt: Prompt) -> str:
+def render_chat(messages: list[dict[str, Any]], prompt: Prompt, options: TemplateOptions = AS_BY_DEFAULT) -> str:
     """Return the conversation as text that ends where the assistant's answer begins.
 
     `messages` are transformers' own: a role, and a list of `{"type": "image"}` and
-    `{"type": "text", "text": ..}` as content. Variables that are not given here, such as
-    `enable_thinking`, keep the template's default, as with the reference processor.
+    `{"type": "text", "text": ..}` as content. Variables that are not given here keep the
+    template's default, as with the reference processor.
 
     Raises `PromptError` when the template refuses the conversation and `BundleError` when
     it is no template at all.
     """
     template = _compiled(prompt.chat_template)
+    variables: dict[str, Any] = dict(_token_variables(prompt))
+    if options.think is not None:
+        variables["enable_thinking"] = options.think
     try:
         return template.render(
-            messages=messages, tools=None, documents=None, add_generation_prompt=True, **_token_variables(prompt)
+            messages=messages,
+            tools=list(options.tools) or None,
+            documents=None,
+            add_generation_prompt=True,
+            **variables,
         )
     except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
         raise PromptError(f"the checkpoint's chat template refuses this conversation: {error}") from error

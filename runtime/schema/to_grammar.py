@@ -74,21 +74,15 @@ def build_grammar(schema: Schema) -> str:
     Raises `SchemaError` for a schema that nothing fits, whose `$ref` leads out of it, that
     is too large, or whose patterns cannot be enforced.
     """
-    conversion = _Conversion(schema)
-    root = conversion.rule(schema)
-    conversion.finish()
-    rules = with_an_end(conversion.rules)
-    if root.name not in rules:
-        raise SchemaError("nothing fits the schema: look for bounds, enums, types or $refs that exclude each other")
-    writer = GrammarText()
-    text = writer.of({name: rules[name] for name in reachable(rules, root.name)}, root.name)
-    if writer.size > LARGEST_GRAMMAR:
-        raise SchemaError(f"the schema's grammar has {writer.size} parts, more than {LARGEST_GRAMMAR}; simplify it")
-    return text
+    conversion = Conversion(schema)
+    return conversion.write(conversion.rule(schema))
 
 
-class _Conversion:
-    """Turns schemas into rules, each distinct one once, so that a schema may contain itself."""
+class Conversion:
+    """Turns schemas into rules, each distinct one once, so that a schema may contain itself.
+
+    `$ref`s lead into `root`.
+    """
 
     def __init__(self, root: Schema) -> None:
         self._root = root
@@ -98,7 +92,7 @@ class _Conversion:
         self.rules: dict[str, Node] = {SPACE.name: SPACE_RULE}
 
     def rule(self, schema: Schema) -> Rule:
-        """The rule of `schema`, which `finish` fills in."""
+        """The rule of `schema`, which `write` fills in."""
         key = json.dumps(schema)
         if key not in self._names:
             if len(self._names) >= MOST_RULES:
@@ -107,13 +101,26 @@ class _Conversion:
             self._waiting.append((name, schema))
         return Rule(self._names[key])
 
-    def finish(self) -> None:
-        """Fill in the rules that were asked for and those that these need."""
+    def write_node(self, node: Node) -> str:
+        """Return the grammar of `node`, which may name rules of this conversion; see `write`."""
+        self.rules["whole"] = node
+        return self.write(Rule("whole"))
+
+    def write(self, root: Rule) -> str:
+        """Return the grammar that begins with `root`, in llama.cpp's notation; raises `SchemaError`."""
         while self._waiting:
             name, schema = self._waiting.popleft()
-            self.rules[name] = Alternatives(tuple(self._plain(branch, name) for branch in self._branches(schema, ())))
+            self.rules[name] = Alternatives(tuple(self._plain(branch, name) for branch in self.branches(schema)))
+        rules = with_an_end(self.rules)
+        if root.name not in rules:
+            raise SchemaError("nothing fits the schema: look for bounds, enums, types or $refs that exclude each other")
+        writer = GrammarText()
+        text = writer.of({name: rules[name] for name in reachable(rules, root.name)}, root.name)
+        if writer.size > LARGEST_GRAMMAR:
+            raise SchemaError(f"the schema's grammar has {writer.size} parts, more than {LARGEST_GRAMMAR}; simplify it")
+        return text
 
-    def _branches(self, schema: Schema, active: tuple[str, ...]) -> list[dict[str, Any]]:
+    def branches(self, schema: Schema, active: tuple[str, ...] = ()) -> list[dict[str, Any]]:
         """`schema` as alternatives without references and combinations of schemas.
 
         A reference back to itself (`active`) without anything in between adds nothing.
@@ -123,13 +130,13 @@ class _Conversion:
             raise SchemaError("the schema's alternatives and references unfold to too many; simplify it")
         if isinstance(schema, bool):
             return [{}] if schema else []
-        parts = [self._branches(part, active) for part in schema.get("allOf", ())]
+        parts = [self.branches(part, active) for part in schema.get("allOf", ())]
         for keyword in ("anyOf", "oneOf"):
             if keyword in schema:
-                parts.append([branch for part in schema[keyword] for branch in self._branches(part, active)])
+                parts.append([branch for part in schema[keyword] for branch in self.branches(part, active)])
         if (reference := schema.get("$ref")) is not None:
             inside = (*active, reference)
-            parts.append([] if reference in active else self._branches(resolved(self._root, reference), inside))
+            parts.append([] if reference in active else self.branches(resolved(self._root, reference), inside))
         if "$dynamicRef" in schema or "$recursiveRef" in schema:
             raise SchemaError("$dynamicRef and $recursiveRef are not supported; use $ref")
         own = {key: value for key, value in schema.items() if key not in ANNOTATIONS | COMBINING}

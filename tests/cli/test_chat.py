@@ -48,6 +48,15 @@ def test_an_image_may_come_later_and_a_reset_forgets_it() -> None:
     assert (found.stdout.splitlines(), found.stderr, found.exit_code) == (expected, "", 0)
 
 
+def test_thinking_is_switched_on_and_off() -> None:
+    found = chat(f"/think\n{STAR}\n/think\n{STAR}\n", BENCH)
+    assert found.stdout == "JX7\n"
+    said = found.stderr.splitlines()
+    assert (said[0], said[2]) == ("uhd: thinking is on", "uhd: thinking is off")
+    assert said[1].startswith("uhd: this model cannot be asked to think")
+    assert found.exit_code == 1
+
+
 def test_what_cannot_be_done_is_a_line_and_the_conversation_goes_on() -> None:
     lines = f"/image none.png\n/image\n/mode 8x\n/nonsense here\n{'What? ' * 5000}\n<|image_pad|>\n{STAR}\n/help\n"
     found = chat(lines.encode() + f"\xff\xfe\n/reset\n{STAR}\n".encode("latin-1"), BENCH)

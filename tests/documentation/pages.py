@@ -32,6 +32,7 @@ MARKS = {
     "needs: curl": ("curl",),
     "needs: tensorrt-rtx": ("--target rtx",),
     "needs: dora": ("dora run",),
+    "needs: model": ("think=", "tools="),
 }
 
 # What a machine may have: these blocks are run where it does.

@@ -61,7 +61,7 @@ def _described(name: str, value: Any) -> Iterator[str]:
 
 
 def _class(name: str, cls: type) -> Iterator[str]:
-    if issubclass(cls, Exception):
+    if issubclass(cls, Exception | str):
         yield f"class {name}({', '.join(base.__name__ for base in cls.__bases__)})"
         return
     yield f"class {name}" + ("" if cls.__name__ in NOT_CONSTRUCTED else _signature(cls))

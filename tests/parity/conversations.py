@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 from support.checkpoints import load_processor
 
-from uhd_edge.runtime.prompt.layout import ImagePart, ImageSlot, Message, TextPart
+from uhd_edge.runtime.prompt.layout import ImageSlot
+from uhd_edge.runtime.prompt.messages import ImagePart, Message, TextPart
 from uhd_edge.runtime.prompt.room import PromptInputs
 from uhd_edge.runtime.vision.slicing import plan_views
 

@@ -21,7 +21,13 @@ def test_an_answer_can_be_written_as_json() -> None:
     assert json.loads(json.dumps(ANSWER.to_dict())) == {
         "answer": "a cat",
         "finish_reason": "stop",
-        "usage": {"vision_tokens": 4, "prompt_tokens": 9, "completion_tokens": 2, "cached_tokens": 1},
+        "usage": {
+            "vision_tokens": 4,
+            "prompt_tokens": 9,
+            "completion_tokens": 2,
+            "cached_tokens": 1,
+            "thinking_tokens": 0,
+        },
         "views": [{"rows": 4, "columns": 8, "tokens": 2}],
         "timings_ms": {"decode": 1.235, "total": 7.0},
     }

@@ -10,7 +10,7 @@ from support.images.squares import picture
 
 from uhd_edge.runtime import Assistant, Bundle
 from uhd_edge.runtime.errors import AnswerError, ImageError, ModelError, OptionError, PromptError
-from uhd_edge.runtime.prompt.layout import Message, TextPart
+from uhd_edge.runtime.prompt.messages import Message, TextPart
 
 if TYPE_CHECKING:
     from uhd_edge.runtime.session import Session

@@ -11,7 +11,7 @@ import pytest
 from support.running_server import CHAT, CODE, EXAMPLES, Running, about_the_bench, asked, data_uri, part_of, running
 
 from uhd_edge.runtime import Assistant
-from uhd_edge.runtime.prompt.layout import ImagePart, Message, TextPart
+from uhd_edge.runtime.prompt.messages import ImagePart, Message, TextPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.images.squares import picture
 
-from uhd_edge import Assistant, ImagePart, Message, TextPart
+from uhd_edge import Assistant, ImagePart, Message, TextPart, ToolCall
 from uhd_edge.runtime.conversation.chat_messages import read_messages
 from uhd_edge.runtime.errors import ImageError, PromptError
 
@@ -20,6 +20,10 @@ FILE = b"the bytes of a file"
 
 def url_of(file: bytes) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{base64.b64encode(file).decode()}"}}
+
+
+def call(arguments: object) -> dict[str, Any]:
+    return {"id": "call_1", "type": "function", "function": {"name": "move", "arguments": arguments}}
 
 
 def png(seed: int) -> bytes:
@@ -45,6 +49,25 @@ def test_dicts_become_messages() -> None:
     assert images == ("a.png",)
 
 
+@pytest.mark.parametrize("arguments", ['{"metres": 1.5}', {"metres": 1.5}])
+def test_thoughts_calls_and_results_become_messages(arguments: object) -> None:
+    dicts = [
+        {"role": "user", "content": "Go."},
+        {"role": "assistant", "content": None, "reasoning_content": "Hm.", "tool_calls": [call(arguments)]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "done"},
+    ]
+    messages, _ = read_messages(dicts, [])
+    assert messages[1:] == (
+        Message("assistant", (), "Hm.", (ToolCall("move", {"metres": 1.5}),)),
+        Message("tool", (TextPart("done"),)),
+    )
+
+
+def test_a_result_without_a_call_is_refused(assistant: Assistant) -> None:
+    with pytest.raises(PromptError, match="follows no tool_calls"):
+        assistant.ask([{"role": "user", "content": "Go."}, {"role": "tool", "content": "done"}])
+
+
 def test_images_are_in_the_order_of_their_places() -> None:
     content = [url_of(FILE), PLACE, TEXT, url_of(b"another"), PLACE]
     messages, images = read_messages([{"role": "user", "content": content}], ["a.png", "b.png", "c.png"])
@@ -67,7 +90,15 @@ def test_a_conversation_in_dicts_is_answered_as_in_messages(assistant: Assistant
     [
         (5, "message 1 is int; it must be a dict with role and content"),
         ({"content": "What?"}, "message 1: the role is None; it must be one of system, developer, user, assistant"),
-        ({"role": "tool", "content": "What?"}, "message 1: the role is 'tool'; it must be one of"),
+        ({"role": "narrator", "content": "What?"}, "message 1: the role is 'narrator'; it must be one of"),
+        (
+            {"role": "assistant", "content": "A cat.", "reasoning_content": 5},
+            "message 1: reasoning_content is int; it must be text",
+        ),
+        ({"role": "assistant", "tool_calls": 5, "content": ""}, "message 1: tool_calls is int; it must be a list"),
+        ({"role": "assistant", "tool_calls": [{}]}, 'message 1, call 0: it must have "function"'),
+        ({"role": "assistant", "tool_calls": [call("{")]}, "message 1, call 0: the arguments are no JSON"),
+        ({"role": "assistant", "tool_calls": [call("[]")]}, "message 1, call 0: the arguments are list"),
         ({"role": ["user"], "content": "What?"}, "message 1: the role is ['user']; it must be one of"),
         ({"role": "user"}, "message 1: the content is NoneType; it must be text or a list of parts"),
         (

@@ -8,7 +8,7 @@ from support.images.squares import picture
 
 from uhd_edge.runtime import Assistant, Bundle
 from uhd_edge.runtime.errors import ContextError
-from uhd_edge.runtime.prompt.layout import Message, TextPart
+from uhd_edge.runtime.prompt.messages import Message, TextPart
 
 QUESTION = "What is it?"
 

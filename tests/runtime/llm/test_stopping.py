@@ -25,7 +25,7 @@ def test_a_text_ends_before_its_first_stop(pieces: list[str], stops: list[str]) 
     stopped = StoppedText(iter(pieces), tuple(stops))
     shown = list(stopped)
     assert "".join(shown) == (whole[: min(places)] if places else whole)
-    assert stopped.stopped == bool(places)
+    assert bool(stopped.found) == bool(places)
     assert len(shown) <= len(pieces) + 1
 
 

@@ -12,18 +12,8 @@ from uhd_edge.bench.synthetic.random_llm import TOKENS
 from uhd_edge.runtime.answer import EncodedView
 from uhd_edge.runtime.bundles.manifest import Prompt
 from uhd_edge.runtime.errors import BundleError, PromptError
-from uhd_edge.runtime.prompt.layout import (
-    ImageLayout,
-    ImagePart,
-    ImageSlot,
-    Message,
-    PromptLayout,
-    TextPart,
-    build_prompt,
-    fill_slots,
-    user_message,
-    write_prompt,
-)
+from uhd_edge.runtime.prompt.layout import ImageLayout, ImageSlot, PromptLayout, build_prompt, fill_slots, write_prompt
+from uhd_edge.runtime.prompt.messages import ImagePart, Message, TextPart, user_message
 from uhd_edge.runtime.prompt.template import render_chat
 from uhd_edge.runtime.vision.encoder import Encoded
 

@@ -9,6 +9,7 @@ from support.running_server import CHAT, Running, asked
 from support.server.png import plain
 
 ASK = "?What?"
+TOOL = {"type": "function", "function": {"name": "stop"}}
 
 
 def with_part(part: dict[str, Any]) -> dict[str, Any]:
@@ -40,7 +41,9 @@ def in_format(kind: str, **more: Any) -> dict[str, Any]:
         ({"messages": [{"role": "user", "content": "What?"}]}, "model"),
         ({"model": "uhd-tiny"}, "messages"),
         ({"model": "uhd-tiny", "messages": []}, "messages"),
-        ({"model": "uhd-tiny", "messages": [{"role": "tool", "content": "What?"}]}, "messages.0.role"),
+        ({"model": "uhd-tiny", "messages": [{"role": "narrator", "content": "What?"}]}, "messages.0.role"),
+        (asked(ASK, tool_choice="required"), "tools"),
+        (asked(ASK, tools=[TOOL], tool_choice={"type": "function", "function": {"name": "go"}}), "tools"),
         ({"model": "uhd-tiny", "messages": [{"role": "assistant", "content": "What?"}]}, "messages"),
         ({"model": "uhd-tiny", "messages": [{"role": "user", "content": " "}]}, "messages"),
         ({"model": "uhd-tiny", "messages": [{"role": "user", "content": None}]}, "messages.0.content"),
@@ -70,6 +73,9 @@ def test_a_parameter_that_cannot_be_followed_is_named(server: Running, body: Any
         ({"seed": -1}, "seed"),
         ({"stop": [""]}, "stop"),
         ({"max_slices": 0}, "max_slices"),
+        ({"think": True}, "cannot be asked to think"),
+        ({"chat_template_kwargs": {"enable_thinking": True}}, "cannot be asked to think"),
+        ({"tools": [TOOL]}, "cannot call functions"),
         (in_format("json_schema", json_schema={"name": "x", "schema": {"type": "surprise"}}), "schema"),
         (in_format("json_schema", json_schema={"name": "x", "schema": {"$ref": "https://example.org/x"}}), "example"),
         (in_format("json_schema", json_schema={"name": "x", "schema": {"minimum": "a"}}), "schema"),

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from uhd_edge.runtime import Assistant
-from uhd_edge.runtime.prompt.layout import ImagePart, Message, TextPart
+from uhd_edge.runtime.prompt.messages import ImagePart, Message, TextPart
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,8 +35,9 @@ class Told:
         parts = [*[ImagePart()] * (self.waiting + len(new)), TextPart(question)]
         return [*self.messages, Message("user", tuple(parts))]
 
-    def note(self, question: str, new: list[Image.Image], answer: str) -> None:
-        self.messages = [*self.asked(question, new), Message("assistant", (TextPart(answer),))]
+    def note(self, question: str, new: list[Image.Image], answer: str, thinking: str = "") -> None:
+        said = Message("assistant", (TextPart(answer),), thinking)
+        self.messages = [*self.asked(question, new), said]
         self.images, self.waiting = [*self.images, *new], 0
 
 
@@ -59,13 +60,20 @@ def first_logits(assistant: Assistant, steps: Any) -> tuple[NDArray[np.float32],
 
 
 def ask_both(
-    assistant: Assistant, session: Session, told: Told, fresh: Assistant, question: str, *new: Image.Image
+    assistant: Assistant,
+    session: Session,
+    told: Told,
+    fresh: Assistant,
+    question: str,
+    *new: Image.Image,
+    **options: Any,
 ) -> Any:
     """Ask in the session, and ask `fresh` with the whole conversation: logits and text must be the same."""
-    steps = session.steps(question, images=list(new), max_tokens=6)
+    options = {"max_tokens": 6} | options
+    steps = session.steps(question, images=list(new), **options)
     logits, text, answer = first_logits(assistant, steps)
     images = [*told.images, *new]
-    expected = first_logits(fresh, fresh.steps(images, told.asked(question, list(new)), max_tokens=6))
+    expected = first_logits(fresh, fresh.steps(images, told.asked(question, list(new)), **options))
     if fresh.bundle.manifest.llm.architecture == "qwen3":
         assert np.array_equal(logits, expected[0])
     else:
@@ -74,5 +82,5 @@ def ask_both(
     assert answer.usage.prompt_tokens == expected[2].usage.prompt_tokens
     assert answer.usage.vision_tokens == expected[2].usage.vision_tokens
     assert answer.views == expected[2].views
-    told.note(question, list(new), answer.text)
+    told.note(question, list(new), answer.text, answer.thinking)
     return answer

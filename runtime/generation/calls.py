@@ -1,0 +1,92 @@
+"""Calls of tools are written: where the model begins one, or has to make one, a grammar keeps it to a tool.
+
+A call begins with its tag on a line of its own. The tag elsewhere in a text is text. So is a call
+that was cut off before its end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from uhd_edge.runtime.generation.thoughts import after
+from uhd_edge.runtime.llm.stopping import StoppedText
+from uhd_edge.runtime.tools.call_format import CALL_END, CALL_START, read_call
+from uhd_edge.runtime.tools.call_grammar import build_call_grammar
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from uhd_edge.runtime.answer import FinishReason, ToolCall
+    from uhd_edge.runtime.generation.token_source import TokenSource
+    from uhd_edge.runtime.llm.streaming import TextStream
+    from uhd_edge.runtime.tools.call_format import CallFormat
+    from uhd_edge.runtime.tools.tool_set import Tool
+
+OPENING = f"{CALL_START}\n"
+CLOSING = f"\n{CALL_END}"
+
+
+@dataclass(frozen=True)
+class Said:
+    """The text of an answer, without the calls in it."""
+
+    text: str
+    finish_reason: FinishReason
+    tool_calls: tuple[ToolCall, ...] = ()
+
+
+class CallWriter:
+    """Writes the calls of one answer, which ends where the source has given `end` tokens."""
+
+    def __init__(self, source: TokenSource, tools: Sequence[Tool], call_format: CallFormat, end: int) -> None:
+        self._source = source
+        self._tools = tools
+        self._format = call_format
+        self._grammar = build_call_grammar(tools, call_format)
+        self._end = end
+
+    def write_call(self) -> Generator[str, None, Said]:
+        """Generate an answer that is one call; yields an empty piece for every token."""
+        self._source.put(OPENING)
+        return (yield from self._call())
+
+    def write_text(self, stream: TextStream, head: str, stops: tuple[str, ...]) -> Generator[str, None, Said]:
+        """Generate the text that begins with `head`, and the calls in it; `stream` is that of its tokens."""
+        calls: list[ToolCall] = []
+        text, pieces = "", iter(stream)
+        while True:
+            stopped = StoppedText(after(head, pieces), (*stops, OPENING))
+            for piece in stopped:
+                text += piece
+                yield piece
+            if stopped.found != OPENING:
+                return Said(text, "stop" if stopped.found else stream.finish_reason, tuple(calls))
+            if not _is_at_line_start(text):
+                text += OPENING
+                yield OPENING
+                head = stopped.rest
+                continue
+            said = yield from self._call()
+            if not said.tool_calls:
+                return Said(text + said.text, said.finish_reason, tuple(calls))
+            calls += said.tool_calls
+            self._source.put(CLOSING)
+            stream = self._source.stream(self._end - self._source.count)
+            pieces, head = iter(stream), ""
+
+    def _call(self) -> Generator[str, None, Said]:
+        """Generate what stands between the tags."""
+        stream, text = self._source.stream(self._end - self._source.count, grammar=self._grammar), ""
+        for piece in stream:
+            text += piece
+            yield ""
+        call = read_call(text, self._tools, self._format) if stream.finish_reason == "stop" else None
+        if call is not None:
+            return Said("", "stop", (call,))
+        yield OPENING + text
+        return Said(OPENING + text, stream.finish_reason)
+
+
+def _is_at_line_start(text: str) -> bool:
+    return not text.strip() or text.rstrip(" \t").endswith("\n")

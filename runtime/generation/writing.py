@@ -1,0 +1,124 @@
+"""An answer is written: first the model's thoughts, where it thinks, then the text and the calls of tools."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from uhd_edge.runtime.generation.calls import CallWriter, Said
+from uhd_edge.runtime.generation.thoughts import OPENING, Thoughts, after, read_head, think
+from uhd_edge.runtime.generation.token_source import TokenSource
+from uhd_edge.runtime.llm.stopping import StoppedText
+from uhd_edge.runtime.prompt.thinking import THINK_END, THINK_START, knows_thoughts
+from uhd_edge.runtime.tools.call_format import CALL_END, CALL_START, find_call_format
+from uhd_edge.runtime.tools.call_grammar import build_call_grammar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from uhd_edge.runtime.answer import FinishReason, ToolCall
+    from uhd_edge.runtime.bundles.manifest import Prompt
+    from uhd_edge.runtime.conversation.request import Settings
+    from uhd_edge.runtime.llm.language_model import LanguageModel
+    from uhd_edge.runtime.llm.streaming import TextStream
+
+
+@dataclass(frozen=True)
+class WrittenAnswer:
+    """What the model wrote; `tokens` counts all of it, `thinking_tokens` its thoughts alone."""
+
+    text: str
+    thinking: str
+    tool_calls: tuple[ToolCall, ...]
+    finish_reason: FinishReason
+    tokens: int
+    thinking_tokens: int
+
+
+def find_grammar(settings: Settings, prompt: Prompt) -> str | None:
+    """Return the grammar that an answer, or a call in it, is kept to; None without one. Raises `OptionError`."""
+    if settings.schema is not None:
+        return settings.schema.grammar
+    tools = settings.tools.callable
+    return build_call_grammar(tools, find_call_format(prompt.chat_template)) if tools else None
+
+
+def write_answer(
+    settings: Settings,
+    model: LanguageModel,
+    prompt: Prompt,
+    *,
+    in_thoughts: bool,
+    on_token: Callable[[], None] = lambda: None,
+) -> Generator[str, None, WrittenAnswer]:
+    """Generate an answer to the prompt that the model has read, up to the first of the settings' stops.
+
+    `in_thoughts` says that the prompt ends where thoughts begin. Yields a piece of text for every
+    token, perhaps an empty one; those of the thoughts are `Thought`s. Raises `ModelError`.
+    """
+    tags = [THINK_START, THINK_END] if knows_thoughts(prompt) else []
+    tags += [CALL_START, CALL_END] if settings.tools.callable else []
+    with TokenSource(model, settings.sampling, stop_ids=prompt.stop_ids, on_token=on_token, tags=tags) as source:
+        constrained = settings.schema is not None or settings.tools.must_call
+        if constrained and settings.think and not in_thoughts:
+            source.put(OPENING)
+            in_thoughts = True
+        thoughts = Thoughts()
+        if in_thoughts:
+            thoughts = yield from think(settings, source, constrained=constrained)
+        if constrained:
+            said = yield from _write_constrained(settings, source, prompt)
+        else:
+            answer = _begin(source, settings.max_tokens, thoughts.rest)
+            if knows_thoughts(prompt) and not in_thoughts:
+                head = yield from read_head(iter(answer.stream))
+                answer = replace(answer, text=head.text)
+                if head.thoughts is not None:
+                    thoughts = yield from think(settings, source, head.thoughts, constrained=False)
+                    answer = _begin(source, settings.max_tokens, thoughts.rest)
+            said = yield from _write_freely(settings, source, prompt, answer)
+        text, thought = said.text.strip(), thoughts.text.strip()
+        return WrittenAnswer(text, thought, said.tool_calls, said.finish_reason, source.count, thoughts.tokens)
+
+
+@dataclass(frozen=True)
+class _Beginning:
+    """An answer that has begun: the stream of its tokens, the text so far, and the source's count at its end."""
+
+    stream: TextStream
+    text: str
+    end: int
+
+
+def _begin(source: TokenSource, most: int, text: str) -> _Beginning:
+    return _Beginning(source.stream(most), text, source.count + most)
+
+
+def _write_constrained(settings: Settings, source: TokenSource, prompt: Prompt) -> Generator[str, None, Said]:
+    """Generate JSON that fits the schema, or a call that has to be made."""
+    if settings.schema is None:
+        return (yield from _call_writer(settings, source, prompt, source.count + settings.max_tokens).write_call())
+    stream = source.stream(settings.max_tokens, grammar=settings.schema.grammar)
+    return (yield from _write_text(stream, "", settings.stops))
+
+
+def _write_freely(
+    settings: Settings, source: TokenSource, prompt: Prompt, answer: _Beginning
+) -> Generator[str, None, Said]:
+    """Generate the rest of the text, and what calls the model makes."""
+    if not settings.tools.callable:
+        return (yield from _write_text(answer.stream, answer.text, settings.stops))
+    writer = _call_writer(settings, source, prompt, answer.end)
+    return (yield from writer.write_text(answer.stream, answer.text, settings.stops))
+
+
+def _write_text(stream: TextStream, head: str, stops: tuple[str, ...]) -> Generator[str, None, Said]:
+    stopped, text = StoppedText(after(head, iter(stream)), stops), ""
+    for piece in stopped:
+        text += piece
+        yield piece
+    return Said(text, "stop" if stopped.found else stream.finish_reason)
+
+
+def _call_writer(settings: Settings, source: TokenSource, prompt: Prompt, end: int) -> CallWriter:
+    return CallWriter(source, settings.tools.callable, find_call_format(prompt.chat_template), end)

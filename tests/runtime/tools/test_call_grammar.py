@@ -1,0 +1,153 @@
+"""Whatever a model writes by the grammar of a call can be read as a call that fits the tool's parameters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.schemas.drawn import SCHEMAS
+
+from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.errors import OptionError
+from uhd_edge.runtime.llm.grammar_sampling import Grammar
+from uhd_edge.runtime.llm.opening import open_language_model
+from uhd_edge.runtime.llm.sampling import Sampling
+from uhd_edge.runtime.llm.streaming import TextStream
+from uhd_edge.runtime.tools.call_format import read_call
+from uhd_edge.runtime.tools.call_grammar import build_call_grammar
+from uhd_edge.runtime.tools.tool_set import parse_tools
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from uhd_edge.runtime.llm.language_model import LanguageModel
+    from uhd_edge.runtime.tools.call_format import CallFormat
+    from uhd_edge.runtime.tools.tool_set import Tool
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[LanguageModel]:
+    with open_language_model(Bundle.open(), context=1024) as model:
+        yield model
+
+
+def tool(parameters: dict[str, Any], name: str = "move") -> Tool:
+    (parsed,) = parse_tools([{"name": name, "parameters": parameters}], "auto").tools
+    return parsed
+
+
+def fits(model: LanguageModel, grammar: str, text: str) -> bool:
+    """Whether a grammar allows the whole text, and an end after it."""
+    state = Grammar(model._library, model.vocabulary, grammar)
+    try:
+        for token in model.vocabulary.tokenize(text):
+            if not state.allows(token):
+                return False
+            state.accept(token)
+        return any(state.allows(token) for token in model.vocabulary.ending.nonzero()[0].tolist())
+    finally:
+        state.close()
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(
+    properties=st.dictionaries(st.sampled_from(["a", "b_1", "C-x"]), SCHEMAS, max_size=3),
+    required=st.booleans(),
+    call_format=st.sampled_from(["tags", "json"]),
+    sampling=st.builds(Sampling, temperature=st.sampled_from([0.0, 1.0, 5.0]), seed=st.integers(0, 2**31)),
+)
+def test_what_a_model_writes_is_a_call_that_fits(
+    model: LanguageModel, properties: Any, required: bool, call_format: CallFormat, sampling: Sampling
+) -> None:
+    parameters = {"type": "object", "properties": properties, "required": sorted(properties) if required else []}
+    tools = [tool(parameters), tool({}, "stop")]
+    model.clear()
+    model.prefill([model.vocabulary.tokenize("How many objects are there?")])
+    grammar = build_call_grammar(tools, call_format)
+    tokens = model.generate(sampling, max_tokens=400, grammar=grammar)
+    stream = TextStream(tokens, model.vocabulary, Bundle.open().manifest.prompt.stop_ids)
+    text = "".join(stream)
+    if stream.finish_reason == "stop":
+        call = read_call(text, tools, call_format)
+        assert call is not None
+        if call.name == "move":
+            jsonschema.Draft202012Validator(parameters).validate(dict(call.arguments))
+        else:
+            assert call.arguments == {}
+
+
+TEXTS = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "door",
+        "",
+        "the door\nand back\n",
+        " a ",
+        '"quoted"',
+        "1 < 2",
+        "<b>",
+        "a </b> c",
+        "{}",
+        "5",
+        "é你🙂",
+        "a\n",
+    ],
+)
+def test_a_text_is_written_as_it_is(model: LanguageModel, value: str) -> None:
+    text = f"<function=move>\n<parameter=text>\n{value}\n</parameter>\n</function>"
+    call = read_call(text, [tool(TEXTS)], "tags")
+    assert call is not None
+    assert call.arguments == {"text": value}
+    assert fits(model, build_call_grammar([tool(TEXTS)], "tags"), text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<function=fly>\n</function>",
+        "<function=move>\n</function>",
+        "<function=move>\n<parameter=text>\na\n</parameter>\n",
+        "<function=move>\n<parameter=texts>\na\n</parameter>\n</function>",
+        "<function=move>\n<parameter=text>\na\n</parameter>\n<parameter=text>\na\n</parameter>\n</function>",
+        "<function=move>\n<parameter=text>\na</parameter>\n\n</parameter>\n</function>",
+        'move(text="a")',
+        "",
+    ],
+)
+def test_the_grammar_refuses_what_is_no_call_of_the_tool(model: LanguageModel, text: str) -> None:
+    assert not fits(model, build_call_grammar([tool(TEXTS)], "tags"), text)
+
+
+def test_values_that_could_be_a_number_as_well_as_a_text_have_quotes(model: LanguageModel) -> None:
+    either = tool({"type": "object", "properties": {"x": {"type": ["string", "integer"]}}, "required": ["x"]})
+    for written, value in (("5", 5), ('"5"', "5")):
+        text = f"<function=move>\n<parameter=x>\n{written}\n</parameter>\n</function>"
+        assert fits(model, build_call_grammar([either], "tags"), text)
+        call = read_call(text, [either], "tags")
+        assert call is not None
+        assert call.arguments == {"x": value}
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"properties": {"a\nb": {"type": "string"}}},
+        {"properties": {"a": False}, "required": ["a"]},
+        {"properties": {"a": {"type": "integer", "minimum": 3, "maximum": 1}}, "required": ["a"]},
+        {"properties": {"a": {"$ref": "other.json"}}},
+        {"properties": {"a": {"$ref": "#/$defs/missing"}}},
+        {"properties": {}, "required": ["a"]},
+        {"properties": 3},
+        {"properties": {"a": {"type": "strin"}}, "required": ["a"]},
+        {"properties": {"a": {"type": 5}}},
+    ],
+)
+def test_parameters_that_no_call_can_fit_are_refused_in_one_line(parameters: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match="the parameters of move"):
+        build_call_grammar([tool({"type": "object", **parameters})], "tags")

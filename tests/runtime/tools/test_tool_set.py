@@ -1,0 +1,87 @@
+"""What is given as tools is checked, and refused in one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from uhd_edge.runtime.errors import OptionError
+from uhd_edge.runtime.tools.call_format import find_call_format
+from uhd_edge.runtime.tools.functions import describe_function
+from uhd_edge.runtime.tools.tool_set import parse_tools
+
+STOP = {"name": "stop"}
+
+
+def bare(metres, speed=1):  # type: ignore[no-untyped-def]
+    raise NotImplementedError
+
+
+def other(thing: object) -> None: ...
+
+
+def many(*metres: int) -> None: ...
+
+
+def undocumented(metres: int) -> "Nothing": ...  # type: ignore[name-defined]  # noqa: F821, UP037
+
+
+class Arm:
+    def grip(self, force: float, hand: str = "left") -> None:
+        """Grip.
+
+        Args:
+            force: In newtons.
+        """
+
+
+@pytest.mark.parametrize(
+    ("tools", "choice", "reason"),
+    [
+        ("stop", "auto", "tools is str; it must be a list"),
+        ([3], "auto", "tool 0 is int; it must be a function, or its definition"),
+        ([{}], "auto", "tool 0: the name is None"),
+        ([{"function": 3}], "auto", "tool 0: the name is None"),
+        ([{"name": "a b"}], "auto", "tool 0: the name is 'a b'"),
+        ([{"name": "a>"}], "auto", "tool 0: the name is 'a>'"),
+        ([STOP, STOP], "auto", "'stop' more than once"),
+        ([{"name": "a", "parameters": 3}], "auto", "parameters is int"),
+        ([{"name": "a", "parameters": {"x": {1}}}], "auto", "tool 0 is no JSON"),
+        ([{"name": "a", "description": "x" * 70_000}], "auto", "characters, more than"),
+        ([STOP] * 200, "auto", "tools has 200 entries"),
+        ([STOP], "go", "tool_choice is 'go'; it must be one of auto, none, required, stop"),
+        ([], "required", "there are no tools"),
+        ([bare], "auto", "bare: the parameter metres has no type hint"),
+        ([other], "auto", "other: the type of thing has no JSON schema"),
+        ([many], "auto", "name every parameter"),
+        ([undocumented], "auto", "undocumented cannot be described"),
+    ],
+)
+def test_a_wrong_tool_is_refused_with_what_to_do(tools: Any, choice: str, reason: str) -> None:
+    with pytest.raises(OptionError) as refused:
+        parse_tools(tools, choice)
+    assert reason in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_method_is_described_without_its_object() -> None:
+    described = describe_function(Arm().grip)["function"]
+    assert described["parameters"] == {
+        "type": "object",
+        "properties": {"force": {"type": "number", "description": "In newtons."}, "hand": {"type": "string"}},
+        "required": ["force"],
+    }
+
+
+def test_a_definition_stays_as_it_was_when_its_owner_changes_it() -> None:
+    given = {"name": "stop", "parameters": {"type": "object", "properties": {}}}
+    tools = parse_tools([given], "auto")
+    given["name"] = "go"
+    assert tools.definitions == ({"name": "stop", "parameters": {"type": "object", "properties": {}}},)
+
+
+@pytest.mark.parametrize("template", ["{{ messages }}", "{% if tools %}{% endif %}", "<tool_call>{{ tools }}"])
+def test_a_template_without_calls_is_refused(template: str) -> None:
+    with pytest.raises(OptionError, match="cannot call functions"):
+        find_call_format(template)
