@@ -58,9 +58,8 @@ class RandomLanguageModel:
     def bytes(self) -> int:
         """The approximate size of its file."""
         attention = 2 * (self.heads + self.kv_heads) * self.head
-        return (
-            2 * self.layers * self.hidden * (attention + 3 * self.intermediate) + 4 * len(_vocabulary()) * self.hidden
-        )
+        vocabulary = len(list_vocabulary())
+        return 2 * self.layers * self.hidden * (attention + 3 * self.intermediate) + 4 * vocabulary * self.hidden
 
 
 def prompt() -> Prompt:
@@ -95,23 +94,23 @@ def write_random_llm(file: Path, model: RandomLanguageModel, *, seed: int = 0) -
         architecture=ARCHITECTURE,
         type=TYPE,
         hidden_size=model.hidden,
-        vocabulary_size=len(_vocabulary()),
+        vocabulary_size=len(list_vocabulary()),
     )
 
 
 def _add_vocabulary(writer: GGUFWriter) -> None:
     from gguf import TokenType
 
-    plain = len(_vocabulary()) - len(SPECIAL)
+    plain = len(list_vocabulary()) - len(SPECIAL)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
-    writer.add_token_list(_vocabulary())
+    writer.add_token_list(list_vocabulary())
     writer.add_token_types([TokenType.NORMAL] * plain + [TokenType.CONTROL] * len(SPECIAL))
     writer.add_token_merges([MERGE])
     writer.add_eos_token_id(_id(TURN_END))
 
 
-def _vocabulary() -> list[str]:
+def list_vocabulary() -> list[str]:
     """The tokens: the characters that stand for bytes in GPT-2's byte-level BPE, the merge, the special tokens."""
     shown = {*range(33, 127), *range(161, 173), *range(174, 256)}
     hidden = iter(range(256, 512))
@@ -120,7 +119,7 @@ def _vocabulary() -> list[str]:
 
 
 def _id(token: str) -> int:
-    return _vocabulary().index(token)
+    return list_vocabulary().index(token)
 
 
 def _weights(model: RandomLanguageModel, random: np.random.Generator) -> dict[str, NDArray[np.generic]]:
@@ -129,10 +128,10 @@ def _weights(model: RandomLanguageModel, random: np.random.Generator) -> dict[st
     def matrix(rows: int, columns: int) -> NDArray[np.generic]:
         return (random.standard_normal((rows, columns), np.float32) / math.sqrt(columns)).astype(np.float16)
 
-    output = matrix(len(_vocabulary()), model.hidden)
+    output = matrix(len(list_vocabulary()), model.hidden)
     output[_id(SPECIAL[0]) :] = 0  # a special token is never the likeliest, so an answer never ends early
     tensors: dict[str, NDArray[np.generic]] = {
-        "token_embd.weight": matrix(len(_vocabulary()), model.hidden),
+        "token_embd.weight": matrix(len(list_vocabulary()), model.hidden),
         "output_norm.weight": np.ones(model.hidden, np.float32),
         "output.weight": output,
     }

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.bundle import Bundle
 
 DEFAULT_SIZES = "448x448,1344x1344"
-STAND_IN = "the language model is a small stand-in, so prefill and tokens per second are not those of the real model"
+RANDOM = "the weights are random, so answers are noise; times and memory are those of the real sizes"
 
 
 @click.command()
@@ -136,5 +136,5 @@ def _bundle(bundle: str | None, synthetic: str | None, precisions: list[str], th
     opened = synthetic_bundle(
         synthetic, precisions=precisions, threads=threads, progress=lambda step: click.echo(step, err=True)
     )
-    click.echo(f"uhd: {STAND_IN}", err=True)
+    click.echo(f"uhd: {RANDOM}", err=True)
     return opened
