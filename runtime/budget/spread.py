@@ -18,12 +18,9 @@ from pydantic import Field
 LOWEST, HIGHEST = 0.1, 10.0
 Ratio = Annotated[float, Field(ge=LOWEST, le=HIGHEST)]
 
-# How far the level goes towards each ratio. On recorded questions, beside busy processes and without,
-# a half kept as many promises as a tenth did and needed less room.
-FOLLOWING = 0.5
-
-# The weight of a deviation beside that of the one after it: the latest 33 weigh as much as all before them would.
-FADING = 0.97
+# How far the level goes towards each ratio, in logarithms, and how many ratios are kept. With recorded questions
+# of a machine that idles, gets busy and is busy, more promises were given than with other values and as many kept.
+FOLLOWING = 0.4
 MOST_RATIOS = 100
 
 # The deviation that is assumed before anything is known.
@@ -53,14 +50,8 @@ class Spread:
         careful answer.
         """
         level, deviations = self._follow()
-        newest = len(deviations) - 1
-        weighed = sorted((deviation, FADING ** (newest - place)) for place, deviation in enumerate(deviations))
-        wanted = share * (sum(weight for _, weight in weighed) + 1)
-        for deviation, weight in weighed:
-            wanted -= weight
-            if wanted <= 0:
-                return level * deviation
-        return level * weighed[-1][0]
+        rank = math.ceil(share * (len(deviations) + 1))
+        return level * sorted(deviations)[min(rank, len(deviations)) - 1]
 
     def _follow(self) -> tuple[float, list[float]]:
         """Return the level after all ratios, and each ratio as a multiple of the level before it."""

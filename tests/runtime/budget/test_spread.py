@@ -34,7 +34,7 @@ def test_one_slow_question_among_many_does_not_count_for_long() -> None:
 
 def test_a_machine_that_has_become_slower_is_known_after_a_few_questions() -> None:
     spread = Spread((1.0, 1.1) * 50).followed_by([1.8, 1.9, 1.8, 1.9])
-    assert spread.usual() == pytest.approx(1.85, abs=0.1)
+    assert 1.7 < spread.usual() < 1.9
     assert spread.upper(0.95) > 1.9
     assert spread.followed_by([1.0, 1.1] * 20).upper(0.95) < 1.3
 
