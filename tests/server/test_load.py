@@ -17,7 +17,6 @@ def test_eight_clients_and_two_hundred_requests() -> None:
     sys.modules["serve_load"] = script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     load = script.load_on_a_server(clients=8, requests=200)
-    assert sum(load.statuses.values()) == 200
+    assert load.statuses[200] == 200  # those who were told to come again have been answered then
     assert set(load.statuses) <= {200, 429, 503}
-    assert load.statuses[200] > 100
     assert load.last_memory <= 1.1 * load.early_memory
