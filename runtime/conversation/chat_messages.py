@@ -84,7 +84,7 @@ def read_tool_call(call: object, place: str) -> ToolCall:
     match call:
         case {"function": {"name": str(name), "arguments": str(text)}}:
             try:
-                arguments = json.loads(text)
+                arguments = json.loads(text or "{}")
             except (ValueError, RecursionError) as error:
                 raise PromptError(f"{place}: the arguments are no JSON ({error})") from error
         case {"function": {"name": str(name), "arguments": arguments}}:

@@ -37,10 +37,16 @@ class Said:
 
 
 class CallWriter:
-    """Writes the calls of one answer, which ends where the source has given `end` tokens."""
+    """Writes the calls of one answer, which ends where the source has given `end` tokens.
 
-    def __init__(self, source: TokenSource, tools: Sequence[Tool], call_format: CallFormat, end: int) -> None:
+    `placeholder` stands for an image in a prompt, so it is left out of the arguments.
+    """
+
+    def __init__(
+        self, source: TokenSource, tools: Sequence[Tool], call_format: CallFormat, *, end: int, placeholder: str
+    ) -> None:
         self._source = source
+        self._placeholder = placeholder
         self._tools = tools
         self._format = call_format
         self._grammar = build_call_grammar(tools, call_format)
@@ -81,7 +87,8 @@ class CallWriter:
         for piece in stream:
             text += piece
             yield ""
-        call = read_call(text, self._tools, self._format) if stream.finish_reason == "stop" else None
+        ended = stream.finish_reason == "stop"
+        call = read_call(text.replace(self._placeholder, ""), self._tools, self._format) if ended else None
         if call is not None:
             return Said("", "stop", (call,))
         yield OPENING + text

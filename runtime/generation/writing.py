@@ -121,4 +121,5 @@ def _write_text(stream: TextStream, head: str, stops: tuple[str, ...]) -> Genera
 
 
 def _call_writer(settings: Settings, source: TokenSource, prompt: Prompt, end: int) -> CallWriter:
-    return CallWriter(source, settings.tools.callable, find_call_format(prompt.chat_template), end)
+    tools, call_format = settings.tools.callable, find_call_format(prompt.chat_template)
+    return CallWriter(source, tools, call_format, end=end, placeholder=prompt.tokens.image)

@@ -113,7 +113,14 @@ def _texts(messages: Sequence[Message]) -> Iterator[str]:
     for message in messages:
         yield from (part.text for part in message.parts if isinstance(part, TextPart))
         yield message.thinking
-        yield from (json.dumps(dict(call.arguments), ensure_ascii=False) for call in message.tool_calls)
+        yield from (_arguments_text(call) for call in message.tool_calls)
+
+
+def _arguments_text(call: ToolCall) -> str:
+    try:
+        return json.dumps(dict(call.arguments), ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PromptError(f"the arguments of the call of {call.name} are no JSON ({error})") from error
 
 
 def _normalized(text: str, prompt: Prompt) -> str:

@@ -49,8 +49,11 @@ def test_dicts_become_messages() -> None:
     assert images == ("a.png",)
 
 
-@pytest.mark.parametrize("arguments", ['{"metres": 1.5}', {"metres": 1.5}])
-def test_thoughts_calls_and_results_become_messages(arguments: object) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "read"),
+    [('{"metres": 1.5}', {"metres": 1.5}), ({"metres": 1.5}, {"metres": 1.5}), ("", {}), ("{}", {})],
+)
+def test_thoughts_calls_and_results_become_messages(arguments: object, read: dict[str, float]) -> None:
     dicts = [
         {"role": "user", "content": "Go."},
         {"role": "assistant", "content": None, "reasoning_content": "Hm.", "tool_calls": [call(arguments)]},
@@ -58,7 +61,7 @@ def test_thoughts_calls_and_results_become_messages(arguments: object) -> None:
     ]
     messages, _ = read_messages(dicts, [])
     assert messages[1:] == (
-        Message("assistant", (), "Hm.", (ToolCall("move", {"metres": 1.5}),)),
+        Message("assistant", (), "Hm.", (ToolCall("move", read),)),
         Message("tool", (TextPart("done"),)),
     )
 
@@ -66,6 +69,12 @@ def test_thoughts_calls_and_results_become_messages(arguments: object) -> None:
 def test_a_result_without_a_call_is_refused(assistant: Assistant) -> None:
     with pytest.raises(PromptError, match="follows no tool_calls"):
         assistant.ask([{"role": "user", "content": "Go."}, {"role": "tool", "content": "done"}])
+
+
+def test_arguments_that_are_no_json_are_refused(assistant: Assistant) -> None:
+    said = Message("assistant", (), tool_calls=(ToolCall("move", {"to": object()}),))
+    with pytest.raises(PromptError, match="the arguments of the call of move are no JSON"):
+        assistant.ask([Message("user", (TextPart("Go."),)), said, Message("user", (TextPart("Sure?"),))])
 
 
 def test_images_are_in_the_order_of_their_places() -> None:

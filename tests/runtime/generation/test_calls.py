@@ -102,6 +102,12 @@ def test_a_call_that_is_required_is_begun_for_the_model(choice: str) -> None:
     assert model.read == f"<tool_call>\n{BODY}"
 
 
+def test_what_stands_for_an_image_is_left_out_of_a_call() -> None:
+    said = BODY.replace("</function>", "<parameter=to>\nthe <|image_pad|>door\n</parameter>\n</function>")
+    (call,) = write(ScriptedModel([said, END]), tool_choice="required").tool_calls
+    assert call.arguments == {"metres": 1.5, "to": "the door"}
+
+
 def test_a_required_call_follows_the_thoughts() -> None:
     model = ScriptedModel(["Hm", "</think>", BODY, END])
     answer = write(model, tool_choice="required", in_thoughts=True)
