@@ -42,7 +42,7 @@ def bytes_to_convert(checkpoint: Checkpoint, llm_type: str, precisions: Sequence
     `llm_type`, or the finished GGUF and the graphs in all `precisions`.
     """
     text = _parameters(text_tensors(checkpoint.config.text))
-    stored = text * checkpoint.tensor("model.language_model.norm.weight").element_size()
+    stored = text * checkpoint.tensor("model.language_model.norm.weight").itemsize
     written = int(text * file_type(llm_type).bits / 8)
     converting = stored + (written if llm_type in UNQUANTIZED else max(stored, written))
     return max(converting, _graphs(checkpoint, precisions) + written)

@@ -26,7 +26,7 @@ from uhd_edge.runtime.modes import Mode, Precision
 if TYPE_CHECKING:
     from uhd_edge.engines.unfinished import Tell
     from uhd_edge.export.checkpoint.checkpoint import Checkpoint
-    from uhd_edge.export.tower import TowerConfig
+    from uhd_edge.export.tower_config import TowerConfig
     from uhd_edge.runtime.bundles.manifest import LanguageModelFile
 
 # Called with the name of the step and the fraction done, from 0 to 1.

@@ -9,44 +9,18 @@ equal those of transformers' `MiniCPMV4_6VisionModel`, which keeps the tokens in
 Parameters have the names of a `minicpmv4_6` checkpoint below `model.vision_tower.` and
 `model.merger.`. So a checkpoint's tensors load without renaming, and a checkpoint can be
 checked against the names and shapes here. `uhd_edge.export.graphs.onnx_tower` writes the
-same steps as ONNX operators.
+same steps as ONNX operators, without torch; this module is for training and for tests.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-
-@dataclass(frozen=True)
-class TowerConfig:
-    """Sizes of the vision tower and the connector, read from a checkpoint.
-
-    `window` is the number of tokens that the compressor turns into one (2x2 = 4), `merge` the
-    number that one round of the connector does (2x2 = 4). The compressor stands after the layer
-    with the index `insert_layer`.
-    """
-
-    hidden: int
-    intermediate: int
-    layers: int
-    heads: int
-    patch: int
-    channels: int
-    table_side: int
-    insert_layer: int
-    window: int
-    merge: int
-    merge_rounds: int
-    llm_hidden: int
-    epsilon: float = 1e-6
-
-    @property
-    def patch_values(self) -> int:
-        """Numbers in one flattened patch: channels * patch * patch."""
-        return self.channels * self.patch * self.patch
+if TYPE_CHECKING:
+    from uhd_edge.export.tower_config import TowerConfig
 
 
 class Attention(nn.Module):

@@ -21,7 +21,7 @@ from uhd_edge.bench.synthetic.random_weights import RandomConfig, RandomWeights
 from uhd_edge.export.bundle_writer import BundleWriter
 from uhd_edge.export.disk_space import BYTES, check_disk_space
 from uhd_edge.export.export import EXPORTED_PRECISIONS
-from uhd_edge.export.tower import TowerConfig
+from uhd_edge.export.tower_config import TowerConfig
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.manifest import FORMAT_VERSION, Manifest
 from uhd_edge.runtime.bundles.model_sizes import CHANNELS, MINICPM_V_4_6, ModelSizes

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
 
 from uhd_edge.export.checkpoint.tensors import vision_tensors
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from uhd_edge.export.checkpoint.tensors import Shape
-    from uhd_edge.export.tower import TowerConfig
+    from uhd_edge.export.tower_config import TowerConfig
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,10 @@ class RandomWeights:
         """The number of weights."""
         return sum(math.prod(shape) for shape in self.shapes.values())
 
-    def tensor(self, name: str) -> torch.Tensor:
+    def tensor(self, name: str) -> NDArray[np.float32]:
         """Make one float32 tensor: products keep the size of what they are given, norms are near one."""
         shape = self.shapes[name]
-        noise = torch.randn(shape, generator=torch.Generator().manual_seed(zlib.crc32(name.encode())))
+        noise = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape, dtype=np.float32)
         if len(shape) > 1:
-            return noise / math.sqrt(math.prod(shape[1:]))
-        return 0.02 * noise + float("norm" in name and name.endswith("weight"))
+            return noise / np.float32(math.sqrt(math.prod(shape[1:])))
+        return np.float32(0.02) * noise + np.float32("norm" in name and name.endswith("weight"))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
 
-    from torch import Tensor
+    from numpy.typing import NDArray
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 TENSOR_TYPES = ("F32", "F16", "BF16")
@@ -58,11 +58,14 @@ class Checkpoint:
         """The model's tensors, by their names in `MiniCPMV4_6ForConditionalGeneration`, without a tied output layer."""
         return list(self._tensors)
 
-    def tensor(self, name: str) -> Tensor:
-        """Read one tensor in its stored type; raises `CheckpointError` when it cannot be read."""
+    def tensor(self, name: str) -> NDArray[Any]:
+        """Read one tensor in its stored type: float32, float16, or bfloat16 of `ml_dtypes`.
+
+        Raises `CheckpointError` when it cannot be read.
+        """
         stored = self._tensors[name]
         with _readable(self.folder):
-            tensor: Tensor = stored.file.get_tensor(stored.name)
+            tensor: NDArray[Any] = stored.file.get_tensor(stored.name)
         return tensor
 
     def close(self) -> None:
@@ -116,12 +119,13 @@ def _find_folder(source: str | Path) -> Path:
 
 def _open_tensors(folder: Path, files: ExitStack) -> dict[str, _Stored]:
     """The needed tensors, by their names in `MiniCPMV4_6ForConditionalGeneration`."""
+    import ml_dtypes  # noqa: F401 - gives numpy the type bfloat16
     from safetensors import safe_open
 
     tensors: dict[str, _Stored] = {}
     for shard in _shards(folder):
         with _readable(shard):
-            file = files.enter_context(safe_open(shard, framework="pt"))
+            file = files.enter_context(safe_open(shard, framework="np"))
             for name in file.keys():  # noqa: SIM118 - not a mapping
                 entry = file.get_slice(name)
                 tensors[name] = _Stored(file, name, tuple(entry.get_shape()), entry.get_dtype())

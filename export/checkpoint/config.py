@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from uhd_edge.export.checkpoint.json_file import read_object, validated
-from uhd_edge.export.tower import TowerConfig
+from uhd_edge.export.tower_config import TowerConfig
 from uhd_edge.runtime.errors import CheckpointError
 from uhd_edge.runtime.modes import Mode
 

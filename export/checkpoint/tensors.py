@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
-from uhd_edge.export.tower import Connector, TowerConfig, VisionTower
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from uhd_edge.export.checkpoint.config import ModelConfig, TextConfig
+    from uhd_edge.export.tower_config import TowerConfig
 
 Shape = tuple[int, ...]
 
@@ -30,15 +27,67 @@ def expected_tensors(config: ModelConfig) -> dict[str, Shape]:
 
 def vision_tensors(tower: TowerConfig) -> dict[str, Shape]:
     """Shapes of the vision tower, the compressor and the connector. The patch embedding is a convolution's."""
-    with torch.device("meta"):
-        parts = {VISION: VisionTower(tower), CONNECTOR: Connector(tower)}
-    shapes = {
-        prefix + name: tuple(parameter.shape)
-        for prefix, module in parts.items()
-        for name, parameter in module.named_parameters()
+    shapes = {f"{VISION}{name}": shape for name, shape in _tower(tower).items()}
+    return shapes | {f"{CONNECTOR}{name}": shape for name, shape in _connector(tower).items()}
+
+
+def _tower(tower: TowerConfig) -> dict[str, Shape]:
+    shapes: dict[str, Shape] = {
+        "embeddings.patch_embedding.weight": (tower.hidden, tower.channels, tower.patch, tower.patch),
+        "embeddings.patch_embedding.bias": (tower.hidden,),
+        "embeddings.position_embedding.weight": (tower.table_side**2, tower.hidden),
     }
-    shapes[f"{VISION}embeddings.patch_embedding.weight"] = (tower.hidden, tower.channels, tower.patch, tower.patch)
+    for layer in range(tower.layers):
+        shapes |= _within(f"encoder.layers.{layer}", _vision_layer(tower))
+    return shapes | _norm("post_layernorm", tower.hidden) | _within("vit_merger", _compressor(tower))
+
+
+def _vision_layer(tower: TowerConfig) -> dict[str, Shape]:
+    return {
+        **_norm("layer_norm1", tower.hidden),
+        **_vision_attention(tower),
+        **_norm("layer_norm2", tower.hidden),
+        **_linear("mlp.fc1", tower.hidden, tower.intermediate),
+        **_linear("mlp.fc2", tower.intermediate, tower.hidden),
+    }
+
+
+def _compressor(tower: TowerConfig) -> dict[str, Shape]:
+    fused, inner = tower.window * tower.hidden, tower.window * tower.intermediate
+    return {
+        **_norm("layer_norm1", tower.hidden),
+        **_vision_attention(tower),
+        **_norm("pre_norm", fused),
+        **_linear("linear_1", fused, inner),
+        **_linear("linear_2", inner, tower.hidden),
+    }
+
+
+def _connector(tower: TowerConfig) -> dict[str, Shape]:
+    merged = tower.merge * tower.hidden
+    shapes: dict[str, Shape] = {}
+    for index in range(tower.merge_rounds):
+        width = tower.llm_hidden if index == tower.merge_rounds - 1 else tower.hidden
+        parts = _norm("pre_norm", merged) | _linear("linear_1", merged, merged) | _linear("linear_2", merged, width)
+        shapes |= _within(f"mlp.{index}", parts)
     return shapes
+
+
+def _vision_attention(tower: TowerConfig) -> dict[str, Shape]:
+    projections = (_linear(name, tower.hidden, tower.hidden) for name in ("q_proj", "k_proj", "v_proj", "out_proj"))
+    return _within("self_attn", {name: shape for linear in projections for name, shape in linear.items()})
+
+
+def _linear(name: str, width: int, output: int) -> dict[str, Shape]:
+    return {f"{name}.weight": (output, width), f"{name}.bias": (output,)}
+
+
+def _norm(name: str, width: int) -> dict[str, Shape]:
+    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+
+
+def _within(module: str, shapes: dict[str, Shape]) -> dict[str, Shape]:
+    return {f"{module}.{name}": shape for name, shape in shapes.items()}
 
 
 def text_tensors(text: TextConfig) -> dict[str, Shape]:

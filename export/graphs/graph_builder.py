@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import onnx_ir as ir
-import torch
 
 from uhd_edge.runtime.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from torch import Tensor
+    from numpy.typing import NDArray
 
     Attribute = int | float | str | Sequence[int]
 
-ReadTensor: TypeAlias = "Callable[[str], Tensor]"
+ReadTensor: TypeAlias = "Callable[[str], NDArray[Any]]"
 
 # Opset 20 is the newest that TensorRT 10.3 (JetPack 6.2) reads, and the first that has Gelu as
 # one operator. ONNX Runtime fuses this Gelu with the bias before it; on a CPU that is seven
@@ -65,7 +64,7 @@ class GraphBuilder:
         stored = shape[::-1] if transposed else shape
 
         def read() -> ir.TensorProtocol:
-            array = self._read(name).to(torch.float32).reshape(shape).numpy()
+            array = self._read(name).astype(np.float32, copy=False).reshape(shape)
             if not np.isfinite(array).all():
                 raise CheckpointError(f"{name} holds values that are not finite numbers; the checkpoint is broken")
             return ir.tensor(array.T if transposed else array, name=name)

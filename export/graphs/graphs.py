@@ -6,7 +6,7 @@ not name the compressor's tensors. The connector is the same in both modes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import onnx_ir as ir
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from torch import Tensor
+    from numpy.typing import NDArray
 
     from uhd_edge.export.graphs.graph_builder import ReadTensor
-    from uhd_edge.export.tower import TowerConfig
+    from uhd_edge.export.tower_config import TowerConfig
 
 FOLDER = "graphs"
 
@@ -42,7 +42,7 @@ class VisionWeights(Protocol):
     @property
     def config(self) -> HasTower: ...  # noqa: D102
 
-    def tensor(self, name: str) -> Tensor: ...  # noqa: D102
+    def tensor(self, name: str) -> NDArray[Any]: ...  # noqa: D102
 
 
 def write_graphs(

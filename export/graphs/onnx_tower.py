@@ -16,7 +16,7 @@ from uhd_edge.export.graphs.graph_builder import GraphBuilder, graph_input
 
 if TYPE_CHECKING:
     from uhd_edge.export.graphs.graph_builder import ReadTensor
-    from uhd_edge.export.tower import TowerConfig
+    from uhd_edge.export.tower_config import TowerConfig
     from uhd_edge.runtime.modes import Mode
 
 TOWER, CONNECTOR = "vision_tower", "merger"

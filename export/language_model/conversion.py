@@ -106,7 +106,7 @@ def _convert(source: Path, target: Path, *, outtype: str, pre: str | None, watch
 def _plain_type(checkpoint: Checkpoint) -> str:
     """The type to quantize from: the checkpoint's own precision, so that no weight is rounded twice."""
     name = str(checkpoint.tensor(f"{TEXT}embed_tokens.weight").dtype)
-    return {"torch.float16": "f16", "torch.bfloat16": "bf16"}.get(name, "f32")
+    return {"float16": "f16", "bfloat16": "bf16"}.get(name, "f32")
 
 
 def _growth(target: Path, source: Path, progress: Fraction) -> Callable[[], None]:

@@ -11,6 +11,8 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from uhd_edge.export.checkpoint.tensors import HEAD, TEXT
 from uhd_edge.runtime.errors import CheckpointError
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from torch import Tensor
+    from numpy.typing import NDArray
 
 # For each text model type, the class by which llama.cpp's converter recognizes its checkpoints.
 ARCHITECTURES = {"qwen3": "Qwen3ForCausalLM", "qwen3_5_text": "Qwen3_5ForCausalLM"}
@@ -43,7 +45,7 @@ class Tensors(Protocol):
         """The names of all tensors."""
         ...
 
-    def tensor(self, name: str) -> Tensor:
+    def tensor(self, name: str) -> NDArray[Any]:
         """Read one tensor."""
         ...
 
@@ -71,7 +73,7 @@ def write_text_checkpoint(
     _write_shards(_text_tensors(tensors), folder, shard_bytes)
 
 
-def _text_tensors(tensors: Tensors) -> Iterator[tuple[str, Tensor]]:
+def _text_tensors(tensors: Tensors) -> Iterator[tuple[str, NDArray[Any]]]:
     for name in tensors.names:
         if name.startswith(TEXT):
             yield f"model.{name.removeprefix(TEXT)}", tensors.tensor(name)
@@ -79,8 +81,8 @@ def _text_tensors(tensors: Tensors) -> Iterator[tuple[str, Tensor]]:
             yield name, tensors.tensor(name)
 
 
-def _write_shards(named: Iterator[tuple[str, Tensor]], folder: Path, shard_bytes: int) -> None:
-    from safetensors.torch import save_file
+def _write_shards(named: Iterator[tuple[str, NDArray[Any]]], folder: Path, shard_bytes: int) -> None:
+    from safetensors.numpy import save_file
 
     shards: list[list[str]] = []
     total = 0
@@ -97,15 +99,15 @@ def _write_shards(named: Iterator[tuple[str, Tensor]], folder: Path, shard_bytes
     (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
-def _gathered(named: Iterator[tuple[str, Tensor]], shard_bytes: int) -> Iterator[dict[str, Tensor]]:
+def _gathered(named: Iterator[tuple[str, NDArray[Any]]], shard_bytes: int) -> Iterator[dict[str, NDArray[Any]]]:
     """Group tensors into shards of at most `shard_bytes`. A larger tensor is a shard of its own."""
-    shard: dict[str, Tensor] = {}
+    shard: dict[str, NDArray[Any]] = {}
     held = 0
     for name, tensor in named:
         if shard and held + tensor.nbytes > shard_bytes:
             yield shard
             shard, held = {}, 0
-        shard[name] = tensor.contiguous()
+        shard[name] = np.ascontiguousarray(tensor)
         held += tensor.nbytes
     if shard:
         yield shard

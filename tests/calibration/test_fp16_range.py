@@ -64,7 +64,7 @@ def test_the_largest_number_of_a_layer_is_that_of_the_torch_tower(qwen3_bundle: 
     with open_checkpoint(checkpoint) as opened, torch.no_grad():
         tower = VisionTower(opened.config.tower).eval()
         for name, parameter in tower.named_parameters():
-            parameter.copy_(opened.tensor(f"model.vision_tower.{name}").reshape(parameter.shape))
+            parameter.copy_(torch.from_numpy(opened.tensor(f"model.vision_tower.{name}")).reshape(parameter.shape))
         module = dict(tower.named_modules())["encoder.layers.1.mlp.fc1"]
         module.register_forward_hook(lambda _, __, output: largest.append(float(output.abs().max())))
         patches = torch.tensor(make_patches(view, preprocessing, vision, mode="16x")[None])

@@ -34,6 +34,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("runtime.async_assistant",),
     ("runtime",),
     # from a checkpoint to a bundle
+    ("export.tower_config",),
     ("export.tower", "export.reuse"),
     ("export.checkpoint",),
     ("export.graphs",),

@@ -214,7 +214,10 @@ def test_the_torch_modules_compute_what_transformers_computes(exported: Exported
     for module, prefix in ((tower, "model.vision_tower."), (connector, "model.merger.")):
         shapes = {name: parameter.shape for name, parameter in module.named_parameters()}
         module.load_state_dict(
-            {name: exported.checkpoint.tensor(prefix + name).reshape(shape) for name, shape in shapes.items()}
+            {
+                name: torch.from_numpy(exported.checkpoint.tensor(prefix + name)).reshape(shape)
+                for name, shape in shapes.items()
+            }
         )
     views = views_of(exported, GRIDS[1], mode)
     for view, theirs in zip(views, reference_of(exported, views, mode), strict=True):

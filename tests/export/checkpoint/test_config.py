@@ -13,7 +13,7 @@ from transformers import AutoConfig
 
 from uhd_edge.export.checkpoint.checkpoint import open_checkpoint
 from uhd_edge.export.checkpoint.config import read_model_config
-from uhd_edge.export.tower import TowerConfig
+from uhd_edge.export.tower_config import TowerConfig
 
 
 def test_defaults_are_those_of_transformers(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def largest_hidden_state(folder: Path, *, compress: bool) -> float:
     with open_checkpoint(folder) as opened, torch.no_grad():
         tower = VisionTower(opened.config.tower).eval()
         for name, parameter in tower.named_parameters():
-            parameter.copy_(opened.tensor(f"model.vision_tower.{name}").reshape(parameter.shape))
+            parameter.copy_(torch.from_numpy(opened.tensor(f"model.vision_tower.{name}")).reshape(parameter.shape))
         for module in tower.modules():
             if isinstance(module, torch.nn.LayerNorm):
                 module.register_forward_pre_hook(lambda _, inputs: found.append(float(inputs[0].abs().max())))

@@ -91,8 +91,9 @@ def test_no_input_exceeds_the_bounds_that_decide_what_stays_fp32(
         bound = half_range._bound(linear, gain, shift)
         prefix = "model.vision_tower.encoder.layers.0"
         layer = torch.nn.Sequential(torch.nn.LayerNorm(48, eps=1e-6), torch.nn.Linear(48, 80)).double()
-        layer[0].load_state_dict({name: opened.tensor(f"{prefix}.layer_norm2.{name}") for name in ("weight", "bias")})
-        layer[1].load_state_dict({name: opened.tensor(f"{prefix}.mlp.fc1.{name}") for name in ("weight", "bias")})
+        for module, of in zip(layer, ("layer_norm2", "mlp.fc1"), strict=True):
+            parts = {name: opened.tensor(f"{prefix}.{of}.{name}") for name in ("weight", "bias")}
+            module.load_state_dict({name: torch.from_numpy(array) for name, array in parts.items()})
     worst_rows = layer[1].weight.detach() * layer[0].weight.detach()
     rows = torch.cat([worst_rows, -worst_rows, torch.randn(2000, 48, dtype=torch.float64)]) * 100
     with torch.no_grad():
