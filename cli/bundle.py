@@ -1,4 +1,4 @@
-"""The bundle of a command: its argument BUNDLE, or `--bundle DIR`, whichever is typed."""
+"""The bundle of a command: its argument BUNDLE, or `--bundle NAME`, whichever is typed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-bundle_option = click.option("--bundle", metavar="DIR", help="Another way to give BUNDLE.")
+bundle_option = click.option("--bundle", metavar="NAME|DIR", help="Another way to give BUNDLE.")
 
 
 def one_bundle(argument: str | None, option: str | None) -> str | None:

@@ -48,7 +48,11 @@ def parse_gpu_layers(text: str) -> int | Literal["auto"]:
 
 
 _OPENING_OPTIONS = (
-    click.option("--bundle", metavar="DIR", help="Bundle made by `uhd export`.  [default: the built-in uhd-tiny]"),
+    click.option(
+        "--bundle",
+        metavar="NAME|DIR",
+        help="Model in `uhd list`, or a bundle made by `uhd export`.  [default: the built-in uhd-tiny]",
+    ),
     click.option("--mode", type=click.Choice(["16x", "4x"]), help="How much the vision tokens are compressed."),
     click.option("--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices an image is cut into."),
     click.option(

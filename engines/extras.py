@@ -15,9 +15,17 @@ if TYPE_CHECKING:
 # For each extra: the names its packages are imported by, and their names on PyPI.
 PACKAGES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
+        "pull": {
+            "huggingface_hub": "huggingface-hub",
+            "ml_dtypes": "ml-dtypes",
+            "onnx_ir": "onnx-ir",
+            "safetensors": "safetensors",
+            "tokenizers": "tokenizers",
+        },
         "export": {
             "gguf": "gguf",
             "huggingface_hub": "huggingface-hub",
+            "ml_dtypes": "ml-dtypes",
             "onnx": "onnx",
             "onnx_ir": "onnx-ir",
             "safetensors": "safetensors",
@@ -42,7 +50,7 @@ PACKAGES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
 
 @contextmanager
 def extra_needed(
-    extra: Literal["export", "calibration", "openvino", "schema", "dora", "serve", "video"], what: str
+    extra: Literal["pull", "export", "calibration", "openvino", "schema", "dora", "serve", "video"], what: str
 ) -> Iterator[None]:
     """Raise `MissingExtraError` if the block imports a package of `extra` that is not installed.
 

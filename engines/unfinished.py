@@ -78,6 +78,11 @@ def size_on_disk(path: Path) -> int:
     return sum(_size(file) for file in files)
 
 
+def readable_size(count: int) -> str:
+    """Write a number of bytes as people read it, such as `2.6 GB`."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+
+
 def _size(file: Path) -> int:
     try:
         return file.lstat().st_size if not file.is_dir() else 0

@@ -6,6 +6,7 @@ import math
 import shutil
 from typing import TYPE_CHECKING
 
+from uhd_edge.engines.unfinished import readable_size
 from uhd_edge.export.checkpoint.tensors import text_tensors, vision_tensors
 from uhd_edge.export.language_model.quantize import UNQUANTIZED, file_type
 from uhd_edge.runtime.errors import OutputError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from uhd_edge.export.checkpoint.checkpoint import Checkpoint
+    from uhd_edge.export.tower_config import TowerConfig
     from uhd_edge.runtime.modes import Precision
 
 BYTES = {"fp32": 4, "fp16": 2}
@@ -25,14 +27,14 @@ def check_disk_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OutputError(
-            f"{folder.parent}: the export needs about {_readable(needed)}, but only {_readable(free)} are free; "
+            f"{folder.parent}: the export needs about {readable_size(needed)}, but only {readable_size(free)} are free; "
             "free some space or choose another folder"
         )
 
 
 def bytes_to_copy(checkpoint: Checkpoint, llm: Path, precisions: Sequence[Precision]) -> int:
     """Bytes that an export with a ready GGUF `llm` writes: the graphs in all `precisions`, and a copy of `llm`."""
-    return _graphs(checkpoint, precisions) + llm.stat().st_size
+    return bytes_of_graphs(checkpoint.config.tower, precisions) + llm.stat().st_size
 
 
 def bytes_to_convert(checkpoint: Checkpoint, llm_type: str, precisions: Sequence[Precision]) -> int:
@@ -45,16 +47,13 @@ def bytes_to_convert(checkpoint: Checkpoint, llm_type: str, precisions: Sequence
     stored = text * checkpoint.tensor("model.language_model.norm.weight").itemsize
     written = int(text * file_type(llm_type).bits / 8)
     converting = stored + (written if llm_type in UNQUANTIZED else max(stored, written))
-    return max(converting, _graphs(checkpoint, precisions) + written)
+    return max(converting, bytes_of_graphs(checkpoint.config.tower, precisions) + written)
 
 
-def _graphs(checkpoint: Checkpoint, precisions: Sequence[Precision]) -> int:
-    return _parameters(vision_tensors(checkpoint.config.tower)) * sum(BYTES[precision] for precision in precisions)
+def bytes_of_graphs(tower: TowerConfig, precisions: Sequence[Precision]) -> int:
+    """Count the weights of the graphs in all `precisions`; both modes share them."""
+    return _parameters(vision_tensors(tower)) * sum(BYTES[precision] for precision in precisions)
 
 
 def _parameters(shapes: dict[str, tuple[int, ...]]) -> int:
     return sum(math.prod(shape) for shape in shapes.values())
-
-
-def _readable(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

@@ -15,7 +15,13 @@ from uhd_edge.export.checkpoint.checkpoint import open_checkpoint
 from uhd_edge.export.checkpoint.hub import is_hub_name
 from uhd_edge.export.disk_space import bytes_to_convert, bytes_to_copy, check_disk_space
 from uhd_edge.export.finished_steps import inputs_of
-from uhd_edge.export.language_model.conversion import GGUF, check_language_model, convert_language_model, describe
+from uhd_edge.export.language_model.conversion import (
+    GGUF,
+    check_language_model,
+    convert_language_model,
+    describe,
+    require_converter,
+)
 from uhd_edge.export.language_model.quantize import file_type
 from uhd_edge.export.language_model.tokenizer_check import load_tokenizer
 from uhd_edge.runtime.bundles.bundle import Bundle
@@ -27,7 +33,7 @@ if TYPE_CHECKING:
     from uhd_edge.engines.unfinished import Tell
     from uhd_edge.export.checkpoint.checkpoint import Checkpoint
     from uhd_edge.export.tower_config import TowerConfig
-    from uhd_edge.runtime.bundles.manifest import LanguageModelFile
+    from uhd_edge.runtime.bundles.manifest import LanguageModelFile, Origin
 
 # Called with the name of the step and the fraction done, from 0 to 1.
 Progress = Callable[[str, float], None]
@@ -54,6 +60,7 @@ def export_bundle(
     progress: Progress = lambda _stage, _fraction: None,
     overwrite: bool = False,
     tell: Tell = lambda _line: None,
+    origin: Origin | None = None,
 ) -> Bundle:
     """Export the checkpoint `source`, a folder or a Hugging Face name, into the bundle folder `target`.
 
@@ -65,6 +72,7 @@ def export_bundle(
     same target had finished are used if they were made from the same checkpoint, with the same
     settings. `progress` is called with the name of each step and the fraction done. `tell` is called
     with one line about such files, and about each folder of a killed export that was removed.
+    `origin` is recorded in the bundle.
 
     Raises `CheckpointError`, `ModelError`, `ExportError` or `OutputError`, each with a message of
     one line. After any exception nothing is left behind.
@@ -74,6 +82,8 @@ def export_bundle(
     llm_type = llm_type.lower()
     file_type(llm_type)
     ready = None if llm is None else Path(llm).expanduser()
+    if ready is None:
+        require_converter()
     progress("checkpoint", 0.0)
     with BundleWriter(Path(target), overwrite=overwrite, tell=tell) as writer, open_checkpoint(source) as checkpoint:
         prompt = _prompt(checkpoint)
@@ -86,7 +96,8 @@ def export_bundle(
             model = _copied(checkpoint, writer, ready, precisions, progress)
         graphs = _graphs(checkpoint, writer, modes, precisions, progress)
         progress("manifest", GRAPHS_END)
-        bundle = writer.finish(_manifest(checkpoint, name or _bundle_name(source), prompt, graphs, model))
+        manifest = _manifest(checkpoint, name or _bundle_name(source), prompt, graphs, model)
+        bundle = writer.finish(manifest.model_copy(update={"origin": origin}))
     progress("done", 1.0)
     return bundle
 

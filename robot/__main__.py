@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 @click.option(
     "--bundle",
     envvar="UHD_BUNDLE",
-    metavar="DIR",
-    help="Bundle made by `uhd export`.  [default: the built-in uhd-tiny]",
+    metavar="NAME|DIR",
+    help="Model in `uhd list`, or a bundle made by `uhd export`.  [default: the built-in uhd-tiny]",
 )
 @click.option("--mode", envvar="UHD_MODE", type=click.Choice(["16x", "4x"]))
 @click.option("--max-slices", envvar="UHD_MAX_SLICES", type=click.IntRange(min=1), metavar="N")

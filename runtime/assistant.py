@@ -44,7 +44,8 @@ class Assistant(ClosedByWith):
     """An open bundle that answers questions; close it, or use it with `with`.
 
     Args:
-        bundle: An open `Bundle`, or its folder; None is the built-in uhd-tiny.
+        bundle: An open `Bundle`, its folder, or the name of a model that `uhd pull` has brought; None
+            is the built-in uhd-tiny.
         mode: "16x" or "4x" for questions that do not choose one; None is the bundle's default.
         max_slices: Most slices that an image is cut into, for questions that do not say; None is
             the bundle's default.

@@ -69,6 +69,10 @@ class CheckpointError(UhdError):
     """A checkpoint that is missing, incomplete, or of an unsupported architecture."""
 
 
+class DownloadError(UhdError):
+    """A download that failed; what has arrived whole or in part is kept, and the next attempt goes on from there."""
+
+
 class ExportError(UhdError):
     """An export that failed; it leaves no files behind."""
 
@@ -99,6 +103,7 @@ __all__ = [
     "CalibrationError",
     "CheckpointError",
     "ContextError",
+    "DownloadError",
     "EngineBuildError",
     "EngineError",
     "EngineRefusedError",

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import click
 
 from uhd_edge.cli.bundle import bundle_option, required_bundle
+from uhd_edge.cli.progress import shown_progress
 from uhd_edge.engines.extras import extra_needed
-
-BAR_STEPS = 1000
 
 
 def parser_of_names(*valid: str) -> Callable[[str], list[str]]:
@@ -71,11 +68,8 @@ def export(
     force: bool,
 ) -> None:
     """Export CHECKPOINT, a folder or a Hugging Face name, into the folder BUNDLE."""
-    from uhd_edge.engines.processor import this_processor
-    from uhd_edge.engines.selection import cpu_precision
-
     target = required_bundle(folder, bundle)
-    with extra_needed("export", "an export"), _shown_progress() as progress:
+    with extra_needed("export", "an export"), shown_progress() as progress:
         from uhd_edge.export.export import export_bundle
 
         written = export_bundle(
@@ -92,20 +86,14 @@ def export(
             tell=lambda line: click.echo(line, err=True),
         )
     click.echo(str(written.path))
+    advise_calibrating(str(written.path))
+
+
+def advise_calibrating(bundle: str) -> None:
+    """Name the command that adds INT8, where this machine gains by it."""
+    from uhd_edge.engines.processor import this_processor
+    from uhd_edge.engines.selection import cpu_precision
+
     here = cpu_precision(this_processor())
     if here.precision == "int8":
-        click.echo(f"uhd: `uhd calibrate {written.path}` adds INT8: {here.reason}", err=True)
-
-
-@contextmanager
-def _shown_progress() -> Iterator[Callable[[str, float], None]]:
-    """Show a progress bar if stderr is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda _stage, _fraction: None
-        return
-
-    def shown(stage: str | None) -> str | None:
-        return stage
-
-    with click.progressbar(length=BAR_STEPS, file=sys.stderr, item_show_func=shown) as bar:
-        yield lambda stage, fraction: bar.update(max(round(fraction * BAR_STEPS) - bar.pos, 0), stage)
+        click.echo(f"uhd: `uhd calibrate {bundle}` adds INT8: {here.reason}", err=True)

@@ -9,7 +9,10 @@ import click
 from uhd_edge.cli.bundle import bundle_option, one_bundle
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.bundles.manifest import Origin
     from uhd_edge.runtime.modes import Mode
 
 
@@ -55,6 +58,7 @@ def _table(bundle: Bundle) -> str:
             for name, record in manifest.files.items()
         ),
         ("total", _size(total)),
+        *_origin(manifest.origin),
     ]
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
@@ -67,6 +71,18 @@ def _chosen(bundle: Bundle, mode: Mode) -> str:
     opener = EngineOpener(bundle, engine="auto", precision="auto", threads=None, notes=[])
     choice = opener.best(mode)
     return f"{choice.precision} on {choice.engine}" + (f": {choice.reason}" if choice.reason else "")
+
+
+def _origin(origin: Origin | None) -> Iterator[tuple[str, str]]:
+    if origin is None:
+        return
+    yield "from", _at(origin.checkpoint, origin.checkpoint_revision)
+    if origin.language_model is not None:
+        yield "llm from", _at(origin.language_model, origin.language_model_revision)
+
+
+def _at(source: str, revision: str | None) -> str:
+    return source if revision is None else f"{source} at {revision}"
 
 
 def _size(count: int) -> str:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from uhd_edge.engines.extras import PACKAGES
 from uhd_edge.export.checkpoint.tensors import TEXT
 from uhd_edge.export.language_model.converter import converter_folder
 from uhd_edge.export.language_model.llama_process import GgufFacts, inspect_gguf, run_worker
@@ -57,8 +58,7 @@ def convert_language_model(
     files, with space for two copies of the text model. Raises `ExportError` or `CheckpointError`.
     """
     file_type(llm_type)
-    if importlib.util.find_spec("transformers") is None:
-        raise MissingExtraError("llama.cpp's converter needs transformers; pip install 'uhd-edge[export]'")
+    require_converter()
     progress(0.0)
     pre = tokenizer_pre or pre_tokenizer_name(checkpoint.folder)
     converter_folder()  # fetch it now, so that a failure comes before the long work
@@ -74,6 +74,17 @@ def convert_language_model(
         shutil.rmtree(text_model)
         quantize(plain, target, llm_type, watch=lambda: progress(0.9))
     progress(1.0)
+
+
+def require_converter() -> None:
+    """Raise `MissingExtraError` unless what llama.cpp's converter imports is installed."""
+    packages = {name: PACKAGES["export"][name] for name in ("gguf", "torch", "transformers")}
+    missing = [package for name, package in packages.items() if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f"converting the checkpoint's language model needs {', '.join(missing)}: pip install 'uhd-edge[export]', "
+            "or give a ready one with --llm FILE.gguf"
+        )
 
 
 def describe(facts: GgufFacts, llm_type: str | None) -> LanguageModelFile:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from uhd_edge.runtime.bundles.manifest import (
     GraphKind,
     Manifest,
 )
+from uhd_edge.runtime.bundles.model_names import builtin_bundle, find_named, is_name
 from uhd_edge.runtime.errors import BundleError, EngineUnavailableError
 from uhd_edge.runtime.modes import Mode
 from uhd_edge.runtime.release import warn_renamed
@@ -43,12 +43,15 @@ class Bundle:
     def open(cls, path: str | Path | None = None) -> Bundle:
         """Open the bundle at `path`, or the built-in uhd-tiny without one.
 
+        `path` is a folder, or the name of a model that `uhd pull` has brought. A folder that
+        exists comes first.
+
         Raises `BundleError` when the folder is missing, half written, of another format
         version, or lacks one of its files.
         """
         if path is not None and not isinstance(path, str | os.PathLike):
             raise BundleError(f"a bundle is named by the path of its folder, not by {type(path).__name__}")
-        folder = builtin_bundle() if path is None else Path(path).expanduser()
+        folder = builtin_bundle() if path is None else _find(path)
         with _readable(folder):
             if path is None and not folder.is_dir():
                 raise BundleError(f"{folder}: the built-in uhd-tiny is not installed; install uhd-edge again")
@@ -118,9 +121,12 @@ class Bundle:
                 )
 
 
-def builtin_bundle() -> Path:
-    """The folder of uhd-tiny, which is installed with the package."""
-    return Path(str(resources.files("uhd_edge.runtime") / "uhd-tiny"))
+def _find(path: str | Path) -> Path:
+    """Return the folder at `path`; where there is none, that of the model with this name."""
+    folder = Path(path).expanduser()
+    with _readable(folder):
+        there = folder.exists()
+    return folder if there or not is_name(os.fspath(path)) else find_named(os.fspath(path))
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -129,6 +129,15 @@ class LanguageModelFile(_Record):
     vocabulary_size: Count
 
 
+class Origin(_Record):
+    """The files that a bundle was made from: repositories on the Hub, each at one commit, or folders."""
+
+    checkpoint: str
+    checkpoint_revision: str | None = None
+    language_model: str | None = None
+    language_model_revision: str | None = None
+
+
 class FileRecord(_Record):
     """Size in bytes and SHA-256 of one file."""
 
@@ -144,7 +153,8 @@ def record_file(file: Path) -> FileRecord:
 class Manifest(_Record):
     """The contents of `bundle.json`.
 
-    `calibration` is the report of the calibration that the INT8 graphs come from.
+    `calibration` is the report of the calibration that the INT8 graphs come from, `origin` what a
+    bundle that `uhd pull` has brought was made from.
     """
 
     format: Literal[1]
@@ -159,6 +169,7 @@ class Manifest(_Record):
     files: dict[BundlePath, FileRecord]
     thresholds: Thresholds = Thresholds()
     calibration: BundlePath | None = None
+    origin: Origin | None = None
 
     @field_validator("graphs")
     @classmethod

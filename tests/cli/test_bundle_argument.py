@@ -1,4 +1,4 @@
-"""A bundle is named in one way in all commands: as the argument BUNDLE or as `--bundle DIR`."""
+"""A bundle is named in one way in all commands: as the argument BUNDLE or as `--bundle`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ABOUT_IMAGES = {"ask": ["photo.png", "What?"], "chat": [], "plan": ["photo.png"]
 
 
 def test_every_command_is_tested_here() -> None:
-    assert {*NEEDED, *ABOUT_IMAGES, "export", "doctor"} == {*COMMANDS}
+    assert {*NEEDED, *ABOUT_IMAGES, "pull", "list", "remove", "export", "doctor"} == {*COMMANDS}
 
 
 @pytest.mark.parametrize("command", NEEDED)

@@ -26,10 +26,14 @@ from uhd_edge.runtime.bundles.bundle import Bundle
 
 SECONDS = 120  # after which a command hangs
 PORT = "8000"
+MODELS = "models"  # the folder of the models that were pulled
 
 
 def make_stand_ins(folder: Path) -> None:
-    """Fill `folder` with what the pages name: the examples, photos, a video, and a bundle called minicpm/."""
+    """Fill `folder` with what the pages name: the examples, photos, a video, and a bundle called minicpm/.
+
+    The bundle is there as a model that was pulled, too.
+    """
     shutil.copytree(EXAMPLES, folder / "examples")
     shutil.copy(EXAMPLES / "sliced.jpg", folder / "photo.jpg")
     (folder / "photos").mkdir()
@@ -38,6 +42,7 @@ def make_stand_ins(folder: Path) -> None:
     shutil.copytree(Bundle.open().path, folder / "minicpm")
     manifest = folder / "minicpm" / "bundle.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "name": "MiniCPM-V-4.6"}))
+    shutil.copytree(folder / "minicpm", folder / MODELS / "minicpm-v-4.6")
     _write_video(folder / "clip.mp4", EXAMPLES / "bench.png", seconds=3)
 
 
@@ -139,7 +144,7 @@ def run_page(page: Path, folder: Path) -> None:
 def environment() -> dict[str, str]:
     """What the commands of a page need in their environment: this Python and its `uhd` first on the PATH."""
     programs = str(Path(sys.executable).parent)
-    return {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "100"}
+    return {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "100", "UHD_MODELS": MODELS}
 
 
 def _compare(block: Block, what: str, shown: list[str] | tuple[str, ...], printed: str) -> None:

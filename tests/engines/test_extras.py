@@ -28,14 +28,29 @@ def run_without(package: str, *arguments: str) -> subprocess.CompletedProcess[st
 
 
 @pytest.mark.parametrize(
-    ("package", "said"), [("torch", "an export needs torch"), ("huggingface_hub", "downloading needs huggingface-hub")]
+    ("package", "what", "instead"),
+    [
+        (
+            "torch",
+            "converting the checkpoint's language model needs torch",
+            ", or give a ready one with --llm FILE.gguf",
+        ),
+        ("huggingface_hub", "downloading needs huggingface-hub", ""),
+    ],
 )
 def test_an_export_without_a_package_of_its_extra_says_how_to_install_it(
-    package: str, said: str, tmp_path: Path
+    package: str, what: str, instead: str, tmp_path: Path
 ) -> None:
     done = run_without(package, "export", "owner/checkpoint", str(tmp_path / "bundle"))
-    assert (done.returncode, done.stderr) == (1, f"uhd: {said}: pip install 'uhd-edge[export]'\n")
+    assert (done.returncode, done.stderr) == (1, f"uhd: {what}: pip install 'uhd-edge[export]'{instead}\n")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("package", PACKAGES["pull"])
+def test_a_pull_without_a_package_of_its_extra_says_how_to_install_it(package: str) -> None:
+    done = run_without(package, "pull", "minicpm-v-4.6")
+    said = f"uhd: a pull needs {PACKAGES['pull'][package]}: pip install 'uhd-edge[pull]'\n"
+    assert (done.returncode, done.stderr) == (1, said)
 
 
 def test_a_calibration_without_a_package_of_its_extra_says_how_to_install_it(tmp_path: Path) -> None:

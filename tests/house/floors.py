@@ -40,6 +40,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("export.graphs",),
     ("export.language_model",),
     ("export",),
+    ("export.pulling",),
     # INT8
     ("calibration.pictures", "calibration.shipped"),
     ("calibration.ranges",),

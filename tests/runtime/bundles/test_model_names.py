@@ -1,0 +1,97 @@
+"""Where models are kept, what they may be called, and what is said of a name that is none."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.bundles.known_models import KNOWN_MODELS
+from uhd_edge.runtime.bundles.model_names import find_named, is_name, models_folder, require_name
+from uhd_edge.runtime.errors import BundleError, OptionError
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("UHD_MODELS", str(tmp_path / "models"))
+    return tmp_path / "models"
+
+
+def test_models_are_kept_with_the_users_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("UHD_MODELS", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    assert models_folder() == tmp_path / ".local" / "share" / "uhd-edge" / "models"
+    monkeypatch.setenv("XDG_DATA_HOME", "relative")  # the specification says to ignore it
+    assert models_folder() == tmp_path / ".local" / "share" / "uhd-edge" / "models"
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert models_folder() == tmp_path / "data" / "uhd-edge" / "models"
+    monkeypatch.setenv("UHD_MODELS", "~/here")
+    assert models_folder() == tmp_path / "here"
+
+
+@pytest.mark.parametrize("name", ["a", "MiniCPM-V-4.6", "x_1", "9" * 64])
+def test_names_are_lower_case(name: str) -> None:
+    assert is_name(name)
+    assert require_name(name) == name.lower()
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "..", "a/b", "-x", "ä", "a b", "a\n", "x" * 65])
+def test_what_could_lead_elsewhere_is_no_name(name: str) -> None:
+    assert not is_name(name)
+    with pytest.raises(OptionError, match="is not a name for a model"):
+        require_name(name)
+
+
+def test_the_known_models_have_names() -> None:
+    assert all(require_name(name) == name == model.name for name, model in KNOWN_MODELS.items())
+
+
+def test_a_folder_that_exists_comes_before_a_model_of_that_name(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builtin = Bundle.open()
+    for folder in (models / "mine", tmp_path / "here" / "mine"):
+        shutil.copytree(builtin.path, folder)
+    assert Bundle.open("mine").path == models / "mine"
+    monkeypatch.chdir(tmp_path / "here")
+    assert Bundle.open("mine").path == Path("mine")
+    assert Bundle.open("MINE").path == models / "mine"
+    assert Bundle.open(Path("uhd-tiny")) == builtin
+
+
+def test_a_known_model_that_is_not_here_is_answered_with_the_command_that_brings_it(models: Path) -> None:
+    with pytest.raises(BundleError) as caught:
+        Bundle.open("MiniCPM-V-4.6")
+    assert str(caught.value) == (
+        "minicpm-v-4.6 is not on this machine; `uhd pull minicpm-v-4.6` brings it (3.2 GB to download)"
+    )
+    with pytest.raises(BundleError, match=r"minicpm-v-4.7-1b: its architecture, minicpmv4_7, cannot be exported yet"):
+        Bundle.open("minicpm-v-4.7-1b")
+
+
+def test_an_unknown_name_is_answered_with_what_there_is(models: Path) -> None:
+    with pytest.raises(BundleError) as caught:
+        Bundle.open("nothing")
+    assert "nothing: neither a bundle folder nor a model on this machine (uhd-tiny);" in str(caught.value)
+    shutil.copytree(Bundle.open().path, models / "mine")
+    (models / ".fetched" / "half").mkdir(parents=True)
+    (models / "a file").touch()
+    with pytest.raises(BundleError, match=r"\(uhd-tiny, mine\); bring one with `uhd pull MODEL` \(minicpm-v-4.6,"):
+        Bundle.open("nothing")
+    with pytest.raises(BundleError):
+        find_named(".fetched")
+
+
+def test_a_path_that_does_not_exist_is_no_name(tmp_path: Path, models: Path) -> None:
+    for path in (tmp_path / "none", "./none", "some/none"):
+        with pytest.raises(BundleError, match="none: no such bundle folder; make one with `uhd export"):
+            Bundle.open(path)
+
+
+def test_a_models_folder_that_cannot_be_read_is_said_in_one_line(models: Path, tmp_path: Path) -> None:
+    models.write_text("a file")
+    with pytest.raises(BundleError, match="nothing: neither a bundle folder"):
+        Bundle.open("nothing")
