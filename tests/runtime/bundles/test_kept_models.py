@@ -59,7 +59,9 @@ def test_removing_frees_a_model_and_what_was_downloaded_for_it(models: Path, min
     size = size_on_disk(mine)
     (models / ".fetched" / "mine" / "parts").mkdir(parents=True)
     (models / ".fetched" / "mine" / "parts" / "abc").write_bytes(b"123")
-    assert remove_model("MINE") == size + 3
+    (models / ".mine.partial-0123").mkdir()  # of an export that was killed
+    (models / ".mine.partial-0123" / "llm.gguf").write_bytes(b"12345")
+    assert remove_model("MINE") == size + 8
     assert [model.name for model in list_models()] == ["uhd-tiny"]
     assert list_fetched() == []
     assert [entry.name for entry in models.iterdir()] == [".fetched"]
