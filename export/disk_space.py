@@ -27,8 +27,8 @@ def check_disk_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OutputError(
-            f"{folder.parent}: the export needs about {readable_size(needed)}, but only {readable_size(free)} are free; "
-            "free some space or choose another folder"
+            f"{folder.parent}: the export needs about {readable_size(needed)}, but only {readable_size(free)} are "
+            "free; free some space or choose another folder"
         )
 
 

@@ -27,5 +27,6 @@ def require_room(needed: int) -> None:
     if needed > free:
         raise OutputError(
             f"{folder}: the rest of the download and the export need about {readable_size(needed)}, "
-            f"{readable_size(free)} are free; free some space, or set {FOLDER_VARIABLE} to a folder on another disk"
+            f"but only {readable_size(free)} are free; free some space, or set {FOLDER_VARIABLE} to a folder on "
+            "another disk"
         )

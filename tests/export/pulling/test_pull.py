@@ -150,7 +150,7 @@ def test_too_little_room_is_said_before_the_weights_are_downloaded(
     with pytest.raises(OutputError) as caught:
         pull_model(MODEL)
     assert "the rest of the download and the export need about" in one_line(caught)
-    assert "3.0 MB are free; free some space, or set UHD_MODELS" in str(caught.value)
+    assert "but only 3.0 MB are free; free some space, or set UHD_MODELS" in str(caught.value)
     assert hub.downloaded() == []
     assert names() == ["uhd-tiny"]
 
