@@ -44,7 +44,7 @@ def test_five_cuts_in_one_pull_are_got_over_without_a_byte_twice(hub: LocalHub, 
 
 
 def test_a_pull_that_is_killed_again_and_again_ends_well(hub: LocalHub) -> None:
-    for part in (0.15, 0.3, 0.99):  # twice while it downloads, and once while it exports
+    for part in (0.15, 0.3, 0.9):  # twice while it downloads, and once while it exports
         assert run_python(KILLED, MODEL, part).returncode == -signal.SIGKILL
         assert nothing_half_written()
         assert [files.name for files in list_fetched()] == ["tiny-v"]
@@ -52,10 +52,9 @@ def test_a_pull_that_is_killed_again_and_again_ends_well(hub: LocalHub) -> None:
     bundle.check_files()
     assert list_fetched() == []
     assert [entry.name for entry in bundle.path.parent.iterdir() if entry.name != ".fetched"] == ["tiny-v"]
-    begun = [int(asked[6:-1]) for _, asked in hub.downloaded() if asked is not None]
-    assert begun == sorted(begun)
-    assert len(begun) >= 2
-    assert len(hub.downloaded()) - len(begun) == 2  # each large file was begun once
+    resumed = [asked for _, asked in hub.downloaded() if asked is not None]
+    assert len(resumed) == 2
+    assert len(hub.downloaded()) - len(resumed) == 2  # each large file was begun once
 
 
 def test_a_connection_that_brings_nothing_any_more_is_given_up_and_what_came_is_kept(

@@ -90,7 +90,7 @@ def running_hub() -> Iterator[LocalHub]:
         pass
 
     Handler.hub = hub
-    servers = [ThreadingHTTPServer(("127.0.0.1", 0), Handler) for _ in range(2)]
+    servers = [_Server(("127.0.0.1", 0), Handler) for _ in range(2)]
     hub.url, hub.storage_url = (f"http://127.0.0.1:{server.server_port}" for server in servers)
     threads = [threading.Thread(target=server.serve_forever, args=(0.01,)) for server in servers]
     for thread in threads:
@@ -102,6 +102,11 @@ def running_hub() -> Iterator[LocalHub]:
             server.shutdown()
             thread.join()
             server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: clients are killed here."""
 
 
 class _Handler(BaseHTTPRequestHandler):
