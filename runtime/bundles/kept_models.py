@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from uhd_edge.engines.unfinished import is_abandoned, locked, remove_abandoned, size_on_disk
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.model_names import BUILT_IN, builtin_bundle, kept_names, models_folder, require_name
-from uhd_edge.runtime.bundles.update import abandoned_in
+from uhd_edge.runtime.bundles.update import half_exported
 from uhd_edge.runtime.errors import BundleError, OutputError
 
 if TYPE_CHECKING:
@@ -72,8 +72,7 @@ def remove_model(name: str) -> int:
     if name == BUILT_IN:
         raise BundleError(f"{BUILT_IN} is part of uhd-edge and cannot be removed")
     folder, fetched = models_folder() / name, models_folder() / FETCHED / name
-    half_exported = [path for path, _ in abandoned_in(folder) if path.parent == folder.parent]
-    found = [*(path for path in (folder, fetched) if path.is_dir()), *half_exported]
+    found = [*(path for path in (folder, fetched) if path.is_dir()), *half_exported(folder)]
     if not found:
         raise BundleError(f"{name}: no such model on this machine; there are {', '.join((BUILT_IN, *kept_names()))}")
     if fetched.is_dir() and not is_abandoned(fetched):

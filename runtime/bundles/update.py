@@ -90,15 +90,19 @@ def remove_left(bundle: Path, tell: Tell) -> None:
 
 def abandoned_in(bundle: Path) -> list[tuple[Path, int]]:
     """What killed runs left in a bundle's folder or beside it, with its bytes; the bundle is whole without it."""
-    whole = bundle.absolute()
-    beside = whole.parent.glob(f".{glob.escape(whole.name)}.partial-*")
-    left = [path for path in (*staged(bundle), *sorted(beside)) if is_abandoned(path)]
+    left = [path for path in staged(bundle) if is_abandoned(path)] + half_exported(bundle)
     if is_abandoned(bundle):  # whoever changes the bundle holds its folder
         left += unrecorded_files(bundle, read_manifest(bundle).files)
     for folder in sorted(path for path in bundle.glob("engines/*") if path.is_dir()):
         if is_abandoned(folder):  # a build holds its folder, not each file in it
             left += unfinished_files(folder)
     return [(path, size_on_disk(path)) for path in left]
+
+
+def half_exported(bundle: Path) -> list[Path]:
+    """What killed exports left beside the place of a bundle."""
+    whole = bundle.absolute()
+    return [path for path in sorted(whole.parent.glob(f".{glob.escape(whole.name)}.partial-*")) if is_abandoned(path)]
 
 
 def staged(bundle: Path) -> list[Path]:
