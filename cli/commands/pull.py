@@ -81,4 +81,5 @@ def pull(
     kept = bundle.path.name
     click.echo(f'uhd: ask it with: uhd ask photo.jpg "What is this?" --bundle {kept}', err=True)
     click.echo(str(bundle.path))
-    advise_calibrating(kept)
+    if "int8" not in bundle.manifest.graphs[bundle.manifest.default_mode]:
+        advise_calibrating(kept)

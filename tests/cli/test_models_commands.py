@@ -116,7 +116,8 @@ def test_a_model_that_is_here_is_not_pulled_again(
 ) -> None:
     code, out, error = run("pull", "me/mine")
     assert (code, out) == (0, f"{mine}\n")
-    assert error.splitlines() == [
+    # Advice for this processor may follow.
+    assert error.splitlines()[:2] == [
         "uhd: mine is here already; --force pulls it anew",
         'uhd: ask it with: uhd ask photo.jpg "What is this?" --bundle mine',
     ]
