@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
+from support.places import EXAMPLES
 
 from uhd_edge.cli.bundle import bundle_before_images, one_bundle, required_bundle
 from uhd_edge.cli.main import COMMANDS, exit_code
@@ -24,7 +25,8 @@ NEEDED = {
     "inspect": [],
 }
 # Their arguments are images, so the bundle is an option only.
-ABOUT_IMAGES = {"ask": ["photo.png", "What?"], "chat": [], "plan": ["photo.png"]}
+PICTURE = str(EXAMPLES / "bench.png")
+ABOUT_IMAGES = {"ask": [PICTURE, "What?"], "chat": [], "plan": [PICTURE]}
 
 
 def test_every_command_is_tested_here() -> None:
