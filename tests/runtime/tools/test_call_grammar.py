@@ -52,7 +52,7 @@ def fits(model: LanguageModel, grammar: str, text: str) -> bool:
         state.close()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(
     properties=st.dictionaries(st.sampled_from(["a", "b_1", "C-x"]), SCHEMAS, max_size=3),
     required=st.booleans(),
