@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from uhd_edge.export.export import export_bundle
+from uhd_edge.export.language_model.llama_process import GgufFacts
 from uhd_edge.runtime.bundles.bundle import Bundle
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ def exported(
     by_hand = graphs.write_graphs  # that of `quick`
     monkeypatch.setattr(graphs, "write_graphs", write_graphs)
     monkeypatch.setattr("uhd_edge.export.export.convert_language_model", convert)
+    llm = qwen3_bundle.manifest.llm
+    facts = GgufFacts(llm.architecture, None, llm.hidden_size, llm.vocabulary_size, 1, ())
+    monkeypatch.setattr("uhd_edge.export.export.check_language_model", lambda *_, **__: facts)
 
     def run(source: Path = qwen3_checkpoint, **options: Any) -> tuple[Bundle, list[str]]:
         done.clear()
