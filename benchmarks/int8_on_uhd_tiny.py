@@ -44,14 +44,14 @@ def pictures(purpose: str, count: int) -> list[Image.Image]:
     return [draw_picture(draw_scene(f"int8/{purpose}/{index}", worlds[index % 2])) for index in range(count)]
 
 
-def view_cosines(bundle: Bundle, mode: Mode, engine: EngineName, threads: int | None) -> list[float]:
+def view_cosines(bundle: Bundle, mode: Mode, engine: EngineName, threads: int | None, scenes: int) -> list[float]:
     """Cosine between INT8 and FP32 embeddings, for every view of the held-out scenes."""
     cosines = []
     with (
         VisionEncoder(bundle, mode=mode, engine=engine, precision="int8", threads=threads) as tested,
         VisionEncoder(bundle, mode=mode, engine="onnxruntime", precision="fp32", threads=threads) as exact,
     ):
-        for picture in pictures("held-out", HELD_OUT):
+        for picture in pictures("held-out", scenes):
             one, other = tested.encode(picture), exact.encode(picture)
             ends = np.cumsum([view.tokens for view in one.views])[:-1]
             for a, b in zip(np.split(one.embeddings, ends), np.split(other.embeddings, ends), strict=True):
@@ -96,7 +96,7 @@ def compare(bundle: Bundle, options: argparse.Namespace) -> None:
     """Print the cosines of views in every mode, and how the questions are answered."""
     engine, threads = options.engine, options.threads
     for mode in bundle.manifest.graphs:
-        cosines = view_cosines(bundle, mode, engine, threads)
+        cosines = view_cosines(bundle, mode, engine, threads, options.scenes)
         print(f"{mode}: {len(cosines)} views held out, lowest cosine {min(cosines):.6f}, mean {np.mean(cosines):.6f}")
     for mode in options.modes.split(",") if options.questions else ():
         for questions in ("single", "sliced"):
@@ -107,6 +107,7 @@ def main() -> None:
     """Calibrate a copy of the bundle unless one is given, compare the embeddings, and ask."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bundle", help="bundle folder (default: the built-in bundle)")
+    parser.add_argument("--scenes", type=int, default=HELD_OUT, help="scenes to compare views of (default: 40)")
     parser.add_argument("--questions", type=int, default=600, help="number of questions in each set (default: 600)")
     parser.add_argument("--modes", default="16x,4x", help="modes to ask in (default: 16x,4x)")
     parser.add_argument("--cosine", type=float, default=0.0, help="lowest cosine to accept (default: calibrate's own)")
