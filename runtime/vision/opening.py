@@ -75,11 +75,11 @@ class EngineOpener:
     def open_instead(self, failed: VisionEngines, error: EngineError) -> VisionEngines:
         """Open engines for what `failed` cannot run, such as a view larger than an engine was built for.
 
-        Only `auto` has an alternative; raises `error` otherwise.
+        Only where `auto` had a choice is there one; raises `error` otherwise.
         """
         mode = failed.mode
         last = self._choices(mode)[-1]
-        if self._engine != "auto" or last.engine != "onnxruntime":
+        if last.engine != "onnxruntime" or self._closed:
             raise error
         with self._lock:
             engines = self._open(mode, last)

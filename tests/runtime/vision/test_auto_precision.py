@@ -14,6 +14,7 @@ from uhd_edge.calibration.calibrate import Calibrated
 from uhd_edge.cli.main import exit_code
 from uhd_edge.engines import selection
 from uhd_edge.engines.errors import EngineError, EngineUnavailableError
+from uhd_edge.engines.names import EngineName
 from uhd_edge.engines.onnxruntime import CPU, CUDA
 from uhd_edge.engines.processor import Processor
 from uhd_edge.engines.tensorrt.gpu import Gpu
@@ -142,14 +143,15 @@ def test_int8_that_cannot_be_opened_is_told_and_fp32_answers(
         assert instead == "16x runs in fp32 on CPUExecutionProvider instead"
 
 
+@pytest.mark.parametrize("engine", ["auto", "onnxruntime"])
 def test_int8_that_fails_at_a_picture_is_told_and_fp32_answers(
-    calibrated: Calibrated, monkeypatch: pytest.MonkeyPatch
+    calibrated: Calibrated, engine: EngineName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(inputs: object) -> object:
         raise EngineError("encoder-16x-int8.onnx: the run failed")
 
     monkeypatch.setattr(engine_choice, "this_processor", lambda: WITHOUT_VNNI)
-    with VisionEncoder(calibrated.bundle, threads=1) as encoder:
+    with VisionEncoder(calibrated.bundle, engine=engine, threads=1) as encoder:
         monkeypatch.setattr(encoder.open_mode("16x").encoder, "run", fail)
         encoder.encode(PICTURE)
         assert encoder.notes[1:] == [
