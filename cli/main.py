@@ -29,6 +29,7 @@ COMMANDS = {
     "build": "Build TensorRT engines from a bundle's graphs.",
     "verify": "Compare a bundle's embeddings and answers with FP32.",
     "bench": "Measure every stage of an answer on this machine.",
+    "eval": "Count right answers to the questions of a data set, in several settings.",
     "flops": "Count the operations that encoding an image takes.",
     "inspect": "Show what a bundle contains, and check its files.",
     "doctor": "Show what this machine can run, and how to get what is missing.",

@@ -49,6 +49,11 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # what uses all of the above
     ("bench.synthetic", "tiny.world"),
     ("bench", "tiny.training", "server"),
+    ("evaluation.errors", "evaluation.metrics", "evaluation.significance"),
+    ("evaluation.data",),
+    ("evaluation.asking",),
+    ("evaluation.report",),
+    ("evaluation",),
     ("tiny.measuring",),
     ("cli",),
     ("cli.commands",),

@@ -1,0 +1,50 @@
+"""JSON lines: an object a line, whose `image` names a file beside it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from uhd_edge.evaluation.data.pictures import Base64Picture
+from uhd_edge.evaluation.data.question import RawRow, as_list
+from uhd_edge.evaluation.errors import DataSetError
+from uhd_edge.runtime.images.data_uri import is_data_uri
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from uhd_edge.evaluation.data.pictures import Picture
+
+
+def read_json_lines(file: Path, renamed: Mapping[str, str]) -> Iterator[RawRow]:
+    """Read the rows of a file; empty lines are left out. Raises `DataSetError` for a line that is no object."""
+    with file.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            if line.strip():
+                where = f"{file.name}, line {number}"
+                values = _object(where, line)
+                values |= {name: values[column] for name, column in renamed.items() if column in values}
+                yield RawRow(where, values, _pictures(where, values, file.parent))
+
+
+def _object(where: str, line: bytes) -> dict[str, Any]:
+    try:
+        values = json.loads(line.decode("utf-8-sig"))
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise DataSetError(f"{where}: not JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise DataSetError(f"{where}: a line is an object with image, question and answer, not {type(values).__name__}")
+    return values
+
+
+def _pictures(where: str, values: Mapping[str, Any], folder: Path) -> tuple[Picture, ...] | None:
+    """Paths are relative to the file of questions."""
+    names = [name for name in ("image", "images") if name in values]
+    if not names:
+        return None
+    given = values[names[-1]]
+    listed = [] if given is None else as_list(given)
+    if not all(isinstance(one, str) and one for one in listed):
+        raise DataSetError(f"{where}: an image is the path of a file or a data URI, or a list of those")
+    return tuple(Base64Picture(one) if is_data_uri(one) else folder / one for one in listed)

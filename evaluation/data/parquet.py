@@ -1,0 +1,75 @@
+"""A data set of the Hugging Face Hub, as its folder of parquet files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from uhd_edge.engines.extras import extra_needed
+from uhd_edge.evaluation.data.question import RawRow
+from uhd_edge.evaluation.errors import DataSetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from uhd_edge.evaluation.data.pictures import Picture
+
+ROWS_AT_ONCE = 16  # pictures that are in memory
+
+
+def parquet_files(folder: Path, split: str | None) -> list[Path]:
+    """The files of a split, which their names begin with (`test-00000-of-00002.parquet`), in order.
+
+    Raises `DataSetError` where there are none, or of several splits without `split`.
+    """
+    by_split: dict[str, list[Path]] = {}
+    for file in sorted(folder.rglob("*.parquet")):
+        by_split.setdefault(file.name.removesuffix(".parquet").partition("-")[0], []).append(file)
+    if not by_split:
+        raise DataSetError(f"{folder}: no parquet files; a folder is a data set of the Hugging Face Hub")
+    if split is None and len(by_split) > 1:
+        raise DataSetError(f"{folder}: several splits; choose one with --split: {', '.join(by_split)}")
+    if split is not None and split not in by_split:
+        raise DataSetError(f"{folder}: no split {split!r}; there are {', '.join(by_split)}")
+    return by_split[split] if split is not None else next(iter(by_split.values()))
+
+
+def read_parquet(files: list[Path], renamed: Mapping[str, str]) -> Iterator[RawRow]:
+    """Read the rows of files in order. Needs pyarrow (`pip install 'uhd-edge[eval]'`).
+
+    Raises `DataSetError` for a file that is not parquet.
+    """
+    with extra_needed("eval", "a data set in parquet"):
+        import pyarrow
+        import pyarrow.parquet
+    for file in files:
+        try:
+            with pyarrow.parquet.ParquetFile(file) as opened:
+                rows = (row for batch in opened.iter_batches(ROWS_AT_ONCE) for row in batch.to_pylist())
+                for number, values in enumerate(rows, 1):
+                    where = f"{file.name}, row {number}"
+                    values |= {name: values[column] for name, column in renamed.items() if column in values}
+                    yield RawRow(where, values, _pictures(where, values, file.parent))
+        except pyarrow.ArrowException as error:
+            raise DataSetError(f"{file}: not readable as parquet ({error})") from error
+
+
+def _pictures(where: str, values: Mapping[str, Any], folder: Path) -> tuple[Picture, ...] | None:
+    names = [name for name in ("image", "images") if name in values]
+    if not names:
+        return None
+    given = values[names[-1]]
+    listed = given if isinstance(given, list) else [given]
+    return tuple(_picture(where, one, folder) for one in listed if one is not None)
+
+
+def _picture(where: str, given: object, folder: Path) -> Picture:
+    """The Hub's image column is a record of `bytes` and `path`."""
+    if isinstance(given, bytes):
+        return given
+    if isinstance(given, dict) and isinstance(given.get("bytes"), bytes):
+        return bytes(given["bytes"])
+    path = given.get("path") if isinstance(given, dict) else given
+    if isinstance(path, str) and path:
+        return folder / path
+    raise DataSetError(f"{where}: an image is bytes, or a record of bytes and path, not {type(given).__name__}")
