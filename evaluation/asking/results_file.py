@@ -133,4 +133,4 @@ class ResultsFile:
 
 
 def _head_line(head: Mapping[str, Any]) -> bytes:
-    return json.dumps(head, ensure_ascii=False, sort_keys=True).encode("utf-8", "surrogatepass") + b"\n"
+    return json.dumps(head, ensure_ascii=False, sort_keys=True).encode("utf-8", "replace") + b"\n"

@@ -35,8 +35,8 @@ class Row:
     ran: str = ""
 
     def line(self) -> bytes:
-        """One line of JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+        """One line of JSON; halves of characters, which UTF-8 does not have, become question marks."""
+        return json.dumps(asdict(self), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
 _ROWS = TypeAdapter(Row)
