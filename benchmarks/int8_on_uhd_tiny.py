@@ -20,10 +20,12 @@ import numpy as np
 
 from uhd_edge.calibration.calibrate import calibrate_bundle
 from uhd_edge.calibration.report import table
-from uhd_edge.runtime.assistant import Assistant
+from uhd_edge.evaluation.asking.settings import Setting
+from uhd_edge.evaluation.report.table import table as eval_table
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.vision.encoder import VisionEncoder
-from uhd_edge.tiny.measuring.measured import measured_set
+from uhd_edge.tiny.measuring.measure import evaluated
+from uhd_edge.tiny.measuring.measured import MEASURED_SETS
 from uhd_edge.tiny.world.drawing import draw_picture
 from uhd_edge.tiny.world.scenes import SINGLE, SLICED, draw_scene
 
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
 
 CALIBRATED_WITH = 32
 HELD_OUT = 40
-ANSWER_TOKENS = 24
 
 
 def pictures(purpose: str, count: int) -> list[Image.Image]:
@@ -59,23 +60,13 @@ def view_cosines(bundle: Bundle, mode: Mode, engine: EngineName, threads: int | 
     return cosines
 
 
-def ask(bundle: Bundle, name: str, count: int, *, mode: Mode, engine: EngineName, threads: int | None) -> None:
-    """Ask the questions of one set in both precisions, and print the shares of right and of equal answers."""
-    right = {"fp32": 0, "int8": 0}
-    same = 0
-    with (
-        Assistant(bundle, mode=mode, engine="onnxruntime", precision="fp32", threads=threads) as exact,
-        Assistant(bundle, mode=mode, engine=engine, precision="int8", threads=threads) as rounded,
-    ):
-        for entry in measured_set(name, count):
-            answers = {}
-            for precision, assistant in (("fp32", exact), ("int8", rounded)):
-                answer = assistant.ask(entry.picture, entry.question.text, max_tokens=ANSWER_TOKENS)
-                answers[precision] = answer.text.strip()
-                right[precision] += answers[precision] == entry.question.answer
-            same += answers["fp32"] == answers["int8"]
-    shares = ", ".join(f"{precision} {100 * number / count:.2f} %" for precision, number in right.items())
-    print(f"{mode} {name}: {shares} right of {count}; {100 * same / count:.2f} % equal answers", flush=True)
+def ask(bundle: Bundle, name: str, folder: Path, options: argparse.Namespace) -> None:
+    """Ask the questions of one set in both precisions, and print how often they are right and what differs."""
+    for mode in options.modes.split(","):
+        exact, rounded = Setting(mode, None, "fp32", "onnxruntime"), Setting(mode, None, "int8", options.engine)
+        summary = evaluated(bundle, name, [exact, rounded], folder, count=options.questions, threads=options.threads)
+        same = sum(not asked.differs for asked in summary.asked)
+        print(f"{eval_table(summary)}\n{100 * same / len(summary.asked):.2f} % equal answers\n", flush=True)
 
 
 def calibrate(folder: Path, options: argparse.Namespace) -> Bundle:
@@ -98,9 +89,9 @@ def compare(bundle: Bundle, options: argparse.Namespace) -> None:
     for mode in bundle.manifest.graphs:
         cosines = view_cosines(bundle, mode, engine, threads, options.scenes)
         print(f"{mode}: {len(cosines)} views held out, lowest cosine {min(cosines):.6f}, mean {np.mean(cosines):.6f}")
-    for mode in options.modes.split(",") if options.questions else ():
-        for questions in ("single", "sliced"):
-            ask(bundle, questions, options.questions, mode=mode, engine=engine, threads=threads)
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        for name in MEASURED_SETS if options.questions else ():
+            ask(bundle, name, Path(folder), options)
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -47,11 +47,13 @@ REPORT = "report.html"
 @click.option(
     "--gpu-layers",
     type=parse_gpu_layers,
-    default="0",
+    default="auto",
     show_default=True,
-    metavar="N|all",
+    metavar="auto|N|all",
     help="Layers of the language model to put on a GPU.",
 )
+@click.option("--think/--no-think", default=None, help="Let the model think first, or not.")
+@click.option("--think-tokens", default=1024, show_default=True, metavar="N", help="Most tokens of its thoughts.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
@@ -76,7 +78,9 @@ def eval(  # noqa: A001  # the function of a command has its name
     repetition_penalty: float,
     context: int,
     threads: int | None,
-    gpu_layers: int,
+    gpu_layers: int | Literal["auto"],
+    think: bool | None,
+    think_tokens: int,
     output: Path | None,
     as_json: bool,
 ) -> None:
@@ -91,7 +95,7 @@ def eval(  # noqa: A001  # the function of a command has its name
     from uhd_edge.runtime.bundles.bundle import Bundle
 
     named, path = _bundle_and_data(arguments, bundle)
-    asking = Asking(max_tokens, repetition_penalty, suffix, context, threads, gpu_layers)
+    asking = Asking(max_tokens, repetition_penalty, suffix, context, threads, gpu_layers, think, think_tokens)
     numbers = _numbers(max_slices)
     all_settings(["16x"] if modes is None else _names(modes), numbers, _names(precisions), _names(engines))
     opened = Bundle.open(named)

@@ -158,6 +158,8 @@ def _answer(assistant: Assistant, question: Question, asking: Asking, ran: str) 
             asking.text(question.text),
             max_tokens=asking.max_tokens,
             repetition_penalty=asking.repetition_penalty,
+            think=asking.think,
+            think_tokens=asking.think_tokens,
         )
     except (ImageError, PromptError, EngineError) as error:
         return Row(question.number, question.name, error=" ".join(str(error).split()), ran=ran)

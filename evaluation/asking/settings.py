@@ -40,7 +40,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Asking:
-    """How every question is asked: `suffix` is written behind it on a line of its own; the rest is as in `uhd ask`.
+    """How every question is asked: `suffix` is written behind it on a line of its own; the rest is as in `AskOptions`.
 
     Raises `OptionError` for invalid values.
     """
@@ -50,12 +50,15 @@ class Asking:
     suffix: str = ""
     context: int = 4096
     threads: int | None = None
-    gpu_layers: int = 0
+    gpu_layers: int | Literal["auto"] = "auto"
+    think: bool | None = None
+    think_tokens: int = 1024
 
     def __post_init__(self) -> None:
         require_whole("max_tokens", self.max_tokens, 1, HIGHEST_COUNT)
         require_whole("context", self.context, 2, HIGHEST_COUNT)
         require_number("repetition_penalty", self.repetition_penalty, 0.01, 100, hint="from 0.01 to 100")
+        require_whole("think_tokens", self.think_tokens, 0, HIGHEST_COUNT)
         if self.threads is not None:
             require_whole("threads", self.threads, 1, MOST_THREADS)
 

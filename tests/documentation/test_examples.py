@@ -12,7 +12,9 @@ from support.places import ROOT
 
 from uhd_edge.runtime.assistant import Assistant
 
-QUESTIONS = json.loads((ROOT / "examples" / "questions.json").read_text())
+QUESTIONS: dict[str, list[dict[str, str]]] = {}
+for line in (ROOT / "examples" / "questions.jsonl").read_text().splitlines():
+    QUESTIONS.setdefault(json.loads(line)["image"], []).append(json.loads(line))
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,15 @@
-"""The measured sets, drawn with seeds that training never uses, and the settings they are asked in."""
+"""The measured sets, drawn with seeds that training never uses, and the settings they are asked in.
+
+`python -m uhd_edge.tiny.measuring.measured FOLDER` writes them as data sets for `uhd eval`.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import Image
 
@@ -60,3 +66,31 @@ def measured_set(name: str, count: int = QUESTIONS) -> Iterator[Measured]:
         seed = f"measured/{name}/{index}"
         scene = draw_scene(seed, MEASURED_SETS[name])
         yield Measured(scene, ask(scene, MEASURED_KINDS[index % len(MEASURED_KINDS)], seed))
+
+
+def write_set(name: str, folder: Path, count: int = QUESTIONS) -> Path:
+    """Write the first `count` questions of a set as JSON lines with a PNG each, and return the file of questions."""
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    rows = []
+    for index, entry in enumerate(measured_set(name, count)):
+        picture = f"{name}/{index:03}.png"
+        entry.picture.save(folder / picture)
+        asked = entry.question
+        rows.append({"image": picture, "question": asked.text, "answer": asked.answer, "group": asked.kind})
+    file = folder / f"{name}.jsonl"
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--count", type=int, default=QUESTIONS, help="number of questions in each set (default: 600)")
+    arguments = parser.parse_args()
+    for name in MEASURED_SETS:
+        print(write_set(name, arguments.folder, arguments.count))
+
+
+if __name__ == "__main__":
+    main()

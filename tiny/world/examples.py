@@ -44,12 +44,14 @@ EXAMPLES = (
 
 
 def write_examples(folder: Path) -> None:
-    """Write the pictures, and `questions.json`: for each file name a list of questions with their true answers."""
-    listed = {}
+    """Write the pictures and `questions.jsonl`, a data set for `uhd eval`: a question and its true answer a line."""
+    rows = []
     for example in EXAMPLES:
-        draw_picture(example.scene).save(folder / example.file, quality=95)  # PNG ignores the quality
-        listed[example.file] = [{"question": q.text, "answer": q.answer} for q in example.questions]
-    (folder / "questions.json").write_text(json.dumps(listed, indent=2) + "\n")
+        draw_picture(example.scene).save(folder / example.file, quality=95)  # which PNG ignores
+        rows += [
+            {"image": example.file, "question": q.text, "answer": q.answer, "group": q.kind} for q in example.questions
+        ]
+    (folder / "questions.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
 
 
 def main() -> None:
