@@ -35,6 +35,9 @@ COMMANDS = {
     "doctor": "Show what this machine can run, and how to get what is missing.",
 }
 
+# Those whose files are in `commands/measuring/`.
+MEASURING = ("bench", "eval", "flops")
+
 ANSWERED = 0
 OUR_ERROR = 1
 INTERRUPTED = 130
@@ -63,7 +66,7 @@ class Commands(click.Group):
         """Import a command; None for an unknown name."""
         if cmd_name not in COMMANDS:
             return super().get_command(ctx, cmd_name)
-        command: click.Command = getattr(import_module(f"uhd_edge.cli.commands.{cmd_name}"), cmd_name)
+        command: click.Command = getattr(import_module(module_of(cmd_name)), cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -71,6 +74,11 @@ class Commands(click.Group):
         others = {name: self.commands[name].get_short_help_str() for name in super().list_commands(ctx)}
         with formatter.section("Commands"):
             formatter.write_dl([*COMMANDS.items(), *others.items()])
+
+
+def module_of(command: str) -> str:
+    """The name of the module that a command is imported from."""
+    return f"uhd_edge.cli.commands.{'measuring.' if command in MEASURING else ''}{command}"
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

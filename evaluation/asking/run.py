@@ -8,7 +8,7 @@ each setting, so that no setting finds views in the cache that another has encod
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from uhd_edge.runtime.assistant import Assistant
 from uhd_edge.runtime.bundles.bundle import MANIFEST
 from uhd_edge.runtime.errors import EngineError, ImageError, PromptError
 from uhd_edge.runtime.release import installed_version
+from uhd_edge.runtime.vision.opening import EngineOpener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,12 +68,17 @@ class Order:
 class Run:
     """A run whose files are open; close it, or use it with `with`.
 
+    `notes` has, in order, what the assistants said of the engines they chose.
+
     Reads the whole data set once, so that a row that cannot be asked is found before anything is. Raises
-    `DataSetError` for such a row, and what `ResultsFile` raises.
+    `DataSetError` for such a row, `EngineUnavailableError` for a setting that nothing can run, and what `ResultsFile`
+    raises.
     """
 
     def __init__(self, order: Order) -> None:
         self._order = order
+        self.notes: dict[str, None] = {}
+        _require_engines(order)
         self.count = sum(1 for _ in order.data.questions(order.limit))
         if self.count == 0:
             raise DataSetError(f"{order.data.name}: no questions")
@@ -131,6 +137,7 @@ class Run:
             gpu_layers=asking.gpu_layers,
         ) as assistant:
             ran = self._what_runs(assistant, setting)
+            self.notes |= dict.fromkeys(assistant.notes)
             for question in order.data.questions(order.limit):
                 if question.number in pending:
                     row = _answer(assistant, question, asking, ran)
@@ -149,6 +156,14 @@ class Run:
                 "precision, or choose another folder"
             )
         return ran
+
+
+def _require_engines(order: Order) -> None:
+    """Find out now what is not in the bundle, rather than after hours of asking in other settings."""
+    for one in order.settings:
+        opener = EngineOpener(order.bundle, engine=one.engine, precision=one.precision, threads=None, notes=[])
+        with closing(opener):
+            opener.check(one.mode)
 
 
 def _answer(assistant: Assistant, question: Question, asking: Asking, ran: str) -> Row:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from uhd_edge.evaluation.data.pictures import Base64Picture
-from uhd_edge.evaluation.data.question import RawRow, as_list
+from uhd_edge.evaluation.data.question import RawRow, as_list, renamed_values
 from uhd_edge.evaluation.errors import DataSetError
 from uhd_edge.runtime.images.data_uri import is_data_uri
 
@@ -24,7 +24,7 @@ def read_json_lines(file: Path, renamed: Mapping[str, str]) -> Iterator[RawRow]:
             if line.strip():
                 where = f"{file.name}, line {number}"
                 values = _object(where, line)
-                values |= {name: values[column] for name, column in renamed.items() if column in values}
+                values |= renamed_values(where, values, renamed)
                 yield RawRow(where, values, _pictures(where, values, file.parent))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from uhd_edge.engines.extras import extra_needed
-from uhd_edge.evaluation.data.question import RawRow
+from uhd_edge.evaluation.data.question import RawRow, renamed_values
 from uhd_edge.evaluation.errors import DataSetError
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def read_parquet(files: list[Path], renamed: Mapping[str, str]) -> Iterator[RawR
         try:
             with pyarrow.parquet.ParquetFile(file) as opened:
                 rows = (row for batch in opened.iter_batches(ROWS_AT_ONCE) for row in batch.to_pylist())
-                for number, values in enumerate(rows, 1):
+                for number, row in enumerate(rows, 1):
                     where = f"{file.name}, row {number}"
-                    values |= {name: values[column] for name, column in renamed.items() if column in values}
+                    values = row | renamed_values(where, row, renamed)
                     yield RawRow(where, values, _pictures(where, values, file.parent))
         except pyarrow.ArrowException as error:
             raise DataSetError(f"{file}: not readable as parquet ({error})") from error

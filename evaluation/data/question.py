@@ -126,6 +126,14 @@ def _letter(given: object, choices: Mapping[str, str]) -> str:
     return by_text[0] if by_text else by_place or text
 
 
+def renamed_values(where: str, values: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:
+    """The values of the columns that have other names, by ours; raises `DataSetError` for one that is not there."""
+    for column in renamed.values():
+        if column not in values:
+            raise DataSetError(f"{where}: no column {column!r}; the columns are {', '.join(values)}")
+    return {name: values[column] for name, column in renamed.items()}
+
+
 def as_list(given: Any) -> Sequence[Any]:
     """A list as it is, a text like `['a', 'b']` as the list it spells, anything else alone."""
     if isinstance(given, list | tuple):

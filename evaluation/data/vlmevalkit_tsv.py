@@ -6,7 +6,7 @@ import csv
 from typing import TYPE_CHECKING
 
 from uhd_edge.evaluation.data.pictures import Base64Picture
-from uhd_edge.evaluation.data.question import RawRow, as_list
+from uhd_edge.evaluation.data.question import RawRow, as_list, renamed_values
 from uhd_edge.evaluation.errors import DataSetError
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ def metric_of(file: Path) -> str | None:
 def read_tsv(file: Path, renamed: Mapping[str, str]) -> Iterator[RawRow]:
     """Read the rows of a file; `category`, or else `split`, is the group. Raises `DataSetError` for a broken file."""
     shared = _shared_pictures(file)
-    for number, values in _rows(file):
+    for number, row in _rows(file):
         where = f"{file.name}, row {number}"
-        values |= {name: values[column] for name, column in renamed.items() if column in values}
+        values = row | renamed_values(where, row, renamed)
         values.setdefault("group", values.get("category") or values.get("split") or "")
         yield RawRow(where, values, _pictures(where, values, shared, file.parent))
 

@@ -53,7 +53,7 @@ def mcnemar(better: int, worse: int) -> float:
     for drawn in range(fewer):
         term = term * (count - drawn) // (drawn + 1)
         ways += term
-    return min(1.0, 2 * ways / 2**count)
+    return min(1.0, 2 * ways / (1 << count))
 
 
 def sign_flip(differences: Sequence[float]) -> float:

@@ -14,6 +14,7 @@ from uhd_edge.cli.main import COMMANDS, exit_code
 if TYPE_CHECKING:
     from pathlib import Path
 
+PICTURE, QUESTIONS = str(EXAMPLES / "bench.png"), str(EXAMPLES / "questions.jsonl")
 # What a command needs beside its bundle, and before it.
 NEEDED = {
     "serve": ["--port", "0"],
@@ -21,11 +22,11 @@ NEEDED = {
     "build": ["--target", "here"],
     "verify": [],
     "bench": [],
+    "eval": [QUESTIONS],
     "flops": [],
     "inspect": [],
 }
 # Their arguments are images, so the bundle is an option only.
-PICTURE = str(EXAMPLES / "bench.png")
 ABOUT_IMAGES = {"ask": [PICTURE, "What?"], "chat": [], "plan": [PICTURE]}
 
 

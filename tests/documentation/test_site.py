@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.browser import opened_browser
+from support.browsing.browser import opened_browser
 from support.places import ROOT
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.evaluation import ROWS, SETTINGS, order
+from support.evaluation.example_questions import ROWS, SETTINGS, order
 from support.places import EXAMPLES
 
 from uhd_edge.evaluation.asking import run as asking

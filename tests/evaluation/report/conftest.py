@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.evaluation import ROWS, SETTINGS, order
+from support.evaluation.example_questions import ROWS, SETTINGS, order
 
 from uhd_edge.evaluation.asking.results_file import ResultsFile
 from uhd_edge.evaluation.asking.row import Row

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.browser import opened_browser
+from support.browsing.browser import opened_browser
 
 from uhd_edge.evaluation.asking.run import Order
 from uhd_edge.evaluation.report import html

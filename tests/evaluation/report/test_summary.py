@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from support.evaluation import SETTINGS
+from support.evaluation.example_questions import SETTINGS
 
 from uhd_edge.evaluation.asking.run import Order
 from uhd_edge.evaluation.report.summary import Summary, summarize

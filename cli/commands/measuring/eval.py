@@ -110,6 +110,8 @@ def eval(  # noqa: A001  # the function of a command has its name
     )
     with Run(order) as run:
         _ask(run, order)
+        for note in run.notes:
+            click.echo(f"uhd: {note}", err=True)
     _show(order, as_json=as_json)
     click.get_current_context().obj.all_closed = True
 
@@ -122,7 +124,7 @@ def _ask(run: Run, order: Order) -> None:
         return
     try:
         with click.progressbar(
-            run.ask(), length=run.left, label=f"{order.data.name}", file=sys.stderr, show_pos=True
+            run.ask(), length=run.left, label=order.data.name, file=sys.stderr, show_pos=True
         ) as bar:
             for _ in bar:
                 pass

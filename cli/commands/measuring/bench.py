@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from uhd_edge.cli.bundle import bundle_option, one_bundle
-from uhd_edge.cli.commands.flops import require_one
+from uhd_edge.cli.commands.measuring.flops import require_one
 from uhd_edge.engines.extras import extra_needed
 
 if TYPE_CHECKING:
