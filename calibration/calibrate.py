@@ -28,7 +28,7 @@ from uhd_edge.calibration.ranges.smoothing import Smoothing, choose_smoothing
 from uhd_edge.calibration.report import Report, make_report
 from uhd_edge.calibration.shipped.picture_set import write_pictures
 from uhd_edge.runtime.bundles.bundle import Bundle
-from uhd_edge.runtime.bundles.manifest import Graphs, Manifest
+from uhd_edge.runtime.bundles.manifest import Manifest
 from uhd_edge.runtime.bundles.update import add_files, free_names, staging_folder
 from uhd_edge.runtime.errors import CalibrationError
 
@@ -121,7 +121,9 @@ def _add(bundle: Bundle, folder: Path, outcomes: Mapping[Flavour, Outcome], repo
     for flavour, outcome in outcomes.items():
         pairs = write_int8(bundle, outcome.plan, flavour, final, names)
         for mode, (encoder, connector) in pairs.items():
-            changes[mode, flavour.kind] = Graphs(encoder=f"graphs/{encoder.name}", connector=f"graphs/{connector.name}")
+            changes[mode, flavour.kind] = bundle.manifest.graphs[mode][flavour.base].model_copy(
+                update={"encoder": f"graphs/{encoder.name}", "connector": f"graphs/{connector.name}"}
+            )
     (final / names[REPORT]).write_text(report.to_json(), encoding="utf-8")
     if not write_plot(report, final / names[PLOT]):
         del names[PLOT]

@@ -20,7 +20,7 @@ from onnx import TensorProto, helper
 
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
 from uhd_edge.runtime.errors import OutputError
-from uhd_edge.runtime.vision.patches import make_patches, position_ids
+from uhd_edge.runtime.vision.patches import encoder_inputs, make_patches, position_ids
 from uhd_edge.runtime.vision.slicing import plan_views, slice_image
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 LARGEST = 65504.0  # of FP16
 
 # These only move values, which were measured where they were computed.
-_MOVING = frozenset({"Reshape", "Transpose", "Gather"})
+_MOVING = frozenset({"Concat", "Gather", "Reshape", "Slice", "Transpose"})
+_FLAT, _ZERO = "|flat", "|zero"
 
 _LAYER = re.compile(r"(.*\.layers\.\d+|[^.]+\.mlp\.\d+|[^./]+\.[^./]+)")
 
@@ -66,6 +67,7 @@ def layer_ranges(
     folder is not writable: copies of the graphs with more outputs are stored there temporarily.
     """
     manifest = bundle.manifest
+    both_modes = manifest.graphs[mode]["fp16"].both_modes
     peaks: dict[_MeasuredValue, float] = {}
     with ExitStack() as stack:
         graphs = [stack.enter_context(_instrumented(file)) for file in bundle.graphs(mode, "fp16")]
@@ -75,7 +77,9 @@ def layer_ranges(
             for view in slice_image(picture, plan).views:
                 patches = make_patches(view, manifest.preprocessing, manifest.vision, mode=mode)
                 positions = position_ids(view.rows, view.columns, manifest.vision, mode=mode)
-                outputs = encoder.run({"patches": patches[None], "position_ids": positions[None]})
+                outputs = encoder.run(
+                    encoder_inputs(patches[None], positions[None], manifest.vision, mode=mode, both_modes=both_modes)
+                )
                 _note_peaks(peaks, graphs[0], outputs)
                 _note_peaks(peaks, graphs[1], connector.run({"features": outputs["features"]}))
     return _by_layer(mode, peaks)
@@ -107,11 +111,20 @@ def _instrumented(file: Path) -> Iterator[_InstrumentedGraph]:
     """Write a copy of the graph with peaks as outputs, in the same folder because its weights are there."""
     model = onnx.load(file, load_external_data=False)
     values = _find_measured_values(model)
+    model.graph.initializer.extend(
+        [
+            helper.make_tensor(_FLAT, TensorProto.INT64, [1], [-1]),
+            helper.make_tensor(_ZERO, TensorProto.FLOAT, [1], [0.0]),
+        ]
+    )
     for measured in values:
         nodes = [
             helper.make_node("Cast", [measured.value], [f"{measured.value}|exact"], to=TensorProto.FLOAT),
             helper.make_node("Abs", [f"{measured.value}|exact"], [f"{measured.value}|size"]),
-            helper.make_node("ReduceMax", [f"{measured.value}|size"], [measured.peak], keepdims=0),
+            # A part that a mode leaves out has no numbers, and so no largest one.
+            helper.make_node("Reshape", [f"{measured.value}|size", _FLAT], [f"{measured.value}|flat"]),
+            helper.make_node("Concat", [f"{measured.value}|flat", _ZERO], [f"{measured.value}|some"], axis=0),
+            helper.make_node("ReduceMax", [f"{measured.value}|some"], [measured.peak], keepdims=0),
         ]
         model.graph.node.extend(nodes)
         model.graph.output.append(helper.make_tensor_value_info(measured.peak, TensorProto.FLOAT, []))

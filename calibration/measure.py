@@ -57,12 +57,13 @@ class Measurement:
         """Run the graphs of each mode -> embeddings [tokens, d_llm] by the view's name."""
         embeddings: dict[str, NDArray[np.float32]] = {}
         for mode, (encoder_file, connector_file) in graphs.items():
+            both_modes = self.manifest.graphs[mode]["fp32"].both_modes
             with (
                 OnnxRuntimeEngine(encoder_file, threads=self.threads, products=products) as encoder,
                 OnnxRuntimeEngine(connector_file, threads=self.threads, products=products) as connector,
             ):
                 for view in self.pictures.views(self.manifest, mode):
-                    features = encoder.run({"patches": view.patches, "position_ids": view.position_ids})
+                    features = encoder.run(view.inputs(self.manifest.vision, both_modes=both_modes))
                     embeddings[view.name] = connector.run(features)["embeddings"][0]
         return embeddings
 

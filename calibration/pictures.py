@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from uhd_edge.runtime.errors import CalibrationError
 from uhd_edge.runtime.images.loading import load_image
-from uhd_edge.runtime.vision.patches import make_patches, position_ids
+from uhd_edge.runtime.vision.patches import encoder_inputs, make_patches, position_ids
 from uhd_edge.runtime.vision.slicing import plan_views, slice_image
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from uhd_edge.runtime.bundles.manifest import Manifest
+    from uhd_edge.runtime.bundles.manifest import Manifest, Vision
     from uhd_edge.runtime.modes import Mode
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -32,8 +32,13 @@ class ViewInput:
     """The input of the encoder for one view: `patches` [1, N, 3*p*p] and `position_ids` [1, N]."""
 
     name: str
+    mode: Mode
     patches: NDArray[np.float32]
     position_ids: NDArray[np.int64]
+
+    def inputs(self, vision: Vision, *, both_modes: bool) -> dict[str, NDArray[Any]]:
+        """Name the inputs of the encoder (see `encoder_inputs`)."""
+        return encoder_inputs(self.patches, self.position_ids, vision, mode=self.mode, both_modes=both_modes)
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Pictures:
             for index, view in enumerate(slice_image(image, plan).views):
                 patches = make_patches(view, manifest.preprocessing, manifest.vision, mode=mode)
                 positions = position_ids(view.rows, view.columns, manifest.vision, mode=mode)
-                yield ViewInput(f"{file}, view {index}, {mode}", patches[None], positions[None])
+                yield ViewInput(f"{file}, view {index}, {mode}", mode, patches[None], positions[None])
 
 
 def find_pictures(sources: Sequence[str | Path]) -> list[Path]:

@@ -174,7 +174,7 @@ def _graphs(
     """Write the graphs, those of one precision after those of another: each is a step of its own."""
     from uhd_edge.export.graphs.graphs import write_graphs
 
-    steps = len(precisions) * (len(modes) + 1)  # one encoder for each mode, and the connector
+    steps = len(precisions) * 2  # the connector and the encoder
     begun = itertools.count()
 
     def next_step(stage: str) -> None:

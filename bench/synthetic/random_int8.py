@@ -21,7 +21,6 @@ from uhd_edge.calibration.ranges.plan import FLAVOURS, QuantizationPlan
 from uhd_edge.calibration.ranges.ranges import full_range
 from uhd_edge.calibration.ranges.smoothing import Smoothing
 from uhd_edge.export.disk_space import check_disk_space
-from uhd_edge.runtime.bundles.manifest import Graphs
 from uhd_edge.runtime.bundles.update import add_files, free_names, staging_folder
 from uhd_edge.runtime.images.synthetic_pictures import shapes
 
@@ -51,7 +50,9 @@ def add_random_int8(bundle: Bundle, *, weights: int, threads: int | None, progre
             graphs = {mode: {**by_kind} for mode, by_kind in manifest.graphs.items()}
             for kind, by_mode in written.items():
                 for mode, (encoder, connector) in by_mode.items():
-                    graphs[mode][kind] = Graphs(encoder=f"graphs/{encoder.name}", connector=f"graphs/{connector.name}")
+                    graphs[mode][kind] = graphs[mode]["fp32"].model_copy(
+                        update={"encoder": f"graphs/{encoder.name}", "connector": f"graphs/{connector.name}"}
+                    )
             return manifest.model_copy(update={"graphs": graphs})
 
         return add_files(bundle, {name: folder / Path(name).name for name in names.values()}, change)

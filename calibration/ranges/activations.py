@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from uhd_edge.calibration.ranges.linears import find_sites
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
+from uhd_edge.export.graphs.onnx_tower import COMPRESSOR
 from uhd_edge.runtime.errors import CalibrationError
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def record_activations(bundle: Bundle, pictures: Pictures, *, seed: int, threads
 
 def _record_mode(bundle: Bundle, mode: Mode, pictures: Pictures, seed: int, threads: int | None) -> Recorded:
     files = bundle.graphs(mode, "fp32")
-    sites = [find_sites(ir.load(file).graph) for file in files]
+    both_modes = bundle.manifest.graphs[mode]["fp32"].both_modes
+    sites = [_used_in(mode, find_sites(ir.load(file).graph)) for file in files]
     recorder = _Recorder(np.random.default_rng(seed))
     views = 0
     with ExitStack() as stack:
@@ -96,12 +98,17 @@ def _record_mode(bundle: Bundle, mode: Mode, pictures: Pictures, seed: int, thre
         ]
         encoder, connector = (stack.enter_context(OnnxRuntimeEngine(graph, threads=threads)) for graph in graphs)
         for view in pictures.views(bundle.manifest, mode):
-            outputs = encoder.run({"patches": view.patches, "position_ids": view.position_ids})
+            outputs = encoder.run(view.inputs(bundle.manifest.vision, both_modes=both_modes))
             features = outputs["features"]
             recorder.add(outputs, sites[0], view.name)
             recorder.add(connector.run({"features": features}), sites[1], view.name)
             views += 1
     return Recorded(recorder.activations(), recorder.outputs, views)
+
+
+def _used_in(mode: Mode, sites: Sequence[Site]) -> list[Site]:
+    """Leave out the compressor in 4x: in a graph for both modes it has nothing to compress there."""
+    return [site for site in sites if mode == "16x" or not site.linears[0].name.startswith(f"{COMPRESSOR}.")]
 
 
 class _Recorder:

@@ -50,7 +50,7 @@ def _table(bundle: Bundle) -> str:
             f"{preprocessing.scale_resolution} x {preprocessing.scale_resolution} pixels, "
             f"patch {preprocessing.patch_size}, at most {preprocessing.max_slices} slices",
         ),
-        ("graphs", f"{bundle.describe_graphs()}; the default is {manifest.default_mode}"),
+        ("graphs", f"{bundle.describe_graphs()}; the default is {manifest.default_mode}{_modes_apart(bundle)}"),
         *((f"auto, {mode}", _chosen(bundle, mode)) for mode in manifest.graphs),
         ("llm", f"{llm.architecture}, {llm.type}, width {llm.hidden_size}, {llm.vocabulary_size} tokens"),
         *(
@@ -83,6 +83,14 @@ def _origin(origin: Origin | None) -> Iterator[tuple[str, str]]:
 
 def _at(source: str, revision: str | None) -> str:
     return source if revision is None else f"{source} at {revision}"
+
+
+def _modes_apart(bundle: Bundle) -> str:
+    """Tell of a bundle from before one encoder served both modes."""
+    by_kind = bundle.manifest.graphs.values()
+    if len(by_kind) == 1 or all(graphs.both_modes for kinds in by_kind for graphs in kinds.values()):
+        return ""
+    return "; each mode has its own encoder (exported again, both would share one, and its memory)"
 
 
 def _size(count: int) -> str:

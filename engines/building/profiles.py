@@ -20,7 +20,11 @@ starts where the current one would exceed twice `batch_patches`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -111,14 +115,21 @@ def boxes(slicing: Slicing) -> list[Box]:
     return [Box(first.batch, slicing.block**2, first.most, first.usual), *found[1:]]
 
 
-def encoder_profiles(slicing: Slicing, *, patch_values: int) -> tuple[Profile, ...]:
-    """Compute the profiles of an encoder: `patches` [B, N, patch_values] and `position_ids` [B, N]."""
+def encoder_profiles(
+    slicing: Slicing, *, patch_values: int, more: Mapping[str, Callable[[int], int]] = MappingProxyType({})
+) -> tuple[Profile, ...]:
+    """Compute the profiles of an encoder: `patches` [B, N, patch_values] and `position_ids` [B, N].
+
+    `more` names further inputs [B, size], with the function that gives the size for N patches.
+    """
 
     def profile(box: Box) -> Profile:
         corners = ((1, box.fewest), box.usual, (box.batch, box.most))
+        further = {name: ShapeRange(*((batch, size(count)) for batch, count in corners)) for name, size in more.items()}
         return {
             "patches": ShapeRange(*((*corner, patch_values) for corner in corners)),
             "position_ids": ShapeRange(*corners),
+            **further,
         }
 
     return tuple(profile(box) for box in boxes(slicing))

@@ -55,6 +55,18 @@ class GraphBuilder:
         self._nodes.append(node)
         return node.outputs[0]
 
+    def integer_node(
+        self,
+        operator: str,
+        scope: str,
+        inputs: Sequence[ir.Value],
+        attributes: Mapping[str, Attribute] | None = None,
+    ) -> ir.Value:
+        """Add one operator whose output is int64, such as a size."""
+        output = self.node(operator, scope, inputs, attributes)
+        output.type = ir.TensorType(ir.DataType.INT64)
+        return output
+
     def weight(self, name: str, shape: tuple[int, ...], *, transposed: bool = False) -> ir.Value:
         """Add the checkpoint's tensor `name` as a weight, reshaped to `shape` and then transposed if asked.
 

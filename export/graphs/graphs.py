@@ -1,7 +1,7 @@
 """Encoder and connector of a checkpoint as ONNX graphs.
 
-The encoders of both modes share one weight file per precision: the 4x encoder simply does
-not name the compressor's tensors. The connector is the same in both modes.
+One encoder serves both modes, so that an engine holds its weights once; a bundle of one mode
+has the encoder of that mode alone. The connector is the same in both modes.
 """
 
 from __future__ import annotations
@@ -69,28 +69,28 @@ def write_graphs(
         target.mkdir(parents=True, exist_ok=True)
         for precision in precisions:
             connector = _write_connector(checkpoint, target, precision, progress)
-            for mode, encoder in _write_encoders(checkpoint, target, modes, precision, progress).items():
-                graphs[mode][precision] = Graphs(encoder=encoder, connector=connector)
+            encoder = _write_encoder(checkpoint, target, modes, precision, progress)
+            for mode in modes:
+                pair = Graphs(encoder=encoder, connector=connector, both_modes=len(modes) > 1)
+                graphs[mode][precision] = pair
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(f"{target}: cannot be written ({reason}); free some space or choose another") from error
     return graphs
 
 
-def _write_encoders(
+def _write_encoder(
     checkpoint: VisionWeights,
     folder: Path,
     modes: Sequence[Mode],
     precision: Precision,
     progress: Callable[[str], None],
-) -> dict[Mode, str]:
-    paths: dict[Mode, str] = {}
+) -> str:
+    name = "encoder" if len(modes) > 1 else f"encoder-{modes[0]}"
+    progress(f"{name.replace('-', ' ')} {precision}")
     with WeightFile(folder / f"encoder-{precision}.weights") as weights:
-        for mode in modes:
-            progress(f"encoder {mode} {precision}")
-            graph = encoder_graph(checkpoint.config.tower, _reader(checkpoint), mode=mode)
-            paths[mode] = _write(graph, weights, f"encoder-{mode}", precision)
-    return paths
+        graph = encoder_graph(checkpoint.config.tower, _reader(checkpoint), modes=modes)
+        return _write(graph, weights, name, precision)
 
 
 def _write_connector(

@@ -8,38 +8,52 @@ every reshape has a constant target, and the real size takes no memory and no ti
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
 from uhd_edge.export.graphs.graph_builder import GraphBuilder, graph_input
+from uhd_edge.runtime.vision.patches import UNCOMPRESSED
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from uhd_edge.export.graphs.graph_builder import ReadTensor
     from uhd_edge.export.tower_config import TowerConfig
     from uhd_edge.runtime.modes import Mode
 
 TOWER, CONNECTOR = "vision_tower", "merger"
+COMPRESSOR = f"{TOWER}.vit_merger"
 
 
-def encoder_graph(config: TowerConfig, read: ReadTensor, *, mode: Mode) -> ir.Model:
-    """Build the encoder of one mode, with dynamic batch and patch count.
+def encoder_graph(config: TowerConfig, read: ReadTensor, *, modes: Sequence[Mode]) -> ir.Model:
+    """Build the encoder of `modes`, with dynamic batch and patch count.
 
     `patches` float32 [B, N, 3*p*p] and `position_ids` int64 [B, N] -> `features` float32
     [B, N / 4, d] (16x) or [B, N, d] (4x). `read` returns a weight by its name below `model.`.
+
+    The encoder of both modes has a third input, `uncompressed` int64 [B, K]: the last K windows
+    of a view are not compressed. K is 0 in 16x and N / 4 in 4x; the numbers are not read. So one
+    engine holds the weights for both modes, and no branch has to be taken while it runs.
     """
     graph = GraphBuilder(read)
     patches = graph_input("patches", ir.DataType.FLOAT, ["batch", "patches", config.patch_values])
     position_ids = graph_input("position_ids", ir.DataType.INT64, ["batch", "patches"])
+    uncompressed = graph_input(UNCOMPRESSED, ir.DataType.INT64, ["batch", UNCOMPRESSED])
+    both = len(modes) > 1
     hidden = _embed(graph, config, patches, position_ids)
     for index in range(config.layers):
         hidden = _layer(graph, config, hidden, f"{TOWER}.encoder.layers.{index}")
-        if mode == "16x" and index == config.insert_layer:
-            hidden = _compress(graph, config, hidden, f"{TOWER}.vit_merger")
+        if index == config.insert_layer and "16x" in modes:
+            windows = _windows(graph, config, hidden)
+            compress = _compress if not both else partial(_compress_first, uncompressed=uncompressed)
+            hidden = compress(graph, config, windows)
     features = _layer_norm(graph, hidden, f"{TOWER}.post_layernorm", config.hidden, config.epsilon)
-    axis = "windows" if mode == "16x" else "patches"
+    axis = "features" if both else "windows" if "16x" in modes else "patches"
     _declare(features, "features", ["batch", axis, config.hidden])
-    return graph.model(f"encoder-{mode}", [patches, position_ids], features)
+    inputs = [patches, position_ids, uncompressed] if both else [patches, position_ids]
+    return graph.model("encoder" if both else f"encoder-{modes[0]}", inputs, features)
 
 
 def connector_graph(config: TowerConfig, read: ReadTensor) -> ir.Model:
@@ -108,11 +122,36 @@ def _attention(graph: GraphBuilder, config: TowerConfig, hidden: ir.Value, scope
     return _linear(graph, joined, f"{scope}.out_proj", config.hidden, config.hidden)
 
 
-def _compress(graph: GraphBuilder, config: TowerConfig, hidden: ir.Value, scope: str) -> ir.Value:
-    """[B, N, d] -> [B, N / window, d]: attention within each window, then an MLP over it plus its mean."""
+def _windows(graph: GraphBuilder, config: TowerConfig, hidden: ir.Value) -> ir.Value:
+    """[B, N, d] -> [B, W, window, d]."""
+    return graph.node("Reshape", COMPRESSOR, [hidden, graph.integers(0, -1, config.window, config.hidden)])
+
+
+def _compress_first(graph: GraphBuilder, config: TowerConfig, windows: ir.Value, *, uncompressed: ir.Value) -> ir.Value:
+    """[B, W, window, d] -> [B, W - K + K * window, d]: the tokens of the last K windows stay as they are.
+
+    With K = 0 or K = W one of the two parts is empty, which costs nothing.
+    """
+    axis, count = graph.integers(1), _size(graph, windows)
+    border = graph.integer_node("Sub", COMPRESSOR, [count, _size(graph, uncompressed)])
+    first = graph.node("Slice", COMPRESSOR, [windows, graph.integers(0), border, axis])
+    rest = graph.node("Slice", COMPRESSOR, [windows, border, count, axis])
+    tokens = graph.node("Reshape", COMPRESSOR, [rest, graph.integers(0, -1, config.hidden)])
+    return graph.node("Concat", COMPRESSOR, [_compress(graph, config, first), tokens], {"axis": 1})
+
+
+def _size(graph: GraphBuilder, value: ir.Value) -> ir.Value:
+    """Return the size of the second axis, int64 [1]."""
+    # TensorRT 10.3 does not know the attributes of Shape that would leave out the other axes.
+    shape = graph.integer_node("Shape", COMPRESSOR, [value])
+    return graph.integer_node("Gather", COMPRESSOR, [shape, graph.integers(1)], {"axis": 0})
+
+
+def _compress(graph: GraphBuilder, config: TowerConfig, windows: ir.Value) -> ir.Value:
+    """[B, W, window, d] -> [B, W, d]: attention within each window, then an MLP over it plus its mean."""
+    scope = COMPRESSOR
     fused = config.window * config.hidden
     inner = config.window * config.intermediate
-    windows = graph.node("Reshape", scope, [hidden, graph.integers(0, -1, config.window, config.hidden)])
     normed = _layer_norm(graph, windows, f"{scope}.layer_norm1", config.hidden, config.epsilon)
     attended = _attention(graph, config, normed, f"{scope}.self_attn", leading=2)
     windows = graph.node("Add", scope, [windows, attended])

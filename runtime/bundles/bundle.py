@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from uhd_edge.engines.checksums import compute_sha256
 from uhd_edge.engines.errors import first_wrong_field
 from uhd_edge.runtime.bundles.manifest import (
-    FORMAT_VERSION,
+    READABLE_FORMATS,
     GraphKind,
     Manifest,
 )
@@ -160,8 +160,9 @@ class _Version(BaseModel):
 
 def _refuse_other_versions(folder: Path, text: bytes) -> None:
     found = _Version.model_validate_json(text).format
-    if found != FORMAT_VERSION:
+    if found not in READABLE_FORMATS:
+        readable = " and ".join(map(str, READABLE_FORMATS))
         raise BundleError(
-            f"{folder / MANIFEST}: bundle format {found}, this version reads format {FORMAT_VERSION}; "
+            f"{folder / MANIFEST}: bundle format {found}, this version reads formats {readable}; "
             "export the bundle again with this version of uhd-edge"
         )

@@ -12,7 +12,9 @@ from uhd_edge.runtime.modes import Mode
 if TYPE_CHECKING:
     from pathlib import Path
 
-FORMAT_VERSION: Final = 1
+# Since format 2 one encoder may serve both modes.
+FORMAT_VERSION: Final = 2
+READABLE_FORMATS: Final = (1, 2)
 
 # INT8 comes in two graphs: the one ONNX Runtime is fast at on a CPU, and the symmetric one TensorRT wants.
 GraphKind = Literal["fp32", "fp16", "int8", "int8-tensorrt"]
@@ -93,10 +95,15 @@ class Prompt(_Record):
 
 
 class Graphs(_Record):
-    """The graph files of one mode in one precision."""
+    """The graph files of one mode in one precision.
+
+    `both_modes` says that the encoder is that of the other mode too, and has the input
+    `uncompressed`, which chooses between them (see `uhd_edge.runtime.vision.patches`).
+    """
 
     encoder: BundlePath
     connector: BundlePath
+    both_modes: bool = False
 
 
 class Threshold(_Record):
@@ -157,7 +164,7 @@ class Manifest(_Record):
     bundle that `uhd pull` has brought was made from.
     """
 
-    format: Literal[1]
+    format: Literal[1, 2]
     architecture: Literal["minicpmv4_6"]
     name: str
     default_mode: Mode

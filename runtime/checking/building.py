@@ -14,11 +14,13 @@ from uhd_edge.engines.building.profiles import Slicing, connector_profile, encod
 from uhd_edge.engines.graph_files import graph_files
 from uhd_edge.runtime.errors import EngineUnavailableError, OptionError
 from uhd_edge.runtime.vision.encoding import BATCH_PATCHES
+from uhd_edge.runtime.vision.patches import UNCOMPRESSED
 from uhd_edge.runtime.vision.slicing import BLOCK_SIDES, largest_view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from uhd_edge.engines.building.profiles import Profile
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.bundles.manifest import GraphKind, Graphs, Manifest
     from uhd_edge.runtime.modes import Mode
@@ -43,12 +45,17 @@ def engine_orders(
     kind = KINDS[precision]
     slicings: dict[Mode, Slicing] = {mode: _slicing(manifest, mode, limit) for mode in modes}
     orders = []
+    encoders: dict[str, list[Mode]] = {}
     connectors: dict[str, list[Mode]] = {}
-    for mode, slicing in slicings.items():
+    for mode in slicings:
         graphs = _graphs(bundle, mode, kind)
-        profiles = encoder_profiles(slicing, patch_values=3 * manifest.preprocessing.patch_size**2)
-        orders.append(EngineOrder(f"encoder-{mode}-{precision}", graphs.encoder, precision, profiles))
+        encoders.setdefault(graphs.encoder, []).append(mode)
         connectors.setdefault(graphs.connector, []).append(mode)
+    for graph, served in encoders.items():
+        # An engine for one of the modes that a graph serves has another name than one for both.
+        name = f"encoder-{precision}" if len(served) > 1 else f"encoder-{served[0]}-{precision}"
+        profiles = [profile for mode in served for profile in _encoder_profiles(manifest, mode, kind, slicings[mode])]
+        orders.append(EngineOrder(name, graph, precision, tuple(profiles)))
     for graph, served in connectors.items():
         name = f"connector-{precision}" if len(connectors) == 1 else f"connector-{served[0]}-{precision}"
         patches_per_feature = {slicings[mode]: manifest.vision.window**2 if mode == "16x" else 1 for mode in served}
@@ -70,6 +77,14 @@ def _graphs(bundle: Bundle, mode: Mode, kind: GraphKind) -> Graphs:
             f"{bundle.path}: no {mode} graphs in {kind}; the bundle has {bundle.describe_graphs()}; {remedy}"
         )
     return graphs
+
+
+def _encoder_profiles(manifest: Manifest, mode: Mode, kind: GraphKind, slicing: Slicing) -> tuple[Profile, ...]:
+    def uncompressed(patches: int) -> int:
+        return 0 if mode == "16x" else patches // manifest.vision.window**2
+
+    more = {UNCOMPRESSED: uncompressed} if manifest.graphs[mode][kind].both_modes else {}
+    return encoder_profiles(slicing, patch_values=3 * manifest.preprocessing.patch_size**2, more=more)
 
 
 def _slicing(manifest: Manifest, mode: Mode, max_slices: int) -> Slicing:

@@ -182,9 +182,11 @@ def _compare_mode(
 def reference_engines(bundle: Bundle, mode: Mode, threads: int | None) -> VisionEngines:
     """Open what everything is compared with; raises `EngineUnavailableError` when the bundle has no FP32 graphs."""
     encoder, connector = bundle.graphs(mode, "fp32")
+    both_modes = bundle.manifest.graphs[mode]["fp32"].both_modes
     opened = OnnxRuntimeEngine(encoder, threads=threads)
     try:
-        return VisionEngines(opened, OnnxRuntimeEngine(connector, threads=threads), bundle.manifest, mode, "fp32")
+        second = OnnxRuntimeEngine(connector, threads=threads)
+        return VisionEngines(opened, second, bundle.manifest, mode, "fp32", both_modes)
     except BaseException:
         opened.close()
         raise

@@ -13,6 +13,7 @@ from uhd_edge.runtime.bundles.manifest import GraphKind
 from uhd_edge.runtime.errors import EngineUnavailableError
 from uhd_edge.runtime.modes import Mode, Precision
 from uhd_edge.runtime.vision.auto_precision import decide_int8
+from uhd_edge.runtime.vision.patches import UNCOMPRESSED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,12 +114,25 @@ def choose_precision(bundle: Bundle, mode: Mode, precision: PrecisionChoice) -> 
 def select_records(
     bundle: Bundle, mode: Mode, choice: Choice, built: Sequence[EngineRecord]
 ) -> list[list[EngineRecord]]:
-    """Engines built from the encoder and from the connector that `choice` means."""
+    """Engines for `mode` that were built from the encoder and from the connector that `choice` means."""
     graphs = bundle.manifest.graphs[mode][choice.kind]
     return [
-        [record for record in built if record.backend == choice.engine and record.graph == graph]
+        _serving(mode, [record for record in built if record.backend == choice.engine and record.graph == graph])
         for graph in (graphs.encoder, graphs.connector)
     ]
+
+
+def _serving(mode: Mode, records: list[EngineRecord]) -> list[EngineRecord]:
+    """Leave out engines for the other mode, and those for one mode where there is one for both."""
+    serving = [record for record in records if mode in _modes(record)]
+    for_both = {record.target for record in serving if len(_modes(record)) > 1}
+    return [record for record in serving if len(_modes(record)) > 1 or record.target not in for_both]
+
+
+def _modes(record: EngineRecord) -> set[Mode]:
+    """The modes that an engine was built for, which its profiles show; all but a shared encoder have both."""
+    ranges = [profile[UNCOMPRESSED] for profile in record.profiles if UNCOMPRESSED in profile]
+    return {"4x" if span.largest[1] else "16x" for span in ranges} or {"16x", "4x"}
 
 
 def _on_cpu(

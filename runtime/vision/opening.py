@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.modes import Mode
 
-Key: TypeAlias = "tuple[str, Path]"
+Key: TypeAlias = "tuple[str, Path, tuple[Path, ...]]"
 
 
 class EngineOpener:
@@ -146,10 +146,12 @@ class EngineOpener:
             for key in set(self._engines) - already:
                 self._engines.pop(key).close()  # an encoder without its connector is of no use
             raise
-        return VisionEngines(encoder, connector, self._bundle.manifest, mode, choice.precision)
+        both_modes = self._bundle.manifest.graphs[mode][choice.kind].both_modes
+        return VisionEngines(encoder, connector, self._bundle.manifest, mode, choice.precision, both_modes)
 
     def _open_graph(self, graph: Path, choice: Choice, records: list[EngineRecord]) -> Engine:
-        key = (choice.engine, graph)
+        # Engines that were built for one mode each have one graph, yet are two.
+        key = (choice.engine, graph, tuple(record.path for record in records))
         if key not in self._engines:
             if choice.engine == "onnxruntime":
                 self._engines[key] = open_onnxruntime(graph, threads=self._threads, tell=self._note)

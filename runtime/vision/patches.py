@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     Channels: TypeAlias = tuple[float, float, float]
 
+UNCOMPRESSED = "uncompressed"  # the input of an encoder of both modes that chooses between them
+
 
 def make_patches(
     view: View,
@@ -62,6 +64,27 @@ def position_ids(rows: int, columns: int, vision: Vision, *, mode: Mode) -> NDAr
     side = vision.table_side
     grid = _buckets(rows, side)[:, None] * side + _buckets(columns, side)
     return _in_block_order(grid, merge_sides(vision, mode=mode)).reshape(-1)
+
+
+def encoder_inputs(
+    patches: NDArray[np.float32],
+    positions: NDArray[np.int64],
+    vision: Vision,
+    *,
+    mode: Mode,
+    both_modes: bool,
+) -> dict[str, NDArray[Any]]:
+    """Name what the encoder takes: `patches` float32 [B, N, 3*p*p] and `position_ids` int64 [B, N].
+
+    An encoder that serves `both_modes` takes `uncompressed` int64 [B, K] too. Only its shape
+    matters: K is the number of windows that the compressor leaves out, 0 in 16x and all N / 4
+    in 4x.
+    """
+    inputs: dict[str, NDArray[Any]] = {"patches": patches, "position_ids": positions}
+    if both_modes:
+        count = 0 if mode == "16x" else patches.shape[1] // vision.window**2
+        inputs[UNCOMPRESSED] = np.zeros((len(patches), count), np.int64)
+    return inputs
 
 
 def tokens_per_view(rows: int, columns: int, vision: Vision, *, mode: Mode) -> int:

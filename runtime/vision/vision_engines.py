@@ -9,7 +9,7 @@ import numpy as np
 
 from uhd_edge.runtime.errors import EngineError
 from uhd_edge.runtime.timing import timed
-from uhd_edge.runtime.vision.patches import make_patches, position_ids, tokens_per_view
+from uhd_edge.runtime.vision.patches import encoder_inputs, make_patches, position_ids, tokens_per_view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VisionEngines:
-    """The two open engines of one mode and precision, and the manifest they belong to."""
+    """The two open engines of one mode and precision, and the manifest they belong to.
+
+    `both_modes` says that the encoder serves both modes (see `encoder_inputs`).
+    """
 
     encoder: Engine
     connector: Engine
     manifest: Manifest
     mode: Mode
     precision: Precision
+    both_modes: bool = False
 
 
 def encode_batch(
@@ -45,8 +49,9 @@ def encode_batch(
     with timed(timings, "patches"):
         patches = _batch_of_patches(views, manifest, mode)
         positions = np.stack([position_ids(view.rows, view.columns, manifest.vision, mode=mode) for view in views])
+        inputs = encoder_inputs(patches, positions, manifest.vision, mode=mode, both_modes=engines.both_modes)
     with timed(timings, "encoder"):
-        features = _only_output(engines.encoder.run({"patches": patches, "position_ids": positions}))
+        features = _only_output(engines.encoder.run(inputs))
     with timed(timings, "connector"):
         embeddings = _only_output(engines.connector.run({"features": features}))
     tokens = tokens_per_view(views[0].rows, views[0].columns, manifest.vision, mode=mode)

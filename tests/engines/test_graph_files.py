@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from uhd_edge.runtime.bundles.bundle import Bundle
 
-GRAPH = "graphs/encoder-16x-fp16.onnx"
+GRAPH = "graphs/encoder-fp16.onnx"
 
 
 def test_the_files_of_a_graph_are_those_that_onnx_finds(qwen3_bundle: Bundle) -> None:

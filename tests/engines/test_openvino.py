@@ -32,11 +32,12 @@ from uhd_edge.runtime.vision.encoder import VisionEncoder
 openvino = pytest.importorskip("openvino")
 
 
-def views(batch: int, patches: int) -> dict[str, np.ndarray]:
+def views(batch: int, patches: int, mode: str = "16x") -> dict[str, np.ndarray]:
     random = np.random.default_rng(batch * patches)
     return {
         "patches": random.uniform(-1, 1, (batch, patches, 588)).astype(np.float32),
         "position_ids": random.integers(0, 1024, (batch, patches)),
+        "uncompressed": np.zeros((batch, 0 if mode == "16x" else patches // 4), np.int64),
     }
 
 
@@ -44,8 +45,8 @@ def test_it_computes_what_onnx_runtime_computes_whatever_the_shape() -> None:
     graph, _ = Bundle.open().graphs("16x", "fp32")
     with OpenVinoEngine(graph, threads=1) as tested, OnnxRuntimeEngine(graph, threads=1) as exact:
         assert tested.provider == OPENVINO
-        for batch, patches in ((1, 64), (3, 32), (1, 64), (2, 144)):
-            given = views(batch, patches)
+        for batch, patches, mode in ((1, 64, "16x"), (3, 32, "4x"), (1, 64, "4x"), (1, 64, "16x"), (2, 144, "16x")):
+            given = views(batch, patches, mode)
             expected = exact.run(given)["features"]
             np.testing.assert_allclose(tested.run(given)["features"], expected, atol=1e-4 * np.abs(expected).max())
 

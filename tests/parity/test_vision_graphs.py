@@ -18,7 +18,7 @@ from uhd_edge.export.graphs.graphs import write_graphs
 from uhd_edge.export.tower import Connector, VisionTower
 from uhd_edge.runtime.bundles.manifest import Vision
 from uhd_edge.runtime.modes import Mode, Precision
-from uhd_edge.runtime.vision.patches import make_patches, position_ids
+from uhd_edge.runtime.vision.patches import encoder_inputs, make_patches, position_ids
 from uhd_edge.runtime.vision.slicing import View
 
 if TYPE_CHECKING:
@@ -151,11 +151,10 @@ def views_of(exported: Exported, grids: list[tuple[int, int]], mode: Mode) -> li
 
 
 def inputs_of(exported: Exported, view: View, mode: Mode) -> dict[str, NDArray[np.generic]]:
-    preprocessing = exported.checkpoint.processor.preprocessing
-    return {
-        "patches": make_patches(view, preprocessing, exported.vision, mode=mode)[None],
-        "position_ids": position_ids(view.rows, view.columns, exported.vision, mode=mode)[None],
-    }
+    vision = exported.vision
+    patches = make_patches(view, exported.checkpoint.processor.preprocessing, vision, mode=mode)[None]
+    positions = position_ids(view.rows, view.columns, vision, mode=mode)[None]
+    return encoder_inputs(patches, positions, vision, mode=mode, both_modes=True)
 
 
 def session(file: Path) -> onnxruntime.InferenceSession:
@@ -165,7 +164,7 @@ def session(file: Path) -> onnxruntime.InferenceSession:
 
 
 def embeddings_of(exported: Exported, views: list[View], mode: Mode, precision: Precision) -> list[NDArray[np.float32]]:
-    encoder = session(exported.graphs / f"encoder-{mode}-{precision}.onnx")
+    encoder = session(exported.graphs / f"encoder-{precision}.onnx")
     connector = session(exported.graphs / f"connector-{precision}.onnx")
     features = (encoder.run(None, inputs_of(exported, view, mode))[0] for view in views)
     return [connector.run(None, {"features": array})[0][0] for array in features]
@@ -234,9 +233,9 @@ def test_the_torch_modules_compute_what_transformers_computes(exported: Exported
 @pytest.mark.parametrize("mode", MODES)
 def test_a_batch_of_views_equals_the_views_one_by_one(exported: Exported, mode: Mode, precision: Precision) -> None:
     views = views_of(exported, [(2, 3), (3, 2), (1, 6)], mode)  # other grids, as many patches
-    encoder = session(exported.graphs / f"encoder-{mode}-{precision}.onnx")
+    encoder = session(exported.graphs / f"encoder-{precision}.onnx")
     alone = [inputs_of(exported, view, mode) for view in views]
-    together = {name: np.concatenate([inputs[name] for inputs in alone]) for name in ("patches", "position_ids")}
+    together = {name: np.concatenate([inputs[name] for inputs in alone]) for name in alone[0]}
     (batch,) = encoder.run(None, together)
     for features, inputs in zip(batch, alone, strict=True):
         (single,) = encoder.run(None, inputs)

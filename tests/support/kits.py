@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 STAND_IN = STAND_INS / "trtexec.py"
 PROGRAMS = "sh dirname basename sed grep head tr wc cat rm mv mkdir sha256sum flock"  # every Ubuntu has these
-ENGINES = ("connector-fp16", "encoder-16x-fp16", "encoder-4x-fp16")  # in the kit of the plain checkpoint
+ENGINES = ("connector-fp16", "encoder-fp16")  # in the kit of the plain checkpoint
 
 
 def make_kit(bundle: Bundle, output: Path, jetpack: str | None = None, target: str = "orin") -> Path:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from uhd_edge.runtime.bundles.bundle import Bundle
 
-GRAPH = "graphs/encoder-16x-fp16.onnx"
+GRAPH = "graphs/encoder-fp16.onnx"
 VERSION, CAPABILITY = "1.7.1.116", "8.9"
 
 
@@ -34,7 +34,7 @@ def bundle(qwen3_bundle: Bundle, tmp_path: Path) -> Path:
     """A bundle with one engine, whose content nobody reads here."""
     folder = tmp_path / "bundle"
     shutil.copytree(qwen3_bundle.path, folder)
-    engine = folder / "engines" / "rtx-40" / "encoder-16x-fp16.engine"
+    engine = folder / "engines" / "rtx-40" / "encoder-fp16.engine"
     engine.parent.mkdir(parents=True)
     engine.write_bytes(bytes(range(256)) * 40)
     features = ShapeRange((1, 16), (1, 64), (10, 512))
@@ -94,16 +94,16 @@ def test_an_engine_beside_its_graph_fits(bundle: Path) -> None:
 
 
 def test_a_record_says_what_it_belongs_to_and_holds_no_path_of_this_machine(bundle: Path) -> None:
-    text = (bundle / "engines/rtx-40/encoder-16x-fp16.engine.json").read_text()
+    text = (bundle / "engines/rtx-40/encoder-fp16.engine.json").read_text()
     written = json.loads(text)
     assert written["graph"] == GRAPH
-    assert set(written["graph_files"]) == {"encoder-16x-fp16.onnx", "encoder-fp16.weights"}
+    assert set(written["graph_files"]) == {"encoder-fp16.onnx", "encoder-fp16.weights"}
     assert written["profiles"][0]["position_ids"]["largest"] == [10, 512]
     assert str(bundle) not in text
     assert "path" not in written
 
 
-@pytest.mark.parametrize("name", ["encoder-16x-fp16.onnx", "encoder-fp16.weights"])
+@pytest.mark.parametrize("name", ["encoder-fp16.onnx", "encoder-fp16.weights"])
 def test_a_changed_graph_or_weight_is_refused(bundle: Path, name: str) -> None:
     flip(bundle / "graphs" / name, 2000)
     message = refusal(bundle)
@@ -129,7 +129,7 @@ def test_a_missing_weight_file_is_refused(bundle: Path) -> None:
 
 
 def test_another_graph_of_the_same_bundle_is_refused(bundle: Path) -> None:
-    with pytest.raises(EngineRefusedError, match=r"was built from graphs/encoder-16x-fp16\.onnx, not from connector"):
+    with pytest.raises(EngineRefusedError, match=r"was built from graphs/encoder-fp16\.onnx, not from connector"):
         check(bundle, graph="graphs/connector-fp16.onnx")
 
 
@@ -180,7 +180,7 @@ def test_a_missing_engine_is_refused(bundle: Path) -> None:
 def test_a_broken_record_is_refused_with_the_command_that_replaces_it(
     bundle: Path, content: bytes, reason: str
 ) -> None:
-    file = bundle / "engines/rtx-40/encoder-16x-fp16.engine.json"
+    file = bundle / "engines/rtx-40/encoder-fp16.engine.json"
     file.write_bytes(content)
     with pytest.raises(EngineRefusedError, match=f"{reason}.*uhd build .* --target rtx-40") as caught:
         find_engines(bundle)
@@ -198,7 +198,7 @@ def test_a_broken_record_is_told_and_does_not_hide_the_others(bundle: Path) -> N
 
 def test_an_engine_that_failed_is_kept_aside_and_not_found(bundle: Path) -> None:
     moved = set_aside(only(bundle))
-    assert moved == bundle / "engines/rtx-40/failed/encoder-16x-fp16.engine"
+    assert moved == bundle / "engines/rtx-40/failed/encoder-fp16.engine"
     assert moved.is_file()
-    assert moved.with_name("encoder-16x-fp16.engine.json").is_file()
+    assert moved.with_name("encoder-fp16.engine.json").is_file()
     assert find_engines(bundle) == []

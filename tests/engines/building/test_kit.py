@@ -58,7 +58,7 @@ def test_the_bundle_in_a_kit_is_whole_and_holds_only_what_is_needed(qwen3_bundle
     bundle.check_files()
     assert list(bundle.manifest.graphs) == ["4x"]
     assert bundle.manifest.default_mode == "4x"
-    assert not (kit / "bundle/graphs/encoder-16x-fp16.onnx").exists()
+    assert not (kit / "bundle/graphs/encoder-fp16.onnx").exists()
     assert {file.relative_to(bundle.path).as_posix() for file in bundle.path.rglob("*") if file.is_file()} == {
         "bundle.json",
         *bundle.manifest.files,
@@ -105,7 +105,7 @@ def test_a_kit_for_a_graph_that_tensorrt_refuses_is_not_made(qwen3_bundle: Bundl
     pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx has wheels for x86-64 alone")
     folder = tmp_path / "bundle"
     shutil.copytree(qwen3_bundle.path, folder)
-    graph = folder / "graphs/encoder-16x-fp16.onnx"
+    graph = folder / "graphs/encoder-fp16.onnx"
     graph.write_bytes(graph.read_bytes().replace(b"Softmax", b"Saftmax"))
     with pytest.raises(EngineBuildError, match=r"rejects the graph.*Saftmax"):
         make_kit(Bundle.open(folder), tmp_path / "kit")

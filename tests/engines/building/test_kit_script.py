@@ -79,11 +79,11 @@ def test_a_build_that_fails_is_a_failure_with_trtexecs_error(kit: Path, device: 
     done = build(kit, device, does=does)
     assert done.returncode == 1
     assert done.stderr == (
-        "build.sh: encoder-16x-fp16: trtexec could not build it: Engine could not be created from network "
-        "(the log is bundle/engines/orin/encoder-16x-fp16.log)\n"
+        "build.sh: encoder-fp16: trtexec could not build it: Engine could not be created from network "
+        "(the log is bundle/engines/orin/encoder-fp16.log)\n"
     )
     assert built_engines(kit) == []
-    assert (kit / "bundle/engines/orin/encoder-16x-fp16.log").is_file()
+    assert (kit / "bundle/engines/orin/encoder-fp16.log").is_file()
 
 
 @pytest.mark.parametrize(

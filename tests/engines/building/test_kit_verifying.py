@@ -12,9 +12,9 @@ def test_an_engine_that_does_not_run_is_kept_aside(kit: Path, device: Path) -> N
     install_uhd(device)
     done = build(kit, device, does="fail-run")
     assert done.returncode == 1
-    assert "encoder-16x-fp16: does not run: Error occurred during inference" in done.stderr
-    assert (kit / "bundle/engines/orin/failed/encoder-16x-fp16.engine").is_file()
-    assert "encoder-16x-fp16.engine" not in built_engines(kit)
+    assert "encoder-fp16: does not run: Error occurred during inference" in done.stderr
+    assert (kit / "bundle/engines/orin/failed/encoder-fp16.engine").is_file()
+    assert "encoder-fp16.engine" not in built_engines(kit)
 
 
 def test_engines_that_are_not_exact_enough_are_kept_aside(kit: Path, device: Path) -> None:
@@ -53,7 +53,7 @@ def test_verifying_before_building_is_refused(kit: Path, device: Path) -> None:
     install_uhd(device)
     done = build(kit, device, "verify")
     assert done.returncode == 1
-    assert "encoder-16x-fp16: not built for TensorRT 10.3.0; run ./build.sh" in done.stderr
+    assert "encoder-fp16: not built for TensorRT 10.3.0; run ./build.sh" in done.stderr
 
 
 @pytest.mark.parametrize("order", [[], ["verify"]])

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uhd_edge.engines.building.profiles import Slicing, boxes, connector_profile, encoder_profiles, patch_counts
+from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.manifest import Preprocessing
+from uhd_edge.runtime.checking.building import engine_orders
 from uhd_edge.runtime.vision.slicing import plan_slices
 
 REAL = Slicing(scale=448, patch=14, block=4, max_slices=9, largest_view=4096, batch_patches=2560)
@@ -104,6 +106,21 @@ def test_an_encoder_profile_gives_both_inputs_the_same_batch_and_count() -> None
         patches, positions = profile["patches"], profile["position_ids"]
         for corner in ("smallest", "usual", "largest"):
             assert getattr(patches, corner) == (*getattr(positions, corner), 588)
+
+
+def test_the_encoder_of_both_modes_is_one_engine_whose_profiles_choose_between_them(qwen3_bundle: Bundle) -> None:
+    encoder, connector = engine_orders(qwen3_bundle, modes=["16x", "4x"], precision="fp16")
+    assert (encoder.name, connector.name) == ("encoder-fp16", "connector-fp16")
+    kept = []
+    for profile in encoder.profiles:
+        for corner in ("smallest", "usual", "largest"):
+            _, patches = getattr(profile["position_ids"], corner)
+            kept.append(getattr(profile["uncompressed"], corner)[1] * 4 / patches)
+    assert set(kept) == {0, 1}
+    for mode in ("16x", "4x"):
+        alone, _ = engine_orders(qwen3_bundle, modes=[mode], precision="fp16")
+        assert alone.name == f"encoder-{mode}-fp16"
+        assert [profile for profile in encoder.profiles if profile in alone.profiles] == list(alone.profiles)
 
 
 @pytest.mark.parametrize("order", [("16x", "4x"), ("4x", "16x")])

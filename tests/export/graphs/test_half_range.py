@@ -47,17 +47,17 @@ def test_outliers_beyond_the_range_of_fp16_inside_a_layer_keep_that_layer_in_fp3
         monkeypatch.setattr(half_precision, "products_near_overflow", lambda *_: frozenset())
     source = changed_copy(checkpoint, tmp_path / "changed", factors, slice(5, 9))
     planted = write_graphs_of(source, tmp_path)
-    expected = run(planted / "encoder-16x-fp32.onnx", view())
+    expected = run(planted / "encoder-fp32.onnx", view())
     embeddings = run(planted / "connector-fp32.onnx", {"features": expected})
     with np.errstate(over="ignore", invalid="ignore"):
-        ours = run_strictly(planted / "encoder-16x-fp16.onnx", view())
+        ours = run_strictly(planted / "encoder-fp16.onnx", view())
         joined = run_strictly(planted / "connector-fp16.onnx", {"features": expected})
     sound = np.isfinite(ours).all() and np.isfinite(joined).all()
     assert sound == protected
     if protected:
         assert cosine(ours, expected) >= 0.9999
         assert cosine(joined, embeddings) >= 0.9999
-        assert cosine(run(planted / "encoder-16x-fp16.onnx", view()), expected) >= 0.9999
+        assert cosine(run(planted / "encoder-fp16.onnx", view()), expected) >= 0.9999
         wide, halves = products_by_type(planted)
         assert 0 < len(wide) <= 5  # a whole attention at most
         assert len(halves) > 20
@@ -66,7 +66,7 @@ def test_outliers_beyond_the_range_of_fp16_inside_a_layer_keep_that_layer_in_fp3
 def products_by_type(folder: Path) -> tuple[list[str], list[str]]:
     """The products of the FP16 graphs that are computed in FP32, and those in FP16."""
     found: dict[int, list[str]] = {FULL: [], HALF: []}
-    for name in ("encoder-16x", "connector"):
+    for name in ("encoder", "connector"):
         model, types = types_in(folder / f"{name}-fp16.onnx")
         for node in model.graph.node:
             if node.op_type == "MatMul":
@@ -82,7 +82,7 @@ def test_no_input_exceeds_the_bounds_that_decide_what_stays_fp32(
     factors = {f"{LAYERS}.0.layer_norm2.{part}": factor for part in ("weight", "bias")}
     source = changed_copy(checkpoint, tmp_path / "changed", factors, slice(3, 6))
     with open_checkpoint(source) as opened:
-        graph = encoder_graph(opened.config.tower, lambda name: opened.tensor(f"model.{name}"), mode="4x").graph
+        graph = encoder_graph(opened.config.tower, lambda name: opened.tensor(f"model.{name}"), modes=["4x"]).graph
         norm = next(
             node for node in graph if node.name == "vision_tower.encoder.layers.0.layer_norm2/LayerNormalization"
         )

@@ -99,10 +99,10 @@ def test_a_missing_builtin_bundle_asks_for_a_new_installation(tmp_path: Path, mo
         Bundle.open()
 
 
-@pytest.mark.parametrize("version", [0, 2, 99])
+@pytest.mark.parametrize("version", [0, 3, 99])
 def test_another_format_version_says_which_one_is_read(folder: Path, version: int) -> None:
     write(folder, {"format": version, "something": "else"})
-    assert f"bundle format {version}, this version reads format 1" in refusal(folder)
+    assert f"bundle format {version}, this version reads formats 1 and 2" in refusal(folder)
 
 
 def every_key(content: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

@@ -109,6 +109,7 @@ def straight(bundle: Bundle, view: Any, kind: Any) -> np.ndarray:
     inputs = {
         "patches": make_patches(view, manifest.preprocessing, manifest.vision, mode="16x")[None],
         "position_ids": position_ids(view.rows, view.columns, manifest.vision, mode="16x")[None],
+        "uncompressed": np.zeros((1, 0), np.int64),
     }
     features = onnxruntime.InferenceSession(encoder_file).run(None, inputs)[0]
     result: np.ndarray = onnxruntime.InferenceSession(connector_file).run(None, {"features": features})[0]

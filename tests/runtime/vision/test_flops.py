@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from uhd_edge.runtime.errors import OptionError
 from uhd_edge.runtime.modes import Mode
 from uhd_edge.runtime.vision.flops import Flops, view_flops
 from uhd_edge.runtime.vision.flops_of_pictures import flops_of_patches
+from uhd_edge.runtime.vision.patches import encoder_inputs
 
 
 def parts_of_the_graphs(bundle: Bundle, mode: Mode, patches: int) -> Flops:
@@ -21,13 +23,17 @@ def parts_of_the_graphs(bundle: Bundle, mode: Mode, patches: int) -> Flops:
     encoder, connector = bundle.graphs(mode, "fp32")
     insert_layer = bundle.manifest.vision.insert_layer
     parts = dict.fromkeys(("embeddings", "before", "vit_merger", "after"), 0)
-    for name, flops in graph_flops(encoder, {"batch": 1, "patches": patches}).items():
+    positions = np.zeros((1, patches), np.int64)
+    inputs = encoder_inputs(
+        np.zeros((1, patches, 588), np.float32), positions, bundle.manifest.vision, mode=mode, both_modes=True
+    )
+    for name, flops in graph_flops(encoder, inputs).items():
         _, part, *rest = name.split("/")[0].split(".")
         if part == "encoder":
             part = "before" if int(rest[1]) <= insert_layer else "after"
         parts[part] += flops
-    features = patches // 4 if mode == "16x" else patches
-    of_connector = sum(graph_flops(connector, {"batch": 1, "features": features}).values())
+    shape = (1, patches // 4 if mode == "16x" else patches, bundle.manifest.vision.hidden_size)
+    of_connector = sum(graph_flops(connector, {"features": np.zeros(shape, np.float32)}).values())
     return Flops(parts["embeddings"], parts["before"], parts["vit_merger"], parts["after"], of_connector)
 
 

@@ -32,6 +32,15 @@ def test_engines_are_opened_when_a_mode_is_first_used_and_the_connector_is_share
         assert len(opened["connector.onnx"]) == 3
 
 
+def test_both_modes_of_an_exported_bundle_run_in_one_engine(opened: dict[str, list[tuple[int, ...]]]) -> None:
+    with VisionEncoder(threads=1) as encoder:
+        sixteen, four = (encoder.open_mode(mode) for mode in ("16x", "4x"))  # type: ignore[arg-type]
+        assert list(opened) == ["encoder-fp32.onnx", "connector-fp32.onnx"]
+        assert sixteen.encoder is four.encoder
+        few, many = (len(encoder.encode(photo(224, 224), mode=mode).embeddings) for mode in ("16x", "4x"))  # type: ignore[arg-type]
+    assert (few, many) == (16, 64)
+
+
 def test_a_bad_image_is_told_before_an_engine_is_opened(
     bundle: Bundle, opened: dict[str, list[tuple[int, ...]]]
 ) -> None:

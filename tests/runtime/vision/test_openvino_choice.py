@@ -77,7 +77,7 @@ def test_the_choice_of_an_engine_for_int8_says_its_reason() -> None:
 def test_int8_takes_the_encoder_that_is_faster_and_the_connector_that_is_smaller(calibrated: Calibrated) -> None:
     (choice,) = choices(calibrated.bundle, "16x", engine="openvino", precision="int8", built=())
     encoder, connector = choice.graphs(calibrated.bundle, "16x")
-    assert (encoder.name, connector.name) == ("encoder-16x-int8-tensorrt.onnx", "connector-int8.onnx")
+    assert (encoder.name, connector.name) == ("encoder-int8-tensorrt.onnx", "connector-int8.onnx")
 
 
 def test_by_itself_it_takes_half_precision_of_the_fp32_graph_which_needs_least_memory(calibrated: Calibrated) -> None:

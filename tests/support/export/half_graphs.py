@@ -40,11 +40,12 @@ def changed_copy(checkpoint: Path, target: Path, factors: dict[str, float], chan
     return target
 
 
-def view() -> dict[str, NDArray[np.generic]]:
+def view(mode: str = "16x") -> dict[str, NDArray[np.generic]]:
     random = np.random.default_rng(5)
     return {
         "patches": random.uniform(-1, 1, (2, PATCHES, 588)).astype(np.float32),
         "position_ids": random.integers(0, 64, (2, PATCHES)),
+        "uncompressed": np.zeros((2, 0 if mode == "16x" else PATCHES // 4), np.int64),
     }
 
 

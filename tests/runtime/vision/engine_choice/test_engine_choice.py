@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,12 +11,15 @@ import pytest
 from support.vision.built_engines import PICTURE, Told, build, message
 
 from uhd_edge.engines import selection
+from uhd_edge.engines.building.engine_record import EngineRecord
+from uhd_edge.engines.building.profiles import ShapeRange
 from uhd_edge.engines.errors import EngineUnavailableError
 from uhd_edge.engines.tensorrt.gpu import Gpu
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.manifest import Manifest
+from uhd_edge.runtime.modes import Mode
 from uhd_edge.runtime.vision.encoder import VisionEncoder
-from uhd_edge.runtime.vision.engine_choice import choose_precision
+from uhd_edge.runtime.vision.engine_choice import Choice, choose_precision, select_records
 
 
 def test_auto_takes_an_engine_of_the_bundle_that_fits(bundle: Bundle, machine: type[Told]) -> None:
@@ -90,3 +94,33 @@ def test_precision_auto_is_the_most_exact_one_there_is(bundle: Bundle) -> None:
     for there, chosen in ((("int8", "fp16", "fp32"), "fp32"), (("int8", "fp16"), "fp16"), (("int8",), "int8")):
         manifest = bundle.manifest.model_copy(update={"graphs": {"16x": dict.fromkeys(there, graphs)}})
         assert choose_precision(Bundle(bundle.path, manifest), "16x", "auto") == chosen
+
+
+def built_for(name: str, *windows: int, target: str = "here") -> EngineRecord:
+    """An engine of a shared encoder, with a profile for each number of windows that are not compressed."""
+    spans = [ShapeRange((1, count), (1, count), (1, count)) for count in windows]
+    return EngineRecord.model_construct(
+        backend="tensorrt",
+        target=target,
+        graph="graphs/encoder-16x-fp16.onnx",
+        profiles=tuple({"uncompressed": span} for span in spans),
+        path=Path(name),
+    )
+
+
+def test_an_engine_for_both_modes_goes_before_those_for_one_and_the_other_mode_s_is_no_choice(bundle: Bundle) -> None:
+    graphs = {"fp16": bundle.manifest.graphs["16x"]["fp16"]}
+    manifest = bundle.manifest.model_copy(update={"graphs": {"16x": graphs, "4x": graphs}})
+    shared = Bundle(bundle.path, manifest)
+    whole, sixteen, four = built_for("both", 0, 64), built_for("16x", 0), built_for("4x", 64)
+    elsewhere = built_for("16x elsewhere", 0, target="rtx-40")
+
+    def chosen(mode: Mode, *records: EngineRecord) -> list[str]:
+        encoders, _ = select_records(shared, mode, Choice("tensorrt", "fp16", "fp16"), records)
+        return [str(record.path) for record in encoders]
+
+    assert (chosen("16x", sixteen, four), chosen("4x", sixteen, four)) == (["16x"], ["4x"])
+    assert chosen("4x", sixteen) == []
+    for mode in ("16x", "4x"):
+        assert chosen(mode, sixteen, four, whole) == ["both"]  # the same engine, so that it is opened once
+    assert chosen("16x", whole, elsewhere) == ["both", "16x elsewhere"]
