@@ -139,7 +139,7 @@ def test_int8_that_cannot_be_opened_is_told_and_fp32_answers(
     with VisionEncoder(bundle, threads=1) as encoder:
         assert encoder.open_mode("16x").precision == "fp32"
         damaged, instead = encoder.notes
-        assert "encoder-16x-int8.onnx: cannot be opened" in damaged
+        assert "encoder-int8.onnx: cannot be opened" in damaged
         assert instead == "16x runs in fp32 on CPUExecutionProvider instead"
 
 
@@ -148,14 +148,14 @@ def test_int8_that_fails_at_a_picture_is_told_and_fp32_answers(
     calibrated: Calibrated, engine: EngineName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(inputs: object) -> object:
-        raise EngineError("encoder-16x-int8.onnx: the run failed")
+        raise EngineError("encoder-int8.onnx: the run failed")
 
     monkeypatch.setattr(engine_choice, "this_processor", lambda: WITHOUT_VNNI)
     with VisionEncoder(calibrated.bundle, engine=engine, threads=1) as encoder:
         monkeypatch.setattr(encoder.open_mode("16x").encoder, "run", fail)
         encoder.encode(PICTURE)
         assert encoder.notes[1:] == [
-            "encoder-16x-int8.onnx: the run failed",
+            "encoder-int8.onnx: the run failed",
             "16x runs in fp32 on CPUExecutionProvider where that happens",
         ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,8 @@ class Told:
 
     def __new__(cls, file: Path, *, backend: str) -> Any:  # noqa: ARG004
         cls.opened.append(file.name)
-        name = {"encoder": "encoder-16x", "connector": "connector"}[file.name.partition("-")[0]]
-        engine = OnnxRuntimeEngine(file.parents[2] / f"graphs/{name}-fp16.onnx", threads=1)
+        graph = json.loads(file.with_name(f"{file.name}.json").read_bytes())["graph"]
+        engine = OnnxRuntimeEngine(file.parents[2] / graph, threads=1)
         engine.provider = "pretended"
         return engine
 
