@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     # Called with a line that says what is being done.
     Progress = Callable[[str], None]
 
-VERSION = 2  # of what is made; another number makes it anew
+VERSION = 3  # of what is made; another number makes it anew
 LLM = "llm.gguf"
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
+from support.answering_bundle import bundle_of, save
 from support.places import EXAMPLES
 
 from uhd_edge.cli.bundle import bundle_before_images, one_bundle, required_bundle
@@ -95,3 +96,13 @@ def test_no_bundle_is_none_or_refused() -> None:
 def test_the_bundle_stands_before_the_images_unless_it_is_an_option() -> None:
     assert bundle_before_images(("bundle", "a.png", "b.png"), None) == ("bundle", ("a.png", "b.png"))
     assert bundle_before_images(("a.png", "b.png"), "bundle") == ("bundle", ("a.png", "b.png"))
+
+
+def test_a_bundle_with_an_encoder_for_each_mode_is_told_what_exporting_again_gains(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = save(bundle_of(tmp_path / "bundle"))
+    assert exit_code(["inspect", str(old.path)]) == 0
+    assert "each mode has its own encoder (exported again, both would share one" in capsys.readouterr().out
+    assert exit_code(["inspect"]) == 0
+    assert "own encoder" not in capsys.readouterr().out
