@@ -1,4 +1,4 @@
-"""A progress bar for what takes minutes."""
+"""A progress bar for what takes minutes, and lines that are told meanwhile."""
 
 from __future__ import annotations
 
@@ -26,3 +26,9 @@ def shown_progress() -> Iterator[Callable[[str, float], None]]:
 
     with click.progressbar(length=BAR_STEPS, file=sys.stderr, item_show_func=shown) as bar:
         yield lambda stage, fraction: bar.update(max(round(fraction * BAR_STEPS) - bar.pos, 0), stage)
+
+
+def say(line: str) -> None:
+    """Write a line to stderr, in place of the progress bar if there is one; the bar follows below it."""
+    bar = "\r\x1b[K" if sys.stderr.isatty() else ""
+    click.echo(f"{bar}uhd: {line}", err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from uhd_edge.cli.commands.export import advise_calibrating, parser_of_names
-from uhd_edge.cli.progress import shown_progress
+from uhd_edge.cli.progress import say, shown_progress
 from uhd_edge.engines.extras import extra_needed
 
 
@@ -76,10 +76,10 @@ def pull(
             keep_checkpoint=keep_checkpoint,
             overwrite=force,
             progress=progress,
-            tell=lambda line: click.echo(f"uhd: {line}", err=True),
+            tell=say,
         )
     kept = bundle.path.name
-    click.echo(f'uhd: ask it with: uhd ask photo.jpg "What is this?" --bundle {kept}', err=True)
+    say(f'ask it with: uhd ask photo.jpg "What is this?" --bundle {kept}')
     click.echo(str(bundle.path))
     if "int8" not in bundle.manifest.graphs[bundle.manifest.default_mode]:
         advise_calibrating(kept)

@@ -33,9 +33,9 @@ class KnownModel:
 
 _MODELS = (
     # The GGUF is MiniCPM-V-4_6-Q4_K_M.gguf, 0.5 GB, beside other types and mmproj-model-f16.gguf.
-    KnownModel("minicpm-v-4.6", "openbmb/MiniCPM-V-4.6", "openbmb/MiniCPM-V-4.6-gguf", 3.2),
+    KnownModel("minicpm-v-4.6", "openbmb/MiniCPM-V-4.6", "openbmb/MiniCPM-V-4.6-gguf", 3.1),
     # MiniCPM-V-4_6-Thinking-Q4_K_M.gguf; checkpoint and sizes are those of 4.6.
-    KnownModel("minicpm-v-4.6-thinking", "openbmb/MiniCPM-V-4.6-Thinking", "openbmb/MiniCPM-V-4.6-Thinking-gguf", 3.2),
+    KnownModel("minicpm-v-4.6-thinking", "openbmb/MiniCPM-V-4.6-Thinking", "openbmb/MiniCPM-V-4.6-Thinking-gguf", 3.1),
     KnownModel(
         "minicpm-v-4.7-1b",
         "openbmb/MiniCPM-V-4.7-1B",

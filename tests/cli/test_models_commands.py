@@ -53,7 +53,7 @@ def test_the_real_model_by_name_is_answered_with_the_one_command_that_brings_it(
     code, out, error = run("ask", BENCH, QUESTION, "--bundle", "minicpm-v-4.6")
     assert (code, out) == (1, "")
     assert error == (
-        "uhd: minicpm-v-4.6 is not on this machine; `uhd pull minicpm-v-4.6` brings it (3.2 GB to download)\n"
+        "uhd: minicpm-v-4.6 is not on this machine; `uhd pull minicpm-v-4.6` brings it (3.1 GB to download)\n"
     )
 
 

@@ -66,7 +66,7 @@ def test_a_known_model_that_is_not_here_is_answered_with_the_command_that_brings
     with pytest.raises(BundleError) as caught:
         Bundle.open("MiniCPM-V-4.6")
     assert str(caught.value) == (
-        "minicpm-v-4.6 is not on this machine; `uhd pull minicpm-v-4.6` brings it (3.2 GB to download)"
+        "minicpm-v-4.6 is not on this machine; `uhd pull minicpm-v-4.6` brings it (3.1 GB to download)"
     )
     with pytest.raises(BundleError, match=r"minicpm-v-4.7-1b: its architecture, minicpmv4_7, cannot be exported yet"):
         Bundle.open("minicpm-v-4.7-1b")
