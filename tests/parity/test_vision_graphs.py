@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.numpy import load_file
 from support.checkpoints import TinyCheckpoint, load_model, save_checkpoint, spread_weights
 from transformers import AutoConfig, MiniCPMV4_6ForConditionalGeneration, MiniCPMV4_6ImageProcessorPil
 
@@ -80,9 +80,9 @@ class InMemory:
 
     config: ModelConfig
     processor: ProcessorConfig
-    weights: dict[str, torch.Tensor]
+    weights: dict[str, np.ndarray]
 
-    def tensor(self, name: str) -> torch.Tensor:
+    def tensor(self, name: str) -> np.ndarray:
         return self.weights[name]
 
 

@@ -47,7 +47,7 @@ def test_a_text_model_that_cannot_be_converted_is_named(tmp_path: Path) -> None:
     class Nothing:
         names = ()
 
-        def tensor(self, name: str) -> torch.Tensor:
+        def tensor(self, name: str) -> np.ndarray:
             raise KeyError(name)
 
     with pytest.raises(CheckpointError, match=r"'llama' cannot be converted, only qwen3 and qwen3_5_text can; .*--llm"):
