@@ -28,8 +28,8 @@ MADE_UP = (-8.0, 8.0)
 
 def write_int8(target: Path) -> None:
     """Write INT8 graphs for TensorRT beside the others. Like a calibration, this does not quantize the connector."""
-    from uhd_edge.calibration.flavours import TOWER
     from uhd_edge.calibration.graphs.graph_files import all_sites, int8_names, write_int8
+    from uhd_edge.calibration.prepared import TOWER
     from uhd_edge.calibration.ranges.plan import FOR_TENSORRT, QuantizationPlan
     from uhd_edge.calibration.ranges.rounding import Range
     from uhd_edge.calibration.ranges.smoothing import Smoothing

@@ -7,44 +7,44 @@ Every choice is made by an error measured on pictures that were not used for cal
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hashlib
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from uhd_edge.calibration.flavours import Prepared, settle
-from uhd_edge.calibration.graphs.graph_files import (
-    FullWeights,
-    all_sites,
-    graph_paths,
-    has_graphs,
-    int8_names,
-    write_int8,
-)
-from uhd_edge.calibration.measure import Measurement
+from uhd_edge.calibration.flavours import RANGES_COST, settle
+from uhd_edge.calibration.graphs.graph_files import has_graphs, int8_names, write_int8
 from uhd_edge.calibration.pictures import Pictures, find_pictures, split_pictures
 from uhd_edge.calibration.plot import write_plot
-from uhd_edge.calibration.ranges.activations import record_activations
+from uhd_edge.calibration.prepared import ERRORS_COST, SMOOTHING_COST, prepare
 from uhd_edge.calibration.ranges.plan import FLAVOURS
-from uhd_edge.calibration.ranges.smoothing import Smoothing, choose_smoothing
+from uhd_edge.calibration.ranges.recording import RECORDING_COST
 from uhd_edge.calibration.report import Report, make_report
 from uhd_edge.calibration.shipped.picture_set import write_pictures
+from uhd_edge.calibration.trials import WRITING_COST
+from uhd_edge.calibration.work import SILENT, Work, pass_cost
+from uhd_edge.engines.checksums import compute_sha256
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.manifest import Manifest
-from uhd_edge.runtime.bundles.update import add_files, free_names, staging_folder
-from uhd_edge.runtime.errors import CalibrationError
+from uhd_edge.runtime.bundles.update import add_files, free_names, resumable_folder
+from uhd_edge.runtime.errors import CalibrationError, ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
     from uhd_edge.calibration.flavours import Outcome
-    from uhd_edge.calibration.ranges.activations import Recorded
-    from uhd_edge.calibration.ranges.linears import Site
     from uhd_edge.calibration.ranges.plan import Flavour
-
-    # Called with the name of each stage.
-    Progress = Callable[[str], None]
+    from uhd_edge.calibration.work import Progress
+    from uhd_edge.engines.unfinished import Tell
+    from uhd_edge.runtime.bundles.manifest import Vision
 
 REPORT, PLOT = "calibration.json", "calibration.png"
+
+# A tower of more weights is calibrated with some of the views: at most these in each mode.
+LARGE_TOWER = 1e8
+CALIBRATED_VIEWS, MEASURED_VIEWS = 32, 8
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ def calibrate_bundle(
     cosine: float = 0.0,
     seed: int = 0,
     threads: int | None = None,
-    progress: Progress = lambda _stage: None,
+    progress: Progress = SILENT,
+    tell: Tell = lambda _line: None,
 ) -> Calibrated:
     """Add INT8 graphs of every mode to `bundle`, calibrated on the picture files and folders in `sources`.
 
@@ -74,6 +75,10 @@ def calibrate_bundle(
     replaced. `cosine` is a minimum for every view above the bundle's own threshold; reaching
     it leaves more layers unquantized.
 
+    Of a large tower's pictures, some views are used (see `most_views`). A run that was interrupted
+    is continued if pictures and options are the same. `progress` gets the stage and the fraction
+    done, `tell` a line about what killed runs left.
+
     Raises `CalibrationError` for sources without pictures or a bundle without FP32 graphs,
     `ImageError` for an unreadable picture and `OutputError` if the bundle cannot be written; the
     bundle is then unchanged.
@@ -82,33 +87,52 @@ def calibrate_bundle(
     if not has_graphs(bundle, "fp32"):
         raise CalibrationError(f"{bundle.path}: INT8 calibration needs FP32 graphs; export with --precisions fp32,fp16")
     flavours = [flavour for flavour in FLAVOURS if has_graphs(bundle, flavour.base)]
-    with staging_folder(bundle, progress) as folder:
+    key = _identity(bundle, given, max_slices, cosine, seed)
+    with resumable_folder(bundle, key, tell) as folder:
         pictures = given or write_pictures(folder / "pictures", bundle.manifest.preprocessing.scale_resolution)
         calibrated_with, measured_on = split_pictures(pictures)
-        progress(f"recording activations of {len(calibrated_with)} pictures")
-        seen = record_activations(bundle, Pictures(tuple(calibrated_with), max_slices), seed=seed, threads=threads)
-        progress(f"recording activations of {len(measured_on)} more pictures, to measure on")
-        measurement = Measurement(bundle.manifest, Pictures(tuple(measured_on), max_slices), threads)
-        unseen = record_activations(bundle, measurement.pictures, seed=seed, threads=threads)
-        progress("smoothing")
-        prepared = replace(_prepare(bundle, folder, measurement, seen, unseen), cosine=cosine)
-        outcomes = {flavour: settle(prepared, flavour, progress) for flavour in flavours}
-        progress("report")
+        most_seen, most_unseen = most_views(bundle.manifest.vision)
+        seen = Pictures(tuple(calibrated_with), max_slices, most_seen)
+        unseen = Pictures(tuple(measured_on), max_slices, most_unseen)
+        work = Work(_expected_work(bundle, seen, unseen, len(flavours)), progress)
+        prepared = prepare(bundle, folder, (seen, unseen), work, cosine=cosine, seed=seed, threads=threads)
+        outcomes = {flavour: settle(prepared, flavour) for flavour in flavours}
+        work.begin("report")
         report = make_report(prepared, outcomes, calibrated_with, measured_on, shipped_pictures=not given)
         return Calibrated(_add(bundle, folder, outcomes, report), report)
 
 
-def _prepare(bundle: Bundle, folder: Path, measurement: Measurement, seen: Recorded, unseen: Recorded) -> Prepared:
-    sites, weights = all_sites(bundle), FullWeights(bundle)
-    smoothing = {site.name: _smooth(site, weights, seen, unseen) for site in sites}
-    exact = measurement.embed(graph_paths(bundle, "fp32"))
-    return Prepared(bundle, folder, sites, weights, seen, unseen, smoothing, measurement, exact)
+def most_views(vision: Vision) -> tuple[int | None, int | None]:
+    """Return how many views per mode to calibrate with and to measure on; None means all.
+
+    Ranges hardly change after a few dozen views. A small tower is quick enough for all views;
+    the real one takes seconds for each.
+    """
+    weights = 4 * vision.hidden_size**2 + 2 * vision.hidden_size * (vision.intermediate_size or 4 * vision.hidden_size)
+    return (CALIBRATED_VIEWS, MEASURED_VIEWS) if weights * vision.layers > LARGE_TOWER else (None, None)
 
 
-def _smooth(site: Site, weights: FullWeights, seen: Recorded, unseen: Recorded) -> Smoothing:
-    if site.norm is None:
-        return Smoothing(0.0, None)
-    return choose_smoothing(seen.sites[site.name], weights.read_site(site), unseen.sites[site.name].sample)
+def _expected_work(bundle: Bundle, seen: Pictures, unseen: Pictures, flavours: int) -> float:
+    manifest = bundle.manifest
+    modes = list(manifest.graphs)
+    to_see, to_measure = (
+        sum(pictures.count(manifest, mode) * pass_cost(manifest.vision, mode) for mode in modes)
+        for pictures in (seen, unseen)
+    )
+    each = 3 * (WRITING_COST + to_measure) + RANGES_COST + 2 * ERRORS_COST
+    return RECORDING_COST * (to_see + to_measure) + SMOOTHING_COST + flavours * each
+
+
+def _identity(bundle: Bundle, pictures: Sequence[Path], *options: object) -> str:
+    """Identify everything that the results of a calibration depend on."""
+    digest = hashlib.sha256(f"{version('uhd-edge')} {bundle.manifest.model_dump_json()} {options}".encode())
+    for picture in pictures:
+        try:
+            content = compute_sha256(picture)
+        except OSError as error:
+            raise ImageError(f"{picture}: cannot be read ({error.strerror})") from error
+        digest.update(f"{picture} {content}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:16]
 
 
 def _add(bundle: Bundle, folder: Path, outcomes: Mapping[Flavour, Outcome], report: Report) -> Bundle:
@@ -116,6 +140,7 @@ def _add(bundle: Bundle, folder: Path, outcomes: Mapping[Flavour, Outcome], repo
     wanted = [REPORT, PLOT, *(name for flavour in outcomes for name in int8_names(bundle, flavour))]
     names = free_names(bundle, wanted)
     final = folder / "final"
+    shutil.rmtree(final, ignore_errors=True)  # of a run that was interrupted while it wrote them
     final.mkdir()
     changes = {}
     for flavour, outcome in outcomes.items():

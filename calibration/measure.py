@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from uhd_edge.calibration.work import pass_cost
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
 from uhd_edge.runtime.checking.comparison import row_cosines
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from uhd_edge.calibration.pictures import Pictures
+    from uhd_edge.calibration.pictures import ViewInput
+    from uhd_edge.calibration.work import Work
     from uhd_edge.engines.onnxruntime import Int8Products
     from uhd_edge.runtime.bundles.manifest import Manifest, Threshold
     from uhd_edge.runtime.modes import Mode
@@ -45,34 +48,54 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Measurement:
-    """The pictures to measure on, and the number of cores to use."""
+    """The views to measure on, and the number of cores to use."""
 
     manifest: Manifest
-    pictures: Pictures
+    views: Sequence[ViewInput]
     threads: int | None
+    work: Work
+
+    @property
+    def cost(self) -> float:
+        """What one pass over all views costs, in the units of `Work`."""
+        return self.cost_of(self.views)
+
+    def cost_of(self, views: Sequence[ViewInput]) -> float:
+        """What a pass over some of the views costs."""
+        return sum(pass_cost(self.manifest.vision, view.mode) for view in views)
 
     def embed(
-        self, graphs: Mapping[Mode, tuple[Path, Path]], products: Int8Products = "integers"
-    ) -> dict[str, NDArray[np.float32]]:
-        """Run the graphs of each mode -> embeddings [tokens, d_llm] by the view's name."""
-        embeddings: dict[str, NDArray[np.float32]] = {}
-        for mode, (encoder_file, connector_file) in graphs.items():
-            both_modes = self.manifest.graphs[mode]["fp32"].both_modes
-            with (
-                OnnxRuntimeEngine(encoder_file, threads=self.threads, products=products) as encoder,
-                OnnxRuntimeEngine(connector_file, threads=self.threads, products=products) as connector,
-            ):
-                for view in self.pictures.views(self.manifest, mode):
+        self,
+        encoders: Mapping[Mode, Path],
+        connectors: Sequence[Mapping[Mode, Path]],
+        products: Int8Products = "integers",
+        first: Sequence[str] = (),
+    ) -> Generator[tuple[str, list[NDArray[np.float32]]], None, None]:
+        """Run the graphs and yield each view's name and its embeddings [tokens, d_llm] by each of `connectors`.
+
+        Views named in `first` come first.
+        """
+        for encoder_file in dict.fromkeys(encoders.values()):
+            with ExitStack() as stack:
+                open_engine = _opener(stack, self.threads, products)
+                encoder = open_engine(encoder_file)
+                for view in sorted(self.views, key=lambda view: view.name not in first):
+                    if encoders[view.mode] != encoder_file:
+                        continue
+                    both_modes = self.manifest.graphs[view.mode]["fp32"].both_modes
                     features = encoder.run(view.inputs(self.manifest.vision, both_modes=both_modes))
-                    embeddings[view.name] = connector.run(features)["embeddings"][0]
-        return embeddings
+                    self.work.done(pass_cost(self.manifest.vision, view.mode))
+                    yield (
+                        view.name,
+                        [open_engine(files[view.mode]).run(features)["embeddings"][0] for files in connectors],
+                    )
 
 
 def compare(exact: Embeddings, tested: Embeddings) -> Agreement:
-    """Compare the embeddings of the same views; non-finite embeddings never agree."""
-    views = {name: row_cosines(exact[name].reshape(1, -1), tested[name].reshape(1, -1)).item() for name in exact}
-    tokens = [float(row_cosines(exact[name], tested[name]).min()) for name in exact]
-    errors = [float(np.abs(exact[name] - tested[name]).max()) for name in exact]
+    """Compare the embeddings of the views in `tested`; non-finite embeddings never agree."""
+    views = {name: row_cosines(exact[name].reshape(1, -1), tested[name].reshape(1, -1)).item() for name in tested}
+    tokens = [float(row_cosines(exact[name], tested[name]).min()) for name in tested]
+    errors = [float(np.abs(exact[name] - tested[name]).max()) for name in tested]
     worst = min(views, key=lambda name: views[name])
     return Agreement(
         lowest_cosine=views[worst],
@@ -81,3 +104,15 @@ def compare(exact: Embeddings, tested: Embeddings) -> Agreement:
         largest_error=max(errors),
         worst_view=worst,
     )
+
+
+def _opener(stack: ExitStack, threads: int | None, products: Int8Products) -> Callable[[Path], OnnxRuntimeEngine]:
+    """Open each graph once, until `stack` ends."""
+    engines: dict[Path, OnnxRuntimeEngine] = {}
+
+    def open_engine(file: Path) -> OnnxRuntimeEngine:
+        if file not in engines:
+            engines[file] = stack.enter_context(OnnxRuntimeEngine(file, threads=threads, products=products))
+        return engines[file]
+
+    return open_engine

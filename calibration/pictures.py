@@ -43,23 +43,68 @@ class ViewInput:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Picture files, cut into at most `max_slices` slices each (default: the bundle's maximum)."""
+    """Picture files, cut into at most `max_slices` slices each (default: the bundle's maximum).
+
+    In each mode at most `most_views` views are used (default: all), taken from all pictures.
+    """
 
     files: tuple[Path, ...]
     max_slices: int | None
+    most_views: int | None = None
+
+    def count(self, manifest: Manifest, mode: Mode) -> int:
+        """Count the views of `mode` that are used."""
+        return sum(map(len, self._chosen(manifest, mode)))
 
     def views(self, manifest: Manifest, mode: Mode) -> Iterator[ViewInput]:
         """Slice each picture into a thumbnail and slices as the runtime does, and yield one view at a time.
 
         Raises `ImageError` for a picture that cannot be read or is too narrow.
         """
-        for file in self.files:
+        for file, chosen in zip(self.files, self._chosen(manifest, mode), strict=True):
+            if not chosen:
+                continue
             image = load_image(file)
             plan = plan_views(*image.size, manifest.preprocessing, mode=mode, max_slices=self.max_slices)
-            for index, view in enumerate(slice_image(image, plan).views):
+            views = slice_image(image, plan).views
+            for index in chosen:
+                view = views[index]
                 patches = make_patches(view, manifest.preprocessing, manifest.vision, mode=mode)
                 positions = position_ids(view.rows, view.columns, manifest.vision, mode=mode)
                 yield ViewInput(f"{file}, view {index}, {mode}", mode, patches[None], positions[None])
+
+    def _chosen(self, manifest: Manifest, mode: Mode) -> list[list[int]]:
+        """For each picture, the indices of the views that are used."""
+        plans = (
+            plan_views(*load_image(file).size, manifest.preprocessing, mode=mode, max_slices=self.max_slices)
+            for file in self.files
+        )
+        counts = [len(plan.views) for plan in plans]
+        return choose_views(counts, sum(counts) if self.most_views is None else self.most_views)
+
+
+def choose_views(counts: Sequence[int], most: int) -> list[list[int]]:
+    """Choose at most `most` views of pictures that have `counts` views: as many of each picture as of any other.
+
+    The first of a picture is its thumbnail; slices are spread over the picture. With fewer
+    views than pictures, the pictures are spread as well.
+    """
+    quotas = [0] * len(counts)
+    while (rest := most - sum(quotas)) > 0:
+        larger = [index for index, count in enumerate(counts) if quotas[index] < count]
+        if not larger:
+            break
+        for place in spread(len(larger), min(rest, len(larger))):
+            quotas[larger[place]] += 1
+    return [
+        [0, *(1 + place for place in spread(count - 1, quota - 1))] if quota else []
+        for count, quota in zip(counts, quotas, strict=True)
+    ]
+
+
+def spread(total: int, count: int) -> list[int]:
+    """Choose `count` of the indices below `total`, evenly."""
+    return [(2 * index + 1) * total // (2 * count) for index in range(count)]
 
 
 def find_pictures(sources: Sequence[str | Path]) -> list[Path]:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from uhd_edge.calibration.flavours import Outcome, Prepared, Step
+    from uhd_edge.calibration.flavours import Outcome, Step
+    from uhd_edge.calibration.prepared import Prepared
     from uhd_edge.calibration.ranges.plan import Flavour
     from uhd_edge.runtime.bundles.manifest import GraphKind, Threshold
 
@@ -96,10 +97,8 @@ class Report:
         return json.dumps(content | {"near_overflow": self.near_overflow}, indent=2) + "\n"
 
 
-def _layers(prepared: Prepared, flavour: Flavour, outcome: Outcome) -> tuple[Layer, ...]:
+def _layers(prepared: Prepared, outcome: Outcome) -> tuple[Layer, ...]:
     """Describe every linear, in order of computation."""
-    before = prepared.errors(outcome.naive, symmetric=flavour.symmetric)
-    after = prepared.errors(outcome.plan, symmetric=flavour.symmetric)
     layers = []
     for site in prepared.sites:
         span, smoothing = outcome.plan.ranges[site.name], outcome.plan.smoothing[site.name]
@@ -108,8 +107,8 @@ def _layers(prepared: Prepared, flavour: Flavour, outcome: Outcome) -> tuple[Lay
             layers.append(
                 Layer(
                     name=linear.name,
-                    error_before=before[linear.name],
-                    error_after=0.0 if kept else after[linear.name],
+                    error_before=outcome.errors_before[linear.name],
+                    error_after=0.0 if kept else outcome.errors[linear.name],
                     put_back=kept,
                     smoothing=smoothing.strength,
                     range=span.method,
@@ -139,7 +138,7 @@ def make_report(
         goal=prepared.goal,
         flavours={
             flavour.kind: FlavourReport(
-                tuple(_without_folder(step) for step in outcome.steps), _layers(prepared, flavour, outcome)
+                tuple(_without_folder(step) for step in outcome.steps), _layers(prepared, outcome)
             )
             for flavour, outcome in outcomes.items()
         },

@@ -13,13 +13,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from uhd_edge.calibration.flavours import TOWER
 from uhd_edge.calibration.graphs.graph_files import all_sites, has_graphs, int8_names, write_int8
 from uhd_edge.calibration.pictures import Pictures
-from uhd_edge.calibration.ranges.activations import record_activations
+from uhd_edge.calibration.prepared import TOWER
 from uhd_edge.calibration.ranges.plan import FLAVOURS, QuantizationPlan
 from uhd_edge.calibration.ranges.ranges import full_range
+from uhd_edge.calibration.ranges.recording import Recording, record_activations
 from uhd_edge.calibration.ranges.smoothing import Smoothing
+from uhd_edge.calibration.work import Work
 from uhd_edge.export.disk_space import check_disk_space
 from uhd_edge.runtime.bundles.update import add_files, free_names, staging_folder
 from uhd_edge.runtime.images.synthetic_pictures import shapes
@@ -64,7 +65,9 @@ def _plan(bundle: Bundle, threads: int | None) -> QuantizationPlan:
     with TemporaryDirectory() as folder:
         file = Path(folder, "shapes.png")
         shapes(side, side).save(file)
-        seen = record_activations(bundle, Pictures((file,), max_slices=1), seed=0, threads=threads)
+        seen = record_activations(
+            bundle, Pictures((file,), max_slices=1), seed=0, threads=threads, recording=Recording(Work(1.0))
+        )
     sites = all_sites(bundle)
     linears = [linear.name for site in sites for linear in site.linears]
     return QuantizationPlan(

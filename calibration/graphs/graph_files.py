@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import onnx_ir as ir
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     GraphPaths = Mapping[Mode, tuple[Path, Path]]
 
 FOLDER = "graphs"
+
+Part: TypeAlias = Literal["encoder", "connector"]
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
 def graph_paths(bundle: Bundle, kind: GraphKind) -> dict[Mode, tuple[Path, Path]]:
@@ -73,31 +76,38 @@ def int8_names(bundle: Bundle, flavour: Flavour) -> list[str]:
     """List the files that `write_int8` writes, by their names in a bundle."""
     pairs = graph_paths(bundle, flavour.base).values()
     graphs = dict.fromkeys(_int8_name(file, flavour) for pair in pairs for file in pair)
-    return [*graphs, *(_weights_name(part, flavour) for part in ("encoder", "connector"))]
+    return [*graphs, *(_weights_name(part, flavour) for part in PARTS)]
 
 
 def write_int8(
     bundle: Bundle, plan: QuantizationPlan, flavour: Flavour, folder: Path, names: Mapping[str, str]
 ) -> dict[Mode, tuple[Path, Path]]:
     """Write the graphs of `flavour` into `folder`; `names` maps each of `int8_names` to its name in the bundle."""
-    weights = FullWeights(bundle)
+    encoders, connectors = (write_part(bundle, plan, flavour, folder, names, part=part) for part in PARTS)
+    return {mode: (encoders[mode], connectors[mode]) for mode in encoders}
+
+
+def write_part(
+    bundle: Bundle, plan: QuantizationPlan, flavour: Flavour, folder: Path, names: Mapping[str, str], *, part: Part
+) -> dict[Mode, Path]:
+    """Write the encoders or the connectors as `write_int8` does, and return the graph of each mode."""
+    weights, place = FullWeights(bundle), PARTS.index(part)
     exact, base = graph_paths(bundle, "fp32"), graph_paths(bundle, flavour.base)
     written: dict[Path, Path] = {}
-    for part, name in enumerate(("encoder", "connector")):
-        with WeightFile(_inside(folder, names[_weights_name(name, flavour)])) as store:
-            for mode, pair in base.items():
-                file = pair[part]
-                if file in written:  # modes may share it
-                    continue
-                model = ir.load(file)
-                quantize(model, find_sites(ir.load(exact[mode][part]).graph), plan, flavour, weights)
-                if flavour.fused:
-                    fuse(model)
-                _unload(model)
-                store.move_weights(model)
-                written[file] = _inside(folder, names[_int8_name(file, flavour)])
-                ir.save(model, written[file])
-    return {mode: (written[encoder], written[connector]) for mode, (encoder, connector) in base.items()}
+    with WeightFile(_inside(folder, names[_weights_name(part, flavour)])) as store:
+        for mode, pair in base.items():
+            file = pair[place]
+            if file in written:  # modes may share it
+                continue
+            model = ir.load(file)
+            quantize(model, find_sites(ir.load(exact[mode][place]).graph), plan, flavour, weights)
+            if flavour.fused:
+                fuse(model)
+            _unload(model)
+            store.move_weights(model)
+            written[file] = _inside(folder, names[_int8_name(file, flavour)])
+            ir.save(model, written[file])
+    return {mode: written[pair[place]] for mode, pair in base.items()}
 
 
 def _unload(model: ir.Model) -> None:

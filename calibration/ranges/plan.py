@@ -50,6 +50,6 @@ class QuantizationPlan:
     ranges: Mapping[str, Range]
     kept: tuple[str, ...] = ()
 
-    def keeping(self, linear: str) -> QuantizationPlan:
-        """Return the plan with one more linear left unquantized."""
-        return replace(self, kept=(*self.kept, linear))
+    def keeping(self, *linears: str) -> QuantizationPlan:
+        """Return the plan with more linears left unquantized."""
+        return replace(self, kept=(*self.kept, *linears))

@@ -62,7 +62,7 @@ COUNT = OF_EACH * len(KINDS)
 
 def write_pictures(folder: Path, side: int) -> list[Path]:
     """Write the pictures as PNG files into `folder`, for views of `side` x `side` pixels, the same every time."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)  # a run that was interrupted has written the same ones
     files = []
     for index in range(COUNT):
         number, kind = divmod(index, len(KINDS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from uhd_edge.cli.bundle import bundle_before_images, bundle_option
+from uhd_edge.cli.progress import say, shown_time_left
 from uhd_edge.engines.extras import extra_needed
 
 
@@ -43,15 +44,17 @@ def calibrate(
         from uhd_edge.calibration.report import table
     from uhd_edge.runtime.bundles.bundle import Bundle
 
-    calibrated = calibrate_bundle(
-        Bundle.open(folder),
-        pictures,
-        max_slices=max_slices,
-        cosine=cosine,
-        seed=seed,
-        threads=threads,
-        progress=lambda stage: click.echo(stage, err=True),
-    )
+    with shown_time_left() as progress:
+        calibrated = calibrate_bundle(
+            Bundle.open(folder),
+            pictures,
+            max_slices=max_slices,
+            cosine=cosine,
+            seed=seed,
+            threads=threads,
+            progress=progress,
+            tell=say,
+        )
     report = calibrated.report
     click.echo(report.to_json() if as_json else table(report), nl=not as_json)
     if not as_json:

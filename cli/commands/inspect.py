@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def inspect(folder: str | None, *, bundle: str | None, as_json: bool) -> None:
     """Show what BUNDLE contains, and check the SHA-256 of every file; without BUNDLE, the built-in uhd-tiny."""
     from uhd_edge.runtime.bundles.bundle import Bundle
-    from uhd_edge.runtime.bundles.update import abandoned_in
+    from uhd_edge.runtime.bundles.update import abandoned_in, interrupted
     from uhd_edge.runtime.llm.llama_loading import check_file
 
     opened = Bundle.open(one_bundle(folder, bundle))
@@ -32,6 +32,8 @@ def inspect(folder: str | None, *, bundle: str | None, as_json: bool) -> None:
     click.echo(opened.manifest.model_dump_json(indent=2) if as_json else _table(opened))
     for left, size in abandoned_in(opened.path):
         click.echo(f"{left} ({_size(size)}) was left by a run that was killed; the next run removes it", err=True)
+    for left in interrupted(opened.path):
+        click.echo(f"{left} is of a calibration that was interrupted; the same command goes on with it", err=True)
 
 
 def _table(bundle: Bundle) -> str:

@@ -10,7 +10,14 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from uhd_edge.engines.building.engine_record import unfinished_files
-from uhd_edge.engines.unfinished import is_abandoned, locked, remove_abandoned, remove_files, size_on_disk
+from uhd_edge.engines.unfinished import (
+    is_abandoned,
+    locked,
+    open_locked,
+    remove_abandoned,
+    remove_files,
+    size_on_disk,
+)
 from uhd_edge.runtime.bundles.bundle import MANIFEST, Bundle, read_manifest
 from uhd_edge.runtime.bundles.change_list import listed_change, unrecorded_files
 from uhd_edge.runtime.bundles.manifest import Manifest, record_file
@@ -23,6 +30,7 @@ if TYPE_CHECKING:
     from uhd_edge.engines.unfinished import Tell
 
 STAGING = ".adding-"  # begins the names of folders that new files are written in
+RESUMABLE = ".calibrating-"  # and of those that an interrupted run leaves for the next one
 
 
 def add_files(bundle: Bundle, files: Mapping[str, Path], change: Callable[[Manifest], Manifest]) -> Bundle:
@@ -88,6 +96,45 @@ def remove_left(bundle: Path, tell: Tell) -> None:
     remove_abandoned(staged(bundle), tell)
 
 
+@contextmanager
+def resumable_folder(bundle: Bundle, key: str, tell: Tell = lambda _: None) -> Iterator[Path]:
+    """Make a hidden folder in the bundle that an interrupted run leaves for the next run with the same `key`.
+
+    `key` names everything that the folder's contents depend on. The folder is gone after a run
+    that finished or failed; folders of other keys, and what else killed runs left, are removed
+    first. `tell` gets a line about each, and about a run that is continued. Raises
+    `OutputError` when the bundle cannot be written or another run is at it.
+    """
+    folder = bundle.path / f"{RESUMABLE}{key}"
+    with ExitStack() as held:
+        with _writing(bundle.path), locked(bundle.path):
+            remove_left(bundle.path, tell)
+            remove_abandoned([path for path in bundle.path.glob(f"{RESUMABLE}*") if path != folder], tell)
+            if folder.is_dir():
+                tell(f"going on with the calibration that was interrupted, from {folder}")
+            folder.mkdir(exist_ok=True)
+            held.enter_context(_locked_alone(folder))
+        try:
+            with _writing(bundle.path):
+                yield folder
+        except Exception:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _locked_alone(folder: Path) -> Iterator[None]:
+    try:
+        descriptor = open_locked(folder, wait=False)
+    except BlockingIOError as error:
+        raise OutputError(f"{folder.parent}: another calibration is running there; wait for it to end") from error
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def abandoned_in(bundle: Path) -> list[tuple[Path, int]]:
     """What killed runs left in a bundle's folder or beside it, with its bytes; the bundle is whole without it."""
     left = [path for path in staged(bundle) if is_abandoned(path)] + half_exported(bundle)
@@ -108,6 +155,11 @@ def half_exported(bundle: Path) -> list[Path]:
 def staged(bundle: Path) -> list[Path]:
     """Hidden folders and files in a bundle's folder that are not, or not yet, part of it."""
     return sorted([*bundle.glob(f"{STAGING}*"), *bundle.glob(f".{MANIFEST}.*")])
+
+
+def interrupted(bundle: Path) -> list[Path]:
+    """Folders of calibrations that were interrupted and can be continued."""
+    return [path for path in sorted(bundle.glob(f"{RESUMABLE}*")) if is_abandoned(path)]
 
 
 def _numbered(name: str, number: int) -> str:

@@ -10,13 +10,9 @@ from PIL import Image
 from support.int8 import KINDS, MODES, copy_of, cosines, draw_pictures
 
 from uhd_edge.calibration.calibrate import Calibrated, calibrate_bundle
-from uhd_edge.calibration.fallback import put_back
-from uhd_edge.calibration.measure import Agreement
-from uhd_edge.calibration.ranges.plan import QuantizationPlan
 from uhd_edge.calibration.report import table
 from uhd_edge.cli.main import exit_code
 from uhd_edge.runtime.bundles.bundle import Bundle
-from uhd_edge.runtime.bundles.manifest import Threshold
 from uhd_edge.runtime.errors import CalibrationError, ImageError, OutputError
 
 STEPS = ["naive", "connector excluded", "smoothing", "ranges", "layers excluded"]
@@ -123,25 +119,6 @@ def test_a_bundle_that_cannot_be_written_is_said_so_at_once(
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(OutputError, match="Read-only file system"):
         calibrate_bundle(qwen3_bundle, [calibration_pictures])
-
-
-@pytest.mark.parametrize(("needed", "kept"), [(0, ()), (1, ("b",)), (2, ("b", "c")), (9, ("b", "c", "a"))])
-def test_layers_are_put_back_one_by_one_worst_first_until_the_threshold_holds(
-    needed: int, kept: tuple[str, ...]
-) -> None:
-    asked = []
-
-    def agreement(plan: QuantizationPlan) -> Agreement:
-        return Agreement(1.0 if len(plan.kept) >= needed else 0.5, 1.0, 1.0, 0.0, "a view")
-
-    def measure(plan: QuantizationPlan) -> Agreement:
-        asked.append(plan.kept)
-        return agreement(plan)
-
-    start = QuantizationPlan({}, {})
-    settled = put_back(start, agreement(start), {"a": 0.1, "b": 0.3, "c": 0.2}, Threshold(cosine=0.999), measure)
-    assert settled.plan.kept == kept
-    assert asked == [kept[: count + 1] for count in range(len(kept))]
 
 
 def test_an_unreachable_goal_puts_every_layer_back(

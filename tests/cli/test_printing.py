@@ -1,4 +1,4 @@
-"""Answers are printed as they come, and progress in place of what was there."""
+"""Answers are printed as they come, progress in place of what was there, and the time that something still takes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 import pytest
 
 from uhd_edge.cli.printing import print_pieces
-from uhd_edge.cli.progress import say, shown_progress
+from uhd_edge.cli.progress import say, shown_progress, shown_time_left, time_left
 from uhd_edge.runtime.answer import Answer, Thought, Usage
 from uhd_edge.runtime.conversation.answer_stream import AnswerStream
 
@@ -66,3 +66,25 @@ def test_a_terminal_shows_lines_in_place_of_the_bar(shown: Callable[[bool], str]
     assert "downloading" in bar
     assert bar.endswith("\r\x1b[K")  # the bar's line is cleared
     assert line.startswith("half of it is here\n")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "fraction", "said"),
+    [
+        (3, 0.01, ""),
+        (120, 0.25, ", about 6 min left"),
+        (600, 0.5, ", about 10 min left"),
+        (600, 0.95, ", less than a minute left"),
+    ],
+)
+def test_the_rest_takes_as_long_as_what_is_done_did(seconds: float, fraction: float, said: str) -> None:
+    assert time_left(seconds, fraction) == said
+
+
+def test_without_a_terminal_each_stage_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = iter(range(0, 1000, 60))
+    with shown_time_left(lambda: next(seconds)) as progress:
+        progress("recording", 0.0)
+        progress("recording", 0.1)
+        progress("smoothing", 0.2)
+    assert capsys.readouterr().err.splitlines() == ["recording", "smoothing, about 8 min left"]

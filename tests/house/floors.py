@@ -42,7 +42,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("export",),
     ("export.pulling",),
     # INT8
-    ("calibration.pictures", "calibration.shipped"),
+    ("calibration.pictures", "calibration.saved_work", "calibration.shipped", "calibration.work"),
     ("calibration.ranges",),
     ("calibration.graphs",),
     ("calibration",),

@@ -13,8 +13,8 @@ from support.int8 import KINDS, MODES, copy_of, cosines, draw_pictures
 
 from uhd_edge.calibration import flavours
 from uhd_edge.calibration.calibrate import Calibrated, calibrate_bundle
-from uhd_edge.calibration.flavours import Prepared
-from uhd_edge.calibration.ranges.plan import QuantizationPlan
+from uhd_edge.calibration.prepared import Prepared
+from uhd_edge.calibration.ranges.plan import Flavour, QuantizationPlan
 from uhd_edge.export.export import export_bundle
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.manifest import Threshold
@@ -78,7 +78,7 @@ def test_verify_refuses_naive_int8_with_outliers_and_trusts_ours(
 ) -> None:
     shown = [calibration_pictures / "0.png", calibration_pictures / "1.png"]
 
-    def unchanged(prepared: Prepared, plan: QuantizationPlan, *, symmetric: bool) -> QuantizationPlan:
+    def unchanged(prepared: Prepared, plan: QuantizationPlan, flavour: Flavour) -> QuantizationPlan:
         return plan
 
     monkeypatch.setattr(Prepared, "goal", Threshold(cosine=0, token_cosine=0))
