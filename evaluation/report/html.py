@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from uhd_edge.evaluation.data.pictures import image_input
 from uhd_edge.evaluation.report.style import STYLE
-from uhd_edge.evaluation.report.table import notes, percent, said, span
+from uhd_edge.evaluation.report.table import notes, parts_of, percent, said, span
 from uhd_edge.runtime.errors import ImageError, OutputError
 from uhd_edge.runtime.images.loading import load_image
 
@@ -53,7 +53,7 @@ def _page(summary: Summary, data: DataSet) -> Iterator[str]:
     yield f"<h1>{title}</h1>\n<p>{len(summary.asked)} questions, {html.escape(', '.join(summary.metrics))}</p>\n"
     yield from _settings(summary)
     yield from _comparisons(summary)
-    yield from _groups(summary)
+    yield from _parts(summary)
     yield from _questions(summary, data)
     yield "</body></html>\n"
 
@@ -85,17 +85,11 @@ def _comparisons(summary: Summary) -> Iterator[str]:
         yield "</ul>\n"
 
 
-def _groups(summary: Summary) -> Iterator[str]:
-    if summary.columns and len(summary.columns[0].groups) > 1:
-        rows = [("group", *(column.setting.label for column in summary.columns))]
-        rows += [
-            (
-                group,
-                *(f"{percent(column.groups[group].mean)} ({span(column.groups[group])})" for column in summary.columns),
-            )
-            for group in summary.columns[0].groups
-        ]
-        yield f"<h2>By group</h2>\n{_table('groups', rows)}"
+def _parts(summary: Summary) -> Iterator[str]:
+    for name, parts in parts_of(summary):
+        rows = [(name, *(column.setting.label for column in summary.columns))]
+        rows += [(part, *(f"{percent(one.mean)} ({span(one)})" for one in ones)) for part, ones in parts.items()]
+        yield f"<h2>By {name}</h2>\n{_table(name, rows)}"
 
 
 def _questions(summary: Summary, data: DataSet) -> Iterator[str]:

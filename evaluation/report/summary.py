@@ -44,15 +44,18 @@ class Asked:
 class Column:
     """What one setting came to.
 
-    `score` is the mean over all questions, `groups` that of each group. `unanswered` counts those without an answer,
-    `cut` answers that ended at --max-tokens. `seconds` is the median over questions whose pictures were all encoded
-    for them, tokens are means.
+    `score` is the mean over all questions, `groups` that of each group, `metrics` that of each metric. `unanswered`
+    counts those without an answer, and `first_error` says why the first of them has none. `cut` counts answers that
+    ended at the most tokens. `seconds` is the median over questions whose pictures were all encoded for them, tokens
+    are means. `ran` is the precision and the provider that really ran.
     """
 
     setting: Setting
     score: Interval
     groups: Mapping[str, Interval]
+    metrics: Mapping[str, Interval]
     unanswered: int
+    first_error: str | None
     cut: int
     seconds: float
     prompt_tokens: float
@@ -121,15 +124,13 @@ def _column(setting: Setting, index: int, asked: Sequence[Asked]) -> Column:
     rows = [one.rows[index] for one in asked]
     answered = [row for row in rows if row.answer is not None]
     encoded = [row.seconds for row in answered if row.reused_views == 0] or [row.seconds for row in answered]
-    by_group: dict[str, list[float]] = {}
-    for one in asked:
-        if one.reference.category is not None:
-            by_group.setdefault(one.reference.category, []).append(one.scores[index])
     return Column(
         setting=setting,
         score=mean_interval([one.scores[index] for one in asked]),
-        groups={group: mean_interval(by_group[group]) for group in sorted(by_group)},
+        groups=_parts((one.reference.category, one.scores[index]) for one in asked),
+        metrics=_parts((one.metric, one.scores[index]) for one in asked),
         unanswered=len(rows) - len(answered),
+        first_error=next((row.error for row in rows if row.answer is None), None),
         cut=sum(row.finish_reason == "length" for row in answered),
         seconds=statistics.median(encoded) if encoded else 0.0,
         prompt_tokens=statistics.fmean(row.prompt_tokens for row in answered) if answered else 0.0,
@@ -138,12 +139,23 @@ def _column(setting: Setting, index: int, asked: Sequence[Asked]) -> Column:
     )
 
 
+def _parts(scores: Iterable[tuple[str | None, float]]) -> dict[str, Interval]:
+    """The means of the scores of each name, in the order of the names; None is no name."""
+    by_name: dict[str, list[float]] = {}
+    for name, score in scores:
+        if name is not None:
+            by_name.setdefault(name, []).append(score)
+    return {name: mean_interval(by_name[name]) for name in sorted(by_name)}
+
+
 def _column_object(column: Column) -> dict[str, Any]:
     return {
         "setting": asdict(column.setting) | {"label": column.setting.label, "ran": column.ran},
         "score": asdict(column.score),
         "groups": {group: asdict(interval) for group, interval in column.groups.items()},
+        "metrics": {metric: asdict(interval) for metric, interval in column.metrics.items()},
         "unanswered": column.unanswered,
+        "first_error": column.first_error,
         "cut": column.cut,
         "seconds": column.seconds,
         "prompt_tokens": column.prompt_tokens,

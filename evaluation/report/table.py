@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from uhd_edge.evaluation.significance.intervals import Interval
     from uhd_edge.evaluation.significance.paired import Comparison
 
-HEADINGS = ("", "score", "95 % interval", "seconds", "prompt tokens", "answer tokens")
+HEADINGS = ("", "score", "95 % interval", "seconds", "prompt tokens", "answer tokens", "ran as")
 
 
 def table(summary: Summary) -> str:
@@ -25,9 +25,23 @@ def table(summary: Summary) -> str:
         lines += ["", f"beside {summary.columns[0].setting.label}:"]
         pairs = zip(summary.columns[1:], summary.comparisons, strict=True)
         lines += aligned([(column.setting.label, said(comparison)) for column, comparison in pairs])
-    if summary.columns and len(summary.columns[0].groups) > 1:
-        lines += ["", *_groups(summary.columns)]
+    for name, parts in parts_of(summary):
+        rows = [(name, *(column.setting.label for column in summary.columns))]
+        rows += [(part, *(percent(interval.mean) for interval in intervals)) for part, intervals in parts.items()]
+        lines += ["", *aligned(rows)]
     return "\n".join(lines)
+
+
+def parts_of(summary: Summary) -> list[tuple[str, dict[str, list[Interval]]]]:
+    """The intervals of every setting by group and by metric, where there are several of them."""
+    if not summary.columns:
+        return []
+    kinds = (("group", [column.groups for column in summary.columns]), ("metric", [c.metrics for c in summary.columns]))
+    return [
+        (name, {part: [column[part] for column in columns] for part in columns[0]})
+        for name, columns in kinds
+        if len(columns[0]) > 1
+    ]
 
 
 def notes(summary: Summary) -> list[str]:
@@ -35,7 +49,8 @@ def notes(summary: Summary) -> list[str]:
     lines = []
     for column in summary.columns:
         if column.unanswered:
-            lines.append(f"{column.setting.label}: {column.unanswered} not answered, which count as wrong")
+            first = f"; the first: {column.first_error}"
+            lines.append(f"{column.setting.label}: {column.unanswered} not answered, which count as wrong{first}")
         if column.cut:
             lines.append(f"{column.setting.label}: {column.cut} cut at the most tokens of an answer")
     return lines
@@ -86,10 +101,5 @@ def _row(column: Column) -> tuple[str, ...]:
         f"{column.seconds:.3g}",
         f"{column.prompt_tokens:.0f}",
         f"{column.completion_tokens:.1f}",
+        column.ran.removesuffix("ExecutionProvider"),
     )
-
-
-def _groups(columns: Sequence[Column]) -> list[str]:
-    rows = [("group", *(column.setting.label for column in columns))]
-    rows += [(group, *(percent(column.groups[group].mean) for column in columns)) for group in columns[0].groups]
-    return aligned(rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +10,7 @@ import click
 
 from uhd_edge.cli.bundle import bundle_option
 from uhd_edge.cli.options import parse_gpu_layers
+from uhd_edge.cli.remaining import follow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -123,11 +123,7 @@ def _ask(run: Run, order: Order) -> None:
     if not run.left:
         return
     try:
-        with click.progressbar(
-            run.ask(), length=run.left, label=order.data.name, file=sys.stderr, show_pos=True
-        ) as bar:
-            for _ in bar:
-                pass
+        follow(run.ask(), run.left, order.data.name)
     except KeyboardInterrupt:
         click.echo(f"\nuhd: {run.left} of {total} answers are missing; the same command goes on from there", err=True)
         raise

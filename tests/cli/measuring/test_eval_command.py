@@ -122,7 +122,7 @@ def test_what_is_chosen_reaches_the_assistant(evaluated: Path, monkeypatch: pyte
         (["questions.jsonl", "--column", "answer=label"], "line 1: no column 'label'; the columns are image, question"),
         (["questions.jsonl", "--column", "label=answer"], "no column 'label' is read"),
         (["questions.jsonl", "--modes", "8x"], "no mode '8x'; valid are 16x, 4x"),
-        (["questions.jsonl", "--precisions", "int8"], "no 16x graphs in int8"),
+        (["questions.jsonl", "--precisions", "fp32,int8"], "no 16x graphs in int8"),
         (["questions.jsonl", "--max-slices", "0"], "max_slices is 0"),
         (["questions.jsonl", "--split", "test"], "only a folder of parquet files has splits"),
         (["questions.jsonl", "--output", "questions.jsonl"], "questions.jsonl: cannot be written"),
@@ -136,6 +136,7 @@ def test_what_cannot_be_asked_is_one_line(
     assert captured.out == ""
     assert captured.err.count("\n") == 1
     assert line in captured.err
+    assert not (evaluated.parent / "eval-questions").exists()  # nothing was asked
 
 
 @pytest.mark.parametrize(

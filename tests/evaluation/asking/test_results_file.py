@@ -43,6 +43,14 @@ def test_a_half_written_line_is_dropped_and_its_question_can_be_asked_again(file
     assert file.read_bytes() == whole
 
 
+def test_a_half_written_line_leaves_nothing_behind_however_long_it_was(file: Path) -> None:
+    whole = file.read_bytes()
+    file.write_bytes(whole + b'{"question": 3, "answer": "' + b"long " * 1000)
+    with ResultsFile(file, HEAD):
+        pass
+    assert file.read_bytes() == whole
+
+
 def test_lines_that_a_power_failure_left_in_pieces_are_passed_over(file: Path) -> None:
     lines = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(lines[0] + lines[1] + b"\0" * 40 + b"\n" + lines[3])

@@ -15,7 +15,7 @@ from uhd_edge.evaluation.data.pictures import Base64Picture, image_input
 from uhd_edge.evaluation.errors import DataSetError
 from uhd_edge.runtime.errors import ImageError, OptionError
 
-PICTURE = (EXAMPLES / "bench.png").read_bytes()
+PICTURE = (EXAMPLES / "bench.png").read_bytes() + bytes(200_000)  # as large as a photograph
 BASE64 = base64.b64encode(PICTURE).decode()
 PLAIN = {"image": "a.png", "question": "What?", "answer": "this"}
 

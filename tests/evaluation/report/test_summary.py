@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import pytest
 from support.evaluation.example_questions import SETTINGS
 
 from uhd_edge.evaluation.asking.run import Order
 from uhd_edge.evaluation.report.summary import Summary, summarize
 from uhd_edge.evaluation.report.table import probability, table
+from uhd_edge.evaluation.significance.intervals import Interval
 
 
 def test_shares_are_of_all_questions_and_those_of_groups_too(summary: Summary) -> None:
@@ -27,7 +27,7 @@ def test_shares_are_of_all_questions_and_those_of_groups_too(summary: Summary) -
 
 def test_costs_are_of_questions_whose_pictures_were_encoded(summary: Summary) -> None:
     first, _ = summary.columns
-    assert first.seconds == pytest.approx(0.1)  # the median of 0.5, 0.1 and 0.1, without the one from the cache
+    assert first.seconds == 0.2  # the median of 0.5, 0.1 and 0.2
     assert (first.prompt_tokens, first.completion_tokens) == (41.5, 3)
 
 
@@ -52,8 +52,8 @@ def test_questions_that_one_setting_was_not_asked_are_left_out(asked: Order) -> 
 def test_the_table_shows_settings_differences_and_groups(summary: Summary) -> None:
     lines = table(summary).splitlines()
     assert lines[0] == "uhd-tiny on questions.jsonl: 5 questions, exact_match"
-    assert " ".join(lines[3].split()) == "16x, 1 slice, auto 60.0 % 23.1 - 88.2 0.1 42 3.0"
-    assert "16x, 1 slice, auto: 1 not answered, which count as wrong" in lines
+    assert " ".join(lines[3].split()) == "16x, 1 slice, auto 60.0 % 23.1 - 88.2 0.2 42 3.0 fp32 CPU"
+    assert "16x, 1 slice, auto: 1 not answered, which count as wrong; the first: none.png: no such file" in lines
     (said,) = [line for line in lines if "points" in line]
     assert said.startswith("16x, 9 slices, auto  +0.0 points (")
     assert said.endswith("better in 1, worse in 1, p = 1.00 (McNemar's exact test): may be chance")
@@ -67,6 +67,13 @@ def test_json_has_every_answer_and_score(summary: Summary) -> None:
     assert shown["questions"][2]["scores"] == [0.0, 1.0]
     assert shown["questions"][4]["errors"] == ["none.png: no such file"] * 2
     assert shown["comparisons"][0]["is_noise"] is True
+
+
+def test_several_metrics_are_shown_by_themselves(summary: Summary) -> None:
+    assert "metric " not in table(summary)
+    other = replace(summary.columns[0], metrics={"anls": summary.columns[0].score, "exact_match": Interval(1, 1, 1)})
+    lines = table(replace(summary, columns=(other,), comparisons=())).splitlines()
+    assert [line.split() for line in lines[-2:]] == [["anls", "60.0", "%"], ["exact_match", "100.0", "%"]]
 
 
 def test_probabilities_are_short() -> None:
