@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from uhd_edge.engines.engine import ClosedByWith
@@ -25,6 +26,9 @@ CUDA = "CUDAExecutionProvider"
 # `simulated` executes Q/DQ pairs literally: values are rounded, products are computed in FP32.
 # It measures graphs meant for other engines, whose sums do not overflow.
 Int8Products: TypeAlias = Literal["integers", "simulated"]
+
+# The first release that neither saturates nor aborts in INT8 on x86 without VNNI.
+EXACT_INT8 = (1, 31)
 
 _SILENT = 4  # log fatal messages only; errors are raised as exceptions
 
@@ -55,6 +59,7 @@ class OnnxRuntimeEngine(ClosedByWith):
         if products == "simulated":
             options.add_session_config_entry("session.disable_quant_qdq", "1")
         elif (this_processor() if processor is None else processor).int8_saturates:
+            _refuse_aborting(onnxruntime.__version__, graph)
             _sum_exactly(options)
         chosen = self._choose_providers(onnxruntime, options, providers)
         try:
@@ -165,6 +170,19 @@ def _sum_exactly(options: Any) -> None:
     processors with VNNI, where it would disable the fast products.
     """
     options.add_session_config_entry("session.x64quantprecision", "1")
+
+
+def _refuse_aborting(version: str, graph: Path) -> None:
+    """Raise `EngineUnavailableError` for an INT8 graph where the option of `_sum_exactly` would abort the process.
+
+    Seen with ONNX Runtime 1.20 to 1.29; 1.30 was not tried, 1.31 and 1.32 work.
+    """
+    release = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    if release < EXACT_INT8 and b"QuantizeLinear" in graph.read_bytes():
+        raise EngineUnavailableError(
+            f"{graph}: onnxruntime {version} cannot compute INT8 exactly on this processor, which has no VNNI; "
+            'pip install "onnxruntime>=1.31" (Python 3.11 or later), or use --precision fp32'
+        )
 
 
 def _spec(node: Any) -> TensorSpec:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 from support.int8 import (
     WITH_VNNI,
     WITHOUT_VNNI,
@@ -17,6 +19,7 @@ from support.int8 import (
     where_int8_saturates,
 )
 
+from uhd_edge.engines.errors import EngineUnavailableError
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
 
 if TYPE_CHECKING:
@@ -67,3 +70,24 @@ def test_with_sums_in_32_bits_the_cure_changes_nothing(tmp_path: Path, count: in
         computed(tmp_path, count=count, fused=fused, processor=processor) for processor in (WITH_VNNI, WITHOUT_VNNI)
     )
     np.testing.assert_array_equal(one, other)
+
+
+def save_relu(file: Path) -> Path:
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 64]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "relu", [x], [y])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), file)
+    return file
+
+
+def test_an_onnx_runtime_that_would_abort_is_refused_for_int8_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    int8 = save_saturating(tmp_path / "int8.onnx", fused=False)
+    exact = save_relu(tmp_path / "fp32.onnx")
+    monkeypatch.setattr("onnxruntime.__version__", "1.23.2")
+    with pytest.raises(EngineUnavailableError, match=r'no VNNI; pip install "onnxruntime>=1.31"'):
+        OnnxRuntimeEngine(int8, threads=1, processor=WITHOUT_VNNI)
+    with OnnxRuntimeEngine(exact, threads=1, processor=WITHOUT_VNNI) as engine:
+        assert engine.run({"x": rows(2)})["y"].shape == rows(2).shape
+    with OnnxRuntimeEngine(int8, threads=1, processor=WITH_VNNI):
+        pass
