@@ -49,7 +49,7 @@ def test_what_is_built_is_not_built_again(kit: Path, device: Path) -> None:
     build(kit, device)
     done = build(kit, device, does="fail-build")
     assert done.returncode == 0
-    assert done.stdout.count("already built") == 3
+    assert done.stdout.count("already built") == len(ENGINES)
 
 
 def test_engines_of_another_kit_are_built_anew(kit: Path, device: Path) -> None:
@@ -61,7 +61,7 @@ def test_engines_of_another_kit_are_built_anew(kit: Path, device: Path) -> None:
     digest = text.partition('"sha256": "')[2][:64]
     template.write_text(text.replace(digest, "0" * 64))
     done = build(kit, device)
-    assert done.stdout.count("already built") == 2
+    assert done.stdout.count("already built") == len(ENGINES) - 1
     assert "connector-fp16: building" in done.stdout
 
 
