@@ -67,11 +67,11 @@ def layer_ranges(
     folder is not writable: copies of the graphs with more outputs are stored there temporarily.
     """
     manifest = bundle.manifest
-    both_modes = manifest.graphs[mode]["fp16"].both_modes
     peaks: dict[_MeasuredValue, float] = {}
     with ExitStack() as stack:
         graphs = [stack.enter_context(_instrumented(file)) for file in bundle.graphs(mode, "fp16")]
         encoder, connector = (stack.enter_context(OnnxRuntimeEngine(graph.file, threads=threads)) for graph in graphs)
+        both_modes = manifest.graphs[mode]["fp16"].both_modes
         for picture in pictures:
             plan = plan_views(*picture.size, manifest.preprocessing, mode=mode, max_slices=max_slices)
             for view in slice_image(picture, plan).views:
@@ -162,7 +162,8 @@ def _by_layer(mode: Mode, peaks: Mapping[_MeasuredValue, float]) -> list[LayerRa
     for measured in peaks:
         found = _LAYER.match(measured.node)
         layers.setdefault(found.group(1) if found else measured.node, []).append(measured)
-    return [_layer_range(mode, layer, values, peaks) for layer, values in layers.items()]
+    ranges = [_layer_range(mode, layer, values, peaks) for layer, values in layers.items()]
+    return [one for one in ranges if one.half or one.full]  # 4x leaves the compressor out
 
 
 def _layer_range(
