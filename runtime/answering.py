@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.conversation.request import Request
     from uhd_edge.runtime.conversation.turns import Conversation
     from uhd_edge.runtime.llm.language_model import LanguageModel
+    from uhd_edge.runtime.modes import Precision
     from uhd_edge.runtime.prompt.messages import ToolResult
     from uhd_edge.runtime.vision.encoder import VisionEncoder
     from uhd_edge.runtime.vision.slicing import SlicePlan
@@ -76,7 +77,7 @@ def answer_question(request: Request, conversation: Conversation, models: OpenMo
         models.planner.learn(choice, watch.stages["first_token"], encoded=encoded)
     images = [image.encoded for image in (*prompt.seen_images, *seen)]
     views = tuple(view for image in images for view in image.views)
-    precisions = {image.precision for image in images}
+    precisions: set[Precision | None] = {image.precision for image in images}
     answer = Answer(
         text=written.text,
         finish_reason=written.finish_reason,

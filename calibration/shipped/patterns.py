@@ -31,7 +31,7 @@ def _stripes(across: NDArray[np.int64], down: NDArray[np.int64], random: Generat
     turned = across * np.cos(angle) + down * np.sin(angle)
     if number % 2:
         turned = np.where((across // period + down // period) % 2, 0.25, 0.75) * period
-    return np.repeat(255.0 * (turned % period > period / 2)[..., None], 3, axis=-1)
+    return np.repeat(np.float64(255.0) * (turned % period > period / 2)[..., None], 3, axis=-1)
 
 
 def _clouds(random: Generator, width: int, height: int) -> NDArray[np.float64]:

@@ -98,7 +98,8 @@ def hub_errors(what: str) -> Iterator[None]:
     from huggingface_hub import errors
 
     # The base class of the HTTP library that huggingface_hub uses; which one depends on its version.
-    http_error: type[Exception] = errors.HTTPError
+    # It is there in every version, though not in the list of public names.
+    http_error: type[Exception] = errors.HTTPError  # pyright: ignore[reportPrivateImportUsage]
     try:
         yield
     except errors.GatedRepoError as error:

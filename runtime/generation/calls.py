@@ -48,7 +48,7 @@ class CallWriter:
         self._source = source
         self._placeholder = placeholder
         self._tools = tools
-        self._format = call_format
+        self._format: CallFormat = call_format
         self._grammar = build_call_grammar(tools, call_format)
         self._end = end
 

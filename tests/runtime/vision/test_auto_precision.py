@@ -39,7 +39,7 @@ def without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_choice, "openvino_is_installed", lambda: False)
 
 
-@pytest.mark.parametrize("processor", [WITH_VNNI, WITHOUT_VNNI, WITH_DOT_PRODUCTS], ids=str)
+@pytest.mark.parametrize("processor", [WITH_VNNI, WITHOUT_VNNI, WITH_DOT_PRODUCTS])
 @pytest.mark.parametrize("engine", ["auto", "onnxruntime"])
 def test_verified_int8_is_taken_before_fp32_where_a_processor_gains_by_it(
     calibrated: Calibrated, processor: Processor, engine: str
@@ -70,7 +70,6 @@ def test_openvino_comes_first_where_it_is_faster_and_its_own_graph_is_verified(
         (Processor("arm64"), "this processor's instructions are not known"),
         (Processor("aarch64", frozenset({"asimd"})), "no fast INT8 products"),
     ],
-    ids=str,
 )
 def test_fp32_stays_where_int8_is_not_known_to_be_faster(
     calibrated: Calibrated, processor: Processor, reason: str

@@ -51,7 +51,7 @@ def test_auto_takes_it_for_int8_where_there_is_vnni_and_leaves_fp32_where_it_was
 
 
 @pytest.mark.parametrize(
-    "processor", [WITHOUT_VNNI, Processor("x86_64"), Processor("aarch64", frozenset({"asimd", "asimddp"}))], ids=str
+    "processor", [WITHOUT_VNNI, Processor("x86_64"), Processor("aarch64", frozenset({"asimd", "asimddp"}))]
 )
 def test_auto_leaves_int8_to_onnx_runtime_on_other_processors(
     calibrated: Calibrated, processor: Processor, monkeypatch: pytest.MonkeyPatch
