@@ -57,6 +57,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("tiny.measuring",),
     ("cli",),
     ("cli.commands",),
+    ("robot.pixels",),
     ("robot",),
     ("tiny",),
     ("",),  # the package itself
