@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uhd_edge.export.checkpoint.config import ModelConfig, read_model_config
+from uhd_edge.export.checkpoint.config import CONFIG, ModelConfig, read_model_config
+from uhd_edge.export.checkpoint.derived import refuse_derived_tensors
 from uhd_edge.export.checkpoint.hub import download, is_hub_name
 from uhd_edge.export.checkpoint.json_file import read_object
 from uhd_edge.export.checkpoint.processor import ProcessorConfig, read_processor_config
@@ -93,6 +94,7 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
     processor = read_processor_config(folder, patch_size=config.tower.patch)
     with ExitStack() as files:
         tensors = _open_tensors(folder, files)
+        refuse_derived_tensors(folder, read_object(folder / CONFIG), tensors)
         if config.tied:
             tensors.pop(HEAD, None)  # some checkpoints store it all the same; transformers overwrites it
         _check_tensors(folder, config, tensors)
@@ -136,10 +138,11 @@ def _open_tensors(folder: Path, files: ExitStack) -> dict[str, _Stored]:
 
 
 def _shards(folder: Path) -> list[Path]:
-    if not (folder / INDEX).exists():
-        if not (folder / WEIGHTS).is_file():
-            raise CheckpointError(f"{folder}: neither {WEIGHTS} nor {INDEX} is there; only safetensors can be read")
+    """The files that hold the weights. Beside a single file an index counts for nothing, as in transformers."""
+    if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
+    if not (folder / INDEX).exists():
+        raise CheckpointError(f"{folder}: neither {WEIGHTS} nor {INDEX} is there; only safetensors can be read")
     weights = read_object(folder / INDEX).get("weight_map")
     if not isinstance(weights, dict) or not weights or not all(isinstance(name, str) for name in weights.values()):
         raise CheckpointError(f"{folder / INDEX}: weight_map does not name files; copy or download it again")

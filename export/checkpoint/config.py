@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from uhd_edge.export.checkpoint.derived import refuse_adapter, refuse_quantized
 from uhd_edge.export.checkpoint.json_file import read_object, validated
 from uhd_edge.export.tower_config import TowerConfig
 from uhd_edge.runtime.errors import CheckpointError
@@ -132,9 +133,11 @@ class ModelConfig:
 
 def read_model_config(folder: Path) -> ModelConfig:
     """Read `config.json`; raises `CheckpointError` when the graphs cannot reproduce what it describes."""
+    refuse_adapter(folder)
     content = read_object(folder / CONFIG)
     where = str(folder / CONFIG)
     _refuse_others(content, where)
+    refuse_quantized(folder, content, where)
     config = validated(_Config, {"vision_config": {}, **content}, where)
     text = _text_config(config.text_config, where)
     _check_vision(config, where)
@@ -152,10 +155,6 @@ def _refuse_others(content: dict[str, Any], where: str) -> None:
     if found != ARCHITECTURE:
         raise CheckpointError(
             f"{where}: architecture {found!r} is not supported; only {ARCHITECTURE} (MiniCPM-V 4.6) is"
-        )
-    if content.get("quantization_config") is not None:
-        raise CheckpointError(
-            f"{where}: the checkpoint is quantized; export the original one, and quantize with --llm-type"
         )
 
 

@@ -14,7 +14,13 @@ from uhd_edge.export.language_model.converter import converter_folder
 from uhd_edge.export.language_model.llama_process import GgufFacts, inspect_gguf, run_worker
 from uhd_edge.export.language_model.quantize import UNQUANTIZED, file_type, name_of_type, quantize
 from uhd_edge.export.language_model.text_checkpoint import write_text_checkpoint
-from uhd_edge.export.language_model.tokenizer_check import compare, load_tokenizer, pre_tokenizer_name, probes
+from uhd_edge.export.language_model.tokenizer_check import (
+    check_table,
+    compare,
+    load_tokenizer,
+    pre_tokenizer_name,
+    probes,
+)
 from uhd_edge.runtime.bundles.manifest import LanguageModelFile
 from uhd_edge.runtime.errors import ExportError, MissingExtraError, ModelError, UhdError
 
@@ -60,6 +66,7 @@ def convert_language_model(
     file_type(llm_type)
     require_converter()
     progress(0.0)
+    check_table(checkpoint.folder, checkpoint.config.text.vocab_size)
     pre = tokenizer_pre or pre_tokenizer_name(checkpoint.folder)
     converter_folder()  # fetch it now, so that a failure comes before the long work
     text_model = scratch / "text"

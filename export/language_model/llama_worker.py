@@ -60,6 +60,7 @@ def inspect(file: str) -> None:
     api = library.api
     parameters = api.llama_model_default_params()
     parameters.n_gpu_layers = 0
+    parameters.check_tensors = True  # NaN and infinite weights are found now, not at the first question
     parameters.use_extra_bufts = False  # nothing is computed, so weights need not be rearranged for the processor
     model = api.llama_model_load_from_file(os.fsencode(file), parameters)
     if not model:

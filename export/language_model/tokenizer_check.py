@@ -77,6 +77,19 @@ def load_tokenizer(checkpoint: Path) -> Tokenizer:
         raise CheckpointError(f"{file}: not a tokenizer: {error}") from error
 
 
+def check_table(checkpoint: Path, rows: int) -> None:
+    """Raise `CheckpointError` when the tokenizer has tokens beyond the `rows` of the embedding table."""
+    vocabulary = load_tokenizer(checkpoint).get_vocab(with_added_tokens=True)
+    beyond = sorted((token_id, text) for text, token_id in vocabulary.items() if token_id >= rows)
+    if beyond:
+        token_id, text = beyond[0]
+        raise CheckpointError(
+            f"{checkpoint / TOKENIZER}: {len(beyond)} tokens have no row in the embedding table of {rows}, the first "
+            f"is {text!r} ({token_id}); take the tokenizer that belongs to the checkpoint, or add rows with "
+            "transformers' model.resize_token_embeddings"
+        )
+
+
 def pre_tokenizer_name(checkpoint: Path) -> str | None:
     """llama.cpp's name for the way in which `tokenizer.json` splits text; None if it is unknown."""
     split = json.loads(load_tokenizer(checkpoint).to_str()).get("pre_tokenizer") or {}

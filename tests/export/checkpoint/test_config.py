@@ -80,7 +80,7 @@ def test_another_text_model_is_refused_by_name(folder: Path) -> None:
         ({"text_config__layer_types": ["full_attention"]}, "has 1 entries for 4 layers"),
         ({"text_config__use_sliding_window": True}, "text_config: use_sliding_window"),
         ({"downsample_mode": "64x"}, "downsample_mode"),
-        ({"quantization_config": {"quant_method": "awq"}}, "the checkpoint is quantized"),
+        ({"quantization_config": {"quant_method": "awq"}}, "the checkpoint is quantized with AWQ"),
     ],
     ids=str,
 )

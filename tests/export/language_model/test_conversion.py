@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from support.checkpoints import TinyCheckpoint, save_checkpoint
 from support.export.logits import PROMPT, gguf_logits, reference_logits
+from support.tiny_gguf import write_gguf
 from transformers import AutoTokenizer
 
 from uhd_edge.export.checkpoint.checkpoint import open_checkpoint
@@ -16,7 +18,7 @@ from uhd_edge.export.language_model.conversion import check_language_model, conv
 from uhd_edge.export.language_model.llama_process import inspect_gguf
 from uhd_edge.export.language_model.quantize import name_of_type
 from uhd_edge.export.language_model.tokenizer_check import load_tokenizer, probes
-from uhd_edge.runtime.errors import ExportError, ModelError, UhdError
+from uhd_edge.runtime.errors import CheckpointError, ExportError, ModelError, UhdError
 
 if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.bundle import Bundle
@@ -139,3 +141,30 @@ def test_an_unknown_tokenizer_needs_its_pre_tokenizers_name(tmp_path: Path) -> N
         )
         facts = check_language_model(target, checkpoint, name="it")
     assert name_of_type(facts.file_type) == "q5_k_m"
+
+
+def test_a_ready_model_with_weights_that_are_not_numbers_is_refused(tmp_path: Path, qwen3_checkpoint: Path) -> None:
+    broken = write_gguf(tmp_path / "broken.gguf", weight=float("nan"))
+    assert "has invalid data" in refusal(ModelError, broken, qwen3_checkpoint)
+
+
+def test_a_tokenizer_with_more_tokens_than_the_table_is_refused_before_the_conversion(
+    tmp_path: Path, qwen3_checkpoint: Path
+) -> None:
+    folder = shutil.copytree(qwen3_checkpoint, tmp_path / "checkpoint")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens([f"<extra_{number}>" for number in range(480 - len(tokenizer) + 2)])
+    tokenizer.save_pretrained(folder)
+    (tmp_path / "scratch").mkdir()
+    with open_checkpoint(folder) as checkpoint, pytest.raises(CheckpointError) as caught:
+        convert_language_model(
+            checkpoint,
+            tmp_path / "llm.gguf",
+            llm_type="f32",
+            tokenizer_pre=None,
+            scratch=tmp_path / "scratch",
+            progress=lambda _: None,
+        )
+    assert "2 tokens have no row in the embedding table of 480, the first is '<extra_" in str(caught.value)
+    assert "resize_token_embeddings" in str(caught.value)
+    assert not any((tmp_path / "scratch").iterdir())

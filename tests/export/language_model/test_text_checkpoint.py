@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from support.checkpoints import TinyCheckpoint, save_checkpoint
+from support.export.changed_checkpoint import FILE, change_tensors
 from support.export.logits import PROMPT, reference_logits
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from uhd_edge.export.checkpoint.checkpoint import open_checkpoint
+from uhd_edge.export.checkpoint.tensors import TEXT
 from uhd_edge.export.language_model.text_checkpoint import write_text_checkpoint
 from uhd_edge.runtime.errors import CheckpointError
 
@@ -52,3 +56,20 @@ def test_a_text_model_that_cannot_be_converted_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(CheckpointError, match=r"'llama' cannot be converted, only qwen3 and qwen3_5_text can; .*--llm"):
         write_text_checkpoint(tmp_path, Nothing(), {"model_type": "llama"}, tmp_path / "text")
+
+
+@pytest.mark.parametrize("name", ["embed_tokens.weight", "layers.1.linear_attn.A_log", "layers.3.mlp.down_proj.weight"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_weights_that_are_not_numbers_are_found(
+    tmp_path: Path, hybrid_checkpoint: Path, name: str, dtype: torch.dtype
+) -> None:
+    folder = shutil.copytree(hybrid_checkpoint, tmp_path / "checkpoint")
+    whole = load_file(folder / FILE)[f"{TEXT}{name}"]
+    broken = whole.to(dtype)
+    broken.view(-1)[:2] = torch.tensor([torch.nan, torch.inf])
+    change_tensors(folder, {f"{TEXT}{name}": broken})
+    with (
+        open_checkpoint(folder) as checkpoint,
+        pytest.raises(CheckpointError, match=rf"{name}: 2 of {whole.numel()} numbers are NaN or infinite"),
+    ):
+        write_text_checkpoint(folder, checkpoint, checkpoint.config.text_config, tmp_path / "text")
