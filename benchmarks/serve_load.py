@@ -3,8 +3,8 @@
     python benchmarks/serve_load.py [CLIENTS] [REQUESTS]
 
 Each request is about another picture, so that nothing comes from the cache of views. A client that is
-told to try again later does so after a second. The server's resident memory is read after the tenth
-request, and after the last.
+told to try again later does so after a second. The server's resident memory is read after the
+fiftieth request, when every client has been answered several times, and after the last.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 from uhd_edge.tiny.world.drawing import draw_picture
 from uhd_edge.tiny.world.scenes import SLICED, draw_scene
 
-EARLY = 10
+EARLY = 50
 
 # Seconds that a client waits before it tries again, as the server's header Retry-After says.
 RETRY_AFTER = 1.0

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+from support.places import EXAMPLES
 
 from uhd_edge.cli import main as cli
 from uhd_edge.cli.commands.ask import _image_input
@@ -100,7 +101,9 @@ def test_a_reader_that_goes_away_is_no_traceback(script: str) -> None:
     assert error == ""
 
 
-@pytest.mark.parametrize("command", [["inspect", "{}"], ["ask", "picture.png", "what?", "--bundle", "{}"]])
+@pytest.mark.parametrize(
+    "command", [["inspect", "{}"], ["ask", str(EXAMPLES / "bench.png"), "what?", "--bundle", "{}"]]
+)
 def test_a_bundle_that_is_not_there_is_one_line(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

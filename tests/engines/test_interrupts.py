@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.places import EXAMPLES
 from support.tiny_gguf import write_gguf
 
 from uhd_edge.engines import onnxruntime as engine
@@ -156,12 +157,16 @@ from uhd_edge.runtime.llm.language_model import LanguageModel
 bundle.Bundle.open = lambda path: Path(path)
 assistant.Assistant = lambda path, **_: LanguageModel(path, threads=1)
 llama_library()._lines = Interrupting(at=1)
-main.run(["ask", "picture.png", "What?", "--bundle", sys.argv[1]])
+main.run(["ask", sys.argv[2], "What?", "--bundle", sys.argv[1]])
 """
 
 
 def test_an_interrupted_command_ends_with_130_and_one_line(path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", ASK, str(path)], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        [sys.executable, "-c", ASK, str(path), str(EXAMPLES / "bench.png")],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "uhd: interrupted")
