@@ -44,7 +44,7 @@ REPORT, PLOT = "calibration.json", "calibration.png"
 
 # A tower of more weights is calibrated with some of the views: at most these in each mode.
 LARGE_TOWER = 1e8
-CALIBRATED_VIEWS, MEASURED_VIEWS = 32, 8
+CALIBRATED_VIEWS, MEASURED_VIEWS = 24, 6
 
 
 @dataclass(frozen=True)
