@@ -39,6 +39,8 @@ class OnnxRuntimeEngine(ClosedByWith):
     `providers` are ONNX Runtime's names, the preferred one first. `threads` is the number of
     cores per run (default: all usable cores). `products` is how linears between Q/DQ pairs
     are computed, `processor` the processor to compute them for (default: this machine's).
+    With `in_order`, nodes run in the order of the file, where ONNX Runtime may otherwise leave
+    the nodes of further outputs to the end and keep their inputs until then.
     Raises `EngineError` if the graph or its weights are missing or damaged, and
     `EngineUnavailableError` if the preferred provider is not available.
     """
@@ -51,6 +53,7 @@ class OnnxRuntimeEngine(ClosedByWith):
         providers: Sequence[str] = (CPU,),
         products: Int8Products = "integers",
         processor: Processor | None = None,
+        in_order: bool = False,
     ) -> None:
         if not graph.is_file():
             raise EngineError(f"{graph}: no such graph; export the bundle again")
@@ -61,6 +64,8 @@ class OnnxRuntimeEngine(ClosedByWith):
         elif (this_processor() if processor is None else processor).int8_saturates:
             _refuse_aborting(onnxruntime.__version__, graph)
             _sum_exactly(options)
+        if in_order:
+            options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
         chosen = self._choose_providers(onnxruntime, options, providers)
         try:
             self._session = onnxruntime.InferenceSession(

@@ -17,7 +17,7 @@ from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
 from uhd_edge.export.graphs.onnx_tower import COMPRESSOR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -92,19 +92,33 @@ def _record_mode(
         graphs = [
             stack.enter_context(_instrumented(file, file_sites)) for file, file_sites in zip(files, sites, strict=True)
         ]
-        encoder, connector = (stack.enter_context(OnnxRuntimeEngine(graph, threads=threads)) for graph in graphs)
+        engines = [stack.enter_context(OnnxRuntimeEngine(graph, threads=threads, in_order=True)) for graph in graphs]
         # Also when the run is interrupted.
         stack.callback(recording.keep, mode, recorder)
         for view in pictures.views(bundle.manifest, mode):
             if view.name in recorder.embeddings:
                 continue
-            outputs = encoder.run(view.inputs(bundle.manifest.vision, both_modes=both_modes))
-            embedded = connector.run({"features": outputs["features"]})
-            recorder.add(view.name, [(outputs, sites[0]), (embedded, sites[1])], embedded["embeddings"][0])
+            _record_view(
+                recorder, view.name, view.inputs(bundle.manifest.vision, both_modes=both_modes), engines, sites
+            )
             recording.work.done(cost)
             if recorder.views % SAVED_EVERY == 0:
                 recording.keep(mode, recorder)
     return recorder.recorded()
+
+
+def _record_view(
+    recorder: Recorder,
+    name: str,
+    inputs: Mapping[str, NDArray[Any]],
+    engines: Sequence[OnnxRuntimeEngine],
+    sites: Sequence[Sequence[Site]],
+) -> None:
+    """Run encoder and connector on a view. At the real size the outputs take 0.9 GB, so they end with this function."""
+    encoder, connector = engines
+    outputs = encoder.run(inputs)
+    embedded = connector.run({"features": outputs["features"]})
+    recorder.add(name, [(outputs, sites[0]), (embedded, sites[1])], embedded["embeddings"][0])
 
 
 def _used_in(mode: Mode, sites: Sequence[Site]) -> list[Site]:
@@ -135,9 +149,10 @@ def _instrumented(file: Path, sites: Sequence[Site]) -> Iterator[Path]:
 
 
 def _add_peak_output(graph: ir.Graph, name: str, product: ir.Node) -> None:
+    """Put the peak right behind its linear, so that the linear's output need not be kept until the end."""
     (add,) = product.outputs[0].consumers()
     magnitude = ir.node("Abs", [add.outputs[0]], name=f"{name}/peak/Abs")
     peak = ir.node("ReduceMax", magnitude.outputs, attributes={"keepdims": 0}, name=f"{name}/peak/ReduceMax")
     magnitude.outputs[0].name, peak.outputs[0].name = f"{name}/magnitude", peak_name(name)
-    graph.extend([magnitude, peak])
+    graph.insert_after(add, [magnitude, peak])
     graph.outputs.append(peak.outputs[0])
