@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from uhd_edge.runtime.errors import CalibrationError
-from uhd_edge.runtime.images.loading import load_image
+from uhd_edge.runtime.images.loading import PICTURE_SUFFIXES, load_image
 from uhd_edge.runtime.vision.patches import encoder_inputs, make_patches, position_ids
 from uhd_edge.runtime.vision.slicing import plan_views, slice_image
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from uhd_edge.runtime.bundles.manifest import Manifest, Vision
     from uhd_edge.runtime.modes import Mode
-
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 HELD_OUT_SHARE = 4  # one picture in this many is held out to measure on
 MOST_HELD_OUT = 16
@@ -122,7 +120,7 @@ def find_pictures(sources: Sequence[str | Path]) -> list[Path]:
         named = ", ".join(map(str, sources)) or "nothing"
         raise CalibrationError(
             f"no pictures in {named}: INT8 ranges are measured on pictures like those the device will see; "
-            f"give files or folders of them ({', '.join(sorted(SUFFIXES))})"
+            f"give files or folders of them ({', '.join(sorted(PICTURE_SUFFIXES))})"
         )
     return list(dict.fromkeys(found))
 
@@ -139,4 +137,4 @@ def split_pictures(pictures: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def _below(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())

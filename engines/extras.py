@@ -37,7 +37,7 @@ PACKAGES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "schema": {"jsonschema": "jsonschema"},
         "openvino": {"openvino": "openvino"},
         "video": {"av": "av"},
-        "eval": {"pyarrow": "pyarrow"},
+        "parquet": {"pyarrow": "pyarrow"},
         "dora": {"dora": "dora-rs", "pyarrow": "pyarrow"},
         "serve": {
             "jsonschema": "jsonschema",
@@ -51,7 +51,8 @@ PACKAGES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
 
 @contextmanager
 def extra_needed(
-    extra: Literal["pull", "export", "calibration", "openvino", "schema", "eval", "dora", "serve", "video"], what: str
+    extra: Literal["pull", "export", "calibration", "openvino", "schema", "parquet", "dora", "serve", "video"],
+    what: str,
 ) -> Iterator[None]:
     """Raise `MissingExtraError` if the block imports a package of `extra` that is not installed.
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from uhd_edge.engines.checksums import compute_sha256
 from uhd_edge.evaluation.asking.results_file import ResultsFile, read_rows, results_name
 from uhd_edge.evaluation.asking.row import Row, row_of
-from uhd_edge.evaluation.data.pictures import image_input
-from uhd_edge.evaluation.errors import DataSetError, ResultsError
+from uhd_edge.rows.errors import DataSetError, ResultsError
+from uhd_edge.rows.pictures import image_input
 from uhd_edge.runtime.assistant import Assistant
 from uhd_edge.runtime.bundles.bundle import MANIFEST
 from uhd_edge.runtime.errors import EngineError, ImageError, PromptError

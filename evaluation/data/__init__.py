@@ -1,4 +1,4 @@
-"""Data sets: questions about images with their right answers, read row by row.
+"""Data sets: questions about images with their right answers, one row after the other.
 
-In: a file of JSON lines, a TSV of VLMEvalKit, or a folder of parquet files. Out: questions. Read `data_set.py` first.
+In: rows. Out: questions. Read `data_set.py` first.
 """

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import ast
 import string
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from uhd_edge.evaluation.errors import DataSetError
 from uhd_edge.evaluation.metrics.names import Metric, find_metric
 from uhd_edge.evaluation.metrics.reference import Reference
+from uhd_edge.rows.errors import DataSetError
+from uhd_edge.rows.row import as_list, text_of
 from uhd_edge.runtime.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from uhd_edge.evaluation.data.pictures import Picture
-
-NAMES = ("index", "id", "question_id", "questionId")  # columns that name a question
-
-
-@dataclass(frozen=True)
-class RawRow:
-    """A row as it was read: its place for messages, its values by column, and its pictures (None: no such column)."""
-
-    where: str
-    values: Mapping[str, Any]
-    pictures: tuple[Picture, ...] | None
+    from uhd_edge.rows.pictures import Picture
+    from uhd_edge.rows.row import RawRow
 
 
 @dataclass(frozen=True)
@@ -68,9 +58,15 @@ def _question(number: int, row: RawRow, default_metric: str | None) -> Question:
     metric = find_metric(named or ("multiple_choice" if choices else "exact_match"))
     if problem := metric.problem(reference):
         raise DataSetError(problem)
-    names = (text_of(row.values.get(column)) for column in NAMES)
-    name = next((name for name in names if name is not None), str(number + 1))
-    return Question(number, name, row.where, _asked(text, row.values, choices), reference, metric, row.pictures)
+    return Question(
+        number,
+        row.name or str(number + 1),
+        row.where,
+        _asked(text, row.values, choices),
+        reference,
+        metric,
+        row.pictures,
+    )
 
 
 def _asked(text: str, values: Mapping[str, Any], choices: Mapping[str, str]) -> str:
@@ -124,33 +120,3 @@ def _letter(given: object, choices: Mapping[str, str]) -> str:
     if by_text and by_place is not None and by_place != by_text[0]:
         raise DataSetError(f"the answer {text} may be a choice or the place of one; give its letter")
     return by_text[0] if by_text else by_place or text
-
-
-def renamed_values(where: str, values: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:
-    """The values of the columns that have other names, by ours; raises `DataSetError` for one that is not there."""
-    for column in renamed.values():
-        if column not in values:
-            raise DataSetError(f"{where}: no column {column!r}; the columns are {', '.join(values)}")
-    return {name: values[column] for name, column in renamed.items()}
-
-
-def as_list(given: Any) -> Sequence[Any]:
-    """A list as it is, a text like `['a', 'b']` as the list it spells, anything else alone."""
-    if isinstance(given, list | tuple):
-        return given
-    if isinstance(given, str) and given.startswith("[") and given.endswith("]"):
-        try:
-            spelled = ast.literal_eval(given)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            return [given]
-        return spelled if isinstance(spelled, list) else [given]
-    return [given]
-
-
-def text_of(value: object) -> str | None:
-    """A text or a number as text, 3.0 as `3`; None for what is missing, empty or something else."""
-    if isinstance(value, bool) or value is None or value != value:  # noqa: PLR0124  # NaN
-        return None
-    if isinstance(value, int | float):
-        return str(int(value)) if value == int(value) else str(value)
-    return value if isinstance(value, str) and value.strip() else None

@@ -7,9 +7,9 @@ import html
 import io
 from typing import TYPE_CHECKING
 
-from uhd_edge.evaluation.data.pictures import image_input
 from uhd_edge.evaluation.report.style import STYLE
 from uhd_edge.evaluation.report.table import notes, parts_of, percent, said, span
+from uhd_edge.rows.pictures import image_input
 from uhd_edge.runtime.errors import ImageError, OutputError
 from uhd_edge.runtime.images.loading import load_image
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from uhd_edge.evaluation.data.data_set import DataSet
-    from uhd_edge.evaluation.data.pictures import Picture
     from uhd_edge.evaluation.report.summary import Asked, Summary
+    from uhd_edge.rows.pictures import Picture
 
 LONGEST_SIDE = 480  # pixels of a picture in the report
 MOST_SHOWN = 200  # questions; a picture is about 20 KB

@@ -31,6 +31,9 @@ ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview
 # width * height; Pillow takes 400 MB for an image of as many, and at most three at once are in memory here.
 DEFAULT_MAX_PIXELS = 100_000_000
 
+# Of files that are taken from a folder of many kinds of files.
+PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
 STRIP_PIXELS = 2**20  # what is laid on white at a time
 
 # The warning filters belong to the whole process: two threads must not restore them in the wrong order.

@@ -49,7 +49,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # what uses all of the above
     ("bench.synthetic", "tiny.world"),
     ("bench", "tiny.training", "server"),
-    ("evaluation.errors", "evaluation.metrics", "evaluation.significance"),
+    ("rows",),
+    ("evaluation.metrics", "evaluation.significance"),
     ("evaluation.data",),
     ("evaluation.asking",),
     ("evaluation.report",),

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from uhd_edge.evaluation.asking import results_file
 from uhd_edge.evaluation.asking.results_file import ResultsFile, read_rows, results_name
 from uhd_edge.evaluation.asking.row import Row
-from uhd_edge.evaluation.errors import ResultsError
+from uhd_edge.rows import journal
+from uhd_edge.rows.errors import ResultsError
 from uhd_edge.runtime.errors import OutputError
 
 HEAD = {"format": 1, "data": "abc"}
@@ -81,7 +81,7 @@ def test_a_full_disk_leaves_the_rows_before_it(file: Path, monkeypatch: pytest.M
         return real(descriptor, data[:room], offset)
 
     with ResultsFile(file, HEAD) as opened:
-        monkeypatch.setattr(results_file.os, "pwrite", full)
+        monkeypatch.setattr(journal.os, "pwrite", full)
         with pytest.raises(OutputError, match=r"No space left on device.; what is answered is kept"):
             opened.append(ROWS[0])
         assert file.read_bytes() == whole

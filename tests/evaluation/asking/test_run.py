@@ -14,7 +14,7 @@ from uhd_edge.evaluation.asking import run as asking
 from uhd_edge.evaluation.asking.results_file import read_rows
 from uhd_edge.evaluation.asking.run import Order, Run
 from uhd_edge.evaluation.asking.settings import Asking, Setting, all_settings
-from uhd_edge.evaluation.errors import DataSetError, ResultsError
+from uhd_edge.rows.errors import DataSetError, ResultsError
 from uhd_edge.runtime.errors import OptionError
 
 

@@ -11,8 +11,8 @@ import pytest
 from support.places import EXAMPLES
 
 from uhd_edge.evaluation.data.data_set import DataSet, Reading, open_data_set
-from uhd_edge.evaluation.data.pictures import Base64Picture, image_input
-from uhd_edge.evaluation.errors import DataSetError
+from uhd_edge.rows.errors import DataSetError
+from uhd_edge.rows.pictures import Base64Picture, image_input
 from uhd_edge.runtime.errors import ImageError, OptionError
 
 PICTURE = (EXAMPLES / "bench.png").read_bytes() + bytes(200_000)  # as large as a photograph

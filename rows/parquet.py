@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from uhd_edge.engines.extras import extra_needed
-from uhd_edge.evaluation.data.question import RawRow, renamed_values
-from uhd_edge.evaluation.errors import DataSetError
+from uhd_edge.rows.errors import DataSetError
+from uhd_edge.rows.row import RawRow, renamed_values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from uhd_edge.evaluation.data.pictures import Picture
+    from uhd_edge.rows.pictures import Picture
 
 ROWS_AT_ONCE = 16  # pictures that are in memory
 
@@ -35,23 +36,38 @@ def parquet_files(folder: Path, split: str | None) -> list[Path]:
 
 
 def read_parquet(files: list[Path], renamed: Mapping[str, str]) -> Iterator[RawRow]:
-    """Read the rows of files in order. Needs pyarrow (`pip install 'uhd-edge[eval]'`).
+    """Read the rows of files in order. Needs pyarrow (`pip install 'uhd-edge[parquet]'`).
 
     Raises `DataSetError` for a file that is not parquet.
     """
-    with extra_needed("eval", "a data set in parquet"):
+    for file in files:
+        with _opened(file) as opened:
+            rows = (row for batch in opened.iter_batches(ROWS_AT_ONCE) for row in batch.to_pylist())
+            for number, row in enumerate(rows, 1):
+                where = f"{file.name}, row {number}"
+                values = row | renamed_values(where, row, renamed)
+                yield RawRow(where, values, _pictures(where, values, file.parent))
+
+
+def count_rows(files: Sequence[Path]) -> int:
+    """Count the rows by the files' own numbers; raises as `read_parquet` does."""
+    total = 0
+    for file in files:
+        with _opened(file) as opened:
+            total += opened.metadata.num_rows
+    return total
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    with extra_needed("parquet", "parquet"):
         import pyarrow
         import pyarrow.parquet
-    for file in files:
-        try:
-            with pyarrow.parquet.ParquetFile(file) as opened:
-                rows = (row for batch in opened.iter_batches(ROWS_AT_ONCE) for row in batch.to_pylist())
-                for number, row in enumerate(rows, 1):
-                    where = f"{file.name}, row {number}"
-                    values = row | renamed_values(where, row, renamed)
-                    yield RawRow(where, values, _pictures(where, values, file.parent))
-        except pyarrow.ArrowException as error:
-            raise DataSetError(f"{file}: not readable as parquet ({error})") from error
+    try:
+        with pyarrow.parquet.ParquetFile(file) as opened:
+            yield opened
+    except pyarrow.ArrowException as error:
+        raise DataSetError(f"{file}: not readable as parquet ({error})") from error
 
 
 def _pictures(where: str, values: Mapping[str, Any], folder: Path) -> tuple[Picture, ...] | None:

@@ -5,32 +5,18 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING
 
-from uhd_edge.evaluation.data.pictures import Base64Picture
-from uhd_edge.evaluation.data.question import RawRow, as_list, renamed_values
-from uhd_edge.evaluation.errors import DataSetError
+from uhd_edge.rows.errors import DataSetError
+from uhd_edge.rows.pictures import Base64Picture
+from uhd_edge.rows.row import RawRow, as_list, renamed_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from uhd_edge.evaluation.data.pictures import Picture
+    from uhd_edge.rows.pictures import Picture
 
 LONGEST_INDEX = 64  # characters; a longer `image` is a picture, as in VLMEvalKit's `ImageBaseDataset`
 LARGEST_FIELD = 2**31 - 1
-
-# VLMEvalKit chooses how to score by the name of the data set (`hit_calculate`, `OCRBench.evaluate`).
-METRIC_BY_NAME = {
-    "OCRBench": "ocrbench",
-    "TextVQA": "vqa_accuracy",
-    "DocVQA": "anls",
-    "InfoVQA": "anls",
-    "ChartQA": "relaxed_accuracy",
-}
-
-
-def metric_of(file: Path) -> str | None:
-    """The metric that VLMEvalKit scores a data set of this name with; None for the default."""
-    return next((metric for name, metric in METRIC_BY_NAME.items() if file.name.startswith(name)), None)
 
 
 def read_tsv(file: Path, renamed: Mapping[str, str]) -> Iterator[RawRow]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from uhd_edge.evaluation.data.pictures import Base64Picture
-from uhd_edge.evaluation.data.question import RawRow, as_list, renamed_values
-from uhd_edge.evaluation.errors import DataSetError
+from uhd_edge.rows.errors import DataSetError
+from uhd_edge.rows.pictures import Base64Picture
+from uhd_edge.rows.row import RawRow, as_list, renamed_values
 from uhd_edge.runtime.images.data_uri import is_data_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from uhd_edge.evaluation.data.pictures import Picture
+    from uhd_edge.rows.pictures import Picture
 
 
 def read_json_lines(file: Path, renamed: Mapping[str, str]) -> Iterator[RawRow]:

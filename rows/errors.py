@@ -1,4 +1,4 @@
-"""What can go wrong with an evaluation itself."""
+"""What can go wrong with files of questions and of answers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from uhd_edge.runtime.errors import UhdError
 
 
 class DataSetError(UhdError):
-    """A data set that is missing, of an unknown kind, or has a row that cannot be asked; the message says which."""
+    """Questions or pictures that are missing, of an unknown kind, or not readable; the message says which."""
 
 
 class ResultsError(UhdError):

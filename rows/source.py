@@ -1,0 +1,130 @@
+"""A file or folder of rows: of which kind it is, and whether it is still the same."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from uhd_edge.engines.checksums import compute_sha256
+from uhd_edge.rows.errors import DataSetError
+from uhd_edge.rows.json_lines import read_json_lines
+from uhd_edge.rows.parquet import count_rows, parquet_files, read_parquet
+from uhd_edge.rows.picture_files import PictureFiles, has_suffix, listed_pictures, pictures_in, pictures_like
+from uhd_edge.rows.vlmevalkit_tsv import read_tsv
+from uhd_edge.rows.web_dataset import SUFFIXES as TARS
+from uhd_edge.rows.web_dataset import checksum, count_samples, read_tars, tar_files
+from uhd_edge.runtime.images.loading import PICTURE_SUFFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from uhd_edge.rows.row import RawRow
+
+JSON_LINES = (".jsonl", ".ndjson")
+LIST = ".txt"
+
+
+@dataclass(frozen=True)
+class RowSource:
+    """Rows that can be read from the beginning again and again; `sha256` changes when they do.
+
+    `count` says how many there are, without reading pictures.
+    """
+
+    name: str
+    sha256: str
+    read: Callable[[], Iterator[RawRow]]
+    count: Callable[[], int]
+
+
+def open_source(given: str, columns: Mapping[str, str], split: str | None = None) -> RowSource:
+    """Open whatever holds pictures: rows (see `open_rows`), a folder, a pattern, a list of paths, or tar files.
+
+    A folder is one of parquet files, of tar files or of pictures, by what is in it; a `.txt` is a list. Raises
+    `DataSetError` for what is missing, empty or ambiguous.
+    """
+    path = Path(given)
+    try:
+        if path.is_dir():
+            return _opened_folder(path, columns, split)
+        if not path.exists() and glob.has_magic(given):
+            return _of_pictures(given, pictures_like(given))
+        if path.suffix == LIST:
+            return _of_pictures(path.name, listed_pictures(path))
+        if path.suffix in TARS:
+            return _of_tars(path.name, [path], columns)
+        if path.suffix.lower() in PICTURE_SUFFIXES and path.exists():
+            return _of_pictures(path.name, PictureFiles(path.parent, (path.name,)))
+    except OSError as error:
+        raise DataSetError(f"{error.filename or path}: cannot be read ({error.strerror})") from error
+    return open_rows(path, columns, split)
+
+
+def open_rows(path: Path, columns: Mapping[str, str], split: str | None = None) -> RowSource:
+    """Find out of which kind a file of rows is, and read it once for its checksum.
+
+    A `.jsonl` file is JSON lines, a `.tsv` is VLMEvalKit's, a folder is one of parquet files. `columns` are the names
+    of its columns by ours, such as {"question": "query"}. Raises `DataSetError` for anything else.
+    """
+    try:
+        return _opened(path, columns, split)
+    except OSError as error:
+        raise DataSetError(f"{error.filename or path}: cannot be read ({error.strerror})") from error
+
+
+def _opened(path: Path, columns: Mapping[str, str], split: str | None) -> RowSource:
+    if path.is_dir():
+        files = parquet_files(path, split)
+        name = path.resolve().name if split is None else f"{path.resolve().name}/{split}"
+        return _of_parquet(name, files, columns)
+    if split is not None:
+        raise DataSetError(f"{path}: only a folder of parquet files has splits; leave --split out")
+    if path.suffix == ".parquet":
+        return _of_parquet(path.name, [path], columns)
+    if path.suffix == ".tsv":
+        return _of_text(path, partial(read_tsv, path, columns))
+    if path.suffix in JSON_LINES:
+        return _of_text(path, partial(read_json_lines, path, columns))
+    what = "of no known kind" if path.exists() else "no such file or folder"
+    raise DataSetError(f"{path}: {what}; give JSON lines (.jsonl), a TSV of VLMEvalKit, or a folder of parquet files")
+
+
+def _opened_folder(folder: Path, columns: Mapping[str, str], split: str | None) -> RowSource:
+    kinds = {"parquet files": (".parquet",), "tar files": TARS, "pictures": tuple(PICTURE_SUFFIXES)}
+    found = [kind for kind, suffixes in kinds.items() if has_suffix(folder, suffixes)]
+    if len(found) > 1:
+        raise DataSetError(f"{folder}: {' and '.join(found)} in one folder; name the files: '{folder}/*.jpg'")
+    if split is not None or found == ["parquet files"]:
+        return open_rows(folder, columns, split)
+    if found == ["tar files"]:
+        return _of_tars(folder.resolve().name, tar_files(folder), columns)
+    return _of_pictures(folder.resolve().name, pictures_in(folder))
+
+
+def _of_pictures(name: str, files: PictureFiles) -> RowSource:
+    return RowSource(name, files.sha256(), files.read, lambda: len(files.names))
+
+
+def _of_tars(name: str, files: Sequence[Path], columns: Mapping[str, str]) -> RowSource:
+    return RowSource(name, checksum(files), partial(read_tars, files, columns), partial(count_samples, files))
+
+
+def _of_parquet(name: str, files: list[Path], columns: Mapping[str, str]) -> RowSource:
+    return RowSource(name, _checksum(files), partial(read_parquet, files, columns), partial(count_rows, files))
+
+
+def _of_text(file: Path, read: Callable[[], Iterator[RawRow]]) -> RowSource:
+    """Counting reads every line, so that one that is broken is found at the beginning."""
+    return RowSource(file.name, compute_sha256(file), read, lambda: sum(1 for _ in read()))
+
+
+def _checksum(files: Sequence[Path]) -> str:
+    """SHA-256 of one file, or of the names and checksums of several."""
+    if len(files) == 1:
+        return compute_sha256(files[0])
+    listed = "".join(f"{file.name} {compute_sha256(file)}\n" for file in files)
+    return hashlib.sha256(listed.encode()).hexdigest()
