@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # The settings of `Assistant` and of a question, by the names of their options.
 OPENING = ("mode", "max_slices", "engine", "precision", "context", "threads", "gpu_layers")
-ANSWERING = (
+WRITING = (
     "max_tokens",
     "temperature",
     "top_k",
@@ -27,13 +27,10 @@ ANSWERING = (
     "min_p",
     "repetition_penalty",
     "seed",
-    "mode",
-    "max_slices",
-    "budget_ms",
-    "budget_share",
     "think",
     "think_tokens",
 )
+ANSWERING = (*WRITING, "mode", "max_slices", "budget_ms", "budget_share")
 
 
 def parse_gpu_layers(text: str) -> int | Literal["auto"]:
@@ -105,7 +102,7 @@ budget_share_option = click.option(
     help="How many of the promised questions are to keep the budget.",
 )
 
-_ANSWERING_OPTIONS = (
+_WRITING_OPTIONS = (
     click.option(
         "--max-tokens", type=click.IntRange(min=1), default=256, show_default=True, help="Most tokens of the answer."
     ),
@@ -133,13 +130,6 @@ _ANSWERING_OPTIONS = (
         "--repetition-penalty", type=float, default=1.0, show_default=True, help="Above 1 makes repetition less likely."
     ),
     click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the sampling."),
-    click.option(
-        "--budget-ms",
-        type=float,
-        metavar="MS",
-        help="Choose slices, and the mode unless --mode is given, to reach the first token within MS milliseconds.",
-    ),
-    budget_share_option,
     schema_option,
     click.option(
         "--think/--no-think",
@@ -157,6 +147,17 @@ _ANSWERING_OPTIONS = (
 )
 
 
+_BUDGET_OPTIONS = (
+    click.option(
+        "--budget-ms",
+        type=float,
+        metavar="MS",
+        help="Choose slices, and the mode unless --mode is given, to reach the first token within MS milliseconds.",
+    ),
+    budget_share_option,
+)
+
+
 def opening_options(command: Command) -> Command:
     """Add the options of opening a bundle to a command; see `open_assistant`."""
     return _with(command, _OPENING_OPTIONS)
@@ -164,7 +165,12 @@ def opening_options(command: Command) -> Command:
 
 def answering_options(command: Command) -> Command:
     """Add the options of a question to a command; see `ask_options`."""
-    return _with(command, _ANSWERING_OPTIONS)
+    return _with(command, (*_WRITING_OPTIONS, *_BUDGET_OPTIONS))
+
+
+def writing_options(command: Command) -> Command:
+    """Add the options of a question without a budget to a command; their names are `WRITING`."""
+    return _with(command, _WRITING_OPTIONS)
 
 
 def open_assistant(given: Mapping[str, Any]) -> Assistant:

@@ -69,7 +69,7 @@ def _opened(file: Path) -> Iterator[tarfile.TarFile]:
         with tarfile.open(file) as tar:
             yield tar
     except (tarfile.TarError, EOFError) as error:
-        raise DataSetError(f"{file}: not readable as a tar file ({error})") from error
+        raise DataSetError(f"{file}: not readable as a tar file ({(str(error) or 'empty').splitlines()[0]})") from error
     except OSError as error:  # gzip's own errors have no errno
         raise DataSetError(f"{file}: cannot be read ({error.strerror or error})") from error
 

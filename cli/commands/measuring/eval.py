@@ -11,10 +11,9 @@ import click
 from uhd_edge.cli.bundle import bundle_option
 from uhd_edge.cli.options import parse_gpu_layers
 from uhd_edge.cli.remaining import follow
+from uhd_edge.cli.rows import bundle_and_rows, column_option, parse_columns, split_option
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from uhd_edge.evaluation.asking.run import Order, Run
 
 REPORT = "report.html"
@@ -34,8 +33,8 @@ REPORT = "report.html"
     help="Any of auto, onnxruntime, openvino, tensorrt, tensorrt-rtx.",
 )
 @click.option("--metric", metavar="NAME", help="How answers are scored, where the data does not say it.")
-@click.option("--column", "columns", multiple=True, metavar="OURS=THEIRS", help="Name of a column, as question=query.")
-@click.option("--split", metavar="NAME", help="Which split of a folder of parquet files.")
+@column_option
+@split_option
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Ask the first N questions only.")
 @click.option("--suffix", default="", metavar="TEXT", help="Written behind every question, on a line of its own.")
 @click.option("--max-tokens", default=256, show_default=True, metavar="N", help="Most tokens of an answer.")
@@ -94,7 +93,8 @@ def eval(  # noqa: A001  # the function of a command has its name
     from uhd_edge.evaluation.data.data_set import Reading, open_data_set
     from uhd_edge.runtime.bundles.bundle import Bundle
 
-    named, path = _bundle_and_data(arguments, bundle)
+    named, data = bundle_and_rows(arguments, bundle, "DATA")
+    path = Path(data)
     asking = Asking(max_tokens, repetition_penalty, suffix, context, threads, gpu_layers, think, think_tokens)
     numbers = _numbers(max_slices)
     all_settings(["16x"] if modes is None else _names(modes), numbers, _names(precisions), _names(engines))
@@ -102,7 +102,7 @@ def eval(  # noqa: A001  # the function of a command has its name
     chosen = [opened.manifest.default_mode] if modes is None else _names(modes)
     order = Order(
         bundle=opened,
-        data=open_data_set(path, Reading(metric, _columns(columns), split)),
+        data=open_data_set(path, Reading(metric, parse_columns(columns), split)),
         settings=tuple(all_settings(chosen, numbers, _names(precisions), _names(engines))),
         asking=asking,
         folder=Path(f"eval-{path.resolve().stem}") if output is None else output,
@@ -140,16 +140,6 @@ def _show(order: Order, *, as_json: bool) -> None:
     click.echo(f"uhd: pictures, questions and answers are in {order.folder / REPORT}", err=True)
 
 
-def _bundle_and_data(arguments: Sequence[str], bundle: str | None) -> tuple[str | None, Path]:
-    if not arguments:
-        raise click.UsageError("Missing argument 'DATA'.")
-    if len(arguments) > 2:
-        raise click.UsageError(f"one bundle and one data set, please, not {', '.join(arguments)}")
-    if len(arguments) == 2 and bundle is not None:
-        raise click.UsageError(f"the bundle is given twice: {arguments[0]} and --bundle {bundle}; give it once")
-    return arguments[0] if len(arguments) == 2 else bundle, Path(arguments[-1])
-
-
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
 
@@ -160,10 +150,3 @@ def _numbers(text: str | None) -> list[int | None]:
     if not all(name.isdecimal() for name in _names(text)):
         raise click.UsageError(f"--max-slices {text}: give whole numbers, separated by commas")
     return [int(name) for name in _names(text)]
-
-
-def _columns(given: Sequence[str]) -> Mapping[str, str]:
-    pairs = [one.partition("=") for one in given]
-    if any(not ours or not theirs for ours, _, theirs in pairs):
-        raise click.UsageError("--column takes OURS=THEIRS, such as question=query")
-    return {ours: theirs for ours, _, theirs in pairs}

@@ -1,0 +1,135 @@
+"""Measures `uhd batch`: its speed beside a loop over `ask`, what kills leave of it, and its memory.
+
+    python benchmarks/batches.py [--pictures 2000] [--kills 10] [--many 10000] [--seed 0]
+
+Pictures are drawn from the world of uhd-tiny, every fourth one large enough to be sliced. Speed is that of rounds of
+200 pictures, loop and lanes by turns, with everything open. Then a run over all pictures is killed (SIGKILL) at drawn
+moments and started again, until nobody kills it; its rows have to be those of an unbroken run, byte for byte. The last
+run is over `--many` rows, and its memory is looked at on the way. Exit code 1 when rows differ.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import numpy as np
+
+from uhd_edge.batch.groups import read_groups
+from uhd_edge.batch.lanes import Lanes, count_lanes
+from uhd_edge.batch.order import Opening, Order
+from uhd_edge.rows.source import open_source
+from uhd_edge.runtime import Assistant, Bundle
+from uhd_edge.tiny.world.drawing import draw_picture
+from uhd_edge.tiny.world.scenes import SINGLE, SLICED, draw_scene
+
+QUESTION = "How many triangles are there?"
+ROUND, ROUNDS = 200, 3
+
+
+def draw(folder: Path, count: int) -> list[Path]:
+    """Draw pictures, and return their files."""
+    folder.mkdir()
+    for number in range(count):
+        scene = draw_scene(f"batch/{number}", SINGLE if number % 4 else SLICED)
+        draw_picture(scene).save(folder / f"{number:05}.png", compress_level=1)
+    return sorted(folder.iterdir())
+
+
+def list_of(files: list[Path], file: Path) -> Path:
+    """Write a list of pictures as `uhd batch` takes it."""
+    file.write_text("".join(f"{one}\n" for one in files))
+    return file
+
+
+def measure_speed(files: list[Path], scratch: Path) -> None:
+    """Print pictures a second of a loop with the usual threads, a loop with one, and lanes."""
+    files = files[:ROUND]
+    source = open_source(str(list_of(files, scratch / "round.txt")), {})
+    order = Order(Bundle.open(), source, (QUESTION,), Opening(), {"max_tokens": 16})
+    with Assistant() as usual, Assistant(threads=1) as single, Lanes(order, count_lanes()) as lanes:
+        ways: dict[str, Callable[[], object]] = {
+            "loop over ask": lambda: [usual.ask(file, QUESTION, max_tokens=16) for file in files],
+            "loop over ask, one thread": lambda: [single.ask(file, QUESTION, max_tokens=16) for file in files],
+            "lanes": lambda: list(lanes.answer(read_groups(source, order.questions))),
+        }
+        rates: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(ROUNDS):
+            for name, way in ways.items():
+                start = time.perf_counter()
+                way()
+                rates[name].append(len(files) / (time.perf_counter() - start))
+    for name, all_rates in rates.items():
+        click.echo(f"{name}: {', '.join(f'{rate:.1f}' for rate in all_rates)} pictures/s")
+    ratios = [lane / loop for lane, loop in zip(rates["lanes"], rates["loop over ask"], strict=True)]
+    click.echo(f"lanes / loop over ask: {', '.join(f'{ratio:.2f}' for ratio in ratios)}")
+
+
+def command(source: Path, output: Path) -> list[str]:
+    """The command line of a run."""
+    arguments = ["batch", str(source), "-q", QUESTION, "-o", str(output), "--max-tokens", "16"]
+    return [sys.executable, "-m", "uhd_edge.cli", *arguments]
+
+
+def try_kills(folder: Path, scratch: Path, kills: int, seed: int) -> bool:
+    """Kill a run at drawn moments; return whether its rows are those of an unbroken one."""
+    start = time.perf_counter()
+    subprocess.run(command(folder, scratch / "unbroken.jsonl"), check=True, stderr=subprocess.DEVNULL)
+    seconds = time.perf_counter() - start
+    whole = (scratch / "unbroken.jsonl").read_bytes()
+    click.echo(f"unbroken: {len(whole.splitlines())} rows in {seconds:.1f} s")
+    dice, broken = np.random.default_rng(seed), scratch / "broken.jsonl"
+    for moment in dice.uniform(0, 1.5 * seconds / kills, kills):
+        process = subprocess.Popen(command(folder, broken), stderr=subprocess.DEVNULL)
+        time.sleep(moment)
+        process.kill()
+        process.wait()
+        rows = broken.read_bytes().count(b"\n") if broken.exists() else 0
+        click.echo(f"killed after {moment:.2f} s: {rows} rows")
+    subprocess.run(command(folder, broken), check=True, stderr=subprocess.DEVNULL)
+    same = broken.read_bytes() == whole
+    click.echo(
+        f"{len(broken.read_bytes().splitlines())} rows, {'equal to' if same else 'NOT'} those of the unbroken run"
+    )
+    return same
+
+
+def watch_memory(files: list[Path], scratch: Path, many: int) -> None:
+    """Print the memory of a long run on its way."""
+    listed = list_of([files[number % len(files)] for number in range(many)], scratch / "many.txt")
+    output = scratch / "many.jsonl"
+    process = subprocess.Popen(command(listed, output), stderr=subprocess.DEVNULL)
+    told = 0
+    while process.poll() is None:
+        time.sleep(0.5)
+        rows = output.read_bytes().count(b"\n") if output.exists() else 0
+        if rows >= told + many // 10:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            told = rows
+            click.echo(f"after {rows} rows: {int(status.partition('VmRSS:')[2].split()[0]) / 1e3:.0f} MB")
+
+
+@click.command()
+@click.option("--pictures", default=2000, show_default=True, help="How many to draw.")
+@click.option("--kills", default=10, show_default=True, help="How often to kill a run.")
+@click.option("--many", default=10_000, show_default=True, help="Rows of the run whose memory is watched; 0 is none.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the moments.")
+def main(pictures: int, kills: int, many: int, seed: int) -> None:
+    """Measure `uhd batch`."""
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        files = draw(scratch / "pictures", pictures)
+        measure_speed(files, scratch)
+        same = try_kills(scratch / "pictures", scratch, kills, seed)
+        if many:
+            watch_memory(files, scratch, many)
+    sys.exit(not same)
+
+
+if __name__ == "__main__":
+    main()

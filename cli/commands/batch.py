@@ -1,0 +1,116 @@
+"""`uhd batch`: the same questions to many pictures, one row each, whatever stops it on the way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from uhd_edge.cli.options import OPENING, WRITING, opening_options, writing_options
+from uhd_edge.cli.remaining import follow
+from uhd_edge.cli.rows import bundle_and_rows, column_option, parse_columns, split_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from uhd_edge.batch.order import Order
+    from uhd_edge.batch.outputs.opening import Output
+    from uhd_edge.batch.row import Row
+    from uhd_edge.runtime.options import AskOptions
+
+
+@click.command()
+@click.argument("arguments", nargs=-1, metavar="[BUNDLE] INPUT")
+@click.option(
+    "-q", "--question", "questions", multiple=True, metavar="TEXT", help="Asked of every picture; repeatable."
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE", help=".jsonl or .parquet."
+)
+@click.option(
+    "--lanes", type=click.IntRange(min=1), metavar="N", help="Questions at once.  [default: cores, at most 4]"
+)
+@column_option
+@split_option
+@opening_options
+@writing_options
+def batch(
+    arguments: tuple[str, ...],
+    *,
+    questions: tuple[str, ...],
+    output: Path,
+    lanes: int | None,
+    columns: tuple[str, ...],
+    split: str | None,
+    **given: Any,
+) -> None:
+    """Ask questions about every picture of INPUT with BUNDLE, or without it with the built-in uhd-tiny.
+
+    INPUT is a folder of pictures, a pattern ('photos/**/*.jpg'), a list of paths (.txt), JSON lines, a TSV of
+    VLMEvalKit, parquet or WebDataset tars. The output has one row for each picture and question, in order; what
+    cannot be answered is a row that says why. A run that was stopped goes on with the same command.
+    """
+    from uhd_edge.batch.outputs.opening import check_output, open_output
+    from uhd_edge.batch.run import count_rows
+
+    named, source = bundle_and_rows(arguments, given.pop("bundle"), "INPUT")
+    check_output(output)
+    order = _order(named, source, questions, (columns, split), given)
+    total = count_rows(order)
+    with open_output(output, order.head()) as opened:
+        if opened.count:
+            click.echo(f"uhd: {opened.count} of {total} rows are in {output} already", err=True)
+        if opened.count < total:
+            _answer(order, opened, lanes=lanes, threads=given["threads"], total=total)
+        opened.finish()
+    click.get_current_context().obj.all_closed = True
+
+
+def _order(
+    named: str | None,
+    source: str,
+    questions: Sequence[str],
+    reading: tuple[tuple[str, ...], str | None],
+    given: dict[str, Any],
+) -> Order:
+    from uhd_edge.batch.order import Opening, Order
+    from uhd_edge.cli.schema import schema_in
+    from uhd_edge.rows.source import open_source
+    from uhd_edge.runtime.bundles.bundle import Bundle
+
+    options = {name: given[name] for name in WRITING}
+    if schema_in(given["schema"]) is not None:
+        options["schema"] = Path(given["schema"]).read_text(encoding="utf-8-sig")
+    columns, split = reading
+    return Order(
+        bundle=Bundle.open(named),
+        source=open_source(source, parse_columns(columns), split),
+        questions=tuple(questions),
+        opening=Opening(**{name: given[name] for name in OPENING if name != "threads"}),
+        options=cast("AskOptions", options),
+    )
+
+
+def _answer(order: Order, output: Output, *, lanes: int | None, threads: int | None, total: int) -> None:
+    from uhd_edge.batch.lanes import Lanes, count_lanes
+    from uhd_edge.batch.run import write_rows
+
+    errors = 0
+
+    def counted() -> Iterator[Row]:
+        nonlocal errors
+        for row in write_rows(order, opened, output):
+            errors += row.error is not None
+            yield row
+
+    try:
+        with Lanes(order, count_lanes(lanes, threads)) as opened:
+            follow(counted(), total - output.count, order.source.name)
+            for note in opened.notes:
+                click.echo(f"uhd: {note}", err=True)
+    except KeyboardInterrupt:
+        click.echo(f"\nuhd: {total - output.count} of {total} rows are missing; the same command goes on", err=True)
+        raise
+    if errors:
+        click.echo(f"uhd: {errors} of {total} questions have no answer; their rows say why", err=True)
