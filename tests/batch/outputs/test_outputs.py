@@ -99,10 +99,8 @@ def test_parquet_that_is_killed_anywhere_has_each_row_once(
     monkeypatch.setattr(target, name, lambda *given: killed() if next(calls) == after else real(*given))
     # As the process would end: without a `finally`, what was under way stays.
     monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)
-    output = ParquetOutput(folder, HEAD, rows_a_file=4)
-    with suppress(KilledError):
+    with suppress(KilledError), ParquetOutput(folder, HEAD, rows_a_file=4) as output:
         write_on(output)
-    output.close()
     monkeypatch.undo()
     with ParquetOutput(folder, HEAD, rows_a_file=4) as output:
         write_on(output)

@@ -1,6 +1,6 @@
 """Measures `uhd batch`: its speed beside a loop over `ask`, what kills leave of it, and its memory.
 
-    python benchmarks/batches.py [--pictures 2000] [--kills 10] [--many 10000] [--seed 0]
+    python benchmarks/batches [--pictures 2000] [--kills 10] [--many 10000] [--seed 0]
 
 Pictures are drawn from the world of uhd-tiny, every fourth one large enough to be sliced. Speed is that of rounds of
 200 pictures, loop and lanes by turns, with everything open. Then a run over all pictures is killed (SIGKILL) at drawn
