@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from uhd_edge.runtime.assistant import Assistant
+    from uhd_edge.runtime.modes import Mode
     from uhd_edge.runtime.options import AskOptions
 
     Command = TypeVar("Command", bound=Callable[..., object])
@@ -91,6 +93,15 @@ max_frames_option = click.option(
     show_default=True,
     metavar="N",
     help="Most frames of a video.",
+)
+
+stack_frames_option = click.option(
+    "--stack-frames",
+    type=click.IntRange(1, 16),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Frames of a video to look at in a second, all but the first in one picture.",
 )
 
 budget_share_option = click.option(
@@ -188,6 +199,14 @@ def open_assistant(given: Mapping[str, Any]) -> Assistant:
     return assistant
 
 
+def split_mode(argument: str) -> tuple[str, Mode | None]:
+    """Split FILE@4x or FILE@16x into the file and its own mode; a file that has such a name counts as a file."""
+    file, at, end = argument.rpartition("@")
+    if at and file and end in ("16x", "4x") and not os.path.lexists(argument):
+        return file, cast("Mode", end)
+    return argument, None
+
+
 def check_images(images: Sequence[str]) -> None:
     """Raise `ImageError` for a path that is missing or no image, before a model is opened and a machine measured.
 
@@ -198,7 +217,7 @@ def check_images(images: Sequence[str]) -> None:
     from uhd_edge.runtime.images.loading import check_image
     from uhd_edge.runtime.images.video import is_video
 
-    for image in images:
+    for image in (split_mode(argument)[0] for argument in images):
         if is_video(image):
             check_file(image, kind="video", error_class=VideoError)
         elif image != "-":

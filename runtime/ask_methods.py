@@ -44,7 +44,8 @@ _ARGUMENTS = """\
 images: An image, or a list or tuple of several; None for a question without images. An image is
     a path, the bytes of a file, a PIL image, a uint8 array [H, W, 3] in RGB or a grey array [H, W].
     A `Video`, or the path of a video, may take its place, and so may an `Encoded` of the same
-    bundle and mode.
+    bundle and mode. A pair (image, "4x") or (image, "16x") has a mode of its own, so that images
+    of both modes stand in one question.
 question: A string. Outside of sessions it may be a conversation too, as a list of messages of which
     the last one asks. Each is a `Message`, or a dict as in OpenAI's API. Images have their places
     in it: `ImagePart` and {"type": "image"} stand for the next one of `images`, and

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, TypedDict, cast, get_args
 
 from uhd_edge.runtime.conversation.chat_messages import read_messages
 from uhd_edge.runtime.conversation.request import DEFAULT_SHARE, Budget, Request, Settings
@@ -165,9 +165,11 @@ def _parse_schema(schema: SchemaInput | None) -> AnswerSchema | None:
 
 
 def as_tuple(images: QuestionImage | Sequence[QuestionImage] | None) -> tuple[QuestionImage, ...]:
-    """Return no, one or several images as a tuple; several are a list or a tuple."""
+    """Return no, one or several images as a tuple; several are a list or a tuple, but (image, "4x") is one."""
     if images is None:
         return ()
+    if isinstance(images, tuple) and len(images) == 2 and isinstance(images[1], str) and images[1] in get_args(Mode):
+        return (cast("QuestionImage", images),)
     if isinstance(images, list | tuple):
         return tuple(images)
     return (cast("QuestionImage", images),)  # whatever else it is, loading it says so

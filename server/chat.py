@@ -95,8 +95,12 @@ class Chat:
 
     async def _work(self, body: bytes, sending: _Sending) -> None:
         chat, parsed = await self._in_reader(self._parse, body)
-        files = [await self._file(url) for url in parsed.urls]
-        images = await self._in_reader(partial(load_images, files, max_pixels=self._options.max_pixels))
+        files = [await self._file(image.url) for image in parsed.images]
+        pictures = await self._in_reader(partial(load_images, files, max_pixels=self._options.max_pixels))
+        images = [
+            picture if given.mode is None else (picture, given.mode)
+            for picture, given in zip(pictures, parsed.images, strict=True)
+        ]
         stream = self._assistant.stream(images, parsed.messages, **parsed.options)
         try:
             if chat.stream:

@@ -38,9 +38,13 @@ class _Strict(BaseModel):
 
 
 class ImageUrl(_Strict):
-    """The URL of an image; `detail` is accepted and ignored, use `max_slices` instead."""
+    """The URL of an image; `detail` is accepted and ignored, use `max_slices` instead.
+
+    `mode`, which is not in OpenAI's API, is that of this image alone.
+    """
 
     url: str
+    mode: Mode | None = None
     detail: Literal["auto", "low", "high"] | None = None
 
 

@@ -16,7 +16,7 @@ from uhd_edge.server.errors import ApiError
 if TYPE_CHECKING:
     from uhd_edge.runtime.options import AskOptions
     from uhd_edge.runtime.tools.tool_set import Tool
-    from uhd_edge.server.chat_request import ChatMessage, ChatRequest, ResponseFormat
+    from uhd_edge.server.chat_request import ChatMessage, ChatRequest, ImageUrl, ResponseFormat
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -35,10 +35,10 @@ _ROLES: Final[dict[str, Role]] = {
 
 @dataclass(frozen=True)
 class ParsedChat:
-    """A conversation, the URLs of its images in their order, and the settings of the answer."""
+    """A conversation, its images in their order (URL, and mode if they have one of their own), and the settings."""
 
     messages: tuple[Message, ...]
-    urls: tuple[str, ...]
+    images: tuple[ImageUrl, ...]
     options: AskOptions
 
 
@@ -49,11 +49,11 @@ def parse_chat(request: ChatRequest) -> ParsedChat:
         raise ApiError(400, f"the last message has the role {last.role}; it must be user or tool", param="messages")
     if last.role == "user" and not any(part.text.strip() for part in _parts(last) if isinstance(part, TextPart)):
         raise ApiError(400, "the last message has no text; ask something", param="messages")
-    urls = [
-        part.image_url.url for message in request.messages for part in message.content if isinstance(part, ImageContent)
+    images = [
+        part.image_url for message in request.messages for part in message.content if isinstance(part, ImageContent)
     ]
     messages = tuple(_message(message, number) for number, message in enumerate(request.messages))
-    return ParsedChat(messages, tuple(urls), parse_options(request))
+    return ParsedChat(messages, tuple(images), parse_options(request))
 
 
 def parse_options(request: ChatRequest) -> AskOptions:

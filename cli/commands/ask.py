@@ -15,10 +15,13 @@ from uhd_edge.cli.options import (
     max_frames_option,
     open_assistant,
     opening_options,
+    split_mode,
+    stack_frames_option,
 )
 from uhd_edge.cli.printing import print_pieces, say_budget
 
 if TYPE_CHECKING:
+    from uhd_edge.runtime.conversation.encoded_images import QuestionImage
     from uhd_edge.runtime.images.video import MediaInput
 
 STANDARD_INPUT = "-"
@@ -30,13 +33,19 @@ STANDARD_INPUT = "-"
 @opening_options
 @answering_options
 @max_frames_option
+@stack_frames_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object with the answer, usage, views and timings.")
-def ask(images: tuple[str, ...], question: str, *, max_frames: int, as_json: bool, **given: Any) -> None:
-    """Ask QUESTION about one or more images or videos; `-` reads an image from standard input."""
+def ask(
+    images: tuple[str, ...], question: str, *, max_frames: int, stack_frames: int, as_json: bool, **given: Any
+) -> None:
+    """Ask QUESTION about one or more images or videos; `-` reads an image from standard input.
+
+    IMAGE@4x and IMAGE@16x give an image a mode of its own.
+    """
     request = ask_options(given)
     check_images(images)
     with open_assistant(given) as assistant:
-        inputs = [_image_input(image, max_frames) for image in images]
+        inputs = [_image_input(image, max_frames, stack_frames) for image in images]
         if as_json:
             answer = assistant.ask(inputs, question, **request)
             opening = {stage: round(milliseconds, 3) for stage, milliseconds in assistant.opening_ms.items()}
@@ -52,13 +61,19 @@ def ask(images: tuple[str, ...], question: str, *, max_frames: int, as_json: boo
     click.get_current_context().obj.all_closed = True
 
 
-def _image_input(image: str, max_frames: int) -> MediaInput:
+def _image_input(argument: str, max_frames: int, stack_frames: int) -> QuestionImage:
+    image, mode = split_mode(argument)
+    media = _media_input(image, max_frames, stack_frames)
+    return media if mode is None else (media, mode)
+
+
+def _media_input(image: str, max_frames: int, stack_frames: int) -> MediaInput:
     """Return what `Assistant.ask` takes for an argument; raises `ImageError` when standard input is closed."""
     from uhd_edge.runtime.errors import ImageError
     from uhd_edge.runtime.images.video import Video, is_video
 
     if image != STANDARD_INPUT:
-        return Video(image, max_frames) if is_video(image) else image
+        return Video(image, max_frames, stack_frames) if is_video(image) else image
     if sys.stdin is None or sys.stdin.closed:
         raise ImageError("standard input is closed; pipe an image into it, or name a file instead of `-`")
     return sys.stdin.buffer.read()

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import sys
 from contextlib import closing, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from uhd_edge.cli.options import answering_options, ask_options, max_frames_option, open_assistant, opening_options
+from uhd_edge.cli.options import (
+    answering_options,
+    ask_options,
+    max_frames_option,
+    open_assistant,
+    opening_options,
+    stack_frames_option,
+)
 from uhd_edge.cli.printing import print_pieces, say_budget
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from uhd_edge.runtime.assistant import Assistant
     from uhd_edge.runtime.images.video import MediaInput
@@ -37,7 +45,8 @@ HELP = """\
 @opening_options
 @answering_options
 @max_frames_option
-def chat(images: tuple[str, ...], *, drop_oldest: bool, max_frames: int, **given: Any) -> None:
+@stack_frames_option
+def chat(images: tuple[str, ...], *, drop_oldest: bool, max_frames: int, stack_frames: int, **given: Any) -> None:
     """Chat about images or videos, one question per line; /help lists the commands.
 
     Each image is encoded once, no matter how many questions follow. Questions can also be
@@ -51,10 +60,11 @@ def chat(images: tuple[str, ...], *, drop_oldest: bool, max_frames: int, **given
         raise click.UsageError("standard input is closed, but questions are read from it")
     options = ask_options(given)
     check_options(options)
-    shown = [_decoded(image, max_frames) for image in images]  # like a wrong option, refused before the model is opened
+    decode = partial(_decoded, max_frames=max_frames, stack_frames=stack_frames)
+    shown = [decode(image) for image in images]  # like a wrong option, refused before the model is opened
     with (
         open_assistant(given) as assistant,
-        closing(Talk(assistant, shown, options, drop_oldest=drop_oldest, max_frames=max_frames)) as talk,
+        closing(Talk(assistant, shown, options, drop_oldest=drop_oldest, decode=decode)) as talk,
     ):
         for line in _lines():
             if not talk.say(line):
@@ -76,13 +86,13 @@ class Talk:
         options: AskOptions,
         *,
         drop_oldest: bool,
-        max_frames: int,
+        decode: Callable[[str], MediaInput],
     ) -> None:
         self._assistant = assistant
         self._first_images = images
         self._options = options
         self._drop_oldest = drop_oldest
-        self._max_frames = max_frames
+        self._decode = decode
         self._more_images: list[MediaInput] = []
         self._notes = 0
         self.failed = False
@@ -133,7 +143,7 @@ class Talk:
     def _follow(self, command: str, argument: str = "") -> None:
         """Carry out a line that begins with a slash; raises `ImageError` for a file that is not an image."""
         if command == "/image" and argument:
-            self._more_images.append(_decoded(argument.strip("\"' "), self._max_frames))
+            self._more_images.append(self._decode(argument.strip("\"' ")))
         elif command == "/mode" and argument in MODES:
             self._options["mode"] = cast("Mode", argument)
         elif command == "/think" and not argument:
@@ -153,11 +163,14 @@ class Talk:
         click.echo(f"uhd: {message}", err=True)
 
 
-def _decoded(path: str, max_frames: int) -> MediaInput:
+def _decoded(path: str, *, max_frames: int, stack_frames: int) -> MediaInput:
     """Decode an image or a video; raises `ImageError` for anything else."""
     from uhd_edge.runtime.images.loading import load_image
     from uhd_edge.runtime.images.video import Video, is_video, video_frames
 
+    if is_video(path) and stack_frames > 1:
+        video_frames(path, max_frames=1)  # so that a damaged video is refused now
+        return Video(path, max_frames, stack_frames)
     if is_video(path):
         return Video(video_frames(path, max_frames=max_frames), max_frames)
     return load_image(path)

@@ -15,7 +15,7 @@ from uhd_edge.runtime.answer import Plan
 from uhd_edge.runtime.budget.costs import Work
 from uhd_edge.runtime.conversation.fitting import fit_to_context
 from uhd_edge.runtime.conversation.request import DEFAULT_SHARE
-from uhd_edge.runtime.errors import EngineUnavailableError, ImageError
+from uhd_edge.runtime.errors import EngineUnavailableError, ImageError, OptionError
 from uhd_edge.runtime.vision.encoder import Encoded
 from uhd_edge.runtime.vision.slicing import most_useful_slices
 
@@ -79,6 +79,7 @@ class Planner:
         spent: Callable[[], float] = lambda: 0.0,
     ) -> list[Plan]:
         """List the ways to look at the question's images in `modes`, see `list_plans`."""
+        _refuse_own_modes(question)
         plans = list_plans(question, self.measure(modes), self.manifest, self.model, in_memory=in_memory)
         return count_time(plans, spent(), question.request.budget, self.book.spread)
 
@@ -90,6 +91,7 @@ class Planner:
         budget = question.request.budget
         if budget is None:
             return Choice(question)
+        _refuse_own_modes(question)
         costs = self.measure(budget.modes)
         plans = list_plans(question, costs, self.manifest, self.model, in_memory=in_memory)
         spent_ms, spread = spent(), self.book.spread
@@ -159,6 +161,11 @@ def choose_plan(plans: Sequence[Plan]) -> Plan | None:
     if within:
         return max(within, key=_resolution)
     return min(plans, key=lambda plan: plan.predicted_ms, default=None)
+
+
+def _refuse_own_modes(question: Question) -> None:
+    if any(image.mode is not None for image in question.images):
+        raise OptionError("a budget chooses one mode for all images, but one has a mode of its own; leave out either")
 
 
 def _resolution(plan: Plan) -> tuple[int, int]:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.vision.encoder import Encoded
 
 # What a question may be about: an image, a video in place of one, or an image that was encoded before.
-QuestionImage: TypeAlias = "MediaInput | Encoded"
+# Any of them may come with a mode of its own, as a pair: (image, "4x").
+QuestionImage: TypeAlias = "MediaInput | Encoded | tuple[MediaInput | Encoded, Mode]"
 
 
 def own_encoded(encoded: Encoded, manifest: Manifest) -> Encoded:
@@ -47,7 +48,7 @@ def plan_encoded(encoded: Encoded, preprocessing: Preprocessing, *, mode: Mode) 
     if encoded.mode != mode:
         raise ImageError(
             f"the image was encoded in mode {encoded.mode}, but the question is asked in {mode}; encode it in {mode}, "
-            f'or ask with mode="{encoded.mode}"'
+            f'ask with mode="{encoded.mode}", or give it as (image, "{encoded.mode}")'
         )
     patch = preprocessing.patch_size
     thumbnail, *slices = [(view.rows * patch, view.columns * patch) for view in encoded.views]

@@ -58,7 +58,14 @@ def fit_to_context(
         messages = [*list_messages(turns), *request.messages(images=len(question.images))]
         seen = [image.layout for turn in turns for image in turn.images]
         inputs = PromptInputs(
-            messages, manifest, slice_plans, videos, seen, len(turns), options=request.template_options
+            messages,
+            manifest,
+            slice_plans,
+            videos,
+            seen,
+            len(turns),
+            options=request.template_options,
+            stacked=any(image.stacked for image in question.images),
         )
         prompt = FittedPrompt(turns, inputs, inputs.lay_out(model.vocabulary))
         fewer = None

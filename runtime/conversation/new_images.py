@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from uhd_edge.runtime.conversation.encoded_images import own_encoded
 from uhd_edge.runtime.conversation.turns import NewImage
+from uhd_edge.runtime.errors import OptionError
 from uhd_edge.runtime.images.loading import load_image
 from uhd_edge.runtime.images.video import Video, is_video
+from uhd_edge.runtime.modes import Mode
 from uhd_edge.runtime.vision.encoder import Encoded
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.manifest import Manifest
     from uhd_edge.runtime.conversation.encoded_images import QuestionImage
     from uhd_edge.runtime.conversation.request import Request
+    from uhd_edge.runtime.images.video import MediaInput
 
 _videos = itertools.count()
 
@@ -26,7 +29,8 @@ def decode_images(sources: Sequence[QuestionImage], manifest: Manifest) -> list[
     """Decode images and videos, and check images that were encoded before.
 
     A video is a `Video`, or a path with the suffix of one. Raises `ImageError` (`VideoError` for a
-    video), and `MissingExtraError` for a video where PyAV is not installed.
+    video), `OptionError` for an image's own mode that is none of the bundle's, and
+    `MissingExtraError` for a video where PyAV is not installed.
     """
     return [image for source in sources for image in _decode_source(source, manifest)]
 
@@ -39,12 +43,24 @@ def one_view_per_frame(request: Request, images: Sequence[NewImage]) -> Request:
 
 
 def _decode_source(source: QuestionImage, manifest: Manifest) -> Iterator[NewImage]:
-    if isinstance(source, Encoded):
-        yield NewImage(own_encoded(source, manifest))
+    media, mode = _with_mode(source, manifest)
+    if isinstance(media, Encoded):
+        yield NewImage(own_encoded(media, manifest), mode=mode)
         return
-    video = Video(source) if is_video(source) else source
+    video = Video(media) if is_video(media) else media
     if isinstance(video, Video):
-        number = next(_videos)
-        yield from (NewImage(frame, number) for frame in video.frames())
+        number, stacked = next(_videos), video.stack_frames > 1
+        yield from (NewImage(frame, number, mode, stacked) for frame in video.frames())
     else:
-        yield NewImage(load_image(video))
+        yield NewImage(load_image(video), mode=mode)
+
+
+def _with_mode(source: QuestionImage, manifest: Manifest) -> tuple[MediaInput | Encoded, Mode | None]:
+    """Take a pair of an image and its mode apart."""
+    if not isinstance(source, tuple):
+        return source, None
+    modes = [mode for mode in get_args(Mode) if mode in manifest.graphs]
+    if len(source) != 2 or source[1] not in modes:
+        given = source[1] if len(source) == 2 else source
+        raise OptionError(f"an image with a mode of its own is (image, mode), with {' or '.join(modes)}, not {given!r}")
+    return source

@@ -60,18 +60,25 @@ class SeenImage:
 class NewImage:
     """An RGB image that comes with the next question, or one that was encoded before.
 
-    The frames of a video have that video's number.
+    The frames of a video have that video's number, and say whether they are `stacked`. `mode` is
+    that of this image alone, None for the question's.
     """
 
     image: Image.Image | Encoded
     video: int | None = None
+    mode: Mode | None = None
+    stacked: bool = False
 
     def copy(self) -> NewImage:
         """Return one whose pixels nobody else can change; an encoded image has its own numbers already."""
         return self if isinstance(self.image, Encoded) else replace(self, image=self.image.copy())
 
     def plan_slices(self, preprocessing: Preprocessing, *, mode: Mode, max_slices: int | None) -> SlicePlan:
-        """Plan how it is cut; raises `ImageError` for one that is too thin, or was encoded in another mode."""
+        """Plan how it is cut, in its own mode if it has one.
+
+        Raises `ImageError` for one that is too thin, or was encoded in another mode.
+        """
+        mode = self.mode or mode
         if isinstance(self.image, Encoded):
             return plan_encoded(self.image, preprocessing, mode=mode)
         return plan_views(*self.image.size, preprocessing, mode=mode, max_slices=max_slices)

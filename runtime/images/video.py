@@ -1,4 +1,4 @@
-"""A video becomes frames, a second apart: those that its model is shown."""
+"""A video becomes pictures, those that its model is shown: a frame a second, and the frames between them stacked."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ from PIL import Image
 
 from uhd_edge.engines.extras import extra_needed
 from uhd_edge.runtime.errors import UhdError, VideoError
+from uhd_edge.runtime.images.frame_stacks import (
+    FRAME_PIXELS,
+    MOST_STACKED,
+    Moment,
+    sample_times,
+    stack_pictures,
+    stacked_moments,
+)
 from uhd_edge.runtime.images.input_file import check_file, reason
 from uhd_edge.runtime.images.loading import DEFAULT_MAX_PIXELS, load_image
 from uhd_edge.runtime.validation import require_whole
@@ -35,7 +43,6 @@ SUFFIXES = frozenset(
 )
 
 MAX_FRAMES = 128  # of a video, as on the card of MiniCPM-V 4.6
-FRAME_PIXELS = 2**20  # of a frame; it becomes one view of about 0.2 megapixels, and 128 of them are 0.5 GB
 SEEK_SECONDS = 10.0  # a shorter way is decoded through, which costs less than starting again at a key frame
 
 _TURNS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
@@ -45,24 +52,34 @@ _TURNS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: I
 class Video:
     """A video to ask about, in place of an image: at most `max_frames` of its frames are shown, one view each.
 
+    With `stack_frames` N above 1, each of these frames is followed by a picture of the N - 1 frames
+    that share its second, side by side, as on the card of MiniCPM-V 4.6: more of what moves for
+    one view more.
+
     `source` is the path of a video, whatever its suffix, or frames at hand, such as a camera's
     of the last seconds: a sequence of images as `Assistant.ask` takes them, or uint8
-    [N, H, W, 3] in RGB. Of more than `max_frames` of these that many are taken, evenly.
+    [N, H, W, 3] in RGB. Of more than `max_frames` of these that many are taken, evenly. With
+    `stack_frames` N, every N frames at hand, all of one size, count as a second.
     """
 
     source: str | os.PathLike[str] | Sequence[ImageInput] | NDArray[np.generic]
     max_frames: int = MAX_FRAMES
+    stack_frames: int = 1
 
     def frames(self) -> list[Image.Image]:
-        """Decode the frames that are shown; raises what `video_frames` raises, and `ImageError` for a wrong frame."""
+        """Decode the pictures that are shown; raises what `video_frames` raises, and `ImageError` for a wrong frame."""
         if isinstance(self.source, str | os.PathLike):
-            return video_frames(self.source, max_frames=self.max_frames)
-        max_frames = _checked(self.max_frames)
+            return video_frames(self.source, max_frames=self.max_frames, stack_frames=self.stack_frames)
+        max_frames, per_second = _checked(self.max_frames), _checked_stack(self.stack_frames)
         if not isinstance(self.source, list | tuple | np.ndarray) or len(self.source) == 0:
             raise VideoError("a video is the path of a file or a list of at least one frame; give one of them")
-        count = len(self.source)
-        places = np.linspace(0, count - 1, min(count, max_frames), dtype=int)
-        return [load_image(self.source[place]) for place in places.tolist()]
+        seconds = math.ceil(len(self.source) / per_second)
+        shown: list[Image.Image] = []
+        for second in np.linspace(0, seconds - 1, min(seconds, max_frames), dtype=int).tolist():
+            places = range(second * per_second, min((second + 1) * per_second, len(self.source)))
+            main, *others = [load_image(self.source[place]) for place in places]
+            shown += [main, stack_pictures(others)] if others else [main]
+        return shown
 
 
 # What a question may be about: an image, or a video in place of one.
@@ -74,7 +91,9 @@ def is_video(source: object) -> TypeGuard[str | os.PathLike[str]]:
     return isinstance(source, str | os.PathLike) and Path(os.fsdecode(source)).suffix.lower() in SUFFIXES
 
 
-def video_frames(path: str | os.PathLike[str], *, max_frames: int = MAX_FRAMES) -> list[Image.Image]:
+def video_frames(
+    path: str | os.PathLike[str], *, max_frames: int = MAX_FRAMES, stack_frames: int = 1
+) -> list[Image.Image]:
     """Decode one frame a second, or of a video longer than `max_frames` seconds that many, evenly.
 
     The frames are those that transformers' `MiniCPMV4_6VideoProcessor` samples: the ones
@@ -82,11 +101,15 @@ def video_frames(path: str | os.PathLike[str], *, max_frames: int = MAX_FRAMES) 
     smaller. One that is shown for several seconds comes once. Nothing else is kept in memory,
     and long stretches in between are skipped at key frames.
 
+    With `stack_frames` N above 1, up to 16, a picture of the N - 1 frames between follows each of
+    them, and a frame that is shown for longer comes every time; see `Video`. A stack of more than
+    two megapixels is made of smaller frames.
+
     Raises `VideoError` (an `ImageError`) for a file that is missing, empty, damaged, or
-    without pictures, `OptionError` for `max_frames` below 1, and `MissingExtraError` where
-    PyAV is not installed.
+    without pictures, `OptionError` for `max_frames` or `stack_frames` below 1, and
+    `MissingExtraError` where PyAV is not installed.
     """
-    max_frames = _checked(max_frames)
+    max_frames, stack_frames = _checked(max_frames), _checked_stack(stack_frames)
     name = check_file(path, kind="video", error_class=VideoError)
     with extra_needed("video", "reading a video"):
         import av  # noqa: F401  # told before anything else is wrong
@@ -97,19 +120,30 @@ def video_frames(path: str | os.PathLike[str], *, max_frames: int = MAX_FRAMES) 
         if stream.width * stream.height > DEFAULT_MAX_PIXELS:
             raise VideoError(f"{name}: frames of {stream.width} x {stream.height} pixels are too large")
         stream.thread_type = "AUTO"
-        times = sample_times(_seconds(container, stream) or _measured_seconds(path), max_frames)
-        frames = [_upright(frame) for frame in _shown_at(container, stream, times)]
+        seconds = _seconds(container, stream) or _measured_seconds(path)
+        if stack_frames > 1:
+            frames = _stacked(container, stream, stacked_moments(seconds, max_frames, stack_frames))
+        else:
+            shown = _shown_at(container, stream, sample_times(seconds, max_frames))
+            frames = [_upright(frame, FRAME_PIXELS) for frame in _distinct(shown)]
     if not frames:
         raise VideoError(f"{name}: no frame could be decoded; the video is empty or damaged")
     return frames
 
 
-def sample_times(seconds: float, max_frames: int) -> list[float]:
-    """Seconds from the start at which a video of this length is looked at, at most `max_frames` of them."""
-    if seconds <= max_frames:
-        return [float(second) for second in range(max(1, math.ceil(seconds)))]
-    tenths = np.linspace(0, int(seconds / 0.1) - 1, max_frames, dtype=int)
-    return [tenth / 10 for tenth in tenths.tolist()]
+def _stacked(container: InputContainer, stream: VideoStream, moments: Sequence[Moment]) -> list[Image.Image]:
+    """Decode the frames of all moments in the order of time, and stack those between two seconds."""
+    wanted = sorted((time, number) for number, moment in enumerate(moments) for time in moment.times)
+    frames: dict[tuple[float, int], Image.Image] = {}
+    for (time, number), frame in zip(wanted, _shown_at(container, stream, [time for time, _ in wanted]), strict=False):
+        frames[time, number] = _upright(frame, moments[number].frame_pixels)
+    places = ([(time, number) for time in moment.times] for number, moment in enumerate(moments))
+    groups = [[frames[place] for place in group if place in frames] for group in places]
+    return [stack_pictures(group) for group in groups if group]
+
+
+def _checked_stack(stack_frames: int) -> int:
+    return require_whole("stack_frames", stack_frames, 1, MOST_STACKED)
 
 
 def _checked(max_frames: int) -> int:
@@ -147,20 +181,27 @@ def _measured_seconds(path: str | os.PathLike[str]) -> float:
 
 
 def _shown_at(container: InputContainer, stream: VideoStream, times: Sequence[float]) -> Iterator[VideoFrame]:
-    """Decode the frame that is shown at each of these seconds, each frame once."""
+    """Decode the frame that is shown at each of these seconds, in order; none where nothing can be decoded."""
     start = float((stream.start_time or 0) * (stream.time_base or 0))
     frames = container.decode(stream)
     following = next(frames, None)
-    shown, given = None, None
+    shown = None
     for time in times:
         if following is not None and time - _time(following, start) > SEEK_SECONDS and stream.time_base:
             frames, following = _from_key_frame(container, stream, time, start)
         while following is not None and (shown is None or _time(following, start) <= time + 1e-6):
             shown, following = following, next(frames, None)
-        if shown is None or shown is given:
-            continue
-        given = shown
-        yield shown
+        if shown is not None:
+            yield shown
+
+
+def _distinct(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+    """Leave out a frame that is the one before it."""
+    before = None
+    for frame in frames:
+        if frame is not before:
+            yield frame
+        before = frame
 
 
 def _from_key_frame(
@@ -181,10 +222,10 @@ def _time(frame: VideoFrame, start: float) -> float:
     return 0.0 if frame.time is None else frame.time - start
 
 
-def _upright(frame: VideoFrame) -> Image.Image:
+def _upright(frame: VideoFrame, most_pixels: int) -> Image.Image:
     """Turn a frame as the camera was held, and make it no larger than is of use."""
     image = Image.fromarray(frame.to_ndarray(format="rgb24"))
-    scale = math.sqrt(FRAME_PIXELS / (image.width * image.height))
+    scale = math.sqrt(most_pixels / (image.width * image.height))
     if scale < 1:
         image = image.resize(
             (max(1, int(image.width * scale)), max(1, int(image.height * scale))), Image.Resampling.BICUBIC

@@ -31,7 +31,8 @@ class PromptInputs:
 
     `slice_plans` are those of the new images. `videos` has the number of the video that each
     of them is a frame of, None for other images. `seen` are the images of the `turns` turns
-    before. `options` are what the chat template is told.
+    before. `options` are what the chat template is told. `stacked` says that a video's frames
+    alternate with stacks of frames.
     """
 
     messages: Sequence[Message]
@@ -41,6 +42,7 @@ class PromptInputs:
     seen: Sequence[ImageLayout] = ()
     turns: int = 0
     options: TemplateOptions = AS_BY_DEFAULT
+    stacked: bool = False
 
     def new_images(self) -> list[ImageLayout]:
         """Grid and token counts of every new image."""
@@ -114,13 +116,14 @@ def _remedies(size: PromptSize, inputs: PromptInputs, model: LanguageModel) -> l
 
 
 def _fewer_images(size: PromptSize, inputs: PromptInputs, model: LanguageModel) -> str:
-    """Say how many frames of a single video would fit; a frame has a start token and an end token."""
+    """Say how many frames of a single video would fit; a frame has a start token and an end token, a stack too."""
     numbers = {video for video in inputs.videos if video is not None}
     if not numbers:
         return "use fewer images"
-    frame_tokens = inputs.new_images()[-1].tokens[0] + 2
+    pictures = 2 if inputs.stacked else 1
+    frame_tokens = sum(image.tokens[0] + 2 for image in inputs.new_images()[:pictures])
     too_many = math.ceil((size.total - model.context + 1) / frame_tokens)
-    frames = inputs.videos.count(max(numbers)) - too_many
+    frames = math.ceil(inputs.videos.count(max(numbers)) / pictures) - too_many
     return f"use --max-frames {frames}" if len(numbers) == 1 and frames > 0 else "use a shorter video"
 
 

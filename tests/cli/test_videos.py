@@ -21,6 +21,9 @@ def test_the_command_takes_a_video(tmp_path: Path, capsys: pytest.CaptureFixture
     file = make_video(tmp_path / "clip.mp4", 15)
     assert exit_code(["ask", str(file), "What is labelled FEC?", "--max-tokens", "2", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["views"]) == 2
+    arguments = ["ask", str(file), "What?", "--max-tokens", "2", "--json", "--stack-frames", "2", "--max-frames", "1"]
+    assert exit_code(arguments) == 0
+    assert len(json.loads(capsys.readouterr().out)["views"]) == 2
     photo = tmp_path / "photo.png"
     Image.new("RGB", (900, 700)).save(photo)
     arguments = ["ask", str(file), str(photo), "What?", "--max-tokens", "2", "--json", "--max-frames", "1"]

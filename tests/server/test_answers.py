@@ -135,6 +135,19 @@ def test_settings_are_those_of_the_assistant(server: Running, assistant: Assista
         assert reply["usage"]["vision_tokens"] == expected.usage.vision_tokens
 
 
+def test_an_image_may_have_a_mode_of_its_own(server: Running, assistant: Assistant) -> None:
+    files = [EXAMPLES / "bench.png", EXAMPLES / "wide.png"]
+    parts: list[Any] = [part_of(file.read_bytes()) for file in files]
+    parts[1]["image_url"]["mode"] = "4x"
+    body = {"model": "uhd-tiny", "messages": [{"role": "user", "content": [*parts, part_of("?Describe the scene.")]}]}
+    reply = server.request("POST", CHAT, body).json
+    expected = assistant.ask([files[0], (files[1], "4x")], "Describe the scene.")
+    assert reply["choices"][0]["message"]["content"] == expected.text
+    assert reply["usage"]["vision_tokens"] == expected.usage.vision_tokens
+    parts[1]["image_url"]["mode"] = "5x"
+    assert server.request("POST", CHAT, body).status == 400
+
+
 def test_the_ways_to_write_a_data_uri_are_one(server: Running) -> None:
     data = base64.b64encode((EXAMPLES / "bench.png").read_bytes()).decode()
     lines = "\n".join(data[start : start + 76] for start in range(0, len(data), 76))

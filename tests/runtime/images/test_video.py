@@ -17,7 +17,8 @@ from support.images.videos import LEVELS, make_video
 from transformers.models.minicpmv4_6.video_processing_minicpmv4_6 import MiniCPMV4_6VideoProcessor
 
 from uhd_edge.runtime import Video, video_frames
-from uhd_edge.runtime.images.video import FRAME_PIXELS, MAX_FRAMES, is_video, sample_times
+from uhd_edge.runtime.images.frame_stacks import FRAME_PIXELS, sample_times
+from uhd_edge.runtime.images.video import MAX_FRAMES, is_video
 
 if TYPE_CHECKING:
     from pathlib import Path
