@@ -59,7 +59,8 @@ def test_an_encoded_image_can_come_with_a_later_question(trained: Bundle) -> Non
 
 
 def test_another_mode_is_refused_with_what_to_do(assistant: Assistant, encoded: Encoded) -> None:
-    with pytest.raises(ImageError, match=r'encoded in mode 16x, but the question is asked in 4x; .* mode="16x", or give it as \(image, "16x"\)$'):
+    told = r'encoded in mode 16x, but the question is asked in 4x; .* mode="16x", or give it as \(image, "16x"\)$'
+    with pytest.raises(ImageError, match=told):
         assistant.ask(encoded, QUESTION, mode="4x")
     other = assistant.encoder.encode(picture(), mode="4x")
     assert assistant.ask(other, QUESTION, mode="4x", max_tokens=1).mode == "4x"
