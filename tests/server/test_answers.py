@@ -138,13 +138,13 @@ def test_settings_are_those_of_the_assistant(server: Running, assistant: Assista
 def test_an_image_may_have_a_mode_of_its_own(server: Running, assistant: Assistant) -> None:
     files = [EXAMPLES / "bench.png", EXAMPLES / "wide.png"]
     parts: list[Any] = [part_of(file.read_bytes()) for file in files]
-    parts[1]["image_url"]["mode"] = "4x"
+    parts[0]["image_url"]["mode"] = "4x"
     body = {"model": "uhd-tiny", "messages": [{"role": "user", "content": [*parts, part_of("?Describe the scene.")]}]}
     reply = server.request("POST", CHAT, body).json
-    expected = assistant.ask([files[0], (files[1], "4x")], "Describe the scene.")
+    expected = assistant.ask([(files[0], "4x"), files[1]], "Describe the scene.")
     assert reply["choices"][0]["message"]["content"] == expected.text
     assert reply["usage"]["vision_tokens"] == expected.usage.vision_tokens
-    parts[1]["image_url"]["mode"] = "5x"
+    parts[0]["image_url"]["mode"] = "5x"
     assert server.request("POST", CHAT, body).status == 400
 
 
