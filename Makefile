@@ -33,7 +33,7 @@ ask: $(VENV)/.ask
 	@echo 'uhd ask $(PICTURE) "$(QUESTION)"'
 	@$(BIN)/uhd ask $(PICTURE) "$(QUESTION)"
 
-test: lint types docs
+test: lint types docs $(VENV)/.ros
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
 
 # On a PC: `.venv/bin/pip install -e ".[rtx]" pycuda`, or ".[gpu]", comes first.
@@ -68,6 +68,11 @@ $(VENV)/.test: pyproject.toml $(CONSTRAINTS) | $(VENV)/.ask
 	$(PIP) $(PINNED) $(TORCH_SOURCE) torch==2.13.0
 	$(PIP) $(PINNED) --editable ".[dev]"
 	$(BIN)/python -m uhd_edge.export.language_model.converter
+	@touch $@
+
+# ROS 2, in an environment of its own; for machines that it has no wheels for, its tests are skipped.
+$(VENV)/.ros: .ci/ros .ci/ros-requirements.txt $(wildcard ros/*/* ros/*/*/*) .ci/ros-constraints.txt | $(VENV)/.test
+	.ci/ros $(VENV) $(if $(CONSTRAINTS),.ci/ros-constraints.txt)
 	@touch $@
 
 clean:

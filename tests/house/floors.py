@@ -64,6 +64,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("cli.commands",),
     ("robot.pixels",),
     ("robot",),
+    ("robot.ros2",),
     ("tiny",),
     ("",),  # the package itself
 )

@@ -1,0 +1,114 @@
+"""The action and the services: questions about the newest frame, or about images that come with them."""
+
+# ROS is on the package index for few machines.
+# pyright: reportMissingImports=false
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.callback_groups import ReentrantCallbackGroup
+from std_srvs.srv import Trigger
+
+from uhd_edge.robot.ros2.inbox import Job
+from uhd_edge.robot.ros2.messages import answer_json
+from uhd_edge.robot.ros2.settings import parse_options
+from uhd_edge.runtime.errors import OptionError, UhdError
+
+if TYPE_CHECKING:
+    from uhd_edge.robot.ros2.node import AnswerNode
+
+
+class Asking:
+    """Serves `~/ask_now`, and with `uhd_edge_msgs` the action `~/ask` and the service `~/ask_short`.
+
+    A callback waits for its answer, so the executor needs a thread for each question that may
+    wait, see `node.threads_needed`.
+    """
+
+    def __init__(self, node: AnswerNode) -> None:
+        self._node = node
+        group = ReentrantCallbackGroup()
+        self._services = [node.create_service(Trigger, "~/ask_now", self._ask_now, callback_group=group)]
+        self._action: ActionServer | None = None
+        if node.interfaces is None:
+            return
+        self._services.append(
+            node.create_service(node.interfaces.ask_short, "~/ask_short", self._ask_short, callback_group=group)
+        )
+        self._action = ActionServer(
+            node,
+            node.interfaces.ask,
+            "~/ask",
+            self._ask,
+            callback_group=group,
+            goal_callback=self._take_goal,
+            cancel_callback=lambda _: CancelResponse.ACCEPT,
+        )
+
+    def destroy(self) -> None:
+        """Take back the services and the action."""
+        for service in self._services:
+            self._node.destroy_service(service)
+        if self._action is not None:
+            self._action.destroy()
+
+    def _ask_now(self, _: Any, response: Any) -> Any:
+        job = self._do(Job("", [], {}), "")
+        response.success = job.answer is not None
+        response.message = job.error if job.answer is None else answer_json(job.question, job.answer, job.frame)
+        return response
+
+    def _ask_short(self, request: Any, response: Any) -> Any:
+        job = self._do(Job(request.question, [*request.images, *request.compressed_images], {}), request.options)
+        return self._fill(response, job)
+
+    def _take_goal(self, _: Any) -> GoalResponse:
+        inbox = self._node.inbox
+        return GoalResponse.ACCEPT if inbox is not None and inbox.has_room else GoalResponse.REJECT
+
+    def _ask(self, goal: Any) -> Any:
+        interfaces, request = self._node.interfaces, goal.request
+        assert interfaces is not None  # noqa: S101  # without it there is no action
+
+        def tell(text: str) -> None:
+            goal.publish_feedback(interfaces.ask.Feedback(text=text))
+
+        images = [*request.images, *request.compressed_images]
+        job = Job(request.question, images, {}, lambda: bool(goal.is_cancel_requested), tell)
+        self._do(job, request.options)
+        if job.answer is not None:
+            goal.succeed()
+        elif goal.is_cancel_requested:
+            goal.canceled()
+            job.error = job.error or "cancelled"
+        else:
+            goal.abort()
+        return self._fill(interfaces.ask.Result(), job)
+
+    def _do(self, job: Job, options: str) -> Job:
+        """Queue the job and wait for its end; an error is in the job then."""
+        settings = self._node.settings
+        try:
+            job.question = job.question.strip() or settings.question
+            if not job.question:
+                raise OptionError("there is no question; give one, or set the parameter `question`")
+            job.options = parse_options(options, settings)
+            if self._node.inbox is None:
+                raise OptionError("the node is not active; activate it first")
+            self._node.inbox.put_job(job)
+        except UhdError as error:
+            job.error = " ".join(str(error).split())
+            self._node.failed(job.error)
+            return job
+        job.ended.wait()
+        return job
+
+    def _fill(self, response: Any, job: Job) -> Any:
+        response.success, response.message = job.answer is not None, job.error
+        if job.answer is None:
+            response.answer.question, response.answer.text = job.question, job.text
+        else:
+            response.answer = self._node.answer_message(job.question, job.answer, job.frame)
+        return response

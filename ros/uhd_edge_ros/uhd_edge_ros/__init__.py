@@ -1,0 +1,1 @@
+"""The node of uhd-edge as a ROS package."""
