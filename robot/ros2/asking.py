@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -17,7 +17,28 @@ from uhd_edge.robot.ros2.settings import parse_options
 from uhd_edge.runtime.errors import OptionError, UhdError
 
 if TYPE_CHECKING:
-    from uhd_edge.robot.ros2.node import AnswerNode
+    from collections.abc import Callable
+
+    from uhd_edge.robot.ros2.inbox import Frame, Inbox
+    from uhd_edge.robot.ros2.interfaces import Interfaces
+    from uhd_edge.robot.ros2.settings import Settings
+    from uhd_edge.runtime.answer import Answer
+
+
+class Answering(Protocol):
+    """The node that asks on behalf of the action and the services, see `node.AnswerNode`."""
+
+    interfaces: Interfaces | None
+    inbox: Inbox | None
+    settings: Settings
+    create_service: Callable[..., Any]
+    destroy_service: Callable[[Any], Any]
+
+    def failed(self, message: str) -> None:
+        """Log an error."""
+
+    def answer_message(self, question: str, answer: Answer, frame: Frame | None) -> Any:
+        """Return an answer as a `uhd_edge_msgs/Answer`."""
 
 
 class Asking:
@@ -27,7 +48,7 @@ class Asking:
     wait, see `node.threads_needed`.
     """
 
-    def __init__(self, node: AnswerNode) -> None:
+    def __init__(self, node: Answering) -> None:
         self._node = node
         group = ReentrantCallbackGroup()
         self._services = [node.create_service(Trigger, "~/ask_now", self._ask_now, callback_group=group)]
