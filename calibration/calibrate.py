@@ -23,7 +23,7 @@ from uhd_edge.calibration.ranges.plan import FLAVOURS
 from uhd_edge.calibration.ranges.recording import RECORDING_COST
 from uhd_edge.calibration.report import Report, make_report
 from uhd_edge.calibration.shipped.picture_set import write_pictures
-from uhd_edge.calibration.trials import WRITING_COST
+from uhd_edge.calibration.trials import SIMULATED_VIEWS, SIMULATION_COST, WRITING_COST
 from uhd_edge.calibration.work import SILENT, Work, pass_cost
 from uhd_edge.engines.checksums import compute_sha256
 from uhd_edge.runtime.bundles.bundle import Bundle
@@ -120,7 +120,8 @@ def _expected_work(bundle: Bundle, seen: Pictures, unseen: Pictures, flavours: i
         for pictures in (seen, unseen)
     )
     each = 3 * (WRITING_COST + to_measure) + RANGES_COST + 2 * ERRORS_COST
-    return RECORDING_COST * (to_see + to_measure) + SMOOTHING_COST + flavours * each
+    simulated = SIMULATION_COST * SIMULATED_VIEWS * sum(pass_cost(manifest.vision, mode) for mode in modes)
+    return RECORDING_COST * (to_see + to_measure) + SMOOTHING_COST + flavours * each + simulated
 
 
 def _identity(bundle: Bundle, pictures: Sequence[Path], *options: object) -> str:

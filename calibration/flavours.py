@@ -11,7 +11,7 @@ from uhd_edge.calibration.ranges.plan import QuantizationPlan
 from uhd_edge.calibration.ranges.ranges import choose_range, full_range
 from uhd_edge.calibration.ranges.rounding import Range
 from uhd_edge.calibration.ranges.smoothing import Smoothing
-from uhd_edge.calibration.trials import measure_plans, measure_until_below
+from uhd_edge.calibration.trials import measure_plans, measure_until_below, simulate_plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from uhd_edge.calibration.measure import Agreement
     from uhd_edge.calibration.ranges.linears import Site
     from uhd_edge.calibration.ranges.plan import Flavour
+    from uhd_edge.calibration.simulation.simulate import Simulation
 
 # A step may increase the loss by this factor: the few pictures measured on do not show what it gains on others.
 WORTH = 1.25
@@ -42,6 +43,7 @@ class Outcome:
     """The final plan, the naive plan it started from, and the steps between them.
 
     `errors_before` and `errors` are those of every linear under the two, as if all were quantized.
+    `simulations` is what an engine of the final plan will compute, for graphs that TensorRT compiles.
     """
 
     plan: QuantizationPlan
@@ -49,6 +51,7 @@ class Outcome:
     steps: tuple[Step, ...]
     errors_before: Mapping[str, float]
     errors: Mapping[str, float]
+    simulations: tuple[Simulation, ...] = ()
 
     @property
     def agreement(self) -> Agreement:
@@ -75,7 +78,11 @@ def settle(prepared: Prepared, flavour: Flavour) -> Outcome:
     before, after = (_errors(prepared, one, flavour, name) for name, one in (("naive", naive), ("final", plan)))
     settled = _excluded(prepared, plan, after, flavour, steps)
     steps.append(Step("layers excluded", settled.agreement, taken=True))
-    return Outcome(settled.plan, naive, tuple(steps), before, after)
+    simulations: tuple[Simulation, ...] = ()
+    if flavour.symmetric:
+        prepared.work.begin(f"{flavour.kind}: simulation")
+        simulations = simulate_plan(prepared, settled.plan, flavour)
+    return Outcome(settled.plan, naive, tuple(steps), before, after, simulations)
 
 
 def _excluded(

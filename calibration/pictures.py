@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+    from PIL import Image
 
     from uhd_edge.runtime.bundles.manifest import Manifest, Vision
     from uhd_edge.runtime.modes import Mode
+    from uhd_edge.runtime.vision.slicing import SlicePlan
 
 HELD_OUT_SHARE = 4  # one picture in this many is held out to measure on
 MOST_HELD_OUT = 16
@@ -64,12 +66,7 @@ class Pictures:
                 continue
             image = load_image(file)
             plan = plan_views(*image.size, manifest.preprocessing, mode=mode, max_slices=self.max_slices)
-            views = slice_image(image, plan).views
-            for index in chosen:
-                view = views[index]
-                patches = make_patches(view, manifest.preprocessing, manifest.vision, mode=mode)
-                positions = position_ids(view.rows, view.columns, manifest.vision, mode=mode)
-                yield ViewInput(f"{file}, view {index}, {mode}", mode, patches[None], positions[None])
+            yield from views_of(image, plan, manifest, mode=mode, name=str(file), chosen=chosen)
 
     def _chosen(self, manifest: Manifest, mode: Mode) -> list[list[int]]:
         """For each picture, the indices of the views that are used."""
@@ -79,6 +76,24 @@ class Pictures:
         )
         counts = [len(plan.views) for plan in plans]
         return choose_views(counts, sum(counts) if self.most_views is None else self.most_views)
+
+
+def views_of(
+    image: Image.Image,
+    plan: SlicePlan,
+    manifest: Manifest,
+    *,
+    mode: Mode,
+    name: str,
+    chosen: Sequence[int] | None = None,
+) -> Iterator[ViewInput]:
+    """Slice an RGB image as `plan` says, and yield the views with the indices `chosen` (default: all)."""
+    views = slice_image(image, plan).views
+    for index in range(len(views)) if chosen is None else chosen:
+        view = views[index]
+        patches = make_patches(view, manifest.preprocessing, manifest.vision, mode=mode)
+        positions = position_ids(view.rows, view.columns, manifest.vision, mode=mode)
+        yield ViewInput(f"{name}, view {index}, {mode}", mode, patches[None], positions[None])
 
 
 def choose_views(counts: Sequence[int], most: int) -> list[list[int]]:

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from uhd_edge.calibration.flavours import Outcome, Step
     from uhd_edge.calibration.prepared import Prepared
     from uhd_edge.calibration.ranges.plan import Flavour
+    from uhd_edge.calibration.simulation.simulate import Simulation
     from uhd_edge.runtime.bundles.manifest import GraphKind, Threshold
+
+    _Measured = TypeVar("_Measured", Step, Simulation)
 
 FORMAT = 1
 LARGEST_HALF = 65504.0
@@ -51,10 +54,11 @@ class Layer:
 
 @dataclass(frozen=True)
 class FlavourReport:
-    """One kind of INT8 graph: the agreement after each step, and every layer."""
+    """One kind of INT8 graph: the agreement after each step, every layer, and what TensorRT's engines will compute."""
 
     steps: tuple[Step, ...]
     layers: tuple[Layer, ...]
+    simulations: tuple[Simulation, ...] = ()
 
     @property
     def put_back(self) -> list[str]:
@@ -63,7 +67,8 @@ class FlavourReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content for `calibration.json`."""
-        return dataclasses.asdict(self) | {"put_back": self.put_back}
+        simulations = [simulation.as_dict() for simulation in self.simulations]
+        return dataclasses.asdict(self) | {"simulations": simulations, "put_back": self.put_back}
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,9 @@ def make_report(
         goal=prepared.goal,
         flavours={
             flavour.kind: FlavourReport(
-                tuple(_without_folder(step) for step in outcome.steps), _layers(prepared, outcome)
+                tuple(_without_folder(step) for step in outcome.steps),
+                _layers(prepared, outcome),
+                tuple(_without_folder(simulation) for simulation in outcome.simulations),
             )
             for flavour, outcome in outcomes.items()
         },
@@ -147,10 +154,10 @@ def make_report(
     )
 
 
-def _without_folder(step: Step) -> Step:
+def _without_folder(measured: _Measured) -> _Measured:
     """Remove the folder from the name of the worst view: bundles are shared, and folder names are private."""
-    name = PurePath(step.agreement.worst_view).name
-    return dataclasses.replace(step, agreement=dataclasses.replace(step.agreement, worst_view=name))
+    name = PurePath(measured.agreement.worst_view).name
+    return dataclasses.replace(measured, agreement=dataclasses.replace(measured.agreement, worst_view=name))
 
 
 def table(report: Report) -> str:
@@ -164,6 +171,7 @@ def table(report: Report) -> str:
         lines += ["", f"{kind:<22}{'lowest cosine':>15}{'mean cosine':>15}{'worst token':>15}"]
         lines += [_step_line(step) for step in flavour.steps]
         lines += [f"  not quantized: {', '.join(flavour.put_back) or 'none'}", "", *_worst_lines(flavour.layers)]
+        lines += [simulation_line(simulation) for simulation in flavour.simulations]
     if report.near_overflow:
         lines += ["", f"near the largest FP16 number (65504): {', '.join(report.near_overflow)}"]
     return "\n".join(lines)
@@ -184,6 +192,16 @@ def _step_line(step: Step) -> str:
     note = "" if step.taken else "  rejected"
     cosines = f"{seen.lowest_cosine:>15.6f}{seen.mean_cosine:>15.6f}{seen.lowest_token_cosine:>15.6f}"
     return f"  {step.name:<20}{cosines}{note}"
+
+
+def simulation_line(simulation: Simulation) -> str:
+    """Say in one line what an engine of one mode will compute."""
+    seen = simulation.agreement
+    return (
+        f"  {simulation.mode} simulated as TensorRT computes, {simulation.views} views: lowest cosine "
+        f"{seen.lowest_cosine:.6f}, worst token {seen.lowest_token_cosine:.6f}; {simulation.overflow} of "
+        f"{simulation.sums} INT8 sums overflow in FP16 (largest {simulation.largest:.0f} of 65504)"
+    )
 
 
 def _worst_lines(layers: Sequence[Layer], count: int = 5) -> list[str]:

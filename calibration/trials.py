@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from uhd_edge.calibration.graphs.graph_files import int8_names, write_part
 from uhd_edge.calibration.measure import Agreement, compare
+from uhd_edge.calibration.simulation.simulate import Simulation, simulate_views
+from uhd_edge.calibration.work import pass_cost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     Trial = tuple[dict[Mode, Path], list[dict[Mode, Path]]]
 
 WRITING_COST = 1.0  # in the units of `Work`
+
+SIMULATED_VIEWS = 2  # in each mode, of those to measure on
+SIMULATION_COST = 4.0  # in passes of the encoder
 
 
 def measure_plans(
@@ -72,6 +77,18 @@ def measure_until_below(
         return asdict(compare(prepared.exact, tested))
 
     return Agreement(**prepared.saved.value(name, measure))
+
+
+def simulate_plan(prepared: Prepared, plan: QuantizationPlan, flavour: Flavour) -> tuple[Simulation, ...]:
+    """Compute a plan's graphs on a few views in numpy, as TensorRT does, in every mode."""
+    manifest, simulations = prepared.bundle.manifest, []
+    with _written(prepared, [plan], flavour) as (encoders, (connectors,)):
+        for mode, encoder in encoders.items():
+            views = [view for view in prepared.measurement.views if view.mode == mode][:SIMULATED_VIEWS]
+            found = simulate_views((encoder, connectors[mode]), views, prepared.exact, manifest)
+            simulations.append(found)
+            prepared.work.done(SIMULATION_COST * SIMULATED_VIEWS * pass_cost(manifest.vision, mode))
+    return tuple(simulations)
 
 
 @contextmanager

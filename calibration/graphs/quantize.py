@@ -3,6 +3,10 @@
 QuantizeLinear and DequantizeLinear are standard operators, which ONNX Runtime and TensorRT
 turn into INT8 products. onnxruntime.quantization writes them too, but it supports neither
 FP16 graphs with balanced weights, nor one weight file for two graphs, nor smoothing.
+
+A weight of an FP32 product has a scale for each output channel. A weight of an FP16 product has
+one scale, and its product is multiplied in each channel afterwards, so that no sum overflows
+(see `rounded_weight.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +17,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import onnx_ir as ir
 
-from uhd_edge.calibration.ranges.rounded_weight import RoundedWeight
+from uhd_edge.calibration.ranges.rounded_weight import ChannelScaledWeight, CommonScaledWeight
+from uhd_edge.calibration.ranges.rounding import common_scale, half_activation_scale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -58,7 +63,10 @@ class _Rewriter:
                     self._multiply_kept(linear, factors)
                 continue
             node.replace_input_with(0, self._round_activation(node, site))
-            self._round_weight(node, linear, factors)
+            if _is_half(node):
+                self._round_half_weight(node, linear, site, factors)
+            else:
+                self._round_weight(node, linear, factors)
 
     def _divide_norm(self, norm: str, factors: Array) -> None:
         for name in (f"{norm}.weight", f"{norm}.bias"):
@@ -91,7 +99,7 @@ class _Rewriter:
         if value not in self.pairs:
             scope = f"{site.name}_{'half' if _is_half(node) else 'full'}"
             scale, zero = self._scale(self.plan.ranges[site.name])
-            stored = scale.astype(np.float16 if _is_half(node) else np.float32)
+            stored = np.array(half_activation_scale(np.float32(scale))) if _is_half(node) else scale
             constants = [self._constant(f"{scope}/scale", stored), self._constant(f"{scope}/zero", zero)]
             quantized = self._insert("QuantizeLinear", scope, [value, *constants], node)
             self.pairs[value] = self._insert("DequantizeLinear", scope, [quantized, *constants], node)
@@ -104,23 +112,53 @@ class _Rewriter:
         return np.array(scale), np.array(zero)
 
     def _round_weight(self, node: ir.Node, linear: Linear, factors: Array | None) -> None:
-        """Replace the weight with its INT8 values and scales; a balanced weight gets new powers of two."""
+        """Replace the weight with its INT8 values and their FP32 scales, one for each output channel."""
+        old = cast("ir.Value", node.inputs[1])
+        rounded = ChannelScaledWeight(partial(self._smoothed, linear, factors))
+        scales = self._weight(f"{linear.weight}_scales", ir.DataType.FLOAT, ir.Shape(_shape(old)[1:]), rounded.scales)
+        self._replace_weight(node, linear, rounded.numbers, scales, {"axis": 1})
+
+    def _round_half_weight(self, node: ir.Node, linear: Linear, site: Site, factors: Array | None) -> None:
+        """Replace the weight with its INT8 values and one scale, and multiply the product in each channel.
+
+        A balanced product is multiplied by powers of two already: these make room for the factors.
+        """
         old = cast("ir.Value", node.inputs[1])
         restored = self.graph.initializers.get(f"{linear.weight}.scales")
-        rounded = RoundedWeight(
-            partial(self._smoothed, linear, factors), half=_is_half(node), balanced=restored is not None
-        )
-        inputs = [
-            self._weight(f"{linear.weight}_quantized", ir.DataType.INT8, _shape(old), rounded.numbers),
-            self._weight(
-                f"{linear.weight}_scales", cast("ir.DataType", old.dtype), ir.Shape(_shape(old)[1:]), rounded.scales
-            ),
-        ]
-        node.replace_input_with(1, self._insert("DequantizeLinear", linear.name, inputs, node, {"axis": 1}))
+        activation = half_activation_scale(self.plan.ranges[site.name].symmetric_scale())
+        scale = common_scale(activation, int(_shape(old).numpy()[0]))
+        rounded = CommonScaledWeight(partial(self._smoothed, linear, factors), scale, half=restored is None)
         if restored is not None:
-            restored.const_value = _lazy(str(restored.name), ir.DataType.FLOAT, _shape(restored), rounded.powers_of_two)
+            restored.const_value = _lazy(str(restored.name), ir.DataType.FLOAT, _shape(restored), rounded.factors)
+        else:
+            by_channel = ir.Shape(_shape(old)[1:])
+            name = f"{linear.weight}_factors"
+            self._multiply(node, self._weight(name, ir.DataType.FLOAT16, by_channel, rounded.factors))
+        self._replace_weight(
+            node, linear, rounded.numbers, self._constant(f"{linear.weight}_scale", np.array(scale)), {}
+        )
+
+    def _replace_weight(
+        self,
+        node: ir.Node,
+        linear: Linear,
+        numbers: Callable[[], NDArray[np.generic]],
+        scale: ir.Value,
+        attributes: Mapping[str, int],
+    ) -> None:
+        old = cast("ir.Value", node.inputs[1])
+        stored = self._weight(f"{linear.weight}_quantized", ir.DataType.INT8, _shape(old), numbers)
+        node.replace_input_with(1, self._insert("DequantizeLinear", linear.name, [stored, scale], node, attributes))
         if not old.uses():
             del self.graph.initializers[str(old.name)]
+
+    def _multiply(self, product: ir.Node, factors: ir.Value) -> None:
+        """Multiply the result of `product` by `factors` [out] before it is used."""
+        result = product.outputs[0]
+        uses = list(result.uses())
+        multiplied = self._insert("Mul", str(product.name), [result, factors], uses[0][0])
+        for user, index in uses:
+            user.replace_input_with(index, multiplied)
 
     def _smoothed(self, linear: Linear, factors: Array | None) -> Array:
         weight = self.read(linear.weight)

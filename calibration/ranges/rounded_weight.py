@@ -1,4 +1,10 @@
-"""A weight quantized to INT8 as it is stored, computed when written so that memory holds one at a time."""
+"""A weight quantized to INT8 as it is stored, computed when written so that memory holds one at a time.
+
+TensorRT stores the product of a graph in FP16 as FP16, too. With one scale for each output channel,
+its kernels store the bare sums of integers and multiply them afterwards; such sums exceed 65504, the
+largest FP16 number. With one scale for the whole weight, they multiply before they store. So these
+weights have one scale, and what is left of the channel's own scale is multiplied afterwards, by the graph.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from uhd_edge.calibration.ranges.rounding import balancing_exponents, half_scales, quantize_weight, weight_scales
+from uhd_edge.calibration.ranges.rounding import half_scales, quantize_weight, weight_scales
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,34 +22,42 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RoundedWeight:
-    """The weight [in, out] that `read` returns, for a graph whose scales are FP16 (`half`) or FP32.
-
-    A `balanced` weight is divided by a power of two per output channel, so that its product
-    fits into FP16; the product is multiplied by `powers_of_two` afterwards.
-    """
+class ChannelScaledWeight:
+    """The weight [in, out] that `read` returns, with an FP32 scale for each output channel."""
 
     read: Callable[[], NDArray[np.float32]]
-    half: bool
-    balanced: bool
 
     def numbers(self) -> NDArray[np.int8]:
         """Compute the INT8 values [in, out]."""
-        weight = self._divided()
-        return quantize_weight(weight, self._compute_scales(weight).astype(np.float32))
-
-    def scales(self) -> NDArray[np.floating]:
-        """Compute the scale of each output channel, [out]."""
-        return self._compute_scales(self._divided())
-
-    def powers_of_two(self) -> NDArray[np.float32]:
-        """Compute the power of two that each output channel was divided by, [out]."""
-        return np.ldexp(np.float32(1), balancing_exponents(weight_scales(self.read())))
-
-    def _divided(self) -> NDArray[np.float32]:
         weight = self.read()
-        return np.ldexp(weight, -balancing_exponents(weight_scales(weight))) if self.balanced else weight
+        return quantize_weight(weight, weight_scales(weight))
 
-    def _compute_scales(self, weight: NDArray[np.float32]) -> NDArray[np.floating]:
-        scales = weight_scales(weight)
-        return half_scales(scales) if self.half else scales
+    def scales(self) -> NDArray[np.float32]:
+        """Compute the scale of each output channel, [out]."""
+        return weight_scales(self.read())
+
+
+@dataclass(frozen=True)
+class CommonScaledWeight:
+    """The weight [in, out] that `read` returns, with one `scale`, a power of two.
+
+    Its product is multiplied by `factors`, in FP16 (`half`) or in FP32.
+    """
+
+    read: Callable[[], NDArray[np.float32]]
+    scale: np.float16
+    half: bool
+
+    def numbers(self) -> NDArray[np.int8]:
+        """Compute the INT8 values [in, out]."""
+        weight = self.read()
+        return quantize_weight(weight, self._factors(weight).astype(np.float32) * np.float32(self.scale))
+
+    def factors(self) -> NDArray[np.floating]:
+        """Compute what the product is multiplied by in each output channel, [out]."""
+        return self._factors(self.read())
+
+    def _factors(self, weight: NDArray[np.float32]) -> NDArray[np.floating]:
+        # A channel of zeros has no scale of its own, and the factor must not be infinite.
+        factors = np.where(weight.any(axis=0), weight_scales(weight) / np.float32(self.scale), np.float32(1))
+        return half_scales(factors) if self.half else factors.astype(np.float32)

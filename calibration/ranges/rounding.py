@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 LARGEST = 127  # symmetric: -127..127, so that a weight and its negative round the same way
 STEPS = 255  # asymmetric: 0..255
-HALF_NORMAL = -14  # 2**-14 is the smallest normal FP16 number
+LARGEST_SUM = 128 * 127  # of one product of an activation and a weight
+HALF_LARGEST = 65504.0  # the largest FP16 number; 2**-14 is the smallest normal one
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,22 @@ def half_scales(scales: NDArray[np.float32]) -> NDArray[np.float16]:
     return np.where(half.astype(np.float32) < scales, np.nextafter(half, np.float16(np.inf)), half)
 
 
-def balancing_exponents(scales: NDArray[np.float32]) -> NDArray[np.int32]:
-    """Compute the exponents [out] of the powers of two that bring `scales` between 2**-14 and 2**-13.
+def half_activation_scale(scale: np.float32) -> np.float16:
+    """Round the scale of an FP16 activation to FP16: neither to zero, nor beyond what FP16 numbers need."""
+    return max(np.float16(min(scale, HALF_LARGEST / LARGEST)), np.finfo(np.float16).smallest_subnormal)
 
-    The product with such small weights fits into FP16 even if the true product does not; it is
-    multiplied back in FP32. Smaller scales would lose precision.
+
+def common_scale(activation: np.float16, width: int) -> np.float16:
+    """Compute the power of two that is the scale of a whole weight [`width`, out] whose product is stored in FP16.
+
+    TensorRT stores sums of integers times `activation` times this scale. Their product lies between
+    2**-14 and 2**-13: no sum of up to 33009 numbers exceeds 65504, and even a sum of 1 is a normal FP16
+    number. Only wider weights get a smaller scale.
     """
-    _, exponents = np.frexp(scales)
-    return (exponents - 1 - HALF_NORMAL).astype(np.int32)
+    _, exponent = np.frexp(np.float32(activation))
+    most = min(-13, int(np.floor(np.log2(HALF_LARGEST / LARGEST_SUM / width))))
+    scale = np.float16(np.ldexp(np.float32(1), most - int(exponent)))
+    return max(scale, np.finfo(np.float16).smallest_subnormal)
 
 
 def quantize_weight(weight: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.int8]:

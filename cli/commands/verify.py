@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from uhd_edge.cli.bundle import bundle_before_images, bundle_option
+from uhd_edge.cli.fp16_tables import aligned, range_table, simulation_table
 from uhd_edge.engines.extras import extra_needed
 from uhd_edge.engines.names import ENGINE_NAMES
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from uhd_edge.calibration.fp16_range import LayerRange
+    from uhd_edge.calibration.simulation.simulate import Simulation
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.checking.verify import VerificationReport
 
@@ -46,6 +48,7 @@ DRAWN_HARDER = "INT8 is calibrated on images like yours, not on drawn ones: give
 @click.option("--question", metavar="TEXT", help="Question to ask about every image.  [default: Describe the image.]")
 @click.option("--no-answers", is_flag=True, help="Compare only embeddings, without the language model.")
 @click.option("--ranges", is_flag=True, help="Show the largest value of every layer in FP16, too; needs onnx.")
+@click.option("--simulate", is_flag=True, help="Simulate INT8 on TensorRT without a GPU, too; needs onnx.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: the usable cores]")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_context
@@ -61,6 +64,7 @@ def verify(
     question: str | None,
     no_answers: bool,
     ranges: bool,
+    simulate: bool,
     threads: int | None,
     as_json: bool,
 ) -> None:
@@ -87,10 +91,13 @@ def verify(
     for note in report.notes:
         click.echo(f"uhd: {note}", err=True)
     layers = _layer_ranges(opened, report, images, max_slices, threads) if ranges else []
-    click.echo(
-        json.dumps(_as_object(report, layers), ensure_ascii=False) if as_json else "\n".join(_text(report, layers))
-    )
-    if not report.passed:
+    simulations = _simulations(opened, report, images, max_slices, threads) if simulate else []
+    failures = [why for one in simulations for why in one.failures(opened.manifest.thresholds.int8)]
+    if as_json:
+        click.echo(json.dumps(_as_object(report, layers, simulations), ensure_ascii=False))
+    else:
+        click.echo("\n".join([*_text(report, layers, simulations), *(f"failed: {failure}" for failure in failures)]))
+    if failures or not report.passed:
         ctx.exit(1)
 
 
@@ -109,10 +116,35 @@ def _layer_ranges(
     ]
 
 
-def _as_object(report: VerificationReport, layers: Sequence[LayerRange]) -> dict[str, Any]:
+def _simulations(
+    bundle: Bundle, report: VerificationReport, images: tuple[str, ...], max_slices: int | None, threads: int | None
+) -> list[Simulation]:
+    with extra_needed("calibration", "--simulate"):
+        from uhd_edge.calibration.simulation.simulate import simulate_bundle
+    from uhd_edge.runtime.checking.verify import named_pictures
+
+    return simulate_bundle(
+        bundle,
+        {picture.name: picture.image for picture in named_pictures(bundle, images)},
+        modes=[verified.mode for verified in report.verified],
+        max_slices=max_slices,
+        threads=threads,
+        progress=lambda step: click.echo(step, err=True),
+    )
+
+
+def _as_object(
+    report: VerificationReport, layers: Sequence[LayerRange], simulations: Sequence[Simulation]
+) -> dict[str, Any]:
     summary = {"passed": report.passed, "agreement": report.agreement}
     ranges = [asdict(layer) | {"half": _finite(layer.half), "full": _finite(layer.full)} for layer in layers]
-    return summary | asdict(report) | ({"ranges": ranges} if ranges else {})
+    simulated = [one.as_dict() for one in simulations]
+    return (
+        summary
+        | asdict(report)
+        | ({"ranges": ranges} if ranges else {})
+        | ({"simulations": simulated} if simulated else {})
+    )
 
 
 def _finite(number: float) -> float | None:
@@ -120,25 +152,10 @@ def _finite(number: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _text(report: VerificationReport, layers: Sequence[LayerRange]) -> list[str]:
-    ranges = [*_ranges(layers), ""] if layers else []
-    return [*_intro(report), "", *_table(report), "", *ranges, *_answers(report), *_verdict(report)]
-
-
-def _ranges(layers: Sequence[LayerRange]) -> list[str]:
-    rows = [("mode", "layer", "largest in FP16", "where", "of 65504", "largest in FP32")]
-    rows += [
-        (
-            layer.mode,
-            layer.layer,
-            f"{layer.half:.4g}" if layer.operator else "none",
-            layer.operator,
-            f"{100 / layer.headroom:.2g} %" if layer.headroom >= 1 else "OVERFLOW",
-            f"{layer.full:.4g}",
-        )
-        for layer in layers
-    ]
-    return _aligned(rows)
+def _text(report: VerificationReport, layers: Sequence[LayerRange], simulations: Sequence[Simulation]) -> list[str]:
+    ranges = [*range_table(layers), ""] if layers else []
+    simulated = [*simulation_table(simulations), ""] if simulations else []
+    return [*_intro(report), "", *_table(report), "", *ranges, *simulated, *_answers(report), *_verdict(report)]
 
 
 def _intro(report: VerificationReport) -> list[str]:
@@ -164,12 +181,7 @@ def _table(report: VerificationReport) -> list[str]:
         )
         for view in report.views
     ]
-    return _aligned(rows)
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return aligned(rows)
 
 
 def _floored(cosine: float) -> str:

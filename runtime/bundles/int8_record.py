@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 
+from uhd_edge.engines.errors import EngineRefusedError
 from uhd_edge.runtime.bundles.manifest import GraphKind, Threshold
 
 if TYPE_CHECKING:
@@ -31,8 +32,13 @@ class _Step(BaseModel):
     taken: bool
 
 
+class _Simulation(BaseModel):
+    overflow: int
+
+
 class _Flavour(BaseModel):
     steps: Annotated[tuple[_Step, ...], Field(min_length=1)]
+    simulations: tuple[_Simulation, ...] = ()
 
 
 class _Report(BaseModel):
@@ -52,10 +58,7 @@ def int8_verdict(bundle: Bundle, kind: GraphKind) -> Int8Verdict:
     """
     if bundle.manifest.calibration is None:
         return Int8Verdict(False, "no calibration verified its INT8")
-    try:
-        report = _Report.model_validate_json((bundle.path / bundle.manifest.calibration).read_bytes())
-    except (OSError, ValidationError):
-        report = None
+    report = _read(bundle)
     if report is None or kind not in report.flavours:
         return Int8Verdict(False, f"{bundle.manifest.calibration} does not tell how exact its INT8 is; calibrate again")
     if report.measured_on == report.calibrated_with:
@@ -64,6 +67,32 @@ def int8_verdict(bundle: Bundle, kind: GraphKind) -> Int8Verdict:
         )
     taken = [step.agreement for step in report.flavours[kind].steps if step.taken]
     return _judge(taken[-1] if taken else None, report, bundle.manifest.thresholds.int8)
+
+
+def check_int8_sums(bundle: Bundle) -> None:
+    """Raise `EngineRefusedError` if INT8 engines of `bundle` would overflow in FP16.
+
+    They would if an earlier version calibrated it, which gave weights a scale for each output channel, or if
+    its calibration simulated sums that overflow. Of a bundle without a calibration's report nothing is known.
+    """
+    report = _read(bundle)
+    flavour = report.flavours.get("int8-tensorrt") if report else None
+    if flavour is None or (flavour.simulations and not any(one.overflow for one in flavour.simulations)):
+        return
+    raise EngineRefusedError(
+        f"{bundle.path}: the INT8 sums of its engines would overflow in FP16, for "
+        f"{'its calibration saw it' if flavour.simulations else 'an earlier version calibrated it'}; "
+        f"calibrate it again: uhd calibrate {bundle.path} PICTURES"
+    )
+
+
+def _read(bundle: Bundle) -> _Report | None:
+    if bundle.manifest.calibration is None:
+        return None
+    try:
+        return _Report.model_validate_json((bundle.path / bundle.manifest.calibration).read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def _judge(final: _Agreement | None, report: _Report, threshold: Threshold) -> Int8Verdict:

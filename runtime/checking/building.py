@@ -12,6 +12,7 @@ from uhd_edge.engines.building.build import BuiltPrecision, EngineOrder
 from uhd_edge.engines.building.kit import KitContents
 from uhd_edge.engines.building.profiles import Slicing, connector_profile, encoder_profiles
 from uhd_edge.engines.graph_files import graph_files
+from uhd_edge.runtime.bundles.int8_record import check_int8_sums
 from uhd_edge.runtime.errors import EngineUnavailableError, OptionError
 from uhd_edge.runtime.vision.encoding import BATCH_PATCHES
 from uhd_edge.runtime.vision.patches import UNCOMPRESSED
@@ -35,14 +36,16 @@ def engine_orders(
     """List the engines that `bundle` needs to run `modes` in `precision`, connectors that are one file once.
 
     `max_slices` is the most slices an image will be cut into, the bundle's own number
-    without it. Raises `OptionError` when it is below 1, and `EngineUnavailableError` when
-    the bundle has no such graphs.
+    without it. Raises `OptionError` when it is below 1, `EngineUnavailableError` when the
+    bundle has no such graphs, and `EngineRefusedError` when its INT8 would overflow in FP16.
     """
     manifest = bundle.manifest
     limit = manifest.preprocessing.max_slices if max_slices is None else max_slices
     if limit < 1:
         raise OptionError(f"max_slices is {limit}; it must be 1 (the thumbnail alone) or more")
     kind = KINDS[precision]
+    if precision == "int8":
+        check_int8_sums(bundle)
     slicings: dict[Mode, Slicing] = {mode: _slicing(manifest, mode, limit) for mode in modes}
     orders = []
     encoders: dict[str, list[Mode]] = {}

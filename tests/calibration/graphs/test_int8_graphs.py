@@ -40,7 +40,9 @@ def test_only_products_with_weights_are_quantized(calibrated: Calibrated, mode: 
                 assert sources == ["DequantizeLinear", "DequantizeLinear"]
 
 
-def test_what_tensorrt_gets_is_symmetric_int8_on_fp16_with_weights_per_channel(calibrated: Calibrated) -> None:
+def test_what_tensorrt_gets_is_symmetric_int8_on_fp16_with_one_scale_a_weight_and_a_factor_a_channel(
+    calibrated: Calibrated,
+) -> None:
     for mode in MODES:
         for model in load(calibrated.bundle, mode, "int8-tensorrt"):
             constants = weights_of(model)
@@ -53,7 +55,14 @@ def test_what_tensorrt_gets_is_symmetric_int8_on_fp16_with_weights_per_channel(c
                 if node.input[0] in constants:
                     weight = constants[node.input[0]]
                     assert weight.dtype == np.int8
-                    assert scale.shape == weight.shape[1:]
+                    assert scale.shape == ()
+                    assert np.frexp(scale)[0] == 0.5  # a power of two
+                    name = node.input[0].removesuffix("_quantized")
+                    halves, fulls = constants.get(f"{name}_factors"), constants.get(f"{name}.scales")
+                    factors = fulls if halves is None else halves
+                    assert factors is not None
+                    assert factors.dtype == (np.float32 if halves is None else np.float16)
+                    assert factors.shape == weight.shape[1:]
                     assert np.abs(weight.astype(int)).max(axis=0).min() >= 126  # all of the range is used
                 else:
                     zero = constants[node.input[2]]
@@ -105,7 +114,6 @@ def test_a_layer_that_the_fp16_graph_keeps_in_fp32_gets_fp32_scales(
     encoder, _ = load(calibrated.bundle, "16x", "int8-tensorrt")
     onnx.checker.check_model(encoder, full_check=True)
     scales = {name: array.dtype for name, array in weights_of(encoder).items() if name.endswith(".weight_scales")}
-    full = {name for name, dtype in scales.items() if dtype == np.float32}
-    assert "vision_tower.encoder.layers.1.self_attn.q_proj.weight_scales" in full
-    assert "vision_tower.encoder.layers.1.self_attn.v_proj.weight_scales" in scales.keys() - full
+    assert scales == {"vision_tower.encoder.layers.1.self_attn.q_proj.weight_scales": np.float32}
+    assert weights_of(encoder)["vision_tower.encoder.layers.1.self_attn.v_proj.weight_scale"].dtype == np.float16
     assert calibrated.report.flavours["int8-tensorrt"].steps[0].agreement.lowest_cosine > 0.99

@@ -1,0 +1,77 @@
+"""Run an encoder in numpy as TensorRT's engine would, node by node, counting the sums of its INT8 products."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import numpy as np
+import onnx_ir as ir
+
+from uhd_edge.calibration.ranges.linears import PRODUCT
+from uhd_edge.calibration.simulation.operators import OPERATORS
+from uhd_edge.calibration.simulation.products import Dequantized, SumCount, int8_product
+from uhd_edge.engines.engine import ClosedByWith
+from uhd_edge.engines.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from uhd_edge.engines.engine import Array
+
+    Computed: TypeAlias = Array | Dequantized
+
+
+class SimulatedEngine(ClosedByWith):
+    """An `Engine` of a graph file that our exporter or calibration wrote.
+
+    `counts` holds the sums of each INT8 product since opening, by the linear's name. Raises
+    `EngineError` for a graph with an operator that ours do not have.
+    """
+
+    provider = "numpy, as TensorRT computes"
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._graph = ir.load(file).graph
+        self.counts: dict[str, SumCount] = {}
+        unknown = {node.op_type for node in self._graph} - OPERATORS.keys() - {"DequantizeLinear"}
+        if unknown:
+            raise EngineError(f"{file}: cannot be simulated, {', '.join(sorted(unknown))} is not an operator of ours")
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the graph: arrays by input name -> arrays by output name."""
+        values: dict[ir.Value, Computed] = {value: inputs[str(value.name)] for value in self._graph.inputs}
+        outputs = set(self._graph.outputs)
+        uses = Counter(value for node in self._graph for value in node.inputs)
+        for node in self._graph:
+            read = [self._read(values, value) for value in node.inputs]
+            values[node.outputs[0]] = self._compute(node, read)
+            for value in node.inputs:  # a real tower would not fit into memory whole
+                uses[value] -= 1
+                if value is not None and uses[value] == 0 and value not in outputs:
+                    values.pop(value, None)
+        return {str(value.name): cast("Array", values[value]) for value in self._graph.outputs}
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _read(self, values: Mapping[ir.Value, Computed], value: ir.Value | None) -> Computed:
+        known = cast("ir.Value", value)
+        if known in values:
+            return values[known]
+        return cast("ir.TensorProtocol", known.const_value).numpy()
+
+    def _compute(self, node: ir.Node, inputs: list[Computed]) -> Computed:
+        if node.op_type == "DequantizeLinear":
+            return Dequantized(cast("Any", inputs[0]), cast("Array", inputs[1]))
+        if node.op_type == "MatMul" and all(isinstance(value, Dequantized) for value in inputs):
+            left, right = cast("list[Dequantized]", inputs)
+            product, count = int8_product(left, right)
+            name = str(node.name).removesuffix(PRODUCT)
+            self.counts[name] = self.counts.get(name, SumCount()) + count
+            return product
+        arrays = [value.values if isinstance(value, Dequantized) else value for value in inputs]
+        with np.errstate(invalid="ignore"):  # infinity minus infinity is what is being looked for
+            return OPERATORS[node.op_type](arrays, node.attributes)
