@@ -57,7 +57,7 @@ def half_scales(scales: NDArray[np.float32]) -> NDArray[np.float16]:
 
 def half_activation_scale(scale: np.float32) -> np.float16:
     """Round the scale of an FP16 activation to FP16: neither to zero, nor beyond what FP16 numbers need."""
-    return max(np.float16(min(scale, HALF_LARGEST / LARGEST)), np.finfo(np.float16).smallest_subnormal)
+    return max(np.float16(min(float(scale), HALF_LARGEST / LARGEST)), np.finfo(np.float16).smallest_subnormal)
 
 
 def common_scale(activation: np.float16, width: int) -> np.float16:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.int8 import copy_of
-from support.int8_sums import with_channel_scales
 from support.places import EXAMPLES
+from support.vision.int8_sums import with_channel_scales
 
 from uhd_edge.calibration.calibrate import Calibrated
 from uhd_edge.calibration.simulation.engine import SimulatedEngine

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.int8 import copy_of
-from support.int8_sums import planned_products, vectors_of_scales, with_channel_scales
+from support.vision.int8_sums import planned_products, vectors_of_scales, with_channel_scales
 
 from uhd_edge.engines.building.builder import compile_graph
 from uhd_edge.engines.building.targets import find_target
@@ -59,7 +59,7 @@ def test_the_patch_embedding_is_not_in_int8(calibrated_tiny: Bundle) -> None:
 
 
 @pytest.mark.parametrize(
-    ("simulations", "reason"), [([], "an earlier version"), ([{"overflow": 3}], "calibration saw")]
+    ("simulations", "reason"), [([], "an earlier version"), ([{"overflow": 3}], "its calibration")]
 )
 def test_a_bundle_whose_sums_would_overflow_still_opens_but_is_not_built(
     calibrated_tiny: Bundle, tmp_path: Path, simulations: list[dict[str, int]], reason: str
