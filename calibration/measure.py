@@ -10,7 +10,7 @@ import numpy as np
 
 from uhd_edge.calibration.work import pass_cost
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
-from uhd_edge.runtime.checking.comparison import row_cosines
+from uhd_edge.runtime.vision.comparison import row_cosines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence

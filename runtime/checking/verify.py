@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
 from uhd_edge.runtime.checking.answer_comparison import AnswerComparison, EmbeddingPair, compare_answers
-from uhd_edge.runtime.checking.comparison import ViewComparison, compare_view
 from uhd_edge.runtime.errors import EngineError
 from uhd_edge.runtime.images.loading import ImageInput, load_image
 from uhd_edge.runtime.images.synthetic_pictures import synthetic_pictures
+from uhd_edge.runtime.vision.comparison import ViewComparison, compare_view
 from uhd_edge.runtime.vision.encoder import VisionEncoder
 from uhd_edge.runtime.vision.encoding import encode_views, view_names
+from uhd_edge.runtime.vision.reference import reference_engines
 from uhd_edge.runtime.vision.slicing import plan_views, slice_image
-from uhd_edge.runtime.vision.vision_engines import VisionEngines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -86,7 +84,8 @@ def verify_bundle(
     """Compare an engine with FP32 on ONNX Runtime.
 
     Without `images` a few pictures are drawn; without `modes` all of the bundle's are
-    compared; `question` None leaves the answers out. `progress` is told each step. An
+    compared; `question` None leaves the answers out. The verdict on a TensorRT engine is kept, and `auto`
+    goes by it. `progress` is told each step. An
     engine that returns NaN or fails has failed; raises `EngineUnavailableError` when it
     cannot be had at all or the bundle has no FP32 graphs, and `ImageError`, `ModelError`
     or `ContextError` as asking does.
@@ -97,6 +96,8 @@ def verify_bundle(
         bundle, mode=chosen[0], max_slices=max_slices, engine=engine, precision=precision, threads=threads
     ) as encoder:
         compared = [_compare_mode(encoder, mode, pictures, threads, progress) for mode in chosen]
+        for of_mode in compared:
+            encoder.keep_verdict(of_mode.verified.mode, passed=not list(_failures(bundle, of_mode, [])))
         notes = tuple(encoder.notes)
     seen = [picture for mode in compared for picture in mode.seen]
     answers: list[AnswerComparison] = []
@@ -159,7 +160,7 @@ def _compare_mode(
     ]
     # One after the other: both at once would need the memory of two vision towers.
     progress(f"{mode}: FP32 on ONNX Runtime")
-    with closing_both(reference_engines(bundle, mode, threads)) as reference:
+    with reference_engines(bundle, mode, threads) as reference:
         expected = [encode_views(reference, cut.views, {}) for cut in sliced]
     engines = encoder.open_mode(mode)
     progress(f"{mode}: {engines.precision} on {engines.encoder.provider}")
@@ -177,26 +178,6 @@ def _compare_mode(
     return _ComparedMode(
         Verified(mode, engines.encoder.provider, engines.precision), tuple(views), tuple(seen), tuple(errors)
     )
-
-
-def reference_engines(bundle: Bundle, mode: Mode, threads: int | None) -> VisionEngines:
-    """Open what everything is compared with; raises `EngineUnavailableError` when the bundle has no FP32 graphs."""
-    encoder, connector = bundle.graphs(mode, "fp32")
-    both_modes = bundle.manifest.graphs[mode]["fp32"].both_modes
-    opened = OnnxRuntimeEngine(encoder, threads=threads)
-    try:
-        second = OnnxRuntimeEngine(connector, threads=threads)
-        return VisionEngines(opened, second, bundle.manifest, mode, "fp32", both_modes)
-    except BaseException:
-        opened.close()
-        raise
-
-
-@contextmanager
-def closing_both(engines: VisionEngines) -> Iterator[VisionEngines]:
-    """Close both engines afterwards."""
-    with engines.encoder, engines.connector:
-        yield engines
 
 
 def _compare_views(

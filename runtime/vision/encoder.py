@@ -220,6 +220,10 @@ class VisionEncoder(ClosedByWith):
         """
         return self._opener.open_mode(mode)
 
+    def keep_verdict(self, mode: Mode, *, passed: bool) -> None:
+        """Keep whether the open TensorRT engines of `mode` agreed with FP32, which `auto` goes by."""
+        self._opener.keep_verdict(mode, passed=passed)
+
     def _encode_views(
         self,
         engines: VisionEngines,

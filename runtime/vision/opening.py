@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 from uhd_edge.engines.selection import open_onnxruntime, open_openvino, open_tensorrt
 from uhd_edge.runtime.errors import EngineError, MissingExtraError
-from uhd_edge.runtime.vision.engine_choice import Choice, PrecisionChoice, choices, select_records
+from uhd_edge.runtime.vision.engine_choice import BACKENDS, Choice, PrecisionChoice, choices, select_records
 from uhd_edge.runtime.vision.vision_engines import VisionEngines
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from uhd_edge.engines.building.engine_record import EngineRecord
@@ -26,8 +28,9 @@ Key: TypeAlias = "tuple[str, Path, tuple[Path, ...]]"
 class EngineOpener:
     """Opens the engines of a bundle, each graph once, for any number of threads; close it.
 
-    `notes` gets a line for each engine that `auto` preferred and could not use, and for the
-    precision it chose where the bundle holds INT8.
+    `notes` gets a line for each engine that `auto` preferred and could not use, for the precision it
+    chose where the bundle holds INT8, and for each TensorRT engine that was compared with FP32 before its
+    first use: `auto` uses no other.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class EngineOpener:
         self._engines: dict[Key, Engine] = {}
         self._by_mode: dict[Mode, VisionEngines] = {}
         self._chosen: dict[Mode, list[Choice]] = {}
+        self._used: dict[Mode, Choice] = {}
         self._closed = False
         self._lock = threading.Lock()
         self._built = self._find_built()
@@ -88,6 +92,16 @@ class EngineOpener:
         self._note(str(error))
         self._note(f"{mode} runs in {engines.precision} on {engines.encoder.provider} where that happens")
         return engines
+
+    def keep_verdict(self, mode: Mode, *, passed: bool) -> None:
+        """Keep whether the TensorRT engines that run `mode` agreed with FP32; does nothing for other engines."""
+        choice = self._used.get(mode)
+        if choice is None or choice.engine not in BACKENDS:
+            return
+        from uhd_edge.runtime.vision.first_check import keep_verdict
+
+        built = select_records(self._bundle, mode, choice, self._built)
+        keep_verdict(self._bundle, mode, [record for records in built for record in records], passed=passed)
 
     def close(self) -> None:
         """Close every engine. Safe to call twice."""
@@ -132,22 +146,35 @@ class EngineOpener:
         return last, self._open(mode, last)
 
     def _open(self, mode: Mode, choice: Choice) -> VisionEngines:
-        already = set(self._engines)
-        try:
+        both_modes = self._bundle.manifest.graphs[mode][choice.kind].both_modes
+        built = select_records(self._bundle, mode, choice, self._built)
+        with self._closing_new_on_failure():
             encoder, connector = (
                 self._open_graph(graph, choice, records)
-                for graph, records in zip(
-                    choice.graphs(self._bundle, mode),
-                    select_records(self._bundle, mode, choice, self._built),
-                    strict=True,
-                )
+                for graph, records in zip(choice.graphs(self._bundle, mode), built, strict=True)
             )
+            engines = VisionEngines(encoder, connector, self._bundle.manifest, mode, choice.precision, both_modes)
+            if self._engine == "auto" and choice.engine in BACKENDS:
+                self._check(engines, [record for records in built for record in records])
+        self._used[mode] = choice
+        return engines
+
+    def _check(self, engines: VisionEngines, records: list[EngineRecord]) -> None:
+        from uhd_edge.runtime.vision.first_check import check_before_use
+
+        if found := check_before_use(self._bundle, engines, records, self._threads):
+            self._note(found)
+
+    @contextmanager
+    def _closing_new_on_failure(self) -> Iterator[None]:
+        """Close what the block opened if it fails: an encoder without its connector is of no use."""
+        already = set(self._engines)
+        try:
+            yield
         except BaseException:
             for key in set(self._engines) - already:
-                self._engines.pop(key).close()  # an encoder without its connector is of no use
+                self._engines.pop(key).close()
             raise
-        both_modes = self._bundle.manifest.graphs[mode][choice.kind].both_modes
-        return VisionEngines(encoder, connector, self._bundle.manifest, mode, choice.precision, both_modes)
 
     def _open_graph(self, graph: Path, choice: Choice, records: list[EngineRecord]) -> Engine:
         # Engines that were built for one mode each have one graph, yet are two.

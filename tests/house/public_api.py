@@ -31,7 +31,7 @@ MODULES: dict[str, tuple[str, ...] | None] = {
 NOT_CONSTRUCTED = ("AnswerSchema", "AnswerStream", "AsyncAnswerStream", "Session")
 
 # These have no underscore because other folders of the package use them.
-INTERNAL = ("VisionEncoder.encode_planned", "VisionEncoder.open_mode")
+INTERNAL = ("VisionEncoder.encode_planned", "VisionEncoder.keep_verdict", "VisionEncoder.open_mode")
 
 USES = {"__enter__": "with", "__next__": "for", "__aenter__": "async with", "__aiter__": "async for"}
 

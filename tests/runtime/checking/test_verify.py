@@ -24,10 +24,10 @@ from uhd_edge.cli.main import exit_code
 from uhd_edge.engines.checksums import compute_sha256
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.manifest import Manifest
-from uhd_edge.runtime.checking.comparison import compare_view
 from uhd_edge.runtime.checking.verify import verify_bundle
 from uhd_edge.runtime.errors import EngineUnavailableError
 from uhd_edge.runtime.images.synthetic_pictures import synthetic_pictures
+from uhd_edge.runtime.vision.comparison import compare_view
 from uhd_edge.runtime.vision.patches import make_patches, position_ids
 from uhd_edge.runtime.vision.slicing import plan_slices, slice_image
 

@@ -88,9 +88,9 @@ def test_a_picture_that_an_engine_cannot_run_is_run_by_auto_on_the_cpu(
                 continue
             for _ in range(2):
                 np.testing.assert_array_equal(encoder.encode(PICTURE).embeddings, expected)
-            assert len(encoder.notes) == 2
-            assert "larger --max-slices" in encoder.notes[0]
-            assert "16x runs in fp32 on CPUExecutionProvider where that happens" in encoder.notes[1]
+            assert len(encoder.notes) == 3
+            assert "larger --max-slices" in encoder.notes[1]
+            assert "16x runs in fp32 on CPUExecutionProvider where that happens" in encoder.notes[2]
 
 
 def test_an_encoder_whose_connector_is_refused_is_closed_again(bundle: Bundle, machine: type[Told]) -> None:

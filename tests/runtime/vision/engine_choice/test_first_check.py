@@ -1,0 +1,133 @@
+"""`auto` uses no TensorRT engine that was not compared with FP32 on this GPU."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from support.vision.built_engines import PICTURE, Told, build
+
+from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
+from uhd_edge.engines.tensorrt.gpu import Gpu
+from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.bundles.manifest import Manifest
+from uhd_edge.runtime.checking.verify import verify_bundle
+from uhd_edge.runtime.vision import first_check
+from uhd_edge.runtime.vision.encoder import VisionEncoder
+
+
+def opened(bundle: Bundle, **options: Any) -> tuple[str, list[str]]:
+    """What runs 16x, and the notes."""
+    with VisionEncoder(bundle, threads=1, **options) as encoder:
+        return encoder.open_mode("16x").encoder.provider, encoder.notes
+
+
+@pytest.fixture
+def harm(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Call it with what the pretended engines do to their outputs."""
+    run = OnnxRuntimeEngine.run
+
+    def begin(change: Any) -> None:
+        def harmed(engine: Any, inputs: Any) -> Any:
+            outputs = run(engine, inputs)
+            return {n: change(v) for n, v in outputs.items()} if engine.provider == "pretended" else outputs
+
+        monkeypatch.setattr(OnnxRuntimeEngine, "run", harmed)
+
+    return begin
+
+
+def shifted(values: np.ndarray) -> np.ndarray:
+    return np.roll(values, 1, axis=-1)
+
+
+def broken(values: np.ndarray) -> np.ndarray:
+    return np.full_like(values, np.nan)
+
+
+def test_an_engine_is_compared_before_its_first_use_and_once(bundle: Bundle, machine: type[Told]) -> None:
+    build(bundle)
+    provider, notes = opened(bundle)
+    assert provider == "pretended"
+    (note,) = notes
+    assert note.startswith("16x: fp16 on pretended was compared with FP32 before its first use: cosine 1.00000")
+    assert opened(bundle) == ("pretended", [])
+
+
+def test_on_another_gpu_and_after_a_rebuild_it_is_compared_again(
+    bundle: Bundle, machine: type[Told], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, _ = build(bundle)
+    opened(bundle)
+    monkeypatch.setattr(first_check, "first_gpu", lambda: Gpu("another", "8.9"))
+    assert "before its first use" in opened(bundle)[1][0]
+    assert opened(bundle)[1] == []
+    record = encoder.with_name("encoder-fp16.engine.json")
+    record.write_text(record.read_text().replace(json.loads(record.read_text())["engine"]["sha256"], "0" * 64))
+    provider, notes = opened(bundle)
+    assert provider == "CPUExecutionProvider"
+    assert "is damaged" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"), [(shifted, "differs too much from FP32 in 16x"), (broken, "returned NaN or Inf")]
+)
+def test_an_engine_that_is_not_exact_is_not_used_by_auto_now_or_later(
+    bundle: Bundle, machine: type[Told], harm: Any, change: Any, reason: str
+) -> None:
+    build(bundle)
+    harm(change)
+    provider, (note, instead) = opened(bundle)
+    assert provider == "CPUExecutionProvider"
+    assert reason in note
+    assert instead == "16x runs in fp32 on CPUExecutionProvider instead"
+    provider, (note, _) = opened(bundle)
+    assert provider == "CPUExecutionProvider"
+    assert "differed too much from FP32 in 16x on this GPU" in note
+    assert f"uhd verify {bundle.path} IMAGE --engine tensorrt-rtx --precision fp16" in note
+    assert opened(bundle, engine="tensorrt-rtx") == ("pretended", [])  # who asks for it gets it
+
+
+def test_what_uhd_verify_finds_on_images_counts(bundle: Bundle, machine: type[Told], harm: Any) -> None:
+    build(bundle)
+
+    def verified() -> bool:
+        return verify_bundle(
+            bundle, engine="tensorrt-rtx", images=[PICTURE], modes=["16x"], question=None, threads=1
+        ).passed
+
+    assert verified()
+    assert opened(bundle) == ("pretended", [])
+    harm(shifted)
+    assert not verified()
+    assert opened(bundle)[0] == "CPUExecutionProvider"
+
+
+def test_without_fp32_graphs_an_engine_is_only_used_by_who_asks_for_it(bundle: Bundle, machine: type[Told]) -> None:
+    build(bundle)
+    manifest = bundle.manifest.model_dump()
+    half = manifest["graphs"]["16x"]["fp16"]
+    manifest["graphs"] = {"16x": {"fp16": half, "int8": half}}
+    without = Bundle(bundle.path, Manifest.model_validate(manifest))
+    provider, notes = opened(without)
+    assert provider == "CPUExecutionProvider"
+    assert "the bundle has no FP32 graphs; use it all the same with --engine tensorrt-rtx" in notes[0]
+    assert opened(without, engine="tensorrt-rtx")[0] == "pretended"
+
+
+def test_a_bundle_that_cannot_be_written_is_compared_each_time_and_says_so(bundle: Bundle, machine: type[Told]) -> None:
+    build(bundle)
+    (bundle.path / "engines" / first_check.FILE).mkdir()
+    for _ in range(2):
+        provider, (note,) = opened(bundle)
+        assert provider == "pretended"
+        assert "cannot be written, so this is done again each time" in note
+
+
+def test_damaged_verdicts_count_as_none(bundle: Bundle, machine: type[Told]) -> None:
+    build(bundle)
+    (bundle.path / "engines" / first_check.FILE).write_text("{")
+    assert "before its first use" in opened(bundle)[1][0]
+    assert opened(bundle)[1] == []
