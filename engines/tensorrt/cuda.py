@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import math
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,7 @@ _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING in cuda.h
 
 
 class CudaDevice:
-    """The first GPU, its primary context and one stream.
+    """The first GPU, its primary context and one stream; close it in any thread.
 
     llama.cpp and ONNX Runtime use the primary context too, so the process has only one
     context. Raises `MissingExtraError` without pycuda, and `EngineUnavailableError` without
@@ -37,8 +38,7 @@ class CudaDevice:
     def __init__(self, install: str) -> None:
         self._driver = _import_driver(install)
         try:
-            self._driver.init()
-            self._context = self._driver.Device(0).retain_primary_context()
+            self._context = _primary_context(self._driver)
         except self._driver.Error as error:
             raise EngineUnavailableError(
                 f"no GPU can be used ({_one_line(error)}); check it with nvidia-smi"
@@ -47,7 +47,15 @@ class CudaDevice:
             # Not the default stream: there TensorRT would synchronize around every run. Nor a stream
             # that synchronizes with it: copies through the default stream would then fail during a
             # capture, and llama.cpp ends the process when a copy fails.
-            self.stream = self._driver.Stream(_NON_BLOCKING)
+            self.stream: Any = self._driver.Stream(_NON_BLOCKING)
+
+    def close(self) -> None:
+        """Destroy the stream, which nothing else may hold; the context must be current.
+
+        pycuda destroys a stream with its last reference, but only where its context is current or where the
+        thread that retained the context drops it. Elsewhere the stream would be lost.
+        """
+        self.stream = None
 
     @contextmanager
     def active(self, what: str) -> Iterator[None]:
@@ -117,6 +125,17 @@ class Buffer:
         size = math.prod(shape) * np.dtype(dtype).itemsize
         view: Array = self._host[:size].view(dtype).reshape(shape)
         return view
+
+
+@cache
+def _primary_context(driver: Any) -> Any:
+    """Retain the primary context of the first GPU, once for the process.
+
+    pycuda releases a context only in the thread that retained it, and engines are closed in others. CUDA's
+    runtime, which llama.cpp and ONNX Runtime use, keeps the primary context until the process ends, too.
+    """
+    driver.init()
+    return driver.Device(0).retain_primary_context()
 
 
 def _import_driver(install: str) -> Any:

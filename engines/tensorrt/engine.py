@@ -7,6 +7,7 @@ name, `execute_async_v3`, and contexts with memory supplied by the caller.
 from __future__ import annotations
 
 import math
+import mmap
 import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,7 @@ class TensorRtEngine(ClosedByWith):
         self._device = CudaDevice(INSTALL[backend])
         # TensorRT calls its logger while it opens an engine, and drops exceptions raised there.
         with held_interrupts(), self._device.active(str(file)), self._naming(), ExitStack() as undo:
+            undo.callback(self._device.close)
             # Runtime and logger live as long as the engine: TensorRT keeps no reference to them.
             self._logger = gathering_logger(trt, self._errors)
             self._runtime: Any = trt.Runtime(self._logger)
@@ -84,10 +86,13 @@ class TensorRtEngine(ClosedByWith):
 
     def _deserialize(self) -> Any:
         try:
-            content = self._file.read_bytes()
+            # Mapped, not read: a gigabyte of a file's pages can be dropped again, a copy of them cannot.
+            with self._file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                engine = self._runtime.deserialize_cuda_engine(content)
         except OSError as error:
             raise EngineError(f"cannot be read ({error.strerror}); build it again") from error
-        engine = self._runtime.deserialize_cuda_engine(content)
+        except ValueError as error:
+            raise EngineError("is empty; build it again") from error
         if engine is None:
             raise EngineError(f"{self.provider} cannot load it on this machine; build it again here")
         return engine
@@ -144,10 +149,15 @@ class TensorRtEngine(ClosedByWith):
 
     @contextmanager
     def _naming(self) -> Iterator[None]:
-        """Add the file's name and TensorRT's first error message to an `EngineError`."""
+        """Add the file's name and TensorRT's first error message to an `EngineError`.
+
+        Some of TensorRT's functions return False when they fail; others raise a `RuntimeError`, which
+        becomes an `EngineError` too.
+        """
         self._errors.clear()
         try:
             yield
-        except EngineError as error:
+        except (EngineError, RuntimeError) as error:
             said = f" ({self._errors[0]})" if self._errors else ""
-            raise type(error)(f"{self._file}: {error}{said}") from error
+            kind = type(error) if isinstance(error, EngineError) else EngineError
+            raise kind(f"{self._file}: {' '.join(str(error).split())}{said}") from error

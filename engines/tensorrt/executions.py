@@ -47,13 +47,20 @@ class Executions:
     def __init__(
         self, trt: Any, engine: Any, stream: Any, profiles: list[ProfileShapes], memory: tuple[int, int]
     ) -> None:
-        self._trt, self._stream, self._memory = trt, stream, memory
+        self._trt, self._memory = trt, memory
+        self._stream: Any = stream
         self._engine: Any = engine
         self._addresses: dict[str, int] = {}
         self._outputs: list[str] = []
         # TensorRT-RTX captures graphs itself, as it compiles each kernel.
         self._captures = not hasattr(trt, "CudaGraphStrategy")
-        self._contexts = {profile.index: self._new_context(profile) for profile in profiles}
+        try:
+            self._contexts = {profile.index: self._new_context(profile) for profile in profiles}
+        except BaseException:
+            # The error's traceback would keep them.
+            self._engine = self._stream = None
+            del engine, stream
+            raise
         self._seen: set[Key] = set()
         self._captured: OrderedDict[Key, Captured] = OrderedDict()
 
@@ -87,7 +94,7 @@ class Executions:
             captured.graph.free()
         self._captured.clear()
         self._contexts.clear()
-        self._engine = None  # so that it can be released
+        self._engine = self._stream = None  # so that they can be released
 
     def _run_and_capture(self, profile: ProfileShapes, inputs: Mapping[str, tuple[int, ...]], key: Key) -> Shapes:
         context = self._new_context(profile)

@@ -64,7 +64,9 @@ def test_the_command_line_verifies_them_too(built: Built, capsys: pytest.Capture
     assert NAMES[built.backend] in capsys.readouterr().out
 
 
-def test_auto_chooses_them_and_has_nothing_to_explain(built: Built) -> None:
+def test_auto_compares_them_once_and_then_has_nothing_to_explain(built: Built) -> None:
+    with VisionEncoder(built.bundle, precision=built.precision) as encoder:
+        assert encoder.open_mode(encoder.mode).encoder.provider == NAMES[built.backend]
     with VisionEncoder(built.bundle, precision=built.precision) as encoder:
         assert encoder.open_mode(encoder.mode).encoder.provider == NAMES[built.backend]
         assert encoder.notes == []

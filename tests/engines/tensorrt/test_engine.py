@@ -7,6 +7,7 @@ tests/hardware.
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,36 @@ def test_a_wrong_input_is_told_with_what_was_expected(gpu: Gpu, file: Path, chan
 def test_a_file_that_tensorrt_does_not_take_is_named_and_nothing_stays_allocated(gpu: Gpu, file: Path) -> None:
     file.write_bytes(b"other")
     assert message(EngineError, TensorRtEngine, file, backend="tensorrt").startswith(f"{file}: TensorRT cannot load it")
+    file.write_bytes(b"")
+    assert "is empty; build it again" in message(EngineError, TensorRtEngine, file, backend="tensorrt")
     file.unlink()
     assert "cannot be read (No such file" in message(EngineError, TensorRtEngine, file, backend="tensorrt")
+    assert gpu.allocated == {}
+
+
+def test_a_profile_that_tensorrt_raises_about_is_an_error_of_ours_and_nothing_stays(gpu: Gpu, file: Path) -> None:
+    gpu.failing_profiles = True
+    told = message(EngineError, TensorRtEngine, file, backend="tensorrt")
+    assert told == f"{file}: Error in set optimization profile async."
+    assert gpu.allocated == {}
+    assert gpu.streams == 0
+    assert gpu.contexts == 0
+
+
+def test_engines_closed_by_other_threads_leave_no_stream_and_share_one_context(gpu: Gpu, file: Path) -> None:
+    engines: list[TensorRtEngine] = []
+
+    def open_and_run() -> None:
+        engines.append(TensorRtEngine(file, backend="tensorrt"))
+        for _ in range(3):  # the third run is a captured one
+            check(engines[-1], 1, 2)
+
+    for _ in range(2):
+        thread = threading.Thread(target=open_and_run)
+        thread.start()
+        thread.join()
+    assert (gpu.streams, gpu.retained) == (2, 1)
+    for engine in engines:
+        engine.close()
+    assert (gpu.streams, gpu.retained) == (0, 1)
     assert gpu.allocated == {}

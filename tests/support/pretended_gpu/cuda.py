@@ -6,6 +6,7 @@ once its context's shapes have changed.
 
 from __future__ import annotations
 
+import weakref
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,11 +19,19 @@ if TYPE_CHECKING:
 
 
 class Stream:
+    """It is destroyed with its last reference, and lost if no context is current then."""
+
     handle = 7
 
-    def __init__(self) -> None:
+    def __init__(self, gpu: Gpu) -> None:
+        self.gpu = gpu
+        gpu.streams += 1
         self.queue: list[Callable[[], None]] = []
         self.recording: list[Callable[[], None]] | None = None
+
+    def __del__(self) -> None:
+        if self.gpu.contexts > 0:
+            self.gpu.streams -= 1
 
     def put(self, work: Callable[[], None]) -> None:
         (self.queue if self.recording is None else self.recording).append(work)
@@ -69,25 +78,28 @@ class Gpu:
         self.contexts = 0
         self.most_contexts = 0
         self.copies = 0
-        self.stream: Stream | None = None
+        self.streams = 0
+        self.retained = 0
+        self._stream: weakref.ref[Stream] | None = None
+        self.failing_profiles = False
+        self._driver = Driver(self)
         self.open_contexts: list[Context] = []
         self.graphs: list[Graph] = []
         self.failing_capture = False
         self.largest_allocation = 1 << 30
 
+    @property
+    def stream(self) -> Stream | None:
+        """The open stream."""
+        return self._stream() if self._stream else None
+
     def driver(self) -> Any:
         """The module that `import pycuda.driver` gives."""
-        return SimpleNamespace(
-            Error=PretendedCudaError,
-            init=lambda: None,
-            Device=lambda _: SimpleNamespace(retain_primary_context=lambda: SimpleNamespace(push=self._push)),
-            Context=SimpleNamespace(pop=self._pop),
-            Stream=self._new_stream,
-            mem_alloc=self._mem_alloc,
-            pagelocked_empty=self._pagelocked_empty,
-            memcpy_htod_async=self._to_device,
-            memcpy_dtoh_async=self._to_host,
-        )
+        return self._driver
+
+    def _retain(self) -> Any:
+        self.retained += 1
+        return SimpleNamespace(push=self._push)
 
     def _push(self) -> None:
         self.contexts += 1
@@ -97,8 +109,9 @@ class Gpu:
 
     def _new_stream(self, flags: int) -> Stream:
         assert flags == 1, "only a non-blocking stream may be captured"
-        self.stream = Stream()
-        return self.stream
+        stream = Stream(self)
+        self._stream = weakref.ref(stream)
+        return stream
 
     def _mem_alloc(self, size: int) -> Allocation:
         if size > self.largest_allocation:
@@ -129,6 +142,18 @@ class Gpu:
     def read(self, address: int, shape: tuple[int, ...], dtype: Any) -> Any:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         return self.allocated[address].bytes[:size].view(dtype).reshape(shape)
+
+
+class Driver:
+    """The functions of pycuda.driver; hashable as a module is."""
+
+    def __init__(self, gpu: Gpu) -> None:
+        self.Error = PretendedCudaError
+        self.init = lambda: None
+        self.Device = lambda _: SimpleNamespace(retain_primary_context=gpu._retain)
+        self.Context = SimpleNamespace(pop=gpu._pop)
+        self.Stream, self.mem_alloc, self.pagelocked_empty = gpu._new_stream, gpu._mem_alloc, gpu._pagelocked_empty
+        self.memcpy_htod_async, self.memcpy_dtoh_async = gpu._to_device, gpu._to_host
 
 
 class PretendedCudaError(Exception):

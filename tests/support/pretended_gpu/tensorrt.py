@@ -32,7 +32,7 @@ def tensorrt_package(
         ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED="user"),
         nptype=lambda dtype: dtype,
         Runtime=lambda _: SimpleNamespace(
-            deserialize_cuda_engine=lambda content: Engine(gpu, profiles) if content == b"engine" else None
+            deserialize_cuda_engine=lambda content: Engine(gpu, profiles) if bytes(content) == b"engine" else None
         ),
         **names,
     )
@@ -95,6 +95,8 @@ class Context:
         self.memory = address
 
     def set_optimization_profile_async(self, index: int, stream: int) -> bool:
+        if self.engine.gpu.failing_profiles:  # the real one does not return False
+            raise RuntimeError("Error in set optimization profile async.")
         self.profile = index
         return stream == Stream.handle
 
