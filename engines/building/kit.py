@@ -2,27 +2,29 @@
 
 Engines for a Jetson are built on the Jetson, with the TensorRT of its JetPack. A kit contains
 the parts of the bundle needed there (graphs, language model, manifest), one POSIX shell script
-that builds and verifies, and a template of each engine's record. It contains no paths of the
-machine it was made on.
+that builds and verifies, a template of each engine's record, and this package's own wheel. It
+contains no paths of the machine it was made on.
 """
 
 from __future__ import annotations
 
 import json
 import shlex
+import tempfile
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uhd_edge.engines.building.builder import check_graph
 from uhd_edge.engines.building.engine_record import FileDigest, read_digests
 from uhd_edge.engines.building.kit_files import writing_kit
+from uhd_edge.engines.building.own_wheel import write_own_wheel
 from uhd_edge.engines.building.trtexec import run_arguments, shape_arguments
 from uhd_edge.engines.errors import EngineUnavailableError, MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from uhd_edge.engines.building.build import EngineOrder
     from uhd_edge.engines.building.targets import JetPack, Target
@@ -36,9 +38,13 @@ uhd-edge: engines for {device}, JetPack {jetpack} (TensorRT {tensorrt}, CUDA {cu
 
 Copy this folder to the device, then run there:
 
-    python3 -m venv --system-site-packages venv     to find JetPack's TensorRT
+    sudo apt install tensorrt python3-libnvinfer python3-venv python3-dev
+    export PATH=/usr/local/cuda/bin:$PATH           # nvcc, which pycuda and llama.cpp are compiled with
+    python3 -m venv --system-site-packages venv     # to find JetPack's TensorRT
     . venv/bin/activate
-    pip install uhd-edge pycuda
+    CMAKE_ARGS="-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES={architecture}" CMAKE_BUILD_PARALLEL_LEVEL=2 \\
+        pip install llama-cpp-python                # the language model on the GPU; half an hour or more
+    pip install ./{wheel} "{pycuda}"
     ./build.sh photo.jpg
     uhd ask photo.jpg "What is on the table?" --bundle bundle
 
@@ -47,6 +53,10 @@ used, it compares them with FP32 on the pictures it is given, or on synthetic on
 run again: finished engines are kept. Building only needs JetPack's trtexec (apt install
 tensorrt). Running and comparing also need its Python package (apt install python3-libnvinfer)
 and pycuda, which pip compiles with JetPack's CUDA toolkit.
+
+uhd-edge is installed from the wheel in this folder. Without the line about llama-cpp-python,
+its language model runs on the CPU; `uhd doctor` says which it is. On a board of 8 GB, close
+the desktop before building, and keep CMAKE_BUILD_PARALLEL_LEVEL at 2.
 """
 
 
@@ -84,7 +94,9 @@ def write_kit(
     for order in orders:
         progress(f"checking {order.graph}")
         _check(contents.bundle / order.graph)
-    with writing_kit(output, progress) as kit:
+    with tempfile.TemporaryDirectory() as temporary, writing_kit(output, progress) as kit:
+        wheel = write_own_wheel(Path(temporary))
+        kit.add_file(wheel.name, wheel)
         for name in contents.files:
             progress(f"copying {name}")
             kit.add_file(f"{BUNDLE}/{name}", contents.bundle / name)
@@ -93,7 +105,7 @@ def write_kit(
             record = _record_template(contents.bundle, order, target)
             kit.add_text(f"records/{order.name}.json", json.dumps(record, indent=2) + "\n")
         kit.add_text(SCRIPT, _script(orders, contents, target, jetpack), executable=True)
-        kit.add_text("README.txt", _readme(orders, target, jetpack))
+        kit.add_text("README.txt", _readme(orders, target, jetpack, wheel.name))
     return output
 
 
@@ -154,7 +166,7 @@ def _script(orders: Sequence[EngineOrder], contents: KitContents, target: Target
     return template
 
 
-def _readme(orders: Sequence[EngineOrder], target: Target, jetpack: JetPack) -> str:
+def _readme(orders: Sequence[EngineOrder], target: Target, jetpack: JetPack, wheel: str) -> str:
     return _README.format(
         device=target.device,
         jetpack=jetpack.version,
@@ -162,4 +174,8 @@ def _readme(orders: Sequence[EngineOrder], target: Target, jetpack: JetPack) -> 
         cuda=jetpack.cuda,
         python=jetpack.python,
         engines=", ".join(order.name for order in orders),
+        architecture=(target.compute_capability or "").replace(".", ""),
+        # Earlier versions do not compile with CUDA 13.
+        pycuda="pycuda>=2026.1" if jetpack.cuda.startswith("13.") else "pycuda",
+        wheel=wheel,
     )

@@ -7,9 +7,9 @@
 # Engines are verified on the given pictures, or on a few synthetic ones. INT8 needs pictures
 # like those it was calibrated with.
 #
-# trtexec is taken from the PATH or from JetPack's package; TRTEXEC=FILE names another one.
+# trtexec is taken from the PATH or from where JetPack puts it; TRTEXEC=FILE names another one.
 # Without trtexec, uhd builds with TensorRT's Python package. Verifying the accuracy of the
-# engines needs uhd, pycuda (pip install uhd-edge pycuda) and that package as well.
+# engines needs uhd, pycuda (README.txt says how) and that package as well.
 # Exit code 0: built and verified. 1: not.
 set -eu
 started_in=$PWD
@@ -39,7 +39,11 @@ find_trtexec() {
             */*) printf '%s\n' "${started_in%/}/$TRTEXEC" ;;
             *) command -v "$TRTEXEC" || fail "TRTEXEC names $TRTEXEC, which is not on the PATH" ;;
         esac
-    elif ! command -v trtexec; then
+    elif command -v trtexec; then
+        :
+    elif [ -x "${TENSORRT_ROOT:-/usr/src/tensorrt}/bin/trtexec" ]; then
+        printf '%s\n' "${TENSORRT_ROOT:-/usr/src/tensorrt}/bin/trtexec"
+    else
         dpkg -L libnvinfer-bin 2>/dev/null | grep '/trtexec$' | head -n 1
     fi
 }
@@ -58,6 +62,10 @@ read_version() {
 # Prints the first error of a log, in one line.
 first_error() {
     error=$(sed -n 's/.*\[E\] *//p' "$1" | grep -v '^$' | head -n 1)
+    if [ "${ended:-0}" -gt 128 ]; then
+        error="it was ended by signal $((ended - 128)), most likely for lack of memory: close other programs, such as \
+the desktop, add swap space, or make the kit with a smaller --max-slices or fewer --modes"
+    fi
     printf '%s\n' "${error:-no reason given} (the log is $1)"
 }
 
@@ -65,7 +73,9 @@ first_error() {
 run_trtexec() {
     log=$1
     shift
-    "$trtexec" "$@" >"$log" 2>&1 || return 1
+    ended=0
+    "$trtexec" "$@" >"$log" 2>&1 || ended=$?
+    [ "$ended" -eq 0 ] || return 1
     grep -q '^&&&& PASSED TensorRT\.trtexec' "$log"
 }
 
@@ -142,7 +152,7 @@ set_aside() {
 # compare PICTURE..: compares with FP32 on onnxruntime. Engines that fail the comparison are moved to failed/.
 compare() {
     command -v uhd >/dev/null 2>&1 ||
-        fail "built, but not verified: uhd is missing; pip install uhd-edge pycuda, then run ./build.sh verify"
+        fail "built, but not verified: uhd is missing; install it as README.txt says, then run ./build.sh verify"
     if uhd verify bundle "$@" --engine tensorrt --precision "$PRECISION" >"$ENGINES/verify.txt"; then
         cat "$ENGINES/verify.txt"
         return
@@ -186,7 +196,7 @@ if [ -z "$trtexec" ]; then
     python3 -c 'import tensorrt' 2>/dev/null ||
         fail "neither trtexec nor TensorRT's Python package was found; on JetPack: apt install tensorrt"
     command -v uhd >/dev/null 2>&1 ||
-        fail "trtexec is missing; uhd can build with TensorRT's Python package: pip install uhd-edge pycuda"
+        fail "trtexec is missing; uhd can build with TensorRT's Python package: install it as README.txt says"
     if [ "$order" = verify ]; then
         exec uhd verify bundle "$@" --engine tensorrt --precision "$PRECISION"
     fi

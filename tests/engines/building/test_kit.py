@@ -6,12 +6,16 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import tarfile
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from support.kits import make_kit
+from support.places import ROOT
+from support.wheels import environment_without_ours, install_wheel
 
 from uhd_edge.cli.main import exit_code
 from uhd_edge.engines.building.kit import write_kit
@@ -32,12 +36,39 @@ def test_a_kit_names_its_jetpack_and_tensorrt(qwen3_bundle: Bundle, made: Path, 
     assert "CAPABILITY='11.0'" in (thor / "build.sh").read_text()
 
 
+def test_a_kit_is_installed_from_its_own_wheel_and_pip_takes_it(made: Path, tmp_path: Path) -> None:
+    (wheel,) = made.glob("*.whl")
+    readme = (made / "README.txt").read_text()
+    assert f'pip install ./{wheel.name} "pycuda"' in readme
+    assert "-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES=87" in readme
+    commands = [line.partition(" # ")[0].split() for line in readme.splitlines() if line.startswith("        pip")]
+    assert commands == [["pip", "install", "llama-cpp-python"]]  # a remark would be installed as a package
+    programs = install_wheel(wheel, tmp_path / "environment")
+    done = subprocess.run(
+        [programs / "uhd", "--version"], capture_output=True, text=True, check=False, cwd=tmp_path,
+        env=environment_without_ours(tmp_path),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert version("uhd-edge") in done.stdout
+    for file in (ROOT / "runtime" / "uhd-tiny").rglob("*.onnx"):
+        installed = next((tmp_path / "environment").rglob(file.name))
+        assert installed.read_bytes() == file.read_bytes()
+
+
+def test_pycuda_is_new_enough_for_cuda_13(qwen3_bundle: Bundle, tmp_path: Path) -> None:
+    thor = make_kit(qwen3_bundle, tmp_path / "thor", target="thor")
+    assert '"pycuda>=2026.1"' in (thor / "README.txt").read_text()
+    assert "CUDA_ARCHITECTURES=110" in (thor / "README.txt").read_text()
+
+
 def test_a_kit_holds_no_absolute_path(made: Path, qwen3_bundle: Bundle) -> None:
     places = "|".join(folder.name for folder in Path("/").iterdir() if not folder.name.startswith("."))
     for file in made.rglob("*"):
         assert not file.is_symlink()
         if file.suffix in (".sh", ".json", ".txt"):
-            text = file.read_text().removeprefix("#!/bin/sh\n").replace("/dev/null", "")
+            text = file.read_text().removeprefix("#!/bin/sh\n")
+            for everywhere in ("/dev/null", "/usr/src/tensorrt", "/usr/local/cuda/bin"):  # the same on every JetPack
+                text = text.replace(everywhere, "")
             paths = re.findall(rf"(?<![\w.}}])/(?:{places})\b[^\s\"']*", text)
             assert paths == [], f"{file.name}: {paths}"
         elif file.is_file() and file.suffix == ".onnx":

@@ -18,6 +18,16 @@ def test_trtexec_is_found_where_jetpacks_package_puts_it(kit: Path, device: Path
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_trtexec_is_found_without_dpkg_in_tensorrts_folder(kit: Path, device: Path, tmp_path: Path) -> None:
+    install_uhd(device)
+    hidden = tmp_path / "tensorrt" / "bin" / "trtexec"
+    hidden.parent.mkdir(parents=True)
+    (device / "trtexec").rename(hidden)
+    done = build(kit, device, more={"TENSORRT_ROOT": str(tmp_path / "tensorrt")})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "/usr/src/tensorrt" in (kit / "build.sh").read_text()
+
+
 @pytest.mark.parametrize("named", ["{device}/mine", ".{device}/mine", "mine"])
 def test_another_trtexec_can_be_named(kit: Path, device: Path, named: str) -> None:
     """By its whole path, from where the script is called, which is / here, or as it is found on the PATH."""
