@@ -19,6 +19,7 @@ from uhd_edge.engines.errors import UhdError
 COMMANDS = {
     "ask": "Ask a question about images or videos.",
     "chat": "Chat about images or videos in the terminal.",
+    "watch": "Ask about the newest frame of a camera or stream, over and over.",
     "batch": "Ask the same questions about many pictures.",
     "serve": "Serve OpenAI's chat-completions API.",
     "plan": "List modes and numbers of slices, with predicted times.",

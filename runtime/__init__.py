@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.async_assistant import AsyncAssistant
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.errors import UhdError
+    from uhd_edge.runtime.images.camera import camera_frames
     from uhd_edge.runtime.images.video import Video, video_frames
     from uhd_edge.runtime.options import AskOptions
     from uhd_edge.runtime.prompt.messages import ImagePart, Message, TextPart, ToolResult
@@ -42,6 +43,7 @@ __all__ = [
     "Usage",
     "Video",
     "VisionEncoder",
+    "camera_frames",
     "video_frames",
 ]
 
@@ -64,6 +66,7 @@ _MODULES = {
     "Usage": "answer",
     "Video": "images.video",
     "VisionEncoder": "vision.encoder",
+    "camera_frames": "images.camera",
     "video_frames": "images.video",
 }
 

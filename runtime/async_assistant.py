@@ -100,10 +100,16 @@ class AsyncAssistant:
 
     @shows_options
     def watch(
-        self, frames: Frames, question: str, *, every: float = 0.0, **options: Unpack[AskOptions]
+        self,
+        frames: Frames,
+        question: str,
+        *,
+        every: float = 0.0,
+        on_change: float = 0.0,
+        **options: Unpack[AskOptions],
     ) -> AsyncGenerator[WatchResult, None]:
         """Answer a question about every newest frame of a stream; see `uhd_edge.runtime.watch.watch`."""
-        return watch(cast("Asker", self), frames, question, every=every, **options)
+        return watch(cast("Asker", self), frames, question, every=every, on_change=on_change, **options)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from uhd_edge.runtime.ask_methods import shows_options
 from uhd_edge.runtime.errors import BusyError, ImageError
+from uhd_edge.runtime.images.camera import camera_frames
+from uhd_edge.runtime.images.changes import ChangeDetector
 from uhd_edge.runtime.release import warn_renamed
 from uhd_edge.runtime.validation import require_number
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from uhd_edge.runtime.answer import Answer
+    from uhd_edge.runtime.images.loading import ImageInput
     from uhd_edge.runtime.images.video import MediaInput
     from uhd_edge.runtime.options import AskOptions
 
@@ -30,7 +34,9 @@ class Asker(Protocol):
         ...
 
 
-Frames: TypeAlias = "AsyncIterable[MediaInput] | Iterable[MediaInput] | Callable[[], MediaInput | None]"
+Frames: TypeAlias = (
+    "AsyncIterable[MediaInput] | Iterable[MediaInput] | Callable[[], MediaInput | None] | str | os.PathLike[str]"
+)
 
 
 @dataclass(frozen=True)
@@ -53,14 +59,17 @@ async def watch(
     question: str,
     *,
     every: float = 0.0,
+    on_change: float = 0.0,
     **options: Unpack[AskOptions],
 ) -> AsyncGenerator[WatchResult, None]:
     """Answer a question about the newest frame of a stream, over and over.
 
     `frames` is an async iterator, an iterator, or a function that returns the next frame, and
     None at the end. Iterators and functions may block until a camera has a frame, because they
-    are read in a thread. Each frame must be a new image, not a buffer that is overwritten.
-    `every` is the least time in seconds between two questions.
+    are read in a thread. Each frame must be a new image, not a buffer that is overwritten. The
+    name of a camera, the address of a stream or the path of a video is read by `camera_frames`.
+    `every` is the least time in seconds between two questions. With `on_change` a frame is skipped
+    unless a part of it differs by that many grey levels (0 to 255) from the last one that was not.
 
     All frames are read as they arrive. When the next question is due, it is about the newest
     frame, and older ones are skipped; so is a frame for which the assistant raises `BusyError`.
@@ -68,9 +77,11 @@ async def watch(
     only one. When the watch is closed, a thread that waits for a camera ends with the next frame.
 
     Raises what `AsyncAssistant.ask` raises except `BusyError`, what reading a frame raises,
-    `OptionError` for an invalid `every`, and `ImageError` if `frames` is something else.
+    `OptionError` for an invalid `every` or `on_change`, and `ImageError` if `frames` is something else.
     """
     pause = require_number("every", every, 0.0, 1e9, hint="0 or more seconds")
+    least_change = require_number("on_change", on_change, 0.0, 255.0, hint="grey levels from 0 to 255")
+    changes = ChangeDetector()
     loop = asyncio.get_running_loop()
     asked = 0
     due = loop.time()
@@ -81,6 +92,8 @@ async def watch(
             if taken is None:
                 return
             number, frame = taken
+            if least_change and not await asyncio.to_thread(changes.is_new, cast("ImageInput", frame), least_change):
+                continue
             due = loop.time() + pause
             try:
                 answer = await assistant.ask(frame, question, **options)
@@ -189,12 +202,16 @@ def _read(frames: Iterator[MediaInput], newest: _Newest) -> None:
         newest.end()
 
 
-def _iterator(frames: Iterable[MediaInput] | Callable[[], MediaInput | None]) -> Iterator[MediaInput]:
-    if isinstance(frames, Iterable) and not isinstance(frames, str | bytes | bytearray | memoryview):
+def _iterator(
+    frames: Iterable[MediaInput] | Callable[[], MediaInput | None] | os.PathLike[str],
+) -> Iterator[MediaInput]:
+    if isinstance(frames, str | os.PathLike):
+        return camera_frames(frames)
+    if isinstance(frames, Iterable) and not isinstance(frames, bytes | bytearray | memoryview):
         return iter(frames)
     if callable(frames):
         return _returned_by(frames)
-    raise ImageError(f"frames are an iterator or a function, not {type(frames).__name__}; give one of them")
+    raise ImageError(f"frames are a camera, an iterator or a function, not {type(frames).__name__}; give one of them")
 
 
 def _returned_by(camera: Callable[[], MediaInput | None]) -> Iterator[MediaInput]:

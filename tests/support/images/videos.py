@@ -48,3 +48,14 @@ def make_sound(file: Path) -> Path:
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return file
+
+
+def write_video(file: Path, pictures: list[np.ndarray], *, rate: int = 10) -> None:
+    """Write a video of pictures of one size."""
+    with av.open(str(file), "w") as container:
+        stream: Any = container.add_stream("mpeg4", rate=rate)
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt, stream.bit_rate = "yuv420p", 8_000_000
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
