@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from support.conversations.event_loops import run
-from support.images.videos import write_video
 from support.places import EXAMPLES
 
 from uhd_edge.runtime import Assistant, AsyncAssistant, Bundle
@@ -20,7 +19,6 @@ from uhd_edge.tiny.world.scenes import SINGLE, draw_scene
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
 
 QUESTION = "Describe the scene."
 
@@ -229,26 +227,5 @@ def test_a_pause_without_sense_is_refused(bundle: Bundle, every: Any) -> None:
         async with AsyncAssistant(bundle, threads=1) as assistant:
             with pytest.raises(OptionError, match="every"):
                 await anext(assistant.watch(iter([frame(0)]), QUESTION, every=every))
-
-    run(test())
-
-
-def test_the_path_of_a_video_is_played_and_frames_that_look_alike_are_skipped(bundle: Bundle, tmp_path: Path) -> None:
-    write_video(tmp_path / "film.mp4", [frame(0)] * 3)
-
-    async def test() -> None:
-        async with AsyncAssistant(bundle, threads=1) as assistant:
-            watched = assistant.watch(tmp_path / "film.mp4", QUESTION, on_change=20.0, max_tokens=1)
-            seen = [answered async for answered in watched]
-            assert len(seen) == 1
-
-    run(test())
-
-
-def test_a_change_without_sense_is_refused(bundle: Bundle) -> None:
-    async def test() -> None:
-        async with AsyncAssistant(bundle, threads=1) as assistant:
-            with pytest.raises(OptionError, match="on_change"):
-                await anext(assistant.watch(iter([frame(0)]), QUESTION, on_change=300.0))
 
     run(test())
