@@ -13,11 +13,12 @@ from typing import Literal
 from uhd_edge.engines.extras import PACKAGES
 from uhd_edge.engines.processor import this_processor
 from uhd_edge.engines.selection import int8_engine, machine_precision, openvino_is_installed
+from uhd_edge.engines.tensorrt.gpu import first_gpu
 from uhd_edge.engines.threads import usable_cores
 from uhd_edge.runtime.bundles.bundle import Bundle
-from uhd_edge.runtime.errors import UhdError
+from uhd_edge.runtime.errors import EngineUnavailableError, UhdError
 from uhd_edge.runtime.llm.llama_library import find_gpus, llama_library
-from uhd_edge.runtime.llm.llama_loading import choose_gpu_layers
+from uhd_edge.runtime.llm.llama_loading import INSTALL_WITH_CUDA, choose_gpu_layers
 from uhd_edge.runtime.release import version_of
 
 State = Literal["ok", "absent", "broken"]
@@ -28,6 +29,13 @@ EXTRAS = {
     "gpu": ("onnxruntime-gpu", "pycuda", "tensorrt"),
     "rtx": ("tensorrt-rtx",),
 }
+# PyPI's onnxruntime-gpu and tensorrt are not for a Jetson's GPU.
+ON_A_JETSON = {
+    "gpu": "not from PyPI on a Jetson: apt install tensorrt python3-libnvinfer python3-dev, then pip install pycuda "
+    "with /usr/local/cuda/bin on the PATH",
+    "rtx": "TensorRT-RTX is for RTX cards; a Jetson has TensorRT",
+}
+BOARD = Path("/proc/device-tree/model")
 INSTRUCTION_SETS = (
     *("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16"),
     *("asimd", "asimddp", "i8mm"),
@@ -123,8 +131,19 @@ def _llama() -> str:
 
 
 def _gpu_layers() -> str:
-    chosen = choose_gpu_layers(find_gpus(llama_library().api))
-    return f"auto puts {'all' if chosen.count else 'no'} layers on a GPU: {chosen.reason}"
+    gpus = find_gpus(llama_library().api)
+    chosen = choose_gpu_layers(gpus)
+    remedy = "" if gpus.found or gpus.built_for else _remedy_for_llama()
+    return f"auto puts {'all' if chosen.count else 'no'} layers on a GPU: {chosen.reason}{remedy}"
+
+
+def _remedy_for_llama() -> str:
+    """Say how llama.cpp is built for the NVIDIA GPU of this machine, if there is one."""
+    try:
+        gpu = first_gpu()
+    except EngineUnavailableError:
+        return ""
+    return f", and the language model does not run on {gpu.name}; {INSTALL_WITH_CUDA}"
 
 
 def _builtin_bundle() -> str:
@@ -133,9 +152,14 @@ def _builtin_bundle() -> str:
     return f"{manifest.name}, {size / 1e6:.1f} MB"
 
 
+def _jetson() -> str | None:
+    """Return the board's name, None if this is no Jetson."""
+    model = BOARD.read_text(encoding="utf-8").strip("\0\n") if BOARD.is_file() else ""
+    return model if "NVIDIA" in model else None
+
+
 def _gpu() -> Finding:
-    jetson = Path("/proc/device-tree/model")
-    if jetson.is_file() and "NVIDIA" in (model := jetson.read_text(encoding="utf-8").strip("\0\n")):
+    if model := _jetson():
         return Finding("gpu", "ok", model)
     driver = Path("/proc/driver/nvidia/version")
     if driver.is_file():
@@ -146,6 +170,8 @@ def _gpu() -> Finding:
 def _extra(extra: str, distributions: tuple[str, ...]) -> Finding:
     versions = {name: version_of(name) for name in distributions}
     missing = [name for name, version in versions.items() if version is None]
+    if missing and extra in ("gpu", "rtx") and _jetson():
+        return Finding(f"extra {extra}", "absent", ON_A_JETSON[extra])
     if missing:
         return Finding(f"extra {extra}", "absent", f'without {", ".join(missing)}; pip install "uhd-edge[{extra}]"')
     return Finding(f"extra {extra}", "ok", ", ".join(f"{name} {version}" for name, version in versions.items()))

@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from uhd_edge.cli import main as cli
+from uhd_edge.engines.tensorrt.gpu import Gpu
+from uhd_edge.runtime.checking import doctor
 from uhd_edge.runtime.checking.doctor import EXTRAS
+from uhd_edge.runtime.llm.llama_library import LlamaGpus
 
 
 def test_doctor_names_what_asking_needs_and_how_to_get_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,6 +35,25 @@ def test_doctor_names_what_asking_needs_and_how_to_get_the_rest(capsys: pytest.C
         assert finding["state"] == ("absent" if missing else "ok")
         assert all(name in finding["detail"] for name in missing or distributions)
         assert (f'pip install "uhd-edge[{extra}]"' in finding["detail"]) == bool(missing)
+
+
+def test_on_a_jetson_doctor_advises_no_package_of_pypi_for_its_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board = tmp_path / "model"
+    board.write_bytes(b"NVIDIA Jetson Orin Nano Developer Kit\0")
+    monkeypatch.setattr(doctor, "BOARD", board)
+    monkeypatch.setattr(doctor, "version_of", lambda _name: None)
+    monkeypatch.setattr(doctor, "first_gpu", lambda: Gpu("Orin", "8.7"))
+    monkeypatch.setattr(doctor, "find_gpus", lambda _api: LlamaGpus(found=(), built_for=()))
+    cli.exit_code(["doctor", "--json"])
+    findings = {finding["part"]: finding["detail"] for finding in json.loads(capsys.readouterr().out)}
+    assert findings["gpu"] == "NVIDIA Jetson Orin Nano Developer Kit"
+    assert "uhd-edge[gpu]" not in findings["extra gpu"]
+    assert "apt install tensorrt python3-libnvinfer python3-dev" in findings["extra gpu"]
+    assert "a Jetson has TensorRT" in findings["extra rtx"]
+    assert "the language model does not run on Orin" in findings["--gpu-layers"]
+    assert "-DGGML_CUDA=on" in findings["--gpu-layers"]
 
 
 def test_looking_at_the_machine_reports_nothing_to_anybody(tmp_path: Path) -> None:
