@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from uhd_edge.batch.groups import Group
-    from uhd_edge.batch.order import Order
+    from uhd_edge.batch.order import Asking
     from uhd_edge.batch.row import Row
     from uhd_edge.runtime.answer import Answer
     from uhd_edge.runtime.answering import OpenModels
@@ -31,14 +31,14 @@ Decoded: TypeAlias = "tuple[NewImage, ...] | ImageError"
 ERRORS_OF_A_QUESTION = (ImageError, PromptError, EngineError, SchemaError)
 
 
-def with_prepared_schema(order: Order) -> Order:
-    """Return the order with its schema read once and not for every question."""
-    schema = order.options.get("schema")
+def with_prepared_schema(asking: Asking) -> Asking:
+    """Return it with its schema read once and not for every question."""
+    schema = asking.options.get("schema")
     if schema is None:
-        return order
+        return asking
     from uhd_edge.runtime.schema.answer_schema import answer_schema  # which most runs do without
 
-    return replace(order, options={**order.options, "schema": answer_schema(schema)})
+    return replace(asking, options={**asking.options, "schema": answer_schema(schema)})
 
 
 def decode_group(group: Group, manifest: Manifest) -> Decoded:
@@ -52,7 +52,7 @@ def decode_group(group: Group, manifest: Manifest) -> Decoded:
 
 
 def answer_group(
-    group: Group, decoded: Decoded, order: Order, models: OpenModels, stopping: Callable[[], bool]
+    group: Group, decoded: Decoded, asking: Asking, models: OpenModels, stopping: Callable[[], bool]
 ) -> tuple[Row, ...]:
     """Answer the questions of a group; what cannot be answered becomes a row that says why.
 
@@ -70,7 +70,7 @@ def answer_group(
             continue
         forks.append(replace(conversation))
         try:
-            rows.append(answered(asked, _answer(asked.question, forks[-1], order, models, stopping)))
+            rows.append(answered(asked, _answer(asked.question, forks[-1], asking, models, stopping)))
         except ERRORS_OF_A_QUESTION as error:
             rows.append(failed(asked, error))
     for fork in forks:
@@ -79,15 +79,15 @@ def answer_group(
 
 
 def _answer(
-    question: str, conversation: Conversation, order: Order, models: OpenModels, stopping: Callable[[], bool]
+    question: str, conversation: Conversation, asking: Asking, models: OpenModels, stopping: Callable[[], bool]
 ) -> Answer:
     request = parse_request(
         None,
         question,
-        order.options,
-        mode=order.opening.mode or models.manifest.default_mode,
+        asking.options,
+        mode=asking.opening.mode or models.manifest.default_mode,
         modes=tuple(models.manifest.graphs),
-        max_slices=order.opening.max_slices,
+        max_slices=asking.opening.max_slices,
     )
     with closing(AnswerStream(answer_question(request, conversation, models))) as stream:
         for _ in stream:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from uhd_edge.batch.answering import Decoded
     from uhd_edge.batch.groups import Group
-    from uhd_edge.batch.order import Order
+    from uhd_edge.batch.order import Asking
     from uhd_edge.batch.row import Row
 
 Rows: TypeAlias = "tuple[Row, ...]"
@@ -66,10 +66,10 @@ class Lanes(ClosedByWith):
     do not depend on what was asked before.
     """
 
-    def __init__(self, order: Order, count: LaneCount) -> None:
-        self._order, self._count = with_prepared_schema(order), count
+    def __init__(self, asking: Asking, count: LaneCount) -> None:
+        self._asking, self._count = with_prepared_schema(asking), count
         self._stopping = threading.Event()
-        opening, bundle = order.opening, order.bundle
+        opening, bundle = asking.opening, asking.bundle
         with ExitStack() as opened:
             encoder = opened.enter_context(
                 VisionEncoder(
@@ -113,13 +113,13 @@ class Lanes(ClosedByWith):
         self._opened.close()
 
     def _open_models(self, encoder: VisionEncoder, opened: ExitStack) -> OpenModels:
-        order, threads = self._order, self._count.threads
+        asking, threads = self._asking, self._count.threads
         model = opened.enter_context(
             open_language_model(
-                order.bundle, context=order.opening.context, threads=threads, gpu_layers=order.opening.gpu_layers
+                asking.bundle, context=asking.opening.context, threads=threads, gpu_layers=asking.opening.gpu_layers
             )
         )
-        manifest = order.bundle.manifest
+        manifest = asking.bundle.manifest
         planner = Planner(manifest, model, CostBook(encoder, model, threads=threads))
         return OpenModels(manifest, encoder, model, PromptMemory(model, limit=SESSION_BYTES), planner)
 
@@ -135,7 +135,7 @@ class Lanes(ClosedByWith):
                 if group is None:
                     more = False
                     break
-                decoding = decoders.submit(decode_group, group, self._order.bundle.manifest)
+                decoding = decoders.submit(decode_group, group, self._asking.bundle.manifest)
                 window.append(lanes.submit(self._answer, group, decoding))
                 unfinished.add(window[-1])
             while window and window[0].done():
@@ -147,6 +147,6 @@ class Lanes(ClosedByWith):
         decoded = decoding.result()
         models = self._free.get()
         try:
-            return answer_group(group, decoded, self._order, models, self._stopping.is_set)
+            return answer_group(group, decoded, self._asking, models, self._stopping.is_set)
         finally:
             self._free.put(models)

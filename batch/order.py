@@ -35,20 +35,27 @@ class Opening:
 
 
 @dataclass(frozen=True)
-class Order:
-    """`questions` are asked of every row of `source`; without any, a row has its own.
+class Asking:
+    """How any question is asked: the bundle, how it is opened, and the settings of a question.
 
     A `schema` among the `options` is its text. Raises `OptionError` or `SchemaError` for an invalid option.
     """
 
     bundle: Bundle
-    source: RowSource
-    questions: tuple[str, ...]
     opening: Opening
     options: AskOptions
 
     def __post_init__(self) -> None:
         check_options(self.options)
+
+
+@dataclass(frozen=True)
+class Order:
+    """`questions` are asked of every row of `source`; without any, a row has its own."""
+
+    asking: Asking
+    source: RowSource
+    questions: tuple[str, ...]
 
     def count(self) -> int:
         """How many rows the answers will have; raises `DataSetError` for a file that is broken."""
@@ -56,12 +63,13 @@ class Order:
 
     def head(self) -> Mapping[str, Any]:
         """All of this in a form that is kept beside the answers; a run goes on only where it is the same."""
+        bundle = self.asking.bundle
         return {
             "format": FORMAT,
             "uhd_edge": installed_version(),
             "input": {"name": self.source.name, "sha256": self.source.sha256},
-            "bundle": {"name": self.bundle.manifest.name, "sha256": compute_sha256(self.bundle.path / MANIFEST)},
+            "bundle": {"name": bundle.manifest.name, "sha256": compute_sha256(bundle.path / MANIFEST)},
             "questions": list(self.questions),
-            "opening": asdict(self.opening),
-            "options": dict(self.options),
+            "opening": asdict(self.asking.opening),
+            "options": dict(self.asking.options),
         }

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Answering(Protocol):
-    """What answers groups and keeps their order: `Lanes`."""
+    """What answers groups and keeps their order: `Lanes`, or the `Cluster` of `batch/cluster/`."""
 
     def answer(self, groups: Iterator[Group]) -> Iterator[tuple[Row, ...]]:
         """Yield the rows of each group in the order of the groups."""

@@ -38,6 +38,7 @@ PACKAGES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "openvino": {"openvino": "openvino"},
         "video": {"av": "av"},
         "parquet": {"pyarrow": "pyarrow"},
+        "ray": {"pandas": "pandas", "pyarrow": "pyarrow", "ray": "ray[data]"},
         "dora": {"dora": "dora-rs", "pyarrow": "pyarrow"},
         "serve": {
             "jsonschema": "jsonschema",
@@ -51,7 +52,7 @@ PACKAGES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
 
 @contextmanager
 def extra_needed(
-    extra: Literal["pull", "export", "calibration", "openvino", "schema", "parquet", "dora", "serve", "video"],
+    extra: Literal["pull", "export", "calibration", "openvino", "schema", "parquet", "ray", "dora", "serve", "video"],
     what: str,
 ) -> Iterator[None]:
     """Raise `MissingExtraError` if the block imports a package of `extra` that is not installed.

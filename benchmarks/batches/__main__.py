@@ -3,7 +3,7 @@
     python benchmarks/batches [--pictures 2000] [--kills 10] [--many 10000] [--seed 0]
 
 Pictures are drawn from the world of uhd-tiny, every fourth one large enough to be sliced. Speed is that of rounds of
-200 pictures, loop and lanes by turns, with everything open. Then a run over all pictures is killed (SIGKILL) at drawn
+80 pictures, loop and lanes by turns, with everything open. Then a run over all pictures is killed (SIGKILL) at drawn
 moments and started again, until nobody kills it; its rows have to be those of an unbroken run, byte for byte. The last
 run is over `--many` rows, and its memory is looked at on the way. Exit code 1 when rows differ.
 """
@@ -22,22 +22,26 @@ import numpy as np
 
 from uhd_edge.batch.groups import read_groups
 from uhd_edge.batch.lanes import Lanes, count_lanes
-from uhd_edge.batch.order import Opening, Order
+from uhd_edge.batch.order import Asking, Opening, Order
 from uhd_edge.rows.source import open_source
 from uhd_edge.runtime import Assistant, Bundle
 from uhd_edge.tiny.world.drawing import draw_picture
 from uhd_edge.tiny.world.scenes import SINGLE, SLICED, draw_scene
 
 QUESTION = "How many triangles are there?"
-ROUND, ROUNDS = 200, 3
+ROUND, ROUNDS = 80, 3
+SCENES = 40
 
 
 def draw(folder: Path, count: int) -> list[Path]:
-    """Draw pictures, and return their files."""
+    """Draw pictures, and return their files; scenes come again, each time with something else in a corner."""
     folder.mkdir()
+    worlds = [SINGLE if number % 4 else SLICED for number in range(SCENES)]
+    scenes = [draw_picture(draw_scene(f"batch/{number}", world)) for number, world in enumerate(worlds)]
     for number in range(count):
-        scene = draw_scene(f"batch/{number}", SINGLE if number % 4 else SLICED)
-        draw_picture(scene).save(folder / f"{number:05}.png", compress_level=1)
+        picture = scenes[number % SCENES].copy()
+        picture.paste((number % 256, number // 256 % 256, 90), (0, 0, 8, 8))
+        picture.save(folder / f"{number:05}.png", compress_level=1)
     return sorted(folder.iterdir())
 
 
@@ -51,8 +55,8 @@ def measure_speed(files: list[Path], scratch: Path) -> None:
     """Print pictures a second of a loop with the usual threads, a loop with one, and lanes."""
     files = files[:ROUND]
     source = open_source(str(list_of(files, scratch / "round.txt")), {})
-    order = Order(Bundle.open(), source, (QUESTION,), Opening(), {"max_tokens": 16})
-    with Assistant() as usual, Assistant(threads=1) as single, Lanes(order, count_lanes()) as lanes:
+    order = Order(Asking(Bundle.open(), Opening(), {"max_tokens": 16}), source, (QUESTION,))
+    with Assistant() as usual, Assistant(threads=1) as single, Lanes(order.asking, count_lanes()) as lanes:
         ways: dict[str, Callable[[], object]] = {
             "loop over ask": lambda: [usual.ask(file, QUESTION, max_tokens=16) for file in files],
             "loop over ask, one thread": lambda: [single.ask(file, QUESTION, max_tokens=16) for file in files],
@@ -116,7 +120,7 @@ def watch_memory(files: list[Path], scratch: Path, many: int) -> None:
 
 @click.command()
 @click.option("--pictures", default=2000, show_default=True, help="How many to draw.")
-@click.option("--kills", default=10, show_default=True, help="How often to kill a run.")
+@click.option("--kills", default=10, show_default=True, help="How often to kill a run; 0 is no such run.")
 @click.option("--many", default=10_000, show_default=True, help="Rows of the run whose memory is watched; 0 is none.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the moments.")
 def main(pictures: int, kills: int, many: int, seed: int) -> None:
@@ -125,7 +129,7 @@ def main(pictures: int, kills: int, many: int, seed: int) -> None:
         scratch = Path(folder)
         files = draw(scratch / "pictures", pictures)
         measure_speed(files, scratch)
-        same = try_kills(scratch / "pictures", scratch, kills, seed)
+        same = not kills or try_kills(scratch / "pictures", scratch, kills, seed)
         if many:
             watch_memory(files, scratch, many)
     sys.exit(not same)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,8 +14,11 @@ from uhd_edge.cli.rows import bundle_and_rows, column_option, parse_columns, spl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
-    from uhd_edge.batch.order import Order
+    from uhd_edge.batch.cluster.answering import Cluster
+    from uhd_edge.batch.lanes import Lanes
+    from uhd_edge.batch.order import Asking, Order
     from uhd_edge.batch.outputs.opening import Output
     from uhd_edge.batch.row import Row
     from uhd_edge.runtime.options import AskOptions
@@ -31,6 +35,15 @@ if TYPE_CHECKING:
 @click.option(
     "--lanes", type=click.IntRange(min=1), metavar="N", help="Questions at once.  [default: cores, at most 4]"
 )
+@click.option(
+    "--ray",
+    "address",
+    is_flag=False,
+    flag_value="local",
+    metavar="[ADDRESS]",
+    help="Use a Ray cluster: its address, `auto`, or none for one on this machine.",
+)
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Workers of the cluster.  [default: all]")
 @column_option
 @split_option
 @opening_options
@@ -41,6 +54,8 @@ def batch(
     questions: tuple[str, ...],
     output: Path,
     lanes: int | None,
+    address: str | None,
+    workers: int | None,
     columns: tuple[str, ...],
     split: str | None,
     **given: Any,
@@ -62,7 +77,8 @@ def batch(
         if opened.count:
             click.echo(f"uhd: {opened.count} of {total} rows are in {output} already", err=True)
         if opened.count < total:
-            _answer(order, opened, lanes=lanes, threads=given["threads"], total=total)
+            answering = _answering(order.asking, address, workers, lanes, given["threads"])
+            _answer(order, answering, opened, total)
         opened.finish()
     click.get_current_context().obj.all_closed = True
 
@@ -74,7 +90,7 @@ def _order(
     reading: tuple[tuple[str, ...], str | None],
     given: dict[str, Any],
 ) -> Order:
-    from uhd_edge.batch.order import Opening, Order
+    from uhd_edge.batch.order import Asking, Opening, Order
     from uhd_edge.cli.schema import schema_in
     from uhd_edge.rows.source import open_source
     from uhd_edge.runtime.bundles.bundle import Bundle
@@ -83,30 +99,44 @@ def _order(
     if schema_in(given["schema"]) is not None:
         options["schema"] = Path(given["schema"]).read_text(encoding="utf-8-sig")
     columns, split = reading
-    return Order(
-        bundle=Bundle.open(named),
-        source=open_source(source, parse_columns(columns), split),
-        questions=tuple(questions),
-        opening=Opening(**{name: given[name] for name in OPENING if name != "threads"}),
-        options=cast("AskOptions", options),
-    )
+    opening = Opening(**{name: given[name] for name in OPENING if name != "threads"})
+    asking = Asking(Bundle.open(named), opening, cast("AskOptions", options))
+    return Order(asking, open_source(source, parse_columns(columns), split), tuple(questions))
 
 
-def _answer(order: Order, output: Output, *, lanes: int | None, threads: int | None, total: int) -> None:
-    from uhd_edge.batch.lanes import Lanes, count_lanes
+@contextmanager
+def _answering(
+    asking: Asking, address: str | None, workers: int | None, lanes: int | None, threads: int | None
+) -> Iterator[Lanes | Cluster]:
+    """Open what answers: lanes here, or a cluster."""
+    if address is None:
+        from uhd_edge.batch.lanes import Lanes, count_lanes
+
+        if workers is not None:
+            raise click.UsageError("--workers are those of a cluster; give --ray, or --lanes")
+        with Lanes(asking, count_lanes(lanes, threads)) as opened:
+            yield opened
+        return
+    from uhd_edge.batch.cluster.answering import ClusterOptions, connected
+
+    with connected(asking, ClusterOptions(address, workers, lanes, threads)) as cluster:
+        yield cluster
+
+
+def _answer(order: Order, answering: AbstractContextManager[Lanes | Cluster], output: Output, total: int) -> None:
     from uhd_edge.batch.run import write_rows
 
     errors = 0
 
-    def counted() -> Iterator[Row]:
+    def counted(opened: Lanes | Cluster) -> Iterator[Row]:
         nonlocal errors
         for row in write_rows(order, opened, output):
             errors += row.error is not None
             yield row
 
     try:
-        with Lanes(order, count_lanes(lanes, threads)) as opened:
-            follow(counted(), total - output.count, order.source.name)
+        with answering as opened:
+            follow(counted(opened), total - output.count, order.source.name)
             for note in opened.notes:
                 click.echo(f"uhd: {note}", err=True)
     except KeyboardInterrupt:

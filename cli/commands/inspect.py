@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,17 +16,32 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.manifest import Origin
     from uhd_edge.runtime.modes import Mode
 
+MOST_DIFFERENCES = 5  # in one message
+
 
 @click.command()
 @click.argument("folder", metavar="[BUNDLE]", required=False)
 @bundle_option
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
-def inspect(folder: str | None, *, bundle: str | None, as_json: bool) -> None:
-    """Show what BUNDLE contains, and check the SHA-256 of every file; without BUNDLE, the built-in uhd-tiny."""
+@click.option("--checksums", is_flag=True, help="Print the SHA-256 of every file, for --against on other machines.")
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Fail if a file is missing, changed or not listed in FILE, which --checksums printed.",
+)
+def inspect(folder: str | None, *, bundle: str | None, as_json: bool, checksums: bool, against: Path | None) -> None:
+    """Show what BUNDLE contains, and check the SHA-256 of every file; without BUNDLE, the built-in uhd-tiny.
+
+    With --checksums or --against, BUNDLE may be the folder of an unpacked kit too.
+    """
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.bundles.update import abandoned_in, interrupted
     from uhd_edge.runtime.llm.llama_loading import check_file
 
+    if checksums or against is not None:
+        _compare(one_bundle(folder, bundle), against)
+        return
     opened = Bundle.open(one_bundle(folder, bundle))
     opened.check_files()
     check_file(opened.llm_path)
@@ -34,6 +50,26 @@ def inspect(folder: str | None, *, bundle: str | None, as_json: bool) -> None:
         click.echo(f"{left} ({_size(size)}) was left by a run that was killed; the next run removes it", err=True)
     for left in interrupted(opened.path):
         click.echo(f"{left} is of a calibration that was interrupted; the same command goes on with it", err=True)
+
+
+def _compare(named: str | None, against: Path | None) -> None:
+    """Print the checksums of a bundle or a kit, or compare it with those in a file."""
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.bundles.fleet_manifest import find_differences, read_fleet_manifest, write_fleet_manifest
+    from uhd_edge.runtime.errors import BundleError
+
+    is_kit = named is not None and (Path(named) / "bundle" / "bundle.json").is_file()
+    folder = Path(named) if named is not None and is_kit else Bundle.open(named).path
+    if against is None:
+        click.echo(write_fleet_manifest(folder), nl=False)
+        return
+    listed = read_fleet_manifest(against)
+    differences = find_differences(folder, listed)
+    if differences:
+        shown = "; ".join(differences[:MOST_DIFFERENCES])
+        more = f"; and {len(differences) - MOST_DIFFERENCES} more" if len(differences) > MOST_DIFFERENCES else ""
+        raise BundleError(f"{folder}: is not what {against} lists: {shown}{more}")
+    click.echo(f"{folder}: as listed in {against}, {len(listed)} files")
 
 
 def _table(bundle: Bundle) -> str:

@@ -32,7 +32,7 @@ def test_answers_are_those_of_an_assistant_with_several_questions_and_with_one(t
     for name in names:
         (tmp_path / "pictures" / name).write_bytes((EXAMPLES / name).read_bytes())
     asked = order(tmp_path / "pictures")
-    with Lanes(asked, LaneCount(2, 1)) as lanes:
+    with Lanes(asked.asking, LaneCount(2, 1)) as lanes:
         rows = answer(lanes, read_groups(asked.source, asked.questions))
         again = answer(lanes, read_groups(asked.source, asked.questions, 3))
         alone = replace(asked, questions=QUESTIONS[:1])
@@ -71,7 +71,7 @@ def test_what_cannot_be_asked_is_a_row_between_the_others(tmp_path: Path) -> Non
         )
     )
     asked = order(tmp_path / "rows.jsonl", questions=())
-    with Lanes(asked, LaneCount(2, 1)) as lanes:
+    with Lanes(asked.asking, LaneCount(2, 1)) as lanes:
         rows = answer(lanes, read_groups(asked.source, ()))
     assert [row.number for row in rows] == list(range(7))
     assert [row.answer for row in (rows[0], rows[6])] == ["JX7", "JX7"]
@@ -95,7 +95,7 @@ def test_no_more_is_read_ahead_than_the_lanes_need(tmp_path: Path) -> None:
             number = next(read)
             yield replace(one, asked=(replace(one.asked[0], number=number),))
 
-    with Lanes(asked, LaneCount(2, 1)) as lanes:
+    with Lanes(asked.asking, LaneCount(2, 1)) as lanes:
         stream = lanes.answer(endless())
         numbers = [row.number for _ in range(20) for row in next(stream)]
         stream.close()
@@ -110,7 +110,7 @@ def test_a_language_model_that_fails_ends_the_run_and_closing_ends_answers(
         raise ModelError("the GPU is gone")
 
     asked = order(draw_pictures(tmp_path / "pictures", 8), QUESTIONS[:1])
-    with Lanes(asked, LaneCount(2, 1)) as lanes:
+    with Lanes(asked.asking, LaneCount(2, 1)) as lanes:
         stream = lanes.answer(read_groups(asked.source, asked.questions))
         assert next(stream)[0].number == 0
         stream.close()

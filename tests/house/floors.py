@@ -54,6 +54,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("batch.row",),
     ("batch.outputs", "batch.answering"),
     ("batch",),
+    ("batch.cluster",),
     ("evaluation.metrics", "evaluation.significance"),
     ("evaluation.data",),
     ("evaluation.asking",),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 from support.places import EXAMPLES
 
-from uhd_edge.batch.order import Opening, Order
+from uhd_edge.batch.order import Asking, Opening, Order
 from uhd_edge.rows.source import open_source
 from uhd_edge.runtime.bundles.bundle import Bundle
 
@@ -32,4 +32,4 @@ def order(given: Path, questions: tuple[str, ...] = QUESTIONS, **changes: Any) -
     """An order for everything that is in `given`."""
     options = {"max_tokens": 12} | changes.pop("options", {})
     source = open_source(str(given), changes.pop("columns", {}))
-    return Order(Bundle.open(), source, questions, Opening(**changes), options)
+    return Order(Asking(Bundle.open(), Opening(**changes), options), source, questions)
