@@ -3,8 +3,8 @@
     group  ->  pictures decoded ahead, in a thread  ->  a free lane: encode, prefill, generate  ->  rows, in order
 
 A lane has a language model of its own, whose weights llama.cpp maps from the same file; the encoder's weights are
-shared. While one lane generates, another encodes, and cores that one question cannot use are not idle. One lane for
-each core was measured as the fastest: see docs/batches.md, also for what was tried instead.
+shared. While one lane generates, another encodes, and cores that one question cannot use are not idle. See
+docs/batches.md for what was measured, and for what was tried instead.
 """
 
 from __future__ import annotations

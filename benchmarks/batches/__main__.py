@@ -56,7 +56,11 @@ def measure_speed(files: list[Path], scratch: Path) -> None:
     files = files[:ROUND]
     source = open_source(str(list_of(files, scratch / "round.txt")), {})
     order = Order(Asking(Bundle.open(), Opening(), {"max_tokens": 16}), source, (QUESTION,))
-    with Assistant() as usual, Assistant(threads=1) as single, Lanes(order.asking, count_lanes()) as lanes:
+    with (
+        Assistant(cache_bytes=0) as usual,  # every round is about the same pictures
+        Assistant(cache_bytes=0, threads=1) as single,
+        Lanes(order.asking, count_lanes()) as lanes,
+    ):
         ways: dict[str, Callable[[], object]] = {
             "loop over ask": lambda: [usual.ask(file, QUESTION, max_tokens=16) for file in files],
             "loop over ask, one thread": lambda: [single.ask(file, QUESTION, max_tokens=16) for file in files],
