@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from uhd_edge.runtime.answer import Answer
     from uhd_edge.runtime.async_assistant import AsyncAnswerStream, AsyncAssistant
+    from uhd_edge.runtime.conversation.encoded_images import QuestionImage
     from uhd_edge.server.chat_request import ChatRequest
     from uhd_edge.server.conversations import ParsedChat
     from uhd_edge.server.metrics import Metrics
@@ -97,7 +98,7 @@ class Chat:
         chat, parsed = await self._in_reader(self._parse, body)
         files = [await self._file(image.url) for image in parsed.images]
         pictures = await self._in_reader(partial(load_images, files, max_pixels=self._options.max_pixels))
-        images = [
+        images: list[QuestionImage] = [
             picture if given.mode is None else (picture, given.mode)
             for picture, given in zip(pictures, parsed.images, strict=True)
         ]

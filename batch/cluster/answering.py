@@ -120,8 +120,8 @@ def connected(asking: Asking, options: ClusterOptions) -> Iterator[Cluster]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it reports to its makers unless told not to
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     with extra_needed("ray", "--ray"):
-        import ray
-        import ray.data
+        import ray  # pyright: ignore[reportMissingImports]  # an extra of its own
+        import ray.data  # pyright: ignore[reportMissingImports]  # an extra of its own
     address = None if options.address == LOCAL else options.address
     try:
         ray.init(address, log_to_driver=False, logging_level="ERROR")

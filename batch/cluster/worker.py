@@ -33,7 +33,7 @@ class BatchWorker:
     """An actor of Ray Data; it is made once in each worker process, and again where one has died."""
 
     def __init__(self, order: WorkerOrder) -> None:
-        import ray
+        import ray  # pyright: ignore[reportMissingImports]  # an extra of its own
 
         asking = Asking(receive_bundle(order.bundle, ray.get), order.opening, order.options)
         self._lanes = Lanes(asking, count_lanes(order.lanes, order.threads))
