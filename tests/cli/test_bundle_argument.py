@@ -24,11 +24,12 @@ NEEDED = {
     "verify": [],
     "bench": [],
     "eval": [QUESTIONS],
+    "batch": [QUESTIONS, "--output", "never-written.jsonl"],
     "flops": [],
     "inspect": [],
 }
 # Their arguments are images, so the bundle is an option only.
-ABOUT_IMAGES = {"ask": [PICTURE, "What?"], "chat": [], "plan": [PICTURE]}
+ABOUT_IMAGES = {"ask": [PICTURE, "What?"], "chat": [], "plan": [PICTURE], "watch": [PICTURE, "What?"]}
 
 
 def test_every_command_is_tested_here() -> None:
