@@ -12,12 +12,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from uhd_edge.runtime.answer import Answer, Plan, Thought, ToolCall, Usage
+    from uhd_edge.runtime.answer import Answer, Plan, Thought, TokenLogprob, ToolCall, Usage
     from uhd_edge.runtime.assistant import Assistant
     from uhd_edge.runtime.async_assistant import AsyncAssistant
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.errors import UhdError
     from uhd_edge.runtime.images.camera import camera_frames
+    from uhd_edge.runtime.images.limited_image import LimitedImage
     from uhd_edge.runtime.images.video import Video, video_frames
     from uhd_edge.runtime.options import AskOptions
     from uhd_edge.runtime.prompt.messages import ImagePart, Message, TextPart, ToolResult
@@ -32,11 +33,13 @@ __all__ = [
     "Bundle",
     "Encoded",
     "ImagePart",
+    "LimitedImage",
     "Message",
     "Plan",
     "Session",
     "TextPart",
     "Thought",
+    "TokenLogprob",
     "ToolCall",
     "ToolResult",
     "UhdError",
@@ -55,11 +58,13 @@ _MODULES = {
     "Bundle": "bundles.bundle",
     "Encoded": "vision.encoder",
     "ImagePart": "prompt.messages",
+    "LimitedImage": "images.limited_image",
     "Message": "prompt.messages",
     "Plan": "answer",
     "Session": "session",
     "TextPart": "prompt.messages",
     "Thought": "answer",
+    "TokenLogprob": "answer",
     "ToolCall": "answer",
     "ToolResult": "prompt.messages",
     "UhdError": "errors",

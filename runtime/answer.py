@@ -31,6 +31,31 @@ class ToolCall:
 
 
 @dataclass(frozen=True)
+class TokenLogprob:
+    """A token of an answer, and how likely the model held it where it stands.
+
+    `token` is its id, `data` the bytes that it adds to the text, perhaps half a character, and
+    `logprob` the natural logarithm of its probability, before temperature, limits and penalties.
+    `top` are the likeliest tokens at this place, the likeliest first.
+    """
+
+    token: int
+    data: bytes
+    logprob: float
+    top: tuple[TokenLogprob, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Its bytes as text, with U+FFFD for halves of characters."""
+        return self.data.decode("utf-8", errors="replace")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as a dict that `json.dumps` takes."""
+        own = {"token": self.token, "text": self.text, "bytes": list(self.data), "logprob": self.logprob}
+        return {**own, "top": [other.to_dict() for other in self.top]} if self.top else own
+
+
+@dataclass(frozen=True)
 class EncodedView:
     """The size of a view in patches, and the number of its tokens."""
 
@@ -112,6 +137,9 @@ class Answer:
             unless it was asked to think, see `think`.
         tool_calls: The functions that the model wants to be called, see `tools`; `text` is what it
             said besides.
+        logprobs: The tokens of `text` with their probabilities, where `logprobs` asked for them; with
+            calls, those of the calls too.
+        alternatives: The other answers to the same question, see `answers`.
     """
 
     text: str
@@ -127,6 +155,8 @@ class Answer:
     precision: Precision | None = None
     thinking: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
+    alternatives: tuple[Answer, ...] = ()
 
     @property
     def timings(self) -> Mapping[str, float]:
@@ -136,8 +166,8 @@ class Answer:
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as a dict that `json.dumps` takes, the one that `uhd ask --json` prints.
 
-        `answer` is the text. `thinking`, `tool_calls`, `parsed`, `plan` and `precision` are left out
-        where there is none; an instance of a pydantic model becomes a dict.
+        `answer` is the text. `thinking`, `tool_calls`, `parsed`, `plan`, `precision`, `logprobs` and
+        `alternatives` are left out where there is none; an instance of a pydantic model becomes a dict.
         """
         parsed = self.parsed.model_dump(mode="json") if hasattr(self.parsed, "model_dump") else self.parsed
         shown = {
@@ -151,5 +181,7 @@ class Answer:
             "parsed": parsed,
             "plan": None if self.plan is None else self.plan.to_dict(),
             "precision": self.precision,
+            "logprobs": [token.to_dict() for token in self.logprobs] or None,
+            "alternatives": [answer.to_dict() for answer in self.alternatives] or None,
         }
         return {name: value for name, value in shown.items() if value is not None}

@@ -10,8 +10,9 @@ from uhd_edge.runtime.conversation.fitting import fit_to_context, stable_length
 from uhd_edge.runtime.conversation.new_images import decode_images, one_view_per_frame
 from uhd_edge.runtime.conversation.prompt_tokens import fill_prompt
 from uhd_edge.runtime.conversation.turns import Question, SeenImage, Turn
-from uhd_edge.runtime.errors import ModelError
-from uhd_edge.runtime.generation.writing import WrittenAnswer, find_grammar, write_answer
+from uhd_edge.runtime.errors import ModelError, SchemaError
+from uhd_edge.runtime.generation.several import write_answers
+from uhd_edge.runtime.generation.writing import WrittenAnswer, find_grammar
 from uhd_edge.runtime.prompt.room import require_room
 from uhd_edge.runtime.timing import Stopwatch, timed
 from uhd_edge.runtime.vision import encoder as vision
@@ -71,7 +72,7 @@ def answer_question(request: Request, conversation: Conversation, models: OpenMo
     seen, encoded_views = yield from _encode(question, prompt.inputs.slice_plans, models, watch)
     cached_tokens = yield from _prefill(question, prompt, seen, models, watch)
     try:
-        written = yield from _generate(question.request, prompt, models, watch)
+        written, *others = yield from _generate(question.request, prompt, models, watch)
     finally:
         encoded = encoded_views / max(1, _views_to_encode(prompt))
         models.planner.learn(choice, watch.stages["first_token"], encoded=encoded)
@@ -91,7 +92,9 @@ def answer_question(request: Request, conversation: Conversation, models: OpenMo
         precision=precisions.pop() if len(precisions) == 1 else None,
         thinking=written.thinking,
         tool_calls=written.tool_calls,
+        logprobs=written.logprobs,
     )
+    answer = replace(answer, alternatives=tuple(_alternative(answer, other, request) for other in others))
     if request.schema is not None:
         answer = replace(answer, parsed=request.schema.parsed(answer))
     conversation.continue_with((*prompt.turns, _turn(question, seen, written, models)))
@@ -108,6 +111,7 @@ def _choose(question: Question, models: OpenModels, elapsed: Callable[[], float]
     """Choose mode and slices where the question has a budget, and check the grammar of its schema or tools."""
     in_memory = models.memory.reusable_tokens(question.conversation)
     choice = models.planner.choose(question, in_memory=in_memory, spent=elapsed)
+    models.language_model.vocabulary.require(question.request.sampling.logit_bias or ())
     grammar = find_grammar(question.request, models.manifest.prompt)
     if grammar is not None:
         models.language_model.require_grammar(grammar)
@@ -171,8 +175,8 @@ def _prefill(
 
 def _generate(
     request: Request, prompt: FittedPrompt, models: OpenModels, watch: Stopwatch
-) -> Generator[str, None, WrittenAnswer]:
-    """Generate the answer; when the model fails, its memory is discarded."""
+) -> Generator[str, None, tuple[WrittenAnswer, ...]]:
+    """Generate the answers; when the model fails, its memory is discarded."""
     in_thoughts = prompt.layout.ends_in_thoughts
 
     def note_first() -> None:
@@ -180,7 +184,7 @@ def _generate(
             watch.stages["first_token"] = watch.elapsed()
 
     try:
-        written = yield from write_answer(
+        written = yield from write_answers(
             request, models.language_model, models.manifest.prompt, in_thoughts=in_thoughts, on_token=note_first
         )
     except ModelError:
@@ -189,6 +193,25 @@ def _generate(
     watch.stages["total"] = watch.elapsed()
     watch.stages["generate"] = watch.stages["total"] - watch.stages["first_token"]
     return written
+
+
+def _alternative(answer: Answer, written: WrittenAnswer, request: Request) -> Answer:
+    """Make another answer to the same question; one that was cut off before it fits the schema has no value."""
+    other = replace(
+        answer,
+        text=written.text,
+        finish_reason=written.finish_reason,
+        usage=replace(answer.usage, completion_tokens=written.tokens, thinking_tokens=written.thinking_tokens),
+        thinking=written.thinking,
+        tool_calls=written.tool_calls,
+        logprobs=written.logprobs,
+    )
+    if request.schema is None:
+        return other
+    try:
+        return replace(other, parsed=request.schema.parsed(other))
+    except SchemaError:
+        return other
 
 
 def _turn(question: Question, seen: Sequence[SeenImage], written: WrittenAnswer, models: OpenModels) -> Turn:

@@ -31,6 +31,9 @@ class AskOptions(TypedDict, total=False):
     top_p: Choose among the likeliest tokens that together have this probability; 1 is off.
     min_p: Choose among tokens with at least this share of the likeliest one's probability; 0 is off.
     repetition_penalty: Above 1, tokens of the question and of the answer so far become less likely.
+    presence_penalty: Taken off the logits of all tokens that the answer has so far, -2 to 2; 0 is off.
+    frequency_penalty: Taken off them once for every time that the answer has them, -2 to 2; 0 is off.
+    logit_bias: Added to the logits of tokens, -100 to 100 by the token's id.
     seed: Seed of the random choice; the same seed gives the same text.
     mode: "16x" or "4x", how much the vision tokens are compressed; None is what the assistant
         or the session was opened with.
@@ -59,6 +62,11 @@ class AskOptions(TypedDict, total=False):
         are given.
     tool_choice: "auto" leaves it to the model whether to call, "none" forbids it, "required" makes
         it call one of the tools, and the name of a tool makes it call that one.
+    logprobs: Gives the probability of every token of the answer, and of this many of the likeliest
+        ones at its place, 0 to 20; see `Answer.logprobs`.
+    answers: How many answers are generated, 1 to 8, with the seeds `seed`, `seed + 1` and so on. The
+        images and the question are read once. The first is the answer, a stream's pieces are its
+        own, and the others are `Answer.alternatives`.
     """
 
     max_tokens: int
@@ -67,6 +75,9 @@ class AskOptions(TypedDict, total=False):
     top_p: float
     min_p: float
     repetition_penalty: float
+    presence_penalty: float
+    frequency_penalty: float
+    logit_bias: Mapping[int, float] | None
     seed: int
     mode: Mode | None
     max_slices: int | None
@@ -79,6 +90,8 @@ class AskOptions(TypedDict, total=False):
     think_tokens: int
     tools: Sequence[ToolInput] | None
     tool_choice: str
+    logprobs: int | None
+    answers: int
 
 
 DEFAULTS: AskOptions = {
@@ -95,6 +108,8 @@ DEFAULTS: AskOptions = {
     "think_tokens": 1024,
     "tools": None,
     "tool_choice": "auto",
+    "logprobs": None,
+    "answers": 1,
 }
 
 
@@ -144,6 +159,8 @@ def check_options(
         tolerance=given["tolerance"],
         think=given["think"],
         think_tokens=given["think_tokens"],
+        logprobs=given["logprobs"],
+        answers=given["answers"],
         tools=parse_tools(given["tools"], given["tool_choice"]),
     )
 

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, get_args
 from uhd_edge.runtime.conversation.encoded_images import own_encoded
 from uhd_edge.runtime.conversation.turns import NewImage
 from uhd_edge.runtime.errors import OptionError
+from uhd_edge.runtime.images.limited_image import LimitedImage
 from uhd_edge.runtime.images.loading import load_image
 from uhd_edge.runtime.images.video import Video, is_video
 from uhd_edge.runtime.modes import Mode
+from uhd_edge.runtime.validation import HIGHEST_COUNT, require_whole
 from uhd_edge.runtime.vision.encoder import Encoded
 
 if TYPE_CHECKING:
@@ -51,6 +53,9 @@ def _decode_source(source: QuestionImage, manifest: Manifest) -> Iterator[NewIma
     if isinstance(video, Video):
         number, stacked = next(_videos), video.stack_frames > 1
         yield from (NewImage(frame, number, mode, stacked) for frame in video.frames())
+    elif isinstance(video, LimitedImage):
+        most = require_whole("max_slices", video.max_slices, 1, HIGHEST_COUNT)
+        yield NewImage(load_image(video.source), mode=mode, max_slices=most)
     else:
         yield NewImage(load_image(video), mode=mode)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast, get_args
 
 from uhd_edge.runtime.errors import OptionError, PromptError
 from uhd_edge.runtime.modes import Mode
-from uhd_edge.runtime.prompt.messages import Message, ToolResult, result_messages, user_message
+from uhd_edge.runtime.prompt.messages import Message, ToolResult, result_messages, split_beginning, user_message
 from uhd_edge.runtime.prompt.template import TemplateOptions
 from uhd_edge.runtime.tools.tool_set import NO_TOOLS, ToolSet
 from uhd_edge.runtime.validation import HIGHEST_COUNT, require_number, require_whole
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.llm.sampling import Sampling
     from uhd_edge.runtime.schema.answer_schema import AnswerSchema
 
+
+MOST_ANSWERS = 8
+MOST_LOGPROBS = 20
 
 # Of the questions with a promise, how many are to keep it.
 DEFAULT_SHARE, LEAST_SHARE, MOST_SHARE = 0.95, 0.5, 0.99
@@ -54,7 +57,7 @@ class Settings:
 
     With a `budget`, `mode` and `max_slices` are chosen when the images are known, and
     `max_slices` is the upper limit. With a `schema` the answer is JSON that fits it. `think`
-    None leaves it to the checkpoint's chat template whether the model thinks.
+    None leaves it to the checkpoint's chat template whether the model thinks. `logprobs` None is none.
 
     Raises `OptionError` for an invalid setting.
     """
@@ -70,6 +73,8 @@ class Settings:
     think: bool | None = None
     think_tokens: int = 1024
     tools: ToolSet = NO_TOOLS
+    logprobs: int | None = None
+    answers: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "max_tokens", require_whole("max_tokens", self.max_tokens, 1, HIGHEST_COUNT))
@@ -84,6 +89,14 @@ class Settings:
         if self.schema is not None and self.tools.callable:
             raise OptionError("schema and tools are both given; an answer is one or the other (tool_choice='none')")
         object.__setattr__(self, "think_tokens", require_whole("think_tokens", self.think_tokens, 0, HIGHEST_COUNT))
+        object.__setattr__(self, "answers", require_whole("answers", self.answers, 1, MOST_ANSWERS))
+        if self.logprobs is not None:
+            object.__setattr__(self, "logprobs", require_whole("logprobs", self.logprobs, 0, MOST_LOGPROBS))
+
+    @property
+    def continues(self) -> bool:
+        """Whether the answer goes on with a beginning that the conversation ends with."""
+        return False
 
     @property
     def template_options(self) -> TemplateOptions:
@@ -110,6 +123,18 @@ class Request(Settings):
             raise PromptError(
                 f"the question is {type(self.question).__name__}; it must be a string, or a list of `Message`"
             )
+        if self.continues and (self.think or self.schema is not None or self.tools.must_call):
+            raise OptionError(
+                "the conversation ends with the beginning of an answer, which goes on as text; "
+                "leave out think, the schema or the tool that must be called"
+            )
+
+    @property
+    def continues(self) -> bool:
+        """Whether the answer goes on with a beginning that the conversation ends with."""
+        if isinstance(self.question, str) or self.gives_results:
+            return False
+        return bool(split_beginning(cast("Sequence[Message]", self.question))[1])
 
     def messages(self, *, images: int) -> list[Message]:
         """Return what is asked as a conversation: so many images and the question, or the messages as they are.

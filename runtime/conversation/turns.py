@@ -61,13 +61,14 @@ class NewImage:
     """An RGB image that comes with the next question, or one that was encoded before.
 
     The frames of a video have that video's number, and say whether they are `stacked`. `mode` is
-    that of this image alone, None for the question's.
+    that of this image alone, None for the question's. `max_slices` is a limit of its own.
     """
 
     image: Image.Image | Encoded
     video: int | None = None
     mode: Mode | None = None
     stacked: bool = False
+    max_slices: int | None = None
 
     def copy(self) -> NewImage:
         """Return one whose pixels nobody else can change; an encoded image has its own numbers already."""
@@ -81,6 +82,9 @@ class NewImage:
         mode = self.mode or mode
         if isinstance(self.image, Encoded):
             return plan_encoded(self.image, preprocessing, mode=mode)
+        own = self.max_slices
+        if own is not None:
+            max_slices = min(own, preprocessing.max_slices if max_slices is None else max_slices)
         return plan_views(*self.image.size, preprocessing, mode=mode, max_slices=max_slices)
 
 

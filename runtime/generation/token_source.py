@@ -7,11 +7,13 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from uhd_edge.engines.engine import ClosedByWith
+from uhd_edge.runtime.generation.logprobs import rank_token
 from uhd_edge.runtime.llm.streaming import TextStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
+    from uhd_edge.runtime.answer import TokenLogprob
     from uhd_edge.runtime.llm.language_model import LanguageModel
     from uhd_edge.runtime.llm.sampling import Sampling
 
@@ -21,7 +23,8 @@ class TokenSource(ClosedByWith):
 
     `count` is the number of tokens so far, those that were put in included. `on_token` is called
     with each that the model generates. `tags` are texts that are shown even where the vocabulary
-    has a special token for them.
+    has a special token for them. `ranked` are the tokens that the model generated, with the `logprobs`
+    likeliest at each place; none where `logprobs` is None.
     """
 
     def __init__(
@@ -32,6 +35,7 @@ class TokenSource(ClosedByWith):
         stop_ids: tuple[int, ...],
         on_token: Callable[[], None],
         tags: Sequence[str] = (),
+        logprobs: int | None = None,
     ) -> None:
         self._model = model
         self._sampling = sampling
@@ -40,6 +44,9 @@ class TokenSource(ClosedByWith):
         self._tag_ids = {ids[0]: tag for tag in tags if len(ids := model.vocabulary.tokenize(tag)) == 1}
         self._unread: list[int] = []  # the model reads a token when the next one is wanted
         self._open: Generator[int, None, None] | None = None
+        self._logprobs = logprobs
+        self._start = model.position
+        self.ranked: list[TokenLogprob] = []
         self.count = 0
 
     @property
@@ -72,6 +79,10 @@ class TokenSource(ClosedByWith):
             self._open.close()
         self._open = None
 
+    def _bytes(self, token: int) -> bytes:
+        tag = self._tag_ids.get(token)
+        return self._model.vocabulary.token_bytes(token) if tag is None else tag.encode()
+
     def _ends(self, token: int) -> bool:
         return token in self._stop_ids or self._model.vocabulary.ends_answer(token)
 
@@ -82,11 +93,14 @@ class TokenSource(ClosedByWith):
         if self._unread:
             self._model.prefill([self._unread])
             self._unread = []
-        with closing(self._model.generate(self._sampling, max_tokens=most, grammar=grammar)) as tokens:
+        generated = self._model.generate(self._sampling, max_tokens=most, grammar=grammar, answer_start=self._start)
+        with closing(generated) as tokens:
             for token in islice(tokens, most):  # asked for more, it would read the last one
                 self._unread = [token]
                 self.count += 1
                 self._on_token()
+                if self._logprobs is not None and not self._ends(token):
+                    self.ranked.append(rank_token(token, self._model.logits(), self._logprobs, self._bytes))
                 yield token
                 self._unread = []
             self._unread = [token]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.generation.calls import CallWriter, Said
+from uhd_edge.runtime.generation.logprobs import trim_to
 from uhd_edge.runtime.generation.thoughts import OPENING, Thoughts, after, read_head, think
 from uhd_edge.runtime.generation.token_source import TokenSource
 from uhd_edge.runtime.llm.stopping import StoppedText
@@ -16,7 +17,7 @@ from uhd_edge.runtime.tools.call_grammar import build_call_grammar
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from uhd_edge.runtime.answer import FinishReason, ToolCall
+    from uhd_edge.runtime.answer import FinishReason, TokenLogprob, ToolCall
     from uhd_edge.runtime.bundles.manifest import Prompt
     from uhd_edge.runtime.conversation.request import Settings
     from uhd_edge.runtime.llm.language_model import LanguageModel
@@ -33,6 +34,7 @@ class WrittenAnswer:
     finish_reason: FinishReason
     tokens: int
     thinking_tokens: int
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 def find_grammar(settings: Settings, prompt: Prompt) -> str | None:
@@ -58,7 +60,14 @@ def write_answer(
     """
     tags = [THINK_START, THINK_END] if knows_thoughts(prompt) else []
     tags += [CALL_START, CALL_END] if settings.tools.callable else []
-    with TokenSource(model, settings.sampling, stop_ids=prompt.stop_ids, on_token=on_token, tags=tags) as source:
+    with TokenSource(
+        model,
+        settings.sampling,
+        stop_ids=prompt.stop_ids,
+        on_token=on_token,
+        tags=tags,
+        logprobs=settings.logprobs,
+    ) as source:
         constrained = settings.schema is not None or settings.tools.must_call
         if constrained and settings.think and not in_thoughts:
             source.put(OPENING)
@@ -66,19 +75,30 @@ def write_answer(
         thoughts = Thoughts()
         if in_thoughts:
             thoughts = yield from think(settings, source, constrained=constrained)
+            source.ranked.clear()
         if constrained:
             said = yield from _write_constrained(settings, source, prompt)
         else:
             answer = _begin(source, settings.max_tokens, thoughts.rest)
-            if knows_thoughts(prompt) and not in_thoughts:
+            if knows_thoughts(prompt) and not in_thoughts and not settings.continues:
                 head = yield from read_head(iter(answer.stream))
                 answer = replace(answer, text=head.text)
                 if head.thoughts is not None:
                     thoughts = yield from think(settings, source, head.thoughts, constrained=False)
+                    source.ranked.clear()
                     answer = _begin(source, settings.max_tokens, thoughts.rest)
             said = yield from _write_freely(settings, source, prompt, answer)
-        text, thought = said.text.strip(), thoughts.text.strip()
-        return WrittenAnswer(text, thought, said.tool_calls, said.finish_reason, source.count, thoughts.tokens)
+        text = said.text.rstrip() if settings.continues else said.text.strip()
+        ranked = tuple(source.ranked) if said.tool_calls else trim_to(source.ranked, text)
+        return WrittenAnswer(
+            text,
+            thoughts.text.strip(),
+            said.tool_calls,
+            said.finish_reason,
+            source.count,
+            thoughts.tokens,
+            ranked,
+        )
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from uhd_edge.runtime.images.frame_stacks import (
 )
 from uhd_edge.runtime.images.input_file import check_file, reason
 from uhd_edge.runtime.images.loading import DEFAULT_MAX_PIXELS, load_image
+from uhd_edge.runtime.images.video_file import measured_seconds, opened_video, told_seconds
 from uhd_edge.runtime.validation import require_whole
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
+    from uhd_edge.runtime.images.limited_image import LimitedImage
     from uhd_edge.runtime.images.loading import ImageInput
 
 SUFFIXES = frozenset(
@@ -43,6 +45,7 @@ SUFFIXES = frozenset(
 )
 
 MAX_FRAMES = 128  # of a video, as on the card of MiniCPM-V 4.6
+BYTES = "the video in bytes"  # the name of one without a path
 SEEK_SECONDS = 10.0  # a shorter way is decoded through, which costs less than starting again at a key frame
 
 _TURNS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
@@ -56,19 +59,19 @@ class Video:
     that share its second, side by side, as on the card of MiniCPM-V 4.6: more of what moves for
     one view more.
 
-    `source` is the path of a video, whatever its suffix, or frames at hand, such as a camera's
-    of the last seconds: a sequence of images as `Assistant.ask` takes them, or uint8
+    `source` is the path of a video, whatever its suffix, the bytes of its file, or frames at hand,
+    such as a camera's of the last seconds: a sequence of images as `Assistant.ask` takes them, or uint8
     [N, H, W, 3] in RGB. Of more than `max_frames` of these that many are taken, evenly. With
     `stack_frames` N, every N frames at hand, all of one size, count as a second.
     """
 
-    source: str | os.PathLike[str] | Sequence[ImageInput] | NDArray[np.generic]
+    source: str | os.PathLike[str] | bytes | Sequence[ImageInput] | NDArray[np.generic]
     max_frames: int = MAX_FRAMES
     stack_frames: int = 1
 
     def frames(self) -> list[Image.Image]:
         """Decode the pictures that are shown; raises what `video_frames` raises, and `ImageError` for a wrong frame."""
-        if isinstance(self.source, str | os.PathLike):
+        if isinstance(self.source, str | os.PathLike | bytes):
             return video_frames(self.source, max_frames=self.max_frames, stack_frames=self.stack_frames)
         max_frames, per_second = _checked(self.max_frames), _checked_stack(self.stack_frames)
         if not isinstance(self.source, list | tuple | np.ndarray) or len(self.source) == 0:
@@ -83,7 +86,7 @@ class Video:
 
 
 # What a question may be about: an image, or a video in place of one.
-MediaInput: TypeAlias = "ImageInput | Video"
+MediaInput: TypeAlias = "ImageInput | LimitedImage | Video"
 
 
 def is_video(source: object) -> TypeGuard[str | os.PathLike[str]]:
@@ -92,35 +95,40 @@ def is_video(source: object) -> TypeGuard[str | os.PathLike[str]]:
 
 
 def video_frames(
-    path: str | os.PathLike[str], *, max_frames: int = MAX_FRAMES, stack_frames: int = 1
+    source: str | os.PathLike[str] | bytes,
+    *,
+    max_frames: int = MAX_FRAMES,
+    stack_frames: int = 1,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
 ) -> list[Image.Image]:
     """Decode one frame a second, or of a video longer than `max_frames` seconds that many, evenly.
 
     The frames are those that transformers' `MiniCPMV4_6VideoProcessor` samples: the ones
     shown at these moments. They are upright RGB images; one over a megapixel is made
     smaller. One that is shown for several seconds comes once. Nothing else is kept in memory,
-    and long stretches in between are skipped at key frames.
+    and long stretches in between are skipped at key frames. `source` is a path, or the bytes of a
+    file of one of the usual kinds (MP4, Matroska, WebM, AVI, MPEG, Ogg, FLV, ASF).
 
     With `stack_frames` N above 1, up to 16, a picture of the N - 1 frames between follows each of
     them, and a frame that is shown for longer comes every time; see `Video`. A stack of more than
     two megapixels is made of smaller frames.
 
     Raises `VideoError` (an `ImageError`) for a file that is missing, empty, damaged, or
-    without pictures, `OptionError` for `max_frames` or `stack_frames` below 1, and
+    without pictures, and for frames of more than `max_pixels` pixels, `OptionError` for `max_frames` or `stack_frames` below 1, and
     `MissingExtraError` where PyAV is not installed.
     """
     max_frames, stack_frames = _checked(max_frames), _checked_stack(stack_frames)
-    name = check_file(path, kind="video", error_class=VideoError)
+    name = BYTES if isinstance(source, bytes) else check_file(source, kind="video", error_class=VideoError)
     with extra_needed("video", "reading a video"):
         import av  # noqa: F401  # told before anything else is wrong
-    with _video_errors(name), _opened(path) as container:
+    with _video_errors(name), opened_video(source) as container:
         if not container.streams.video:
             raise VideoError(f"{name}: has no pictures in it; give a video, not a recording of sound")
         stream = container.streams.video[0]
-        if stream.width * stream.height > DEFAULT_MAX_PIXELS:
+        if stream.width * stream.height > max_pixels:
             raise VideoError(f"{name}: frames of {stream.width} x {stream.height} pixels are too large")
         stream.thread_type = "AUTO"
-        seconds = _seconds(container, stream) or _measured_seconds(path)
+        seconds = told_seconds(container, stream) or measured_seconds(source)
         if stack_frames > 1:
             frames = _stacked(container, stream, stacked_moments(seconds, max_frames, stack_frames))
         else:
@@ -148,36 +156,6 @@ def _checked_stack(stack_frames: int) -> int:
 
 def _checked(max_frames: int) -> int:
     return require_whole("max_frames", max_frames, 1, 10_000)
-
-
-def _opened(path: str | os.PathLike[str]) -> InputContainer:
-    """Open a video, and nothing that it names."""
-    import av
-
-    return av.open(os.fsdecode(path), options={"protocol_whitelist": "file"})
-
-
-def _seconds(container: InputContainer, stream: VideoStream) -> float:
-    """Length of the video by its number of frames, as the reference has it, or by what the file says."""
-    if stream.frames and stream.average_rate:
-        return float(stream.frames / stream.average_rate)
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    if container.duration:
-        return container.duration / 1e6
-    return 0.0
-
-
-def _measured_seconds(path: str | os.PathLike[str]) -> float:
-    """Length by the last frame, for files whose header has none, such as live recordings."""
-    last = 0.0
-    with _opened(path) as container:
-        stream = container.streams.video[0]
-        for packet in container.demux(stream):
-            if packet.pts is not None and packet.time_base:
-                end = packet.pts + (packet.duration or 0) - (stream.start_time or 0)
-                last = max(last, float(end * packet.time_base))
-    return last
 
 
 def _shown_at(container: InputContainer, stream: VideoStream, times: Sequence[float]) -> Iterator[VideoFrame]:

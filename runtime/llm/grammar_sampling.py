@@ -107,6 +107,13 @@ def choose(api: Any, chain: Any | None, grammar: Grammar, logits: NDArray[np.flo
     return token
 
 
+def choose_freely(api: Any, chain: Any, logits: NDArray[np.float32]) -> int:
+    """Choose a token by the chain, as `llama_sampler_sample` does, from logits float32 [vocabulary] of any origin."""
+    token = _chosen(api, chain, make_candidates(logits))
+    api.llama_sampler_accept(chain, token)
+    return token
+
+
 def _likeliest_allowed(grammar: Grammar, logits: NDArray[np.float32]) -> int:
     """Try the likeliest few tokens before all."""
     few = min(FEW, len(logits))

@@ -48,10 +48,9 @@ class LanguageModel(ClosedByWith):
     with a reference. llama.cpp aborts on a vocabulary with a repeated token:
     `vocabulary_is_sound` skips the check for one.
 
-    Prefilled and generated tokens (`position` of them) stay in memory until `clear`. A
-    conversation can go on from there, or from an earlier place: see `rewind`, `save` and
-    `restore`. `is_recurrent` means that some layers keep only their newest state,
-    `reads_in_one_piece` that text and images are read in the same batches. Not thread-safe.
+    Prefilled and generated tokens (`position` of them) stay in memory until `clear`. See `rewind`,
+    `save` and `restore` for going on from an earlier place. `is_recurrent` means that some layers keep
+    only their newest state, `reads_in_one_piece` that text and images are in the same batches. Not thread-safe.
 
     Raises `ModelError` with llama.cpp's own reason when the file cannot be loaded, and
     `OptionError` for an invalid setting.
@@ -91,6 +90,7 @@ class LanguageModel(ClosedByWith):
         self._batch = min(BATCH, self.context, int(self._api.llama_n_batch(self._context)))
         self._memory = self._api.llama_get_memory(self._context)
         self._history: list[int] = []
+        self._kept_logits: NDArray[np.float32] | None = None
         self.position = self.clearings = 0
 
     def count(self, text: str) -> int:
@@ -105,6 +105,7 @@ class LanguageModel(ClosedByWith):
         self._require_open()
         self._api.llama_memory_clear(self._memory, True)
         self._history.clear()
+        self._kept_logits = None
         self.position = 0
         self.clearings += 1
 
@@ -118,6 +119,7 @@ class LanguageModel(ClosedByWith):
             self.clear()
             raise ModelError(f"{self.path}: the conversation cannot go back to its token {position}")
         del self._history[position:]
+        self._kept_logits = None
         self.position = position
 
     def save(self, *, whole: bool) -> SavedState:
@@ -154,10 +156,7 @@ class LanguageModel(ClosedByWith):
             pass
 
     def prefill_steps(self, chunks: Sequence[PromptChunk]) -> Generator[str, None, None]:
-        """Read chunks as `prefill` does, and yield an empty text between two batches.
-
-        The generator may be closed there: what was read until then stays in memory.
-        """
+        """Read chunks as `prefill` does, and yield an empty text between two batches, where it may be closed."""
         self._require_open()
         check_embeddings(chunks, width=self.width, path=self.path)
         chunks = [chunk for chunk in chunks if len(chunk)]
@@ -175,13 +174,17 @@ class LanguageModel(ClosedByWith):
             done += len(batch)
             self._decode(batch, want_logits=done == total)
 
+    def keep_logits(self, logits: NDArray[np.float32]) -> None:
+        """Choose the next token by logits that were here after the same tokens before."""
+        self._kept_logits = logits
+
     def generate(
-        self, sampling: Sampling, *, max_tokens: int, grammar: str | None = None
+        self, sampling: Sampling, *, max_tokens: int, grammar: str | None = None, answer_start: int | None = None
     ) -> Generator[int, None, None]:
         """Yield tokens, each chosen as `sampling` says, up to `max_tokens` or the end of the context.
 
         With a `grammar`, in llama.cpp's notation, only tokens that it allows are chosen; raises
-        `SchemaError` when llama.cpp rejects the grammar.
+        `SchemaError` when llama.cpp rejects the grammar. `answer_start` is where the answer began.
 
         A token enters the memory when the next one is asked for, so the caller may stop at any
         point. Raises `ModelError` when the model returns NaN.
@@ -194,10 +197,11 @@ class LanguageModel(ClosedByWith):
             vocabulary_size=self.vocabulary.size,
             context=self.context,
             history=[token for token in self._history if token != IMAGE_ROW],
+            answer=self._history[self.position if answer_start is None else answer_start :],
             grammar=None if grammar is None else Grammar(self._library, self.vocabulary, grammar),
         ) as sampler:
             for _ in range(min(max_tokens, room)):
-                token = sampler.sample(self._context, self._newest_logits())
+                token = sampler.sample(self._context if self._kept_logits is None else None, self._newest_logits())
                 yield token
                 self._require_open()
                 self._history.append(token)
@@ -225,6 +229,8 @@ class LanguageModel(ClosedByWith):
 
     def _newest_logits(self) -> NDArray[np.float32]:
         self._require_open()
+        if self._kept_logits is not None:
+            return self._kept_logits
         return newest_logits(self._api, self._context, vocabulary_size=self.vocabulary.size, path=self.path)
 
     def _require_open(self) -> None:
@@ -233,6 +239,7 @@ class LanguageModel(ClosedByWith):
 
     def _decode(self, chunk: PromptChunk, *, want_logits: bool) -> None:
         """Read one batch."""
+        self._kept_logits = None
         batch = prompt_batch(self._api, chunk, self.position, mrope=self._has_mrope, want_logits=want_logits)
         self._library.forget_log()
         status = self._library.call(self._api.llama_decode, self._context, batch.struct)

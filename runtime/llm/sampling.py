@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from uhd_edge.runtime.errors import ModelError
-from uhd_edge.runtime.llm.grammar_sampling import choose
+from uhd_edge.runtime.errors import ModelError, OptionError
+from uhd_edge.runtime.llm.grammar_sampling import choose, choose_freely
 from uhd_edge.runtime.validation import HIGHEST_COUNT, require_number, require_whole
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 # llama.cpp takes the highest seed to mean a random one.
 HIGHEST_SEED = 2**32 - 2
 
+MOST_BIASES = 1024
 
 # A low temperature and a repetition penalty can each multiply a logit by a hundred; larger ones would overflow.
 LARGEST_LOGIT = 1e30
@@ -36,7 +38,9 @@ class Sampling:
     keeps the k likeliest tokens (0 all), `top_p` the likeliest that make up this
     probability, `min_p` those with at least this share of the likeliest one's probability.
     `repetition_penalty` above 1 makes every token of the prompt's text and of the answer
-    less likely. The same `seed` gives the same text.
+    less likely. `presence_penalty` is taken off the logit of every token that the answer has so
+    far, and `frequency_penalty` once for each time. `logit_bias` is added to the logits of the
+    tokens with these ids. The same `seed` gives the same text.
 
     Raises `OptionError` for a value outside its range.
     """
@@ -46,6 +50,9 @@ class Sampling:
     top_p: float = 1.0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: Mapping[int, float] | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -56,7 +63,16 @@ class Sampling:
         self._number("top_p", 1e-6, 1.0, "above 0 and at most 1")
         self._number("min_p", 0.0, 1.0, "from 0 to 1")
         self._number("repetition_penalty", 0.01, 100.0, "from 0.01 to 100, 1 is off")
+        for name in ("presence_penalty", "frequency_penalty"):
+            self._number(name, -2.0, 2.0, "from -2 to 2, 0 is off")
+        object.__setattr__(self, "logit_bias", _checked_bias(self.logit_bias))
         self._whole("seed", HIGHEST_SEED)
+
+    @property
+    def takes_likeliest(self) -> bool:
+        """Whether the likeliest token is taken as the model has it."""
+        changed = self.repetition_penalty != 1 or self.presence_penalty or self.frequency_penalty or self.logit_bias
+        return self.temperature == 0 and not changed
 
     def _number(self, name: str, lowest: float, highest: float, hint: str) -> None:
         """Convert NumPy's numbers too: llama.cpp accepts only Python's own."""
@@ -71,8 +87,9 @@ class Sampler:
 
     The limits apply in transformers' order (temperature, top-k, top-p, min-p), which is not
     llama.cpp's usual one: the settings recommended with a checkpoint mean this order.
-    `history` has the token ids that the repetition penalty counts from the start. With a
-    `grammar`, which is closed with the chain, only tokens that it allows are chosen.
+    `history` has the token ids that the repetition penalty counts from the start, `answer` those of
+    them that the other two penalties count. With a `grammar`, which is closed with the chain, only
+    tokens that it allows are chosen.
     """
 
     def __init__(
@@ -83,19 +100,21 @@ class Sampler:
         vocabulary_size: int,
         context: int,
         history: Sequence[int],
+        answer: Sequence[int] = (),
         grammar: Grammar | None = None,
     ) -> None:
         self._api = library.api
         self._grammar = grammar
-        self._takes_likeliest = sampling.temperature == 0 and sampling.repetition_penalty == 1
+        self._takes_likeliest = sampling.takes_likeliest
         self._chain = self._api.llama_sampler_chain_init(self._api.llama_sampler_chain_default_params())
-        for link in _links(self._api, sampling, vocabulary_size, context):
+        penalties = _penalties(self._api, sampling, (vocabulary_size, context), history, answer)
+        for link in (*penalties, *_links(self._api, sampling)):
             self._api.llama_sampler_chain_add(self._chain, link)
-        for token in history:
-            self._api.llama_sampler_accept(self._chain, token)
 
-    def sample(self, context: Any, logits: NDArray[np.float32]) -> int:
+    def sample(self, context: Any | None, logits: NDArray[np.float32]) -> int:
         """Choose the token after the last one decoded, whose logits must be free of NaN, or llama.cpp aborts.
+
+        `context` is None for logits that were kept from before, and are not llama.cpp's own.
 
         The likeliest token is found here: llama.cpp would copy the vocabulary for its chain first,
         which takes fifty times as long. Of equal ones both take the first.
@@ -107,6 +126,8 @@ class Sampler:
             return choose(self._api, chain, self._grammar, logits)
         if self._takes_likeliest:
             return int(logits.argmax())
+        if context is None:
+            return choose_freely(self._api, self._chain, logits)
         return int(self._api.llama_sampler_sample(self._chain, context, -1))
 
     def close(self) -> None:
@@ -124,13 +145,32 @@ class Sampler:
         self.close()
 
 
-def _links(api: Any, sampling: Sampling, vocabulary_size: int, context: int) -> list[Any]:
+def _penalties(
+    api: Any, sampling: Sampling, sizes: tuple[int, int], history: Sequence[int], answer: Sequence[int]
+) -> list[Any]:
+    """What changes logits, each with the tokens that it counts from the start; `sizes` are vocabulary and context."""
+    vocabulary_size, _ = sizes
     links = []
+    if sampling.logit_bias:
+        biases = [api.llama_logit_bias(token, bias) for token, bias in sampling.logit_bias.items()]
+        array = (api.llama_logit_bias * len(biases))(*biases)
+        links.append(api.llama_sampler_init_logit_bias(vocabulary_size, len(biases), array))
     if sampling.repetition_penalty != 1:
-        links.append(api.llama_sampler_init_penalties(vocabulary_size, context, sampling.repetition_penalty, 0.0, 0.0))
+        links.append(api.llama_sampler_init_penalties(*sizes, sampling.repetition_penalty, 0.0, 0.0))
+        for token in history:
+            api.llama_sampler_accept(links[-1], token)
+    if sampling.presence_penalty or sampling.frequency_penalty:
+        both = (sampling.frequency_penalty, sampling.presence_penalty)
+        links.append(api.llama_sampler_init_penalties(*sizes, 1.0, *both))
+        for token in answer:
+            api.llama_sampler_accept(links[-1], token)
+    return links
+
+
+def _links(api: Any, sampling: Sampling) -> list[Any]:
     if sampling.temperature == 0:
-        return [*links, api.llama_sampler_init_greedy()]
-    links.append(api.llama_sampler_init_temp(sampling.temperature))
+        return [api.llama_sampler_init_greedy()]
+    links = [api.llama_sampler_init_temp(sampling.temperature)]
     if sampling.top_k > 0:
         links.append(api.llama_sampler_init_top_k(sampling.top_k))
     if sampling.top_p < 1:
@@ -138,6 +178,22 @@ def _links(api: Any, sampling: Sampling, vocabulary_size: int, context: int) -> 
     if sampling.min_p > 0:
         links.append(api.llama_sampler_init_min_p(sampling.min_p, 1))
     return [*links, api.llama_sampler_init_dist(sampling.seed)]
+
+
+def _checked_bias(bias: object) -> dict[int, float] | None:
+    if bias is None:
+        return None
+    if not isinstance(bias, Mapping):
+        raise OptionError(f"logit_bias is {type(bias).__name__}; it must map token ids to numbers")
+    if len(bias) > MOST_BIASES:
+        raise OptionError(f"logit_bias has {len(bias)} tokens; it may have {MOST_BIASES}")
+    hint = "from -100 to 100"
+    return {
+        require_whole("a token id of logit_bias", token, 0, HIGHEST_COUNT): require_number(
+            f"logit_bias of token {token}", value, -100.0, 100.0, hint=hint
+        )
+        for token, value in bias.items()
+    }
 
 
 def newest_logits(api: Any, context: Any, *, vocabulary_size: int, path: Path) -> NDArray[np.float32]:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from uhd_edge.runtime.errors import PromptError
+from uhd_edge.runtime.errors import OptionError, PromptError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
 # llama_token_attr of llama.cpp.
@@ -48,6 +50,11 @@ class Vocabulary:
             (kinds & (UNKNOWN | UNUSED | CONTROL | USER_DEFINED)) == 0
         )
         return writable
+
+    def require(self, tokens: Iterable[int]) -> None:
+        """Raise `OptionError` for the id of a token that the vocabulary does not have."""
+        if unknown := [token for token in tokens if token >= self.size]:
+            raise OptionError(f"logit_bias has the token {unknown[0]}, but the vocabulary has {self.size}")
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of `text`; special tokens in it count as such, and none are added around it."""

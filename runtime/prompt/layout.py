@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.errors import PromptError
-from uhd_edge.runtime.prompt.messages import as_template_message, check_messages
+from uhd_edge.runtime.prompt.messages import as_template_message, check_messages, normalized, split_beginning
 from uhd_edge.runtime.prompt.template import AS_BY_DEFAULT, TemplateOptions, render_chat
-from uhd_edge.runtime.prompt.thinking import ends_in_thoughts, require_thinking
+from uhd_edge.runtime.prompt.thinking import EMPTY_THOUGHTS_END, ends_in_thoughts, require_thinking
 from uhd_edge.runtime.tools.call_format import find_call_format
 
 if TYPE_CHECKING:
@@ -123,16 +123,21 @@ def write_prompt(
 ) -> list[str | ImageSlot]:
     """Write the prompt as text, with a slot in place of every view.
 
+    An assistant's message at the end is the beginning of the answer, without thoughts.
+
     Raises `PromptError` when the places for images and the images differ in number, when the
     text contains the image placeholder, and when the template refuses the conversation. Raises
     `OptionError` for options that the template does not know.
     """
     check_messages(messages, prompt, images=len(images))
+    messages, beginning = split_beginning(messages)
     conversation = [as_template_message(message, prompt) for message in messages]
     if options.tools:
         find_call_format(prompt.chat_template)
     rendered = render_chat(conversation, prompt, options)
     require_thinking(rendered, prompt, options.think)
+    if beginning:
+        rendered += (EMPTY_THOUGHTS_END if ends_in_thoughts(rendered) else "") + normalized(beginning, prompt)
     texts = rendered.split(prompt.tokens.image)
     if len(texts) != len(images) + 1:
         raise PromptError(

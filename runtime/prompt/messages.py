@@ -77,6 +77,18 @@ def result_messages(results: Sequence[ToolResult], *, images: int) -> list[Messa
     return [*(Message("tool", (text,)) for text in texts[:-1]), last]
 
 
+def split_beginning(messages: Sequence[Message]) -> tuple[Sequence[Message], str]:
+    """Split off the text of an assistant's message at the end, with which the answer begins; "" without one.
+
+    Raises `PromptError` for calls at the end, whose results are missing.
+    """
+    if not messages or messages[-1].role != "assistant":
+        return messages, ""
+    if messages[-1].tool_calls:
+        raise PromptError("the conversation ends with a call of a tool; give its result, or ask something")
+    return messages[:-1], "".join(part.text for part in messages[-1].parts if isinstance(part, TextPart))
+
+
 def check_messages(messages: Sequence[Message], prompt: Prompt, *, images: int) -> None:
     """Raise `PromptError` unless there is a place for each image, and all text can be put into a prompt."""
     places = sum(isinstance(part, ImagePart) for message in messages for part in message.parts)
@@ -98,10 +110,10 @@ def check_messages(messages: Sequence[Message], prompt: Prompt, *, images: int) 
 def as_template_message(message: Message, prompt: Prompt) -> dict[str, Any]:
     """Return a message as transformers hands it to a chat template: a role, and a list of parts as content."""
     content = [
-        {"type": "text", "text": _normalized(part.text, prompt)} if isinstance(part, TextPart) else {"type": "image"}
+        {"type": "text", "text": normalized(part.text, prompt)} if isinstance(part, TextPart) else {"type": "image"}
         for part in message.parts
     ]
-    thinking = {"reasoning_content": _normalized(message.thinking, prompt)} if message.thinking else {}
+    thinking = {"reasoning_content": normalized(message.thinking, prompt)} if message.thinking else {}
     calls = [
         {"type": "function", "function": {"name": call.name, "arguments": dict(call.arguments)}}
         for call in message.tool_calls
@@ -123,6 +135,6 @@ def _arguments_text(call: ToolCall) -> str:
         raise PromptError(f"the arguments of the call of {call.name} are no JSON ({error})") from error
 
 
-def _normalized(text: str, prompt: Prompt) -> str:
+def normalized(text: str, prompt: Prompt) -> str:
     """Bring text into the tokenizer's Unicode form, before special tokens stand next to it."""
     return text if prompt.normalization is None else unicodedata.normalize(prompt.normalization, text)

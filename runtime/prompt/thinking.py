@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 THINK_START: Final = "<think>"
 THINK_END: Final = "</think>"
 
+# What closes a block of thoughts that has only been opened.
+EMPTY_THOUGHTS_END: Final = f"\n{THINK_END}\n\n"
+
 SWITCH: Final = "enable_thinking"
 
 

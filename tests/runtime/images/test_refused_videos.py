@@ -60,6 +60,27 @@ def test_a_playlist_does_not_open_what_it_names(tmp_path: Path) -> None:
         video_frames(file)
 
 
+def test_bytes_are_a_video_as_a_file_is(tmp_path: Path) -> None:
+    for kind in ("mp4", "mkv", "avi"):
+        file = make_video(tmp_path / f"clip.{kind}", 35)
+        frames, expected = video_frames(file.read_bytes()), video_frames(file)
+        assert [np.asarray(frame).tolist() for frame in frames] == [np.asarray(frame).tolist() for frame in expected]
+    with pytest.raises(VideoError, match="too large"):
+        video_frames(file.read_bytes(), max_pixels=100)
+
+
+def test_bytes_do_not_open_a_file_of_this_machine(tmp_path: Path) -> None:
+    clip = make_video(tmp_path / "clip.mp4", 30)
+    for text in (
+        f"#EXTM3U\n#EXTINF:1,\nfile://{clip}\n#EXT-X-ENDLIST\n",
+        f"ffconcat version 1.0\nfile '{clip}'\n",
+        f"<smil><body><video src='{clip}'/></body></smil>",
+        "",
+    ):
+        with pytest.raises(VideoError, match="the video in bytes"):
+            video_frames(text.encode())
+
+
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, "3", None])
 def test_a_senseless_number_of_frames_is_refused(tmp_path: Path, wrong: Any) -> None:
     with pytest.raises(OptionError, match="max_frames"):

@@ -45,6 +45,9 @@ VOCABULARY = 60
         {"min_p": 1.5},
         {"repetition_penalty": 0.0},
         {"repetition_penalty": math.nan},
+        {"presence_penalty": 2.1},
+        {"frequency_penalty": math.nan},
+        {"logit_bias": [1]},
         {"seed": -1},
         {"seed": 2**32 - 1},
         {"seed": 1.0},
@@ -60,14 +63,23 @@ def test_settings_at_their_limits_are_taken() -> None:
     Sampling(temperature=100, top_k=2**31 - 1, top_p=1, min_p=1, repetition_penalty=100, seed=2**32 - 2)
 
 
-def distribution(sampling: Sampling, logits: np.ndarray, history: Sequence[int] = ()) -> tuple[dict[int, float], int]:
+def distribution(
+    sampling: Sampling, logits: np.ndarray, history: Sequence[int] = (), answer: Sequence[int] = ()
+) -> tuple[dict[int, float], int]:
     """Probabilities of the tokens that are left when llama.cpp has applied everything, and its choice."""
     api = llama_library().api
     candidates = (api.llama_token_data * len(logits))()
     for token, logit in enumerate(logits):
         candidates[token].id, candidates[token].logit = token, float(logit)
     array = api.llama_token_data_array(data=candidates, size=len(logits), selected=-1, sorted=False)
-    with Sampler(llama_library(), sampling, vocabulary_size=len(logits), context=64, history=list(history)) as sampler:
+    with Sampler(
+        llama_library(),
+        sampling,
+        vocabulary_size=len(logits),
+        context=64,
+        history=list(history),
+        answer=list(answer),
+    ) as sampler:
         api.llama_sampler_apply(sampler._chain, ctypes.byref(array))
         left = {array.data[index].id: array.data[index].p for index in range(array.size)}
         return left, int(array.data[array.selected].id)
@@ -120,6 +132,44 @@ def test_tokens_of_the_prompt_are_penalised() -> None:
     logits = np.linspace(1, 2, VOCABULARY, dtype=np.float32)
     best = VOCABULARY - 1
     assert distribution(Sampling(repetition_penalty=1.5), logits, history=[best])[1] == best - 1
+
+
+@pytest.mark.parametrize(("presence", "frequency"), [(1.5, 0.0), (0.0, 0.7), (-2.0, 2.0)])
+def test_penalties_are_taken_off_as_openai_defines_them(presence: float, frequency: float) -> None:
+    """`mu[j] -> mu[j] - c[j] * alpha_frequency - float(c[j] > 0) * alpha_presence`, for what the answer has so far."""
+    logits = 2 * np.random.default_rng(3).standard_normal(VOCABULARY).astype(np.float32)
+    prompt, answer = [1, 1, 2, 30], [3, 4, 4, 4, 59, 3]
+    counts = np.bincount(answer, minlength=VOCABULARY)
+    expected = torch.softmax(torch.from_numpy(logits - counts * frequency - (counts > 0) * presence), -1).numpy()
+    sampling = Sampling(temperature=1.0, presence_penalty=presence, frequency_penalty=frequency)
+    found, _ = distribution(sampling, logits, history=[*prompt, *answer], answer=answer)
+    np.testing.assert_allclose([found[token] for token in range(VOCABULARY)], expected, atol=1e-5)
+
+
+def test_penalties_and_a_bias_count_for_the_likeliest_token_too() -> None:
+    logits = np.linspace(1, 2, VOCABULARY, dtype=np.float32)
+    best = VOCABULARY - 1
+    for sampling in (Sampling(presence_penalty=0.5), Sampling(frequency_penalty=0.1)):
+        assert distribution(sampling, logits, answer=[best] * 5)[1] < best
+        assert distribution(sampling, logits, history=[best] * 5)[1] == best  # of the prompt
+    assert distribution(Sampling(logit_bias={best: -100, 7: 100}), logits)[1] == 7
+
+
+def test_a_bias_is_added_to_the_logits() -> None:
+    logits = np.random.default_rng(4).standard_normal(VOCABULARY).astype(np.float32)
+    shift = np.zeros(VOCABULARY, np.float32)
+    shift[[0, 5]] = [1.5, -3]
+    found, _ = distribution(Sampling(temperature=1.0, logit_bias={0: 1.5, 5: -3}), logits)
+    expected = torch.softmax(torch.from_numpy(logits + shift), -1).numpy()
+    np.testing.assert_allclose([found[token] for token in range(VOCABULARY)], expected, atol=1e-5)
+
+
+def test_kept_logits_are_sampled_from_as_llama_cpp_samples_from_its_own() -> None:
+    logits = np.random.default_rng(5).standard_normal(VOCABULARY).astype(np.float32)
+    for seed in range(10):
+        sampling = Sampling(temperature=1.2, seed=seed)
+        with Sampler(llama_library(), sampling, vocabulary_size=VOCABULARY, context=64, history=[]) as sampler:
+            assert sampler.sample(None, logits) == distribution(sampling, logits)[1]
 
 
 def test_a_sampler_may_be_closed_twice() -> None:

@@ -57,7 +57,11 @@ class ScriptedModel:
             self.position += 1
         assert self.position < self.context
 
-    def generate(self, _: Any, *, max_tokens: int, grammar: str | None = None) -> Iterator[int]:
+    def generate(
+        self, _: Any, *, max_tokens: int, grammar: str | None = None, answer_start: int | None = None
+    ) -> Iterator[int]:
+        assert answer_start is not None
+        assert answer_start <= self.position
         self.grammars.append(grammar)
         for _number in range(min(max_tokens, self.context - self.position)):
             token = self._script.pop(0)
