@@ -118,6 +118,12 @@ class AsyncAssistant:
         return opened.result().notes if opened.done() and opened.exception() is None else ()
 
     @property
+    def context(self) -> int:
+        """Most tokens of prompt and answer together, as `Assistant.context`; 0 before it is open."""
+        opened = self._worker.opened
+        return opened.result().context if opened.done() and opened.exception() is None else 0
+
+    @property
     def waiting(self) -> int:
         """How many questions are waiting."""
         return self._worker.waiting

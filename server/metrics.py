@@ -44,7 +44,8 @@ class Metrics:
         usage = answer.usage
         self._tokens.labels("vision").inc(usage.vision_tokens)
         self._tokens.labels("text").inc(usage.prompt_tokens - usage.vision_tokens)
-        self._tokens.labels("answer").inc(usage.completion_tokens)
+        written = sum(one.usage.completion_tokens for one in (answer, *answer.alternatives))
+        self._tokens.labels("answer").inc(written)
         for stage, milliseconds in answer.timings_ms.items():
             if stage not in ("first_token", "total"):
                 self._stages.labels(stage).inc(milliseconds / 1e3)

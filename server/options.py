@@ -13,7 +13,8 @@ class ServerOptions:
     bytes. `max_pixels` limits all images of a request together. `time_limit` is in seconds, from
     the arrival of a request to the end of its answer. `queue` is how many requests may wait
     while one is answered. With `local_names`, only requests to this machine's own names are
-    accepted; see `uhd_edge.server.guard`.
+    accepted; see `uhd_edge.server.guard`. `strict` refuses what is unknown or differs from OpenAI's
+    form, instead of ignoring or translating it. Web pages of `origins` may ask ("*" is all).
     """
 
     token: str | None = None
@@ -23,3 +24,5 @@ class ServerOptions:
     queue: int = 8
     allow_remote_images: bool = False
     local_names: bool = True
+    strict: bool = False
+    origins: tuple[str, ...] = ()

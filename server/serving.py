@@ -10,6 +10,7 @@ import uvicorn
 
 from uhd_edge.runtime.errors import OptionError
 from uhd_edge.server.app import application
+from uhd_edge.server.model_facts import model_facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +59,7 @@ async def serve(
     """
     with contextlib.closing(listening):
         async with assistant:
-            model = (await assistant.opened()).manifest.name
+            model = model_facts((await assistant.opened()).manifest, assistant.context)
             config = uvicorn.Config(
                 application(assistant, model, options),
                 http="h11",
@@ -72,5 +73,5 @@ async def serve(
                 limit_concurrency=MOST_CONNECTIONS,
                 timeout_graceful_shutdown=int(options.time_limit) + 5,
             )
-            ready(model)
+            ready(model.name)
             await _Server(config).serve(sockets=[listening])

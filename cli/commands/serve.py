@@ -68,6 +68,14 @@ class _FiniteRange(click.FloatRange):
     show_default=True,
     help="Megapixels per request, all images together.",
 )
+@click.option("--strict", is_flag=True, help="Refuse what is unknown or not in OpenAI's form, instead of adapting it.")
+@click.option(
+    "--allow-origin",
+    "origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Let web pages of this origin ask, such as http://localhost:3000; * is all. May be repeated.",
+)
 def serve(
     folder: str | None,
     *,
@@ -80,6 +88,8 @@ def serve(
     max_body: float,
     max_pixels: float,
     cache_mb: float | None,
+    strict: bool,
+    origins: tuple[str, ...],
     **given: Any,
 ) -> None:
     """Serve OpenAI's chat-completions API with BUNDLE, or without it with the built-in uhd-tiny.
@@ -111,6 +121,8 @@ def serve(
         queue=queue,
         allow_remote_images=allow_remote_images,
         local_names=host in LOOPBACK,
+        strict=strict,
+        origins=origins,
     )
     give_large_blocks_back()
     listening = listening_socket(host, port)

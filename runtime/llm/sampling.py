@@ -50,10 +50,10 @@ class Sampling:
     top_p: float = 1.0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    seed: int = 0
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     logit_bias: Mapping[int, float] | None = None
-    seed: int = 0
 
     def __post_init__(self) -> None:
         self._number("temperature", 0.0, 100.0, "0, or from 0.01 to 100")

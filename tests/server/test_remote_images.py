@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 from support.running_server import CHAT, CODE, EXAMPLES, Running, asked, running
 
-from uhd_edge.server import remote_images
 from uhd_edge.server.errors import ApiError
-from uhd_edge.server.remote_images import fetch_image, is_public
+from uhd_edge.server.media import remote_images
+from uhd_edge.server.media.remote_images import fetch_image, is_public
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

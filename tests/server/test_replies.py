@@ -8,7 +8,7 @@ from typing import Any
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from uhd_edge.runtime.answer import Answer, ToolCall, Usage
-from uhd_edge.server.replies import END_OF_EVENTS, Reply
+from uhd_edge.server.openai.replies import END_OF_EVENTS, Reply
 
 CALLS = (ToolCall("move", {"metres": 1.5, "to": "Tür"}), ToolCall("stop", {}))
 ANSWER = Answer("I go.", "stop", Usage(0, 5, 9, 0, 4), (), {}, "16x", thinking="Hm.", tool_calls=CALLS)

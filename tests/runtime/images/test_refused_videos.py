@@ -99,7 +99,7 @@ def test_importing_the_runtime_does_not_import_pyav() -> None:
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("wrong", [[], None, 3, b"bytes", iter([])])
+@pytest.mark.parametrize("wrong", [[], None, 3, iter([])])
 def test_what_is_no_list_of_frames_is_refused(wrong: Any) -> None:
     with pytest.raises(VideoError, match="a list of at least one frame"):
         Video(wrong).frames()

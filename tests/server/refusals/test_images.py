@@ -17,7 +17,8 @@ ASK = "?What?"
     [
         ("data:image/png;base64,@@@@", "base64 is broken"),
         ("data:image/png;base64,iVBORw0KGgé=", "base64 is broken"),
-        ("data:image/png;base64,iVBORw0KGg", "base64 is broken"),
+        ("data:image/png;base64,iVBORw0KG", "base64 is broken"),
+        ("data:image/png;base64,iVBORw0KGg", "not readable|not an image"),
         ("data:image/png;base64,", "no bytes"),
         ("data:image/png;base64", "needs a comma"),
         ("data:,hello", "not an image"),

@@ -1,36 +1,25 @@
-"""The body of a chat completion: which parameters are used, which are ignored, and which are refused."""
+"""The body of a chat completion: its parameters and their types."""
 
 from __future__ import annotations
 
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    model_validator,
+)
 
 from uhd_edge.runtime.modes import Mode
 from uhd_edge.server.errors import ApiError
-
-# Parameters that describe the client and do not change the answer.
-IGNORED = frozenset({"metadata", "prompt_cache_key", "safety_identifier", "service_tier", "store", "user"})
-
-# Parameters of what this server cannot do, with the values that do not ask for it.
-NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "audio": (),
-    "frequency_penalty": (0,),
-    "function_call": ("none", "auto"),
-    "functions": ([],),
-    "logit_bias": ({},),
-    "logprobs": (False,),
-    "modalities": (["text"],),
-    "n": (1,),
-    "parallel_tool_calls": (True, False),
-    "prediction": (),
-    "presence_penalty": (0,),
-    "reasoning_effort": (),
-    "top_logprobs": (0,),
-    "verbosity": (),
-    "web_search_options": (),
-}
+from uhd_edge.server.openai.tidying import QUIET, refuse_unsupported, tidy_request
 
 
 class _Strict(BaseModel):
@@ -38,7 +27,7 @@ class _Strict(BaseModel):
 
 
 class ImageUrl(_Strict):
-    """The URL of an image; `detail` is accepted and ignored, use `max_slices` instead.
+    """The URL of an image; with the `detail` "low" only its thumbnail is looked at.
 
     `mode`, which is not in OpenAI's API, is that of this image alone.
     """
@@ -46,6 +35,21 @@ class ImageUrl(_Strict):
     url: str
     mode: Mode | None = None
     detail: Literal["auto", "low", "high"] | None = None
+    min_pixels: PositiveInt | None = None
+    max_pixels: PositiveInt | None = None
+
+
+class VideoUrl(_Strict):
+    """The URL of a video, or those of its frames."""
+
+    url: str | None = None
+    frames: list[str] = Field(default_factory=list, max_length=1024)
+
+    @model_validator(mode="after")
+    def _has_one(self) -> VideoUrl:
+        if (self.url is None) == (not self.frames):
+            raise ValueError("a video has a url, or a list of at least one frame")
+        return self
 
 
 class TextContent(_Strict):
@@ -62,12 +66,19 @@ class ImageContent(_Strict):
     image_url: ImageUrl
 
 
+class VideoContent(_Strict):
+    """A video of a message."""
+
+    type: Literal["video_url"]
+    video_url: VideoUrl
+
+
 def _in_parts(content: object) -> object:
     """Turn text into a list of one part."""
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-Content = Annotated[TextContent | ImageContent, Field(discriminator="type")]
+Content = Annotated[TextContent | ImageContent | VideoContent, Field(discriminator="type")]
 Number = Annotated[float, Field(strict=True)]
 
 
@@ -135,6 +146,14 @@ class ChatRequest(_Strict):
     stop: str | list[str] | None = None
     stream: StrictBool | None = None
     stream_options: StreamOptions | None = None
+    n: StrictInt | None = None
+    presence_penalty: Number | None = None
+    frequency_penalty: Number | None = None
+    logit_bias: dict[str, Number] | None = None
+    logprobs: StrictBool | None = None
+    top_logprobs: StrictInt | None = None
+    reasoning_effort: str | None = None
+    parallel_tool_calls: StrictBool | None = None
     response_format: ResponseFormat | None = None
     # Not in OpenAI's API; see `AskOptions`.
     top_k: StrictInt | None = None
@@ -151,31 +170,48 @@ class ChatRequest(_Strict):
     tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
 
 
-def parse_request(body: bytes) -> ChatRequest:
-    """Parse the body of a request; raises `ApiError` 400 that names what is wrong or not supported."""
+KNOWN = frozenset(ChatRequest.model_fields)
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object that a body holds; raises `ApiError` 400 for anything else."""
     try:
         given = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise ApiError(400, f"the body is not JSON ({error})") from error
     if not isinstance(given, dict):
         raise ApiError(400, "the body is not a JSON object")
-    for name in [name for name in given if name in IGNORED or given[name] is None]:
-        del given[name]
-    for name in [name for name in given if name in NEUTRAL]:
-        if given[name] not in NEUTRAL[name]:
-            raise ApiError(400, f"{name} is not supported; leave it out", param=name, code="unsupported_parameter")
+    return given
+
+
+def parse_request(given: dict[str, Any], *, strict: bool = False) -> tuple[ChatRequest, tuple[str, ...]]:
+    """Check the parameters of a request, and return them with the names of those that were ignored.
+
+    If it is `strict`, nothing is translated, and unknown parameters are refused. Raises `ApiError`
+    400 that names what is wrong or not supported.
+    """
+    ignored: tuple[str, ...] = ()
+    if strict:
+        _drop_nulls(given)
+        refuse_unsupported(given)
+    else:
+        given, ignored = tidy_request(given, KNOWN)
+    try:
+        return ChatRequest.model_validate(given), ignored
+    except ValidationError as error:
+        raise _refused(error) from error
+
+
+def _drop_nulls(given: dict[str, Any]) -> None:
+    """Leave out what is not given, and what clients send back with the message of an answer."""
+    for name in [name for name in given if name in QUIET or given[name] is None]:
         del given[name]
     messages = given.get("messages")
     for message in messages if isinstance(messages, list) else []:
-        # Clients send the message of an answer back unchanged, and it contains nulls.
         for name in [name for name in message if message[name] is None] if isinstance(message, dict) else []:
             del message[name]
         if isinstance(message, dict) and message.get("role") == "assistant":
             message.setdefault("content", [])  # beside calls there may be none
-    try:
-        return ChatRequest.model_validate(given)
-    except ValidationError as error:
-        raise _refused(error) from error
 
 
 def _refused(error: ValidationError) -> ApiError:

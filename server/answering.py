@@ -1,0 +1,158 @@
+"""From the body of a request to its answer, in any dialect."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from starlette.requests import Request
+
+from uhd_edge.runtime.answer import Thought
+from uhd_edge.runtime.errors import BusyError, SchemaError
+from uhd_edge.server.errors import ApiError, api_error
+from uhd_edge.server.guard import require_json
+from uhd_edge.server.media.loading import count_places, load_media
+from uhd_edge.server.sending import Sending, readable_names
+from uhd_edge.server.trimming import Trimmed
+from uhd_edge.server.waiting import ClientGoneError, finish_in_time, read_body
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from starlette.types import Receive, Scope, Send
+
+    from uhd_edge.runtime.answer import Answer
+    from uhd_edge.runtime.async_assistant import AsyncAnswerStream, AsyncAssistant
+    from uhd_edge.server.dialect import Asked, Dialect, ReplyWriter
+    from uhd_edge.server.metrics import Metrics
+    from uhd_edge.server.options import ServerOptions
+
+Result = TypeVar("Result")
+
+CLIENT_GONE = 499  # as nginx calls it; nobody receives it
+
+# Names of ignored parameters that are told in the log, each once.
+MOST_TOLD = 200
+
+_log = logging.getLogger(__name__)
+
+
+class Answering:
+    """Answers requests with one assistant.
+
+    At most `queue` requests, and the one in work, are accepted at a time. That limits the
+    memory that waiting requests can hold.
+    """
+
+    def __init__(self, assistant: AsyncAssistant, options: ServerOptions, metrics: Metrics) -> None:
+        self._assistant = assistant
+        self._options = options
+        self._metrics = metrics
+        self._taken = 0
+        self._told: set[str] = set()
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="uhd-edge reader")
+
+    async def __call__(self, dialect: Dialect, scope: Scope, receive: Receive, send: Send) -> int:
+        """Answer a request, with an error if need be, and return the status that was sent."""
+        sending = Sending(scope, receive, send, dialect)
+        try:
+            with self._place():
+                await self._answer(dialect, Request(scope), receive, sending)
+        except ClientGoneError:
+            return CLIENT_GONE
+        except Exception as error:
+            known = api_error(error)
+            if known is None:
+                _log.exception("a request failed")
+                known = ApiError(500, "an unexpected error occurred; see the server's log")
+            await sending.fail(known)
+        return sending.status
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if self._taken > self._options.queue:
+            raise BusyError(f"{self._taken} requests are already being answered or waiting; ask again later")
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
+
+    async def _answer(self, dialect: Dialect, request: Request, receive: Receive, sending: Sending) -> None:
+        arrived = asyncio.get_running_loop().time()
+        require_json(request.headers)
+        declared = request.headers.get("content-length")
+        body = await read_body(receive, most=self._options.max_body, declared=declared)
+        work = self._work(dialect, body, sending)
+        await finish_in_time(work, receive, since=arrived, limit=self._options.time_limit)
+
+    async def _work(self, dialect: Dialect, body: bytes, sending: Sending) -> None:
+        asked, reply = await self._in_reader(dialect.read, body)
+        sending.prepare(reply, asked.ignored)
+        self._tell(asked.ignored)
+        loaded = await load_media(asked.media, self._options, self._in_reader)
+        messages = asked.with_places([count_places(one) for one in loaded])
+        images = [one if part.mode is None else (one, part.mode) for one, part in zip(loaded, asked.media, strict=True)]
+        stream = self._assistant.stream(images, messages, **asked.options)
+        try:
+            if asked.stream:
+                answer = await _streamed(stream, asked, reply, sending)
+            else:
+                answer = await _whole(stream)
+                await sending.json(reply.whole(answer))
+        finally:
+            await stream.aclose()
+        self._metrics.answered(answer)
+
+    async def _in_reader(self, work: Callable[..., Result], *arguments: object) -> Result:
+        """Run slow work in the one thread for it.
+
+        More threads would not be faster, because images are decoded one at a time anyway,
+        and each would keep as much memory as its largest image needed.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._reader, work, *arguments)
+
+    def _tell(self, ignored: Sequence[str]) -> None:
+        """Tell in the log, once for every name, what was ignored."""
+        for name in readable_names(ignored):
+            if name not in self._told and len(self._told) < MOST_TOLD:
+                self._told.add(name)
+                _log.warning("a request has %s, which is ignored; this is told once", name)
+
+
+async def _whole(stream: AsyncAnswerStream) -> Answer:
+    try:
+        async for _ in stream:
+            pass
+    except SchemaError as error:
+        return _cut_off(error)
+    return stream.answer
+
+
+async def _streamed(stream: AsyncAnswerStream, asked: Asked, reply: ReplyWriter, sending: Sending) -> Answer:
+    """Stream an answer. Nothing is sent before its first piece, so that an error can still set the status."""
+    thoughts, text, start = Trimmed(), Trimmed(begun=asked.continues), b""
+    begun = False
+    try:
+        async for piece in stream:
+            is_thought = isinstance(piece, Thought)
+            if shown := (thoughts if is_thought else text)(piece):
+                start = b"" if begun else reply.first()
+                begun = True
+                await sending.events(start + (reply.thought(shown) if is_thought else reply.piece(shown)))
+        answer = stream.answer
+    except SchemaError as error:
+        answer = _cut_off(error)
+    start = b"" if begun else reply.first()
+    await sending.events(start + reply.last(answer), more=False)
+    return answer
+
+
+def _cut_off(error: SchemaError) -> Answer:
+    """Return an answer that was cut off before its JSON was complete; `finish_reason` says so, as OpenAI's does."""
+    if error.answer is None:
+        raise error
+    return error.answer

@@ -1,0 +1,41 @@
+"""Base64 as clients write it: in a data URI or bare, url-safe, without padding."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+from uhd_edge.runtime.errors import ImageError
+from uhd_edge.runtime.images.data_uri import decode_data_uri, is_data_uri
+from uhd_edge.server.errors import ApiError
+
+# Shorter than any image, and longer than what a path or a name could be mistaken for.
+LEAST_BASE64 = 48
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]+={0,2}\s*")
+_URL_SAFE = str.maketrans("-_", "+/")
+
+
+def decode_media(data_uri: str) -> bytes:
+    """Return the bytes of a file in a data URI; raises `ApiError` 400 for an invalid one."""
+    try:
+        return decode_data_uri(data_uri)
+    except ImageError as error:
+        raise ApiError(400, str(error), param="messages", code="invalid_image") from error
+
+
+def as_data_uri(url: str) -> str:
+    """Write base64 in any of its forms as RFC 2397 has it; other URLs are returned as they are."""
+    url = url.strip()
+    if is_data_uri(url):
+        head, comma, data = url.partition(",")
+        if not comma or not head.rstrip().lower().endswith(";base64"):
+            return url
+    elif len(url) >= LEAST_BASE64 and _BASE64.fullmatch(url):
+        head, data = "data:;base64", url
+    else:
+        return url
+    if "%" in data:
+        data = unquote(data)
+    data = "".join(data.split()).translate(_URL_SAFE).rstrip("=")
+    return f"{head.rstrip()},{data}{'=' * (-len(data) % 4)}"

@@ -1,0 +1,118 @@
+"""Images and videos of a request are fetched, decoded and counted, within limits."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+
+from PIL import Image
+
+from uhd_edge.runtime.errors import ImageError
+from uhd_edge.runtime.images.data_uri import is_data_uri
+from uhd_edge.runtime.images.limited_image import LimitedImage
+from uhd_edge.runtime.images.loading import load_image
+from uhd_edge.runtime.images.video import FRAME_PIXELS, MAX_FRAMES, Video, video_frames
+from uhd_edge.server.errors import ApiError
+from uhd_edge.server.media.data import as_data_uri, decode_media
+from uhd_edge.server.media.remote_images import fetch_image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from uhd_edge.server.media.parts import MediaPart
+    from uhd_edge.server.options import ServerOptions
+
+REMOTE_SECONDS = 10.0
+
+Result = TypeVar("Result")
+Loaded = Image.Image | LimitedImage | Video
+
+
+class InReader(Protocol):
+    """Runs slow work in a thread."""
+
+    async def __call__(self, work: Callable[..., Result], *arguments: object) -> Result:
+        """Return what `work` returns for the arguments."""
+
+
+async def load_media(parts: Sequence[MediaPart], options: ServerOptions, in_reader: InReader) -> list[Loaded]:
+    """Load what `decode_all` decodes; slow work is done by `in_reader`, fetching in threads of its own."""
+    files = [[await _file(url, options, in_reader) for url in part.urls] for part in parts]
+    return await in_reader(partial(decode_all, parts, files, max_pixels=options.max_pixels))
+
+
+def decode_all(parts: Sequence[MediaPart], files: Sequence[Sequence[bytes]], *, max_pixels: int) -> list[Loaded]:
+    """Decode images and videos; raises `ApiError` 400 for an invalid one, or over `max_pixels` in all.
+
+    The number of an image's pixels is read from the header, before anything is decoded. Of a video as
+    many frames are taken as there is room for, each counted with a megapixel.
+    """
+    loaded: list[Loaded] = []
+    for part, data in zip(parts, files, strict=True):
+        try:
+            one, pixels = _decode(part, data, max_pixels)
+        except ImageError as error:
+            code = "invalid_image" if part.kind == "image" else "invalid_video"
+            raise ApiError(400, str(error), param="messages", code=code) from error
+        loaded.append(one)
+        max_pixels -= pixels
+    return loaded
+
+
+def count_places(loaded: Loaded) -> int:
+    """Return how many places an image or a video has in a prompt: a video has one for each frame."""
+    return len(cast("Sequence[object]", loaded.source)) if isinstance(loaded, Video) else 1
+
+
+def _decode(part: MediaPart, files: Sequence[bytes], max_pixels: int) -> tuple[Loaded, int]:
+    """Decode one, and count its pixels."""
+    if part.kind != "image":
+        frames = _frames(part, files, max_pixels)
+        return Video(frames), sum(frame.width * frame.height for frame in frames)
+    picture = load_image(files[0], max_pixels=max_pixels)
+    pixels = picture.width * picture.height
+    picture = _within(picture, part.min_pixels or 1, part.max_pixels or pixels, largest=max_pixels)
+    pixels = max(pixels, picture.width * picture.height)
+    return (LimitedImage(picture) if part.detail == "low" else picture), pixels
+
+
+def _frames(part: MediaPart, files: Sequence[bytes], max_pixels: int) -> list[Image.Image]:
+    if part.kind == "frames":
+        frames = []
+        for file in files[:MAX_FRAMES]:
+            frames.append(load_image(file, max_pixels=max_pixels))
+            max_pixels -= frames[-1].width * frames[-1].height
+        return frames
+    room = max_pixels // FRAME_PIXELS
+    if room < 1:
+        raise ImageError("there are too many pixels for a video beside the other images; send fewer")
+    return video_frames(files[0], max_frames=min(room, MAX_FRAMES), max_pixels=max_pixels)
+
+
+def _within(picture: Image.Image, least: int, most: int, *, largest: int) -> Image.Image:
+    """Scale a picture to a number of pixels from `least` to `most`, but to no more than `largest`."""
+    pixels = picture.width * picture.height
+    wanted = min(max(pixels, min(least, largest)), most)
+    if wanted == pixels:
+        return picture
+    scale = math.sqrt(wanted / pixels)
+    size = max(1, int(picture.width * scale)), max(1, int(picture.height * scale))
+    return picture.resize(size, Image.Resampling.BICUBIC)
+
+
+async def _file(url: str, options: ServerOptions, in_reader: InReader) -> bytes:
+    """Return the bytes of a file."""
+    if not options.strict:
+        url = await in_reader(as_data_uri, url)
+    if is_data_uri(url):
+        return await in_reader(decode_media, url)
+    if not options.allow_remote_images:
+        raise ApiError(
+            400,
+            "an image must be a data URI (data:image/png;base64,..) or base64; this server does not fetch images",
+            param="messages",
+            code="invalid_image_url",
+        )
+    return await asyncio.to_thread(fetch_image, url, most_bytes=options.max_body, seconds=REMOTE_SECONDS)

@@ -1,0 +1,25 @@
+"""An image or a video of a request, before it is fetched and decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from uhd_edge.runtime.modes import Mode
+
+
+@dataclass(frozen=True)
+class MediaPart:
+    """An image at the one URL of `urls`, a video there, or with several of them the frames of a video.
+
+    `detail` "low" shows an image's thumbnail alone. An image of more than `max_pixels` pixels is made
+    smaller before it is looked at, one of less than `min_pixels` larger. `mode` is its own.
+    """
+
+    kind: Literal["image", "video", "frames"]
+    urls: tuple[str, ...]
+    detail: str | None = None
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    mode: Mode | None = None

@@ -1,0 +1,60 @@
+"""What the model of a server can do, as far as a request's meaning depends on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from uhd_edge.runtime.errors import OptionError
+from uhd_edge.runtime.prompt.thinking import SWITCH, knows_thoughts
+from uhd_edge.runtime.tools.call_format import find_call_format
+from uhd_edge.server.errors import ApiError
+
+if TYPE_CHECKING:
+    from uhd_edge.runtime.bundles.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """The name of a model, its modes, most slices and context, and whether it calls functions.
+
+    `thinks` says that it thinks before it answers if it is asked to.
+    """
+
+    name: str
+    modes: tuple[str, ...]
+    max_slices: int
+    context: int
+    thinks: bool
+    calls: bool
+
+    @property
+    def capabilities(self) -> dict[str, bool]:
+        """What it can do, by name; videos need PyAV."""
+        videos = find_spec("av") is not None
+        return {"vision": True, "video": videos, "tools": self.calls, "thinking": self.thinks, "json_schema": True}
+
+    def require_name(self, name: str) -> None:
+        """Raise `ApiError` 404 for the name of another model."""
+        if name not in (self.name, f"{self.name}:latest"):
+            message = f"there is no model {name!r}; this server has {self.name!r}"
+            raise ApiError(404, message, param="model", code="model_not_found")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the model as OpenAI's API lists it, with what it can do besides."""
+        own = {"capabilities": self.capabilities, "modes": list(self.modes), "max_slices": self.max_slices}
+        known = {"id": self.name, "object": "model", "created": 0, "owned_by": "uhd-edge"}
+        return {**known, **own, "context_length": self.context, "max_model_len": self.context}
+
+
+def model_facts(manifest: Manifest, context: int) -> ModelFacts:
+    """Read from a bundle's manifest what its model can do."""
+    prompt = manifest.prompt
+    try:
+        find_call_format(prompt.chat_template)
+        calls = True
+    except OptionError:
+        calls = False
+    thinks = knows_thoughts(prompt) and SWITCH in prompt.chat_template
+    return ModelFacts(manifest.name, tuple(manifest.graphs), manifest.preprocessing.max_slices, context, thinks, calls)

@@ -1,0 +1,149 @@
+"""From a chat completion to the runtime's messages and settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
+
+from uhd_edge.runtime.conversation.chat_messages import read_tool_call
+from uhd_edge.runtime.conversation.request import MOST_ANSWERS, MOST_LOGPROBS
+from uhd_edge.runtime.errors import OptionError
+from uhd_edge.runtime.llm.sampling import HIGHEST_SEED, Sampling
+from uhd_edge.runtime.prompt.messages import ImagePart, Message, TextPart
+from uhd_edge.runtime.schema.answer_schema import answer_schema
+from uhd_edge.runtime.tools.tool_set import parse_tools
+from uhd_edge.server.dialect import Asked
+from uhd_edge.server.errors import ApiError
+from uhd_edge.server.media.parts import MediaPart
+from uhd_edge.server.openai.chat_request import ImageContent, NamedTool, TextContent, VideoContent
+
+if TYPE_CHECKING:
+    from uhd_edge.runtime.options import AskOptions
+    from uhd_edge.runtime.tools.tool_set import Tool
+    from uhd_edge.server.model_facts import ModelFacts
+    from uhd_edge.server.openai.chat_request import ChatMessage, ChatRequest, ResponseFormat
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+_SAME_NAME: Final = (
+    *("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty"),
+    *("mode", "max_slices", "budget_ms", "budget_share", "stop", "think_tokens"),
+)
+_ROLES: Final[dict[str, Role]] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+}
+
+
+def parse_chat(request: ChatRequest, model: ModelFacts, *, strict: bool, ignored: tuple[str, ...]) -> Asked:
+    """Translate a request; raises `ApiError` for an invalid conversation and `SchemaError` for an invalid schema."""
+    last = request.messages[-1]
+    if last.role not in (("user", "tool") if strict else ("user", "tool", "assistant")):
+        raise ApiError(400, f"the last message has the role {last.role}; it must be user or tool", param="messages")
+    if last.role == "user" and not _says_something(last, strict=strict):
+        raise ApiError(400, "the last message has no text; ask something", param="messages")
+    media = [_media(part) for message in request.messages for part in message.content if is_media(part)]
+    messages = tuple(_message(message, number) for number, message in enumerate(request.messages))
+    options, more_ignored = parse_options(request, model)
+    return Asked(messages, tuple(media), options, bool(request.stream), (*ignored, *more_ignored))
+
+
+def parse_options(request: ChatRequest, model: ModelFacts) -> tuple[AskOptions, tuple[str, ...]]:
+    """Return the settings of a request, and the names of those that this model has no use for.
+
+    What it does not set has the runtime's default, so temperature is 0.
+    """
+    given: dict[str, Any] = {name: getattr(request, name) for name in _SAME_NAME}
+    ignored: tuple[str, ...] = ()
+    longest = request.max_completion_tokens
+    given["max_tokens"] = request.max_tokens if longest is None else longest
+    given["schema"] = _schema(request.response_format)
+    arguments = request.chat_template_kwargs
+    given["think"] = arguments.enable_thinking if request.think is None and arguments is not None else request.think
+    given["tools"], given["tool_choice"] = _tools(request)
+    if request.seed is not None:
+        given["seed"] = request.seed % (HIGHEST_SEED + 1)
+    given["answers"] = _checked("n", request.n, 1, MOST_ANSWERS)
+    if request.logprobs or request.top_logprobs:
+        given["logprobs"] = _checked("top_logprobs", request.top_logprobs, 0, MOST_LOGPROBS) or 0
+    if request.logit_bias:
+        given["logit_bias"] = _biases(request.logit_bias)
+    if request.reasoning_effort is not None and given["think"] is None:
+        if model.thinks:
+            given["think"] = request.reasoning_effort not in ("none", "minimal")
+        else:
+            ignored = ("reasoning_effort",)
+    options: AskOptions = {}
+    options.update({name: value for name, value in given.items() if value is not None})  # type: ignore[typeddict-item]
+    return options, ignored
+
+
+def is_media(part: object) -> bool:
+    """Whether a part is an image or a video."""
+    return isinstance(part, ImageContent | VideoContent)
+
+
+def _media(part: object) -> MediaPart:
+    if isinstance(part, VideoContent):
+        video = part.video_url
+        return MediaPart("frames", tuple(video.frames)) if video.url is None else MediaPart("video", (video.url,))
+    image = cast("ImageContent", part).image_url
+    return MediaPart("image", (image.url,), image.detail, image.min_pixels, image.max_pixels, image.mode)
+
+
+def _says_something(message: ChatMessage, *, strict: bool) -> bool:
+    if not strict and any(is_media(part) for part in message.content):
+        return True
+    return any(part.text.strip() for part in _parts(message) if isinstance(part, TextPart))
+
+
+def _checked(name: str, value: int | None, lowest: int, highest: int) -> int | None:
+    if value is not None and not lowest <= value <= highest:
+        raise ApiError(400, f"{name} is {value}; it must be from {lowest} to {highest}", param=name)
+    return value
+
+
+def _biases(given: dict[str, float]) -> dict[int, float]:
+    if wrong := [token for token in given if not (token.isascii() and token.isdecimal() and len(token) < 10)]:
+        raise ApiError(400, f"logit_bias has {wrong[0][:40]!r}, which is no token id", param="logit_bias")
+    try:
+        return dict(Sampling(logit_bias={int(token): bias for token, bias in given.items()}).logit_bias or {})
+    except OptionError as error:
+        raise ApiError(400, str(error), param="logit_bias") from error
+
+
+def _schema(wanted: ResponseFormat | None) -> object | None:
+    if wanted is None or wanted.type == "text":
+        return None
+    if wanted.type == "json_object":
+        return answer_schema({"type": "object"})
+    if wanted.json_schema is None:
+        raise ApiError(400, "response_format has no json_schema", param="response_format")
+    return answer_schema(wanted.json_schema.schema_)
+
+
+def _tools(request: ChatRequest) -> tuple[tuple[Tool, ...] | None, str | None]:
+    """Return the tools and the choice among them, checked so that an error names its parameter."""
+    if request.tools is None and request.tool_choice in (None, "auto", "none"):
+        return None, None
+    choice = request.tool_choice
+    chosen = choice.function.name if isinstance(choice, NamedTool) else choice or "auto"
+    try:
+        return parse_tools(request.tools, chosen).tools, chosen
+    except OptionError as error:
+        raise ApiError(400, str(error), param="tools") from error
+
+
+def _message(message: ChatMessage, number: int) -> Message:
+    calls = [read_tool_call(call, f"messages.{number}, call {place}") for place, call in enumerate(message.tool_calls)]
+    return Message(_ROLES[message.role], _parts(message), message.reasoning_content, tuple(calls))
+
+
+def _parts(message: ChatMessage) -> tuple[TextPart | ImagePart, ...]:
+    if message.role != "user" and any(is_media(part) for part in message.content):
+        raise ApiError(
+            400, f"a message with the role {message.role} has an image; only messages of the user may", param="messages"
+        )
+    return tuple(TextPart(part.text) if isinstance(part, TextContent) else ImagePart() for part in message.content)

@@ -1,0 +1,150 @@
+"""The parameters of a chat completion as clients send them become those that this server knows.
+
+What asks for something else than this server can do is refused. What changes nothing here is taken
+and left out. What is not known is left out too, and named.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from uhd_edge.server.errors import ApiError
+from uhd_edge.server.openai.tidy_messages import tidy_messages
+
+# What describes the client, or how a request travels, and never changes an answer.
+QUIET: Final = frozenset(
+    (
+        *("metadata", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier", "store"),
+        *("user", "cache_control", "cache_prompt", "stream_obfuscation", "add_generation_prompt"),
+        *("continue_final_message", "skip_special_tokens", "spaces_between_special_tokens", "id_slot", "keep_alive"),
+    )
+)
+
+# What this server cannot do, with the values that do not ask for it.
+NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
+    "audio": (),
+    "bad_words": ([],),
+    "best_of": (1,),
+    "chat_template": (),
+    "documents": ([],),
+    "dry_multiplier": (0,),
+    "echo": (False,),
+    "function_call": ("none", "auto"),
+    "functions": ([],),
+    "grammar": ("",),
+    "guided_choice": ([],),
+    "guided_grammar": (),
+    "guided_regex": (),
+    "ignore_eos": (False,),
+    "length_penalty": (1,),
+    "min_tokens": (0,),
+    "mirostat": (0,),
+    "modalities": (["text"],),
+    "stop_token_ids": ([],),
+    "suffix": ("",),
+    "typical_p": (1,),
+    "use_beam_search": (False,),
+    "web_search_options": (),
+    "xtc_probability": (0,),
+}
+
+_SAME: Final = {
+    "repeat_penalty": "repetition_penalty",
+    "max_slice_nums": "max_slices",
+    "max_output_tokens": "max_completion_tokens",
+    "reasoning_budget": "think_tokens",
+    "thinking_budget": "think_tokens",
+}
+
+_TEMPLATE: Final = ("enable_thinking",)
+
+
+def tidy_request(given: dict[str, Any], known: frozenset[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the parameters, all of them among the `known`, and the names of those that were ignored.
+
+    Raises `ApiError` 400 for what is not supported.
+    """
+    tidied = {_SAME.get(name, name): value for name, value in given.items() if value is not None}
+    ignored: list[str] = []
+    refuse_unsupported(tidied)
+    _translate_formats(tidied)
+    sizes = _image_sizes(tidied)
+    _translate_numbers(tidied)
+    for name, inner in (("chat_template_kwargs", _TEMPLATE), ("stream_options", ("include_usage",))):
+        if isinstance(tidied.get(name), dict):
+            ignored += [f"{name}.{key}" for key in tidied[name] if key not in (*inner, "include_obfuscation")]
+            tidied[name] = {key: value for key, value in tidied[name].items() if key in inner}
+    ignored += [name for name in tidied if name not in known and name not in QUIET]
+    tidied = {name: value for name, value in tidied.items() if name in known}
+    if isinstance(tidied.get("messages"), list):
+        tidied["messages"] = tidy_messages(tidied["messages"], sizes, ignored)
+    return tidied, tuple(ignored)
+
+
+def refuse_unsupported(given: dict[str, Any]) -> None:
+    """Take out what does not ask for anything; raises `ApiError` 400 for what asks for what there is not."""
+    for name in [name for name in given if name in NEUTRAL]:
+        if given[name] not in NEUTRAL[name]:
+            raise ApiError(400, f"{name} is not supported; leave it out", param=name, code="unsupported_parameter")
+        del given[name]
+
+
+def _translate_formats(given: dict[str, Any]) -> None:
+    """Write vLLM's ways to ask for JSON as OpenAI's."""
+    wanted = given.pop("guided_json", None)
+    structured = given.pop("structured_outputs", None)
+    if isinstance(structured, dict):
+        asked = {name: value for name, value in structured.items() if value is not None}
+        if asked.keys() - {"json"}:
+            raise ApiError(
+                400,
+                "structured_outputs may have json only",
+                param="structured_outputs",
+                code="unsupported_parameter",
+            )
+        wanted = asked.get("json", wanted)
+    if wanted is not None and "response_format" not in given:
+        if isinstance(wanted, str):
+            wanted = _parsed(wanted)
+        given["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": wanted}}
+    wanted = given.get("response_format")
+    if isinstance(wanted, dict) and isinstance(wanted.get("schema"), dict):  # llama.cpp's and Together's
+        schema = wanted["schema"]
+        given["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+
+
+def _parsed(text: str) -> Any:
+    import json
+
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ApiError(400, f"guided_json is no JSON ({error})", param="guided_json") from error
+
+
+def _image_sizes(given: dict[str, Any]) -> dict[str, Any]:
+    """Take out what limits the pixels of all images."""
+    processor = given.pop("mm_processor_kwargs", None)
+    both = {**(processor if isinstance(processor, dict) else {})}
+    if "max_slice_nums" in both:
+        given.setdefault("max_slices", both["max_slice_nums"])
+    for name in ("min_pixels", "max_pixels"):
+        if name in given:
+            both[name] = given.pop(name)
+    return {name: both[name] for name in ("min_pixels", "max_pixels") if both.get(name) is not None}
+
+
+def _translate_numbers(given: dict[str, Any]) -> None:
+    """Write "off" as this server has it, and take whole numbers that are written with a point."""
+    if given.get("top_k") == -1:
+        given["top_k"] = 0
+    for name in ("top_k", "seed", "max_tokens", "max_completion_tokens", "n", "top_logprobs", "max_slices"):
+        if isinstance(given.get(name), float) and given[name].is_integer():
+            given[name] = int(given[name])
+    for name in ("max_tokens", "max_completion_tokens"):
+        if given.get(name) == -1:  # llama.cpp's for no limit
+            del given[name]
+    if given.get("stop") in ([], ""):
+        del given["stop"]
+    if given.get("tools") == []:
+        del given["tools"]
