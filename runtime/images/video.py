@@ -114,8 +114,8 @@ def video_frames(
     two megapixels is made of smaller frames.
 
     Raises `VideoError` (an `ImageError`) for a file that is missing, empty, damaged, or
-    without pictures, and for frames of more than `max_pixels` pixels, `OptionError` for `max_frames` or `stack_frames` below 1, and
-    `MissingExtraError` where PyAV is not installed.
+    without pictures, and for frames of more than `max_pixels` pixels, `OptionError` for
+    `max_frames` or `stack_frames` below 1, and `MissingExtraError` where PyAV is not installed.
     """
     max_frames, stack_frames = _checked(max_frames), _checked_stack(stack_frames)
     name = BYTES if isinstance(source, bytes) else check_file(source, kind="video", error_class=VideoError)
