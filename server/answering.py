@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from uhd_edge.runtime.answer import Thought
 from uhd_edge.runtime.errors import BusyError, SchemaError
+from uhd_edge.server.dialect import AnsweredError
 from uhd_edge.server.errors import ApiError, api_error
 from uhd_edge.server.guard import require_json
 from uhd_edge.server.media.loading import count_places, load_media
@@ -90,7 +91,11 @@ class Answering:
         await finish_in_time(work, receive, since=arrived, limit=self._options.time_limit)
 
     async def _work(self, dialect: Dialect, body: bytes, sending: Sending) -> None:
-        asked, reply = await self._in_reader(dialect.read, body)
+        try:
+            asked, reply = await self._in_reader(dialect.read, body)
+        except AnsweredError as answered:
+            await sending.json(answered.content)
+            return
         sending.prepare(reply, asked.ignored)
         self._tell(asked.ignored)
         loaded = await load_media(asked.media, self._options, self._in_reader)

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from starlette.applications import Starlette
 from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.responses import JSONResponse
 
 from uhd_edge.server.answering import Answering
 from uhd_edge.server.errors import ApiError
 from uhd_edge.server.guard import admit
 from uhd_edge.server.metrics import Metrics
+from uhd_edge.server.ollama.dialects import Ollama
 from uhd_edge.server.openai.chat import ChatCompletions
+from uhd_edge.server.openai.responses import Responses
+from uhd_edge.server.paths import small_paths
 from uhd_edge.server.sending import IGNORED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from starlette.requests import Request
+    from starlette.applications import Starlette
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from uhd_edge.runtime.async_assistant import AsyncAssistant
@@ -30,15 +30,19 @@ if TYPE_CHECKING:
     from uhd_edge.server.options import ServerOptions
 
 CHAT = "/v1/chat/completions"
-METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def application(assistant: AsyncAssistant, model: ModelFacts, options: ServerOptions) -> ASGIApp:
     """Return an application that answers with an open `assistant`, whose bundle's model is `model`."""
     metrics = Metrics(lambda: assistant.waiting)
-    dialects: dict[str, Dialect] = {CHAT: ChatCompletions(model, options.strict)}
+    dialects: dict[str, Dialect] = {
+        CHAT: ChatCompletions(model, options.strict),
+        "/v1/responses": Responses(model, options.strict),
+        "/api/chat": Ollama(model, "chat", options.strict),
+        "/api/generate": Ollama(model, "generate", options.strict),
+    }
     answering = Answering(assistant, options, metrics)
-    own = _Application(_paths(model, metrics, dialects), dialects, answering, options, metrics)
+    own = _Application(small_paths(model, metrics, dialects), dialects, answering, options, metrics)
     if not options.origins:
         return own
     return CORSMiddleware(
@@ -92,40 +96,3 @@ class _Application:
             await send(message)
 
         await self._paths(scope, receive, counted)  # type: ignore[arg-type]  # messages are dicts
-
-
-def _paths(model: ModelFacts, metrics: Metrics, dialects: Mapping[str, Dialect]) -> Starlette:
-    async def health(_: Request) -> Response:
-        return JSONResponse({"status": "ok"})
-
-    async def models(_: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [model.to_dict()]})
-
-    async def one_model(request: Request) -> Response:
-        if request.path_params["name"] == model.name:
-            return JSONResponse(model.to_dict())
-        return await _refusal(request, HTTPException(404))
-
-    async def numbers(_: Request) -> Response:
-        return Response(metrics.text(), media_type=METRICS_TYPE)
-
-    async def only_post(request: Request) -> Response:
-        return await _refusal(request, HTTPException(405, headers={"Allow": "POST"}))
-
-    routes = [
-        Route("/health", health),
-        Route("/v1/models", models),
-        Route("/v1/models/{name}", one_model),
-        Route("/metrics", numbers),
-        *(Route(path, only_post) for path in dialects),
-    ]
-    paths = Starlette(routes=routes, exception_handlers={HTTPException: _refusal})
-    paths.router.redirect_slashes = False  # clients do not follow redirects of a POST, or drop its body
-    return paths
-
-
-async def _refusal(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    reason = {404: "there is nothing at", 405: "another method is needed for"}.get(status, "an error at")
-    refused = ApiError(status, f"{reason} {request.url.path}")
-    return JSONResponse(refused.body, status, error.headers if isinstance(error, HTTPException) else None)

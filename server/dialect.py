@@ -44,6 +44,14 @@ class Asked:
         )
 
 
+class AnsweredError(Exception):
+    """A request asks nothing of the model; `content` is its reply."""
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        super().__init__("there is nothing to ask")
+        self.content = content
+
+
 class ReplyWriter(Protocol):
     """Writes an answer: whole as one object, or as events of a stream of `media_type`."""
 
@@ -74,7 +82,7 @@ class Dialect(Protocol):
     """An API."""
 
     def read(self, body: bytes) -> tuple[Asked, ReplyWriter]:
-        """Read a request; raises `ApiError` 400 or 404 that says what is wrong."""
+        """Read a request; raises `ApiError` 400 or 404 that says what is wrong, and `AnsweredError`."""
 
     def error_body(self, error: ApiError) -> dict[str, Any]:
         """Return an error as this API's clients read it."""

@@ -11,9 +11,10 @@ from PIL import Image
 
 from uhd_edge.runtime.errors import ImageError
 from uhd_edge.runtime.images.data_uri import is_data_uri
+from uhd_edge.runtime.images.frame_stacks import FRAME_PIXELS
 from uhd_edge.runtime.images.limited_image import LimitedImage
 from uhd_edge.runtime.images.loading import load_image
-from uhd_edge.runtime.images.video import FRAME_PIXELS, MAX_FRAMES, Video, video_frames
+from uhd_edge.runtime.images.video import MAX_FRAMES, Video, video_frames
 from uhd_edge.server.errors import ApiError
 from uhd_edge.server.media.data import as_data_uri, decode_media
 from uhd_edge.server.media.remote_images import fetch_image
@@ -73,7 +74,7 @@ def _decode(part: MediaPart, files: Sequence[bytes], max_pixels: int) -> tuple[L
         return Video(frames), sum(frame.width * frame.height for frame in frames)
     picture = load_image(files[0], max_pixels=max_pixels)
     pixels = picture.width * picture.height
-    picture = _within(picture, part.min_pixels or 1, part.max_pixels or pixels, largest=max_pixels)
+    picture = _within(picture, part.min_pixels or 1, part.max_pixels or max_pixels, largest=max_pixels)
     pixels = max(pixels, picture.width * picture.height)
     return (LimitedImage(picture) if part.detail == "low" else picture), pixels
 

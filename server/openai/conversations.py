@@ -71,9 +71,10 @@ def parse_options(request: ChatRequest, model: ModelFacts) -> tuple[AskOptions, 
     if request.logit_bias:
         given["logit_bias"] = _biases(request.logit_bias)
     if request.reasoning_effort is not None and given["think"] is None:
+        wanted = request.reasoning_effort not in ("none", "minimal")
         if model.thinks:
-            given["think"] = request.reasoning_effort not in ("none", "minimal")
-        else:
+            given["think"] = wanted
+        elif wanted:
             ignored = ("reasoning_effort",)
     options: AskOptions = {}
     options.update({name: value for name, value in given.items() if value is not None})  # type: ignore[typeddict-item]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from PIL import Image
 from support.running_server import EXAMPLES, asked, data_uri
 
 from uhd_edge.runtime.errors import UhdError
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 BENCH = (EXAMPLES / "bench.png").read_bytes()
 URI = data_uri(BENCH)
 BARE = URI.partition(",")[2]
+URL_SAFE = base64.urlsafe_b64encode(BENCH).decode().rstrip("=")
 PLAIN = ModelFacts("uhd-tiny", ("16x", "4x"), 9, 4096, thinks=False, calls=False)
 THINKER = ModelFacts("uhd-tiny", ("16x", "4x"), 9, 4096, thinks=True, calls=True)
 
@@ -76,9 +79,9 @@ def test_json_may_be_asked_for_in_vllms_words(parameters: dict[str, Any]) -> Non
     wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
     expected = read(said(USER, response_format=wanted)).options
     for given in (parameters, {"structured_outputs": {"json": {"type": "object"}}}):
-        assert read(said(USER, **given)).options["schema"] == expected["schema"]
+        assert read(said(USER, **given)).options["schema"].grammar == expected["schema"].grammar
     in_format = {"response_format": {"type": "json_object", "schema": {"type": "object"}}}
-    assert read(said(USER, **in_format)).options["schema"] == expected["schema"]
+    assert read(said(USER, **in_format)).options["schema"].grammar == expected["schema"].grammar
 
 
 def test_what_is_not_known_is_left_out_and_named() -> None:
@@ -99,7 +102,7 @@ def test_an_effort_is_thinking_where_the_model_can() -> None:
     for effort, think in (("none", False), ("minimal", False), ("low", True), ("high", True)):
         assert read(said(USER, reasoning_effort=effort), THINKER).options["think"] is think
         without = read(said(USER, reasoning_effort=effort))
-        assert (without.ignored, "think" in without.options) == (("reasoning_effort",), False)
+        assert (without.ignored, "think" in without.options) == (("reasoning_effort",) if think else (), False)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +141,7 @@ def test_thoughts_may_be_sent_back(name: str) -> None:
         {"type": "image", "image": BARE},
         {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": BARE}},
         {"type": "image_url", "image_url": {"url": f"  {URI}", "detail": "original"}},
-        {"type": "image_url", "image_url": {"url": URI.replace("+", "-").replace("/png", "_png").replace("=", "")}},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{URL_SAFE}"}},
     ],
 )
 def test_an_image_may_be_written_in_several_ways(image: dict[str, Any]) -> None:
@@ -156,7 +159,8 @@ def test_sizes_of_images_arrive() -> None:
     assert 4500 < size[0] * size[1] <= 5000
     larger = MediaPart("image", (URI,), min_pixels=10**9)
     (picture,) = decode_all([larger], [[BENCH]], max_pixels=10**6)
-    assert 0.95e6 < picture.size[0] * picture.size[1] <= 1e6  # type: ignore[union-attr]
+    assert isinstance(picture, Image.Image)
+    assert 0.95e6 < picture.width * picture.height <= 1e6
 
 
 @pytest.mark.parametrize(

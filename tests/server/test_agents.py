@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
-from support.agents.templates import AGENT_TEMPLATE
 from support.running_server import CODE, running
+from support.server.agent_bundle import agent_bundle
 
 from uhd_edge.runtime import Assistant, Bundle, Message, TextPart, Thought, ToolCall
-from uhd_edge.runtime.bundles.bundle import MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 TURN = {
     "type": "function",
@@ -31,13 +28,7 @@ ASKED: Any = [{"role": "user", "content": CODE}]
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The built-in model with a chat template that knows thoughts and tools."""
-    folder: Path = tmp_path_factory.mktemp("bundles") / "agent"
-    shutil.copytree(Bundle.open().path, folder)
-    manifest = json.loads((folder / MANIFEST).read_text())
-    manifest["prompt"]["chat_template"] = AGENT_TEMPLATE
-    (folder / MANIFEST).write_text(json.dumps(manifest))
-    return Bundle.open(folder)
+    return agent_bundle(tmp_path_factory.mktemp("bundles") / "agent")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,45 @@
+"""`/api/chat` and `/api/generate` as dialects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from uhd_edge.server.dialect import AnsweredError
+from uhd_edge.server.errors import ApiError
+from uhd_edge.server.ollama.replies import OllamaReply
+from uhd_edge.server.ollama.requests import chat_body, generate_body, only_loads
+from uhd_edge.server.openai.chat_request import parse_request, read_object
+from uhd_edge.server.openai.conversations import parse_chat
+
+if TYPE_CHECKING:
+    from uhd_edge.server.dialect import Asked, ReplyWriter
+    from uhd_edge.server.model_facts import ModelFacts
+
+
+@dataclass(frozen=True)
+class Ollama:
+    """Ollama's chat, or its answer to a prompt, with `model`; `strict` refuses what would be left out."""
+
+    model: ModelFacts
+    kind: Literal["chat", "generate"]
+    strict: bool = False
+
+    def read(self, body: bytes) -> tuple[Asked, ReplyWriter]:
+        """Read a request; raises `ApiError`."""
+        given = read_object(body)
+        if only_loads(given):
+            self.model.require_name(str(given.get("model")))
+            raise AnsweredError(OllamaReply(self.model.name, self.kind).loaded())
+        chat, left_out = chat_body(given) if self.kind == "chat" else generate_body(given)
+        request, ignored = parse_request(chat)
+        self.model.require_name(request.model)
+        ignored = (*left_out, *ignored)
+        if self.strict and ignored:
+            raise ApiError(400, f"{ignored[0]} is not a parameter of this server", param=ignored[0])
+        asked = parse_chat(request, self.model, strict=False, ignored=ignored)
+        return asked, OllamaReply(request.model, self.kind, with_logprobs="logprobs" in asked.options)
+
+    def error_body(self, error: ApiError) -> dict[str, Any]:
+        """Return an error as Ollama's clients read it."""
+        return {"error": str(error)}

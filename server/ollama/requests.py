@@ -1,0 +1,114 @@
+"""The bodies of `/api/chat` and `/api/generate` become that of a chat completion: the same question in other words."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from uhd_edge.server.errors import ApiError
+
+# Ollama's options of an answer, by this server's names.
+_OPTIONS: Final = {
+    "temperature": "temperature",
+    "top_k": "top_k",
+    "top_p": "top_p",
+    "min_p": "min_p",
+    "seed": "seed",
+    "stop": "stop",
+    "num_predict": "max_tokens",
+    "repeat_penalty": "repetition_penalty",
+    "presence_penalty": "presence_penalty",
+    "frequency_penalty": "frequency_penalty",
+    "typical_p": "typical_p",
+    "mirostat": "mirostat",
+    "mode": "mode",
+    "max_slices": "max_slices",
+}
+# How the model is loaded, which is settled when the server starts.
+_QUIET: Final = frozenset(("keep_alive", "options", "format", "think", "stream", "model", "logprobs", "top_logprobs"))
+_SETTLED: Final = frozenset(
+    ("num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread", "numa", "use_mmap", "num_keep", "low_vram", "f16_kv")
+)
+_CHAT: Final = frozenset(("messages", "tools"))
+_GENERATE: Final = frozenset(("prompt", "images", "system"))
+# What would change the prompt in a way that there is not here.
+_UNSUPPORTED: Final = ("raw", "suffix", "template", "context")
+
+
+def chat_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return a body of `/api/chat` as that of a chat completion, and the names of what was left out."""
+    body, ignored = _settings(given, _CHAT)
+    messages = given.get("messages")
+    body["messages"] = [_message(one) for one in messages] if isinstance(messages, list) else messages
+    if given.get("tools"):
+        body["tools"] = given["tools"]
+    return body, ignored
+
+
+def generate_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return a body of `/api/generate` as that of a chat completion, and the names of what was left out."""
+    for name in _UNSUPPORTED:
+        if given.get(name):
+            raise ApiError(400, f"{name} is not supported; leave it out", param=name)
+    body, ignored = _settings({name: value for name, value in given.items() if name not in _UNSUPPORTED}, _GENERATE)
+    asked = {"role": "user", "content": given.get("prompt") or "", "images": given.get("images")}
+    system = [{"role": "system", "content": given["system"]}] if given.get("system") else []
+    body["messages"] = [*system, _message(asked)]
+    return body, ignored
+
+
+def only_loads(given: dict[str, Any]) -> bool:
+    """Whether a request asks nothing, and so only wants the model to be loaded."""
+    return not (given.get("messages") or given.get("prompt") or given.get("images"))
+
+
+def _settings(given: dict[str, Any], own: frozenset[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    options = given.get("options") or {}
+    if not isinstance(options, dict):
+        raise ApiError(400, f"options is {type(options).__name__}; it must be an object", param="options")
+    set_options = {name: value for name, value in options.items() if value is not None}
+    body: dict[str, Any] = {_OPTIONS[name]: value for name, value in set_options.items() if name in _OPTIONS}
+    if body.get("max_tokens") in (-1, -2):  # without a limit, or up to the end of the context
+        body["max_tokens"] = 2**31 - 1
+    for name in ("model", "logprobs", "top_logprobs"):
+        if given.get(name) is not None:
+            body[name] = given[name]
+    body["stream"] = given.get("stream") is not False
+    _translate_think(given.get("think"), body)
+    if given.get("format"):
+        body["response_format"] = _format(given["format"])
+    known = (*_OPTIONS, *_SETTLED)
+    ignored = [f"options.{name}" for name in set_options if name not in known]
+    ignored += [name for name, value in given.items() if value is not None and name not in (*_QUIET, *own)]
+    return body, tuple(ignored)
+
+
+def _translate_think(think: Any, body: dict[str, Any]) -> None:
+    if isinstance(think, bool):
+        body["think"] = think
+    elif isinstance(think, str):
+        body["reasoning_effort"] = think
+    elif think is None:  # Ollama's models think only if they are asked to
+        body["reasoning_effort"] = "none"
+
+
+def _format(given: Any) -> dict[str, Any]:
+    if given == "json":
+        return {"type": "json_object"}
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": given}}
+
+
+def _message(given: Any) -> Any:
+    """Write a message with its images in parts, and its calls as chat completions have them."""
+    if not isinstance(given, dict):
+        return given
+    message = {name: value for name, value in given.items() if name not in ("images", "tool_calls")}
+    images = given.get("images") or []
+    if not isinstance(images, list):
+        raise ApiError(400, f"images is {type(images).__name__}; it must be a list of base64", param="images")
+    if images:
+        parts = [{"type": "image_url", "image_url": {"url": image}} for image in images]
+        text = given.get("content") or ""
+        message["content"] = [*parts, {"type": "text", "text": text}] if text else parts
+    if isinstance(calls := given.get("tool_calls"), list) and calls:
+        message["tool_calls"] = calls
+    return message

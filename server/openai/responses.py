@@ -1,0 +1,61 @@
+"""`/v1/responses` as a dialect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from uhd_edge.server.errors import ApiError
+from uhd_edge.server.openai.chat_request import parse_request, read_object
+from uhd_edge.server.openai.conversations import parse_chat
+from uhd_edge.server.openai.responses_replies import ResponseWriter
+from uhd_edge.server.openai.responses_request import as_chat_body
+
+if TYPE_CHECKING:
+    from uhd_edge.server.dialect import Asked, ReplyWriter
+    from uhd_edge.server.model_facts import ModelFacts
+
+
+@dataclass(frozen=True)
+class Responses:
+    """OpenAI's responses with `model`, none of which is kept; `strict` refuses what would be left out."""
+
+    model: ModelFacts
+    strict: bool = False
+
+    def read(self, body: bytes) -> tuple[Asked, ReplyWriter]:
+        """Read a request; raises `ApiError`."""
+        given = read_object(body)
+        chat, left_out = as_chat_body(given)
+        if not self.strict and chat.get("model") in (None, ""):
+            chat["model"] = self.model.name
+        request, ignored = parse_request(chat)
+        self.model.require_name(request.model)
+        ignored = (*left_out, *ignored)
+        if self.strict and ignored:
+            raise ApiError(400, f"{ignored[0]} is not a parameter of this server", param=ignored[0])
+        asked = parse_chat(request, self.model, strict=self.strict, ignored=ignored)
+        return asked, ResponseWriter(self.model.name, _repeated(given))
+
+    def error_body(self, error: ApiError) -> dict[str, Any]:
+        """Return an error in OpenAI's format."""
+        return error.body
+
+
+def _repeated(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a request that its response repeats, with their defaults here."""
+    reasoning, text = given.get("reasoning"), given.get("text")
+    return {
+        "instructions": given.get("instructions"),
+        "max_output_tokens": given.get("max_output_tokens"),
+        "metadata": given.get("metadata") or {},
+        "parallel_tool_calls": given.get("parallel_tool_calls") is not False,
+        "reasoning": reasoning if isinstance(reasoning, dict) else {"effort": None, "summary": None},
+        "temperature": given.get("temperature") or 0,
+        "text": text if isinstance(text, dict) and text.get("format") else {"format": {"type": "text"}},
+        "tool_choice": given.get("tool_choice") or "auto",
+        "tools": given.get("tools") or [],
+        "top_logprobs": given.get("top_logprobs") or 0,
+        "top_p": given.get("top_p") or 1,
+        "user": given.get("user"),
+    }

@@ -1,0 +1,38 @@
+"""Which addresses there are, what else is said to be missing, and that all of them are guarded alike."""
+
+from __future__ import annotations
+
+import pytest
+from support.running_server import CHAT, Running, asked
+
+QUESTIONS = (CHAT, "/v1/responses", "/api/chat", "/api/generate")
+
+
+def test_the_model_says_what_it_can_do(server: Running) -> None:
+    (model,) = server.request("GET", "/v1/models").json["data"]
+    assert model["capabilities"] == {
+        "vision": True,
+        "video": True,
+        "tools": True,
+        "thinking": True,
+        "json_schema": True,
+    }
+    assert (model["context_length"], model["modes"]) == (4096, ["16x", "4x"])
+
+
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/completions", "/v1/audio/speech", "/v1/responses/resp_1"])
+def test_what_other_servers_offer_is_said_to_be_missing(server: Running, path: str) -> None:
+    reply = server.request("POST", path, {})
+    assert (reply.status, reply.error["code"]) == (404, "not_offered")
+    assert "answers questions at /v1/chat/completions" in reply.error["message"]
+
+
+@pytest.mark.parametrize("path", QUESTIONS)
+def test_every_address_of_questions_is_guarded(server: Running, path: str) -> None:
+    assert server.request("POST", path, asked("?What?"), headers={"Host": "attacker.example"}).status == 403
+    assert server.request("POST", path, asked("?What?"), headers={"Content-Type": "text/plain"}).status == 415
+    assert server.request("GET", path).status == 405
+    for body in (b"{", b"[]", b"\xff", b"[" * 100_000):
+        reply = server.request("POST", path, body)
+        assert reply.status == 400
+        assert isinstance(reply.json["error"], str if path.startswith("/api/") else dict)

@@ -1,0 +1,103 @@
+"""Ollama's API as its official client uses it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import ollama
+import pytest
+from support.running_server import CODE, EXAMPLES, Running
+
+if TYPE_CHECKING:
+    from uhd_edge.runtime import Assistant
+
+BENCH = EXAMPLES / "bench.png"
+ASKED: Any = [{"role": "user", "content": CODE, "images": [str(BENCH)]}]
+SCHEMA = {"type": "object", "properties": {"code": {"type": "string", "maxLength": 5}}, "required": ["code"]}
+
+
+def turn(side: str) -> str:
+    """Turn.
+
+    Args:
+        side: Where to.
+    """
+    return f"turned {side}"
+
+
+@pytest.fixture(scope="module")
+def client(server: Running) -> ollama.Client:
+    return ollama.Client(server.url, timeout=60)
+
+
+def test_a_chat_is_answered_by_the_assistant(client: ollama.Client, assistant: Assistant) -> None:
+    expected = assistant.ask(BENCH, CODE)
+    reply = client.chat("uhd-tiny", ASKED, options={"num_ctx": 4096, "temperature": 0})
+    assert (reply.message.content, reply.done, reply.done_reason) == (expected.text, True, "stop")
+    assert (reply.prompt_eval_count, reply.eval_count) == (
+        expected.usage.prompt_tokens,
+        expected.usage.completion_tokens,
+    )
+    assert 0 < (reply.eval_duration or 0) < (reply.total_duration or 0)
+    pieces = list(client.chat("uhd-tiny:latest", ASKED, stream=True))
+    assert "".join(piece.message.content or "" for piece in pieces) == expected.text
+    assert [piece.done for piece in pieces] == [False] * (len(pieces) - 1) + [True]
+
+
+def test_a_prompt_is_answered_by_the_assistant(client: ollama.Client, assistant: Assistant) -> None:
+    expected = assistant.ask(BENCH, CODE)
+    assert client.generate("uhd-tiny", CODE, images=[BENCH.read_bytes()]).response == expected.text
+    pieces = client.generate("uhd-tiny", CODE, images=[BENCH.read_bytes()], stream=True)
+    assert "".join(piece.response for piece in pieces) == expected.text
+    settings: Any = {"temperature": 1.5, "seed": 7, "top_k": 30, "num_predict": 9, "repeat_penalty": 1.1}
+    drawn = assistant.ask(
+        "Describe.", temperature=1.5, seed=7, top_k=30, max_tokens=9, repetition_penalty=1.1, think=False
+    )
+    assert client.generate("uhd-tiny", "Describe.", options=settings).response == drawn.text
+    assert client.generate("uhd-tiny", "").done_reason == "load"
+
+
+def test_thoughts_calls_and_schemas_are_ollamas(client: ollama.Client, assistant: Assistant) -> None:
+    thought = client.chat("uhd-tiny", ASKED, think=True).message
+    assert (thought.content, thought.thinking) == (
+        (expected := assistant.ask(BENCH, CODE, think=True)).text,
+        expected.thinking,
+    )
+    thoughts = [piece.message.thinking or "" for piece in client.chat("uhd-tiny", ASKED, think="high", stream=True)]
+    assert "".join(thoughts) == expected.thinking
+    shaped = client.chat("uhd-tiny", ASKED, format=SCHEMA).message.content or ""
+    assert json.loads(shaped) == assistant.ask(BENCH, CODE, schema=SCHEMA, think=False).parsed
+    called = client.chat("uhd-tiny", ASKED, tools=[turn], options={"num_predict": 60})
+    assert called.message.role == "assistant"
+    sent_back = {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"function": {"name": "turn", "arguments": {"side": "left"}}}],
+    }
+    result = {"role": "tool", "tool_name": "turn", "content": "turned left"}
+    again = client.chat("uhd-tiny", [*ASKED, sent_back, result], tools=[turn], options={"num_predict": 5})
+    assert (again.prompt_eval_count or 0) > (called.prompt_eval_count or 0)
+
+
+def test_the_model_is_listed_with_what_it_can_do(client: ollama.Client) -> None:
+    assert [model.model for model in client.list().models] == ["uhd-tiny"]
+    assert client.show("uhd-tiny").capabilities == ["completion", "vision", "tools", "thinking"]
+    assert [model.model for model in client.ps().models] == ["uhd-tiny"]
+
+
+@pytest.mark.parametrize(
+    ("asking", "said"),
+    [
+        (lambda client: client.chat("llama3", ASKED), "there is no model 'llama3'"),
+        (lambda client: client.embed("uhd-tiny", "x"), "does not offer /api/embed"),
+        (lambda client: client.pull("llama3"), "does not offer /api/pull"),
+        (lambda client: client.generate("uhd-tiny", "x", raw=True), "raw is not supported"),
+        (lambda client: client.chat("uhd-tiny", ASKED, options={"mirostat": 1}), "mirostat is not supported"),
+        (lambda client: client.chat("uhd-tiny", [{"role": "user", "content": "x", "images": [b"x" * 99]}]), "image"),
+    ],
+)
+def test_what_there_is_not_is_said_in_a_line(client: ollama.Client, asking: Any, said: str) -> None:
+    with pytest.raises(ollama.ResponseError, match=said) as refused:
+        asking(client)
+    assert refused.value.status_code in (400, 404)
