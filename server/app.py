@@ -12,9 +12,11 @@ from uhd_edge.server.answering import Answering
 from uhd_edge.server.errors import ApiError
 from uhd_edge.server.guard import admit
 from uhd_edge.server.metrics import Metrics
+from uhd_edge.server.model_facts import model_facts
 from uhd_edge.server.ollama.dialects import Ollama
 from uhd_edge.server.openai.chat import ChatCompletions
 from uhd_edge.server.openai.responses import Responses
+from uhd_edge.server.page.routes import page_routes
 from uhd_edge.server.paths import small_paths
 from uhd_edge.server.sending import IGNORED
 
@@ -25,15 +27,16 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from uhd_edge.runtime.async_assistant import AsyncAssistant
+    from uhd_edge.runtime.bundles.manifest import Manifest
     from uhd_edge.server.dialect import Dialect
-    from uhd_edge.server.model_facts import ModelFacts
     from uhd_edge.server.options import ServerOptions
 
 CHAT = "/v1/chat/completions"
 
 
-def application(assistant: AsyncAssistant, model: ModelFacts, options: ServerOptions) -> ASGIApp:
-    """Return an application that answers with an open `assistant`, whose bundle's model is `model`."""
+def application(assistant: AsyncAssistant, manifest: Manifest, options: ServerOptions) -> ASGIApp:
+    """Return an application that answers with an open `assistant`, whose bundle has this manifest."""
+    model = model_facts(manifest, assistant.context)
     metrics = Metrics(lambda: assistant.waiting)
     dialects: dict[str, Dialect] = {
         CHAT: ChatCompletions(model, options.strict),
@@ -42,7 +45,13 @@ def application(assistant: AsyncAssistant, model: ModelFacts, options: ServerOpt
         "/api/generate": Ollama(model, "generate", options.strict),
     }
     answering = Answering(assistant, options, metrics)
-    own = _Application(small_paths(model, metrics, dialects), dialects, answering, options, metrics)
+    own = _Application(
+        small_paths(model, metrics, dialects, page_routes(manifest) if options.page else ()),
+        dialects,
+        answering,
+        options,
+        metrics,
+    )
     if not options.origins:
         return own
     return CORSMiddleware(

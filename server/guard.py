@@ -12,6 +12,7 @@ import hmac
 from typing import TYPE_CHECKING
 
 from uhd_edge.server.errors import ApiError
+from uhd_edge.server.page.routes import FILES
 
 if TYPE_CHECKING:
     from starlette.datastructures import Headers
@@ -24,11 +25,11 @@ OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")
 def admit(headers: Headers, path: str, options: ServerOptions) -> None:
     """Raise `ApiError` unless a request may be answered: 403 for another host, 401 for a wrong or missing token.
 
-    `/health` needs no token.
+    `/health` and the files of the page need no token.
     """
     if options.local_names and _name(headers.get("host", "")) not in OWN_NAMES:
         raise ApiError(403, "this server answers only requests to localhost; start it with --host to allow others")
-    if options.token is None or path == "/health":
+    if options.token is None or path == "/health" or (options.page and path in FILES):
         return
     scheme, _, token = headers.get("authorization", "").partition(" ")
     same = hmac.compare_digest(token.strip().encode(), options.token.encode())

@@ -15,6 +15,7 @@ class ServerOptions:
     while one is answered. With `local_names`, only requests to this machine's own names are
     accepted; see `uhd_edge.server.guard`. `strict` refuses what is unknown or differs from OpenAI's
     form, instead of ignoring or translating it. Web pages of `origins` may ask ("*" is all).
+    `page` shows a page at `/`.
     """
 
     token: str | None = None
@@ -26,3 +27,4 @@ class ServerOptions:
     local_names: bool = True
     strict: bool = False
     origins: tuple[str, ...] = ()
+    page: bool = True

@@ -13,7 +13,7 @@ from uhd_edge.runtime.release import installed_version
 from uhd_edge.server.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from starlette.requests import Request
 
@@ -31,8 +31,11 @@ _NOT_OFFERED = (
 )
 
 
-def small_paths(model: ModelFacts, metrics: Metrics, questions: Iterable[str]) -> Starlette:
-    """Return an application for all paths but those of questions, which it answers for other methods than POST."""
+def small_paths(model: ModelFacts, metrics: Metrics, questions: Iterable[str], page: Sequence[Route] = ()) -> Starlette:
+    """Return an application for all paths but those of questions, which it answers for other methods than POST.
+
+    `page` are the routes of the page at `/`.
+    """
 
     async def health(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -57,6 +60,7 @@ def small_paths(model: ModelFacts, metrics: Metrics, questions: Iterable[str]) -
         Route("/v1/models/{name}", one_model),
         Route("/metrics", numbers),
         *_ollama_routes(model),
+        *page,
         *(Route(path, only_post) for path in questions),
     ]
     paths = Starlette(routes=routes, exception_handlers={HTTPException: _refusal})

@@ -10,7 +10,6 @@ import uvicorn
 
 from uhd_edge.runtime.errors import OptionError
 from uhd_edge.server.app import application
-from uhd_edge.server.model_facts import model_facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,9 +58,9 @@ async def serve(
     """
     with contextlib.closing(listening):
         async with assistant:
-            model = model_facts((await assistant.opened()).manifest, assistant.context)
+            manifest = (await assistant.opened()).manifest
             config = uvicorn.Config(
-                application(assistant, model, options),
+                application(assistant, manifest, options),
                 http="h11",
                 ws="none",
                 loop="asyncio",
@@ -73,5 +72,5 @@ async def serve(
                 limit_concurrency=MOST_CONNECTIONS,
                 timeout_graceful_shutdown=int(options.time_limit) + 5,
             )
-            ready(model.name)
+            ready(manifest.name)
             await _Server(config).serve(sockets=[listening])

@@ -68,6 +68,7 @@ class _FiniteRange(click.FloatRange):
     show_default=True,
     help="Megapixels per request, all images together.",
 )
+@click.option("--no-page", is_flag=True, help="Show no page at /.")
 @click.option("--strict", is_flag=True, help="Refuse what is unknown or not in OpenAI's form, instead of adapting it.")
 @click.option(
     "--allow-origin",
@@ -88,6 +89,7 @@ def serve(
     max_body: float,
     max_pixels: float,
     cache_mb: float | None,
+    no_page: bool,
     strict: bool,
     origins: tuple[str, ...],
     **given: Any,
@@ -121,6 +123,7 @@ def serve(
         queue=queue,
         allow_remote_images=allow_remote_images,
         local_names=host in LOOPBACK,
+        page=not no_page,
         strict=strict,
         origins=origins,
     )

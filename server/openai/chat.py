@@ -31,7 +31,8 @@ class ChatCompletions:
         self.model.require_name(request.model)
         asked = parse_chat(request, self.model, strict=self.strict, ignored=ignored)
         with_usage = request.stream_options is not None and request.stream_options.include_usage
-        return asked, Reply(self.model.name, with_usage, with_logprobs="logprobs" in asked.options)
+        with_logprobs, with_details = "logprobs" in asked.options, bool(request.details)
+        return asked, Reply(self.model.name, with_usage, with_logprobs, with_details)
 
     def error_body(self, error: ApiError) -> dict[str, Any]:
         """Return an error in OpenAI's format."""

@@ -166,6 +166,7 @@ class ChatRequest(_Strict):
     think: StrictBool | None = None
     think_tokens: StrictInt | None = None
     chat_template_kwargs: TemplateArguments | None = None
+    details: StrictBool | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
 

@@ -21,11 +21,15 @@ LEAST_LOGPROB = -9999.0
 
 @dataclass(frozen=True)
 class Reply:
-    """Writes one completion of `model`; `with_usage` ends its stream with the numbers of tokens."""
+    """Writes one completion of `model`; `with_usage` ends its stream with the numbers of tokens.
+
+    `with_details` adds views and times, which are not in OpenAI's API.
+    """
 
     model: str
     with_usage: bool = False
     with_logprobs: bool = False
+    with_details: bool = False
     name: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -37,7 +41,8 @@ class Reply:
     def whole(self, answer: Answer) -> dict[str, Any]:
         """Return the completion as one object."""
         choices = [self._choice(one, number) for number, one in enumerate((answer, *answer.alternatives))]
-        return {**self._head("chat.completion"), "choices": choices, "usage": usage_object(answer)}
+        whole = {**self._head("chat.completion"), "choices": choices, "usage": usage_object(answer)}
+        return {**whole, "details": details_object(answer)} if self.with_details else whole
 
     def first(self) -> bytes:
         """Return the event that begins a stream."""
@@ -59,8 +64,9 @@ class Reply:
             if other.thinking:
                 events += self._chunk({"reasoning_content": other.thinking}, number)
             events += self._chunk({"content": other.text}, number) + self._end(other, number)
-        if self.with_usage:
-            events += event({**self._head("chat.completion.chunk"), "choices": [], "usage": usage_object(answer)})
+        if self.with_usage or self.with_details:
+            end = {**self._head("chat.completion.chunk"), "choices": [], "usage": usage_object(answer)}
+            events += event({**end, "details": details_object(answer)} if self.with_details else end)
         return events + END_OF_EVENTS
 
     def failed(self, error: ApiError) -> bytes:
@@ -102,6 +108,13 @@ class Reply:
 def finish_reason(answer: Answer) -> str:
     """Return why an answer ended, as OpenAI's API has it."""
     return "tool_calls" if answer.tool_calls else answer.finish_reason
+
+
+def details_object(answer: Answer) -> dict[str, Any]:
+    """Return the views, the times and the mode of an answer, under the names of `Answer.to_dict`."""
+    known = answer.to_dict()
+    own: dict[str, Any] = {name: known[name] for name in ("views", "timings_ms", "plan", "precision") if name in known}
+    return {**own, "mode": answer.mode, "reused_views": answer.reused_views}
 
 
 def logprobs_object(answer: Answer) -> dict[str, Any]:

@@ -17,7 +17,7 @@ SECRET = "let me in 42"
 def test_other_paths_and_methods_are_refused_in_the_same_shape(server: Running) -> None:
     refused = server.request("GET", CHAT)
     assert (refused.status, refused.headers["allow"], refused.error["type"]) == (405, "POST", "invalid_request_error")
-    for method, path in [("GET", "/"), ("POST", "/v1/completions"), ("GET", "/docs"), ("POST", "/v1/chat")]:
+    for method, path in [("POST", "/v1/completions"), ("GET", "/docs"), ("POST", "/v1/chat")]:
         reply = server.request(method, path)
         assert (reply.status, reply.error["type"]) == (404, "invalid_request_error")
     assert server.request("POST", "/health").status == 405

@@ -30,15 +30,15 @@ FLAGS = (
 
 
 @contextmanager
-def opened_browser(profile: Path) -> Iterator[Chrome]:
-    """Chromium without a window, with its profile in the folder `profile`."""
+def opened_browser(profile: Path, *flags: str) -> Iterator[Chrome]:
+    """Chromium without a window, with its profile in the folder `profile`, and with more flags of its own."""
     if CHROMIUM is None or DRIVER is None:
         pytest.skip("chromium and chromedriver are not installed: apt-get install chromium chromium-driver")
     webdriver = pytest.importorskip("selenium.webdriver")
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for flag in (*FLAGS, f"--user-data-dir={profile}"):
+    for flag in (*FLAGS, *flags, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
     try:

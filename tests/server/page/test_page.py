@@ -1,0 +1,205 @@
+"""The page at `/` in a real browser: a picture comes in, its grid is drawn, and the answer streams."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.browsing.browser import opened_browser
+from support.running_server import CODE, EXAMPLES, Running, running
+
+from uhd_edge.runtime import Assistant, Bundle
+from uhd_edge.runtime.images.loading import load_image
+from uhd_edge.runtime.vision.slicing import plan_views
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from selenium.webdriver import Chrome
+
+SLICED = EXAMPLES / "sliced.jpg"
+BENCH = EXAMPLES / "bench.png"
+CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+
+# Hands the page a file as a drop or a paste does.
+GIVE = """
+const [kind, name, data] = arguments;
+const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+const given = new DataTransfer();
+given.items.add(new File([bytes], name, {type: "image/png"}));
+document.dispatchEvent(kind === "drop"
+  ? new DragEvent("drop", {dataTransfer: given, bubbles: true, cancelable: true})
+  : new ClipboardEvent("paste", {clipboardData: given, bubbles: true, cancelable: true}));
+"""
+
+# Lets every further answer wait until it is stopped.
+HOLD = """
+window.fetch = (address, options) => new Promise((_, reject) =>
+  options.signal.addEventListener("abort", () => reject(new DOMException("", "AbortError"))));
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Running]:
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    with opened_browser(tmp_path_factory.mktemp("browser"), *CAMERA) as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(server: Running, browser: Chrome) -> Iterator[Chrome]:
+    """The page, anew; afterwards nothing has been wrong in it, and nothing came from elsewhere."""
+    browser.get(server.url)
+    wait_for(browser, "#model", "uhd-tiny")
+    yield browser
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+    addresses = browser.execute_script("return performance.getEntriesByType('resource').map((one) => one.name)")
+    assert addresses
+    assert all(address.startswith((server.url, "data:", "blob:")) for address in addresses)
+
+
+def wait_for(browser: Chrome, selector: str, text: str = "") -> Any:
+    """Wait until there is such an element with this in its text, and return it."""
+    from selenium.common import StaleElementReferenceException
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    def found(browser: Chrome) -> Any:
+        return next((one for one in browser.find_elements("css selector", selector) if text in one.text), None)
+
+    return WebDriverWait(browser, 60, 0.05, [StaleElementReferenceException]).until(found)
+
+
+def at(browser: Chrome, name: str) -> Any:
+    return browser.find_element("css selector", f"#{name}")
+
+
+def ask(page: Chrome, question: str) -> None:
+    at(page, "question").send_keys(question)
+    at(page, "send").click()
+
+
+def test_a_chosen_picture_is_cut_as_planned_and_asked_about(page: Chrome) -> None:
+    at(page, "file").send_keys(str(SLICED))
+    caption = wait_for(page, "figcaption", "tokens").text
+    plan = plan_views(*load_image(SLICED).size, Bundle.open().manifest.preprocessing, mode="16x")
+    rows, columns = plan.grid
+    assert f"{rows} x {columns} slices" in caption
+    lines = page.find_elements("css selector", ".seen svg line")
+    assert len(lines) == rows + columns + 2
+    picture, drawing = (page.find_element("css selector", f".seen {kind}").rect for kind in ("img", "svg"))
+    assert all(abs(picture[side] - drawing[side]) <= 1 for side in ("x", "y", "width", "height"))
+    with Assistant(threads=1) as assistant:
+        expected = assistant.ask(SLICED, "What is labelled FEC?")
+    assert f"{expected.usage.vision_tokens} tokens" in caption
+    ask(page, "What is labelled FEC?")
+    facts = wait_for(page, ".facts", "vision tokens").text
+    assert f"{expected.usage.vision_tokens} vision tokens of {expected.usage.prompt_tokens}" in facts
+    assert page.find_element("css selector", "article:last-child p").text == expected.text
+    assert "encoder" in page.find_element("css selector", ".bar").get_attribute("aria-label")
+    ask(page, "What is labelled FEC?")
+    assert wait_for(page, "article:nth-child(4) .facts", "reused").text.count(f"{len(expected.views)}") >= 2
+
+
+@pytest.mark.parametrize("kind", ["drop", "paste"])
+def test_a_picture_may_be_dropped_or_pasted(page: Chrome, kind: str) -> None:
+    page.execute_script(GIVE, kind, "bench.png", base64.b64encode(BENCH.read_bytes()).decode())
+    wait_for(page, "figcaption", "tokens")
+    ask(page, CODE)
+    wait_for(page, "article:last-child p", "JX7")
+    page.execute_script("document.querySelector('details').open = true")
+    shown = at(page, "request").text
+    assert json.loads(shown)["messages"][0]["content"][1] == {"type": "text", "text": CODE}
+    for name, begins in (("curl", "curl -s http"), ("Python", "import json")):
+        page.find_element("xpath", f"//option[.='{name}']").click()
+        assert at(page, "request").text.startswith(begins)
+
+
+def test_a_picture_of_the_camera_is_asked_about(page: Chrome) -> None:
+    at(page, "webcam").click()
+    wait_for(page, "#shoot")
+    page.execute_async_script(
+        "const done = arguments[0], video = document.getElementById('camera');"
+        "const look = () => video.videoWidth ? done() : setTimeout(look, 20); look();"
+    )
+    at(page, "shoot").click()
+    wait_for(page, "figcaption", "tokens")
+    at(page, "webcam").click()
+    assert not at(page, "camera").is_displayed()
+    at(page, "send").click()
+    wait_for(page, ".facts", "views")
+
+
+def test_the_grid_follows_the_settings(page: Chrome) -> None:
+    at(page, "file").send_keys(str(SLICED))
+    whole = wait_for(page, "figcaption", "slices of").text
+    at(page, "slices").send_keys("1\t")
+    alone = wait_for(page, "figcaption", "a thumbnail").text
+    while "slices" in alone:
+        alone = page.find_element("css selector", "figcaption").text
+    assert alone != whole
+    assert page.find_elements("css selector", ".seen svg") == []
+    page.find_element("css selector", "#attached button").click()
+    assert page.find_elements("css selector", "#attached figure") == []
+
+
+def test_an_answer_can_be_stopped_and_an_error_is_told(page: Chrome) -> None:
+    at(page, "slices").send_keys("0")
+    page.execute_script("document.getElementById('ask').noValidate = true")
+    ask(page, "What?")
+    assert "max_slices" in wait_for(page, "#error", "max_slices").text
+    assert page.get_log("browser")  # the browser notes the refusal itself, which is no fault of the page
+    at(page, "slices").clear()
+    page.execute_script(HOLD)
+    ask(page, "What?")
+    at(page, "stop").click()
+    wait_for(page, ".facts", "stopped")
+    assert at(page, "send").is_enabled()
+
+
+def test_everything_has_a_name_and_fits_a_phone(page: Chrome) -> None:
+    page.execute_script("document.querySelector('details').open = true")
+    fields = page.find_elements("css selector", "button, input, select, textarea, [role=img], video")
+    assert [field.get_attribute("id") for field in fields if field.is_displayed() and not field.accessible_name] == []
+    size = page.get_window_size()
+    page.set_window_size(390, 800)
+    widths = page.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
+    page.set_window_size(size["width"], size["height"])
+    assert widths[0] <= widths[1]
+
+
+def test_the_page_asks_for_the_token(browser: Chrome) -> None:
+    with running(UHD_TOKEN="let me in") as server:
+        browser.get(server.url)
+        wait_for(browser, "#token-form", "token")
+        at(browser, "token").send_keys("let me in")
+        browser.find_element("css selector", "#token-form button").click()
+        wait_for(browser, "#model", "uhd-tiny")
+        assert server.request("GET", "/plan?width=9&height=9").status == 401
+        browser.get_log("browser")
+
+
+def test_the_page_may_load_nothing_from_elsewhere(server: Running) -> None:
+    policy = server.request("GET", "/").headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "http" not in policy
+    assert server.request("GET", "/", headers={"Host": "attacker.example"}).status == 403
+
+
+@pytest.mark.parametrize(
+    "query", ["", "width=0&height=1", "width=a&height=1", "width=9&height=9&mode=5x", "width=9&height=99999"]
+)
+def test_a_picture_that_cannot_be_planned_is_one_line(server: Running, query: str) -> None:
+    reply = server.request("GET", f"/plan?{query}")
+    assert (reply.status, "\n" in reply.error["message"]) == (400, False)
+
+
+def test_without_a_page_there_is_nothing_there() -> None:
+    with running("--no-page") as server:
+        assert server.request("GET", "/").status == server.request("GET", "/plan?width=9&height=9").status == 404
