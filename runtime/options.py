@@ -31,10 +31,10 @@ class AskOptions(TypedDict, total=False):
     top_p: Choose among the likeliest tokens that together have this probability; 1 is off.
     min_p: Choose among tokens with at least this share of the likeliest one's probability; 0 is off.
     repetition_penalty: Above 1, tokens of the question and of the answer so far become less likely.
+    seed: Seed of the random choice; the same seed gives the same text.
     presence_penalty: Taken off the logits of all tokens that the answer has so far, -2 to 2; 0 is off.
     frequency_penalty: Taken off them once for every time that the answer has them, -2 to 2; 0 is off.
     logit_bias: Added to the logits of tokens, -100 to 100 by the token's id.
-    seed: Seed of the random choice; the same seed gives the same text.
     mode: "16x" or "4x", how much the vision tokens are compressed; None is what the assistant
         or the session was opened with.
     max_slices: Most slices that an image is cut into; 1 is the thumbnail alone, and None is what
@@ -75,10 +75,10 @@ class AskOptions(TypedDict, total=False):
     top_p: float
     min_p: float
     repetition_penalty: float
+    seed: int
     presence_penalty: float
     frequency_penalty: float
     logit_bias: Mapping[int, float] | None
-    seed: int
     mode: Mode | None
     max_slices: int | None
     budget_ms: float | None

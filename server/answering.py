@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from uhd_edge.runtime.answer import Answer
     from uhd_edge.runtime.async_assistant import AsyncAnswerStream, AsyncAssistant
+    from uhd_edge.runtime.conversation.encoded_images import QuestionImage
     from uhd_edge.server.dialect import Asked, Dialect, ReplyWriter
     from uhd_edge.server.metrics import Metrics
     from uhd_edge.server.options import ServerOptions
@@ -100,7 +101,9 @@ class Answering:
         self._tell(asked.ignored)
         loaded = await load_media(asked.media, self._options, self._in_reader)
         messages = asked.with_places([count_places(one) for one in loaded])
-        images = [one if part.mode is None else (one, part.mode) for one, part in zip(loaded, asked.media, strict=True)]
+        images: list[QuestionImage] = [
+            one if part.mode is None else (one, part.mode) for one, part in zip(loaded, asked.media, strict=True)
+        ]
         stream = self._assistant.stream(images, messages, **asked.options)
         try:
             if asked.stream:

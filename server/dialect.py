@@ -58,24 +58,31 @@ class ReplyWriter(Protocol):
     @property
     def media_type(self) -> str:
         """The content type of the stream."""
+        ...
 
     def whole(self, answer: Answer) -> dict[str, Any]:
         """Return the answer as one object."""
+        ...
 
     def first(self) -> bytes:
         """Return what begins a stream."""
+        ...
 
     def piece(self, text: str) -> bytes:
         """Return more of the text."""
+        ...
 
     def thought(self, text: str) -> bytes:
         """Return more of the model's thoughts."""
+        ...
 
     def last(self, answer: Answer) -> bytes:
         """Return what ends a stream."""
+        ...
 
     def failed(self, error: ApiError) -> bytes:
         """Return what ends a stream with an error."""
+        ...
 
 
 class Dialect(Protocol):
@@ -83,9 +90,11 @@ class Dialect(Protocol):
 
     def read(self, body: bytes) -> tuple[Asked, ReplyWriter]:
         """Read a request; raises `ApiError` 400 or 404 that says what is wrong, and `AnsweredError`."""
+        ...
 
     def error_body(self, error: ApiError) -> dict[str, Any]:
         """Return an error as this API's clients read it."""
+        ...
 
 
 def _repeated(part: Any, left: Any) -> tuple[Any, ...]:

@@ -36,6 +36,7 @@ class InReader(Protocol):
 
     async def __call__(self, work: Callable[..., Result], *arguments: object) -> Result:
         """Return what `work` returns for the arguments."""
+        ...
 
 
 async def load_media(parts: Sequence[MediaPart], options: ServerOptions, in_reader: InReader) -> list[Loaded]:
