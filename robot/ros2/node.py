@@ -12,7 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
@@ -84,7 +84,7 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
         self._engine = encoder.open_mode(values["mode"] or encoder.mode).encoder.provider
         for note in self._assistant.notes:
             self.get_logger().info(note)
-        self._connect(values["image_transport"])
+        self._connect(values["image_transport"], _quality(reliable=values["reliable"]))
         self._phase = "inactive"
         return TransitionCallbackReturn.SUCCESS
 
@@ -149,7 +149,7 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
             message.plan = [fill_plan(self.interfaces.plan(), answer.plan)]
         return message
 
-    def _connect(self, transport: str) -> None:
+    def _connect(self, transport: str, quality: QoSProfile) -> None:
         self._json_answers = self.create_lifecycle_publisher(String, "~/answer_json", 10)
         self._outputs = [self._json_answers]
         self._inputs = [self.create_subscription(String, "~/question", self._set_question, 10)]
@@ -160,7 +160,7 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
             self.get_logger().info("uhd_edge_msgs is not built: no action, no ~/ask_short, no ~/answer")
         for kind, topic, name in ((Image, "image", "raw"), (CompressedImage, "image/compressed", "compressed")):
             if transport in (name, "both"):
-                self._inputs.append(self.create_subscription(kind, topic, self._keep, qos_profile_sensor_data))
+                self._inputs.append(self.create_subscription(kind, topic, self._keep, quality))
         self._asking = Asking(self)
 
     def _keep(self, message: Any) -> None:
@@ -208,3 +208,8 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
         if self._assistant is not None:
             self._assistant.close()
         self._assistant, self._phase = None, "unconfigured"
+
+
+def _quality(*, reliable: bool) -> QoSProfile:
+    """Sensor data may be lost on the way; the few last frames of a reliable camera are not."""
+    return QoSProfile(depth=qos_profile_sensor_data.depth) if reliable else qos_profile_sensor_data

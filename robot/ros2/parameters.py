@@ -57,6 +57,9 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("context", 4096, "Most tokens of prompt and answer together.", 2, MOST, fixed=True),
     Parameter("queue", 4, "How many questions of actions and services may wait.", 1, 64, fixed=True),
     Parameter("image_transport", "raw", "Which topics to read.", choices=("raw", "compressed", "both"), fixed=True),
+    Parameter(
+        "reliable", False, "Ask the camera to send lost frames again; its publisher must be reliable.", fixed=True
+    ),
     Parameter("question", "", "The standing question about the newest frame; empty: none."),
     Parameter("rate", 0.0, "Most standing questions a second; 0: as many as there is time for.", 0.0, 1000.0),
     Parameter(
