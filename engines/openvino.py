@@ -9,6 +9,7 @@ from uhd_edge.engines.engine import ClosedByWith
 from uhd_edge.engines.errors import EngineError, EngineUnavailableError
 from uhd_edge.engines.extras import extra_needed
 from uhd_edge.engines.graph_files import graph_files
+from uhd_edge.engines.interrupts import kept_signal_stack
 from uhd_edge.engines.mapped_files import given_back
 from uhd_edge.engines.onnxruntime import one_line
 from uhd_edge.engines.processor import Processor, this_processor
@@ -107,8 +108,9 @@ def _open_core() -> Any:
     try:
         with extra_needed("openvino", OPENVINO):
             import openvino
-        core = openvino.Core()
-        devices = core.available_devices
+        with kept_signal_stack():  # asking for the devices loads their plugins
+            core = openvino.Core()
+            devices = core.available_devices
     except (ImportError, OSError, RuntimeError) as error:
         raise EngineUnavailableError(f"{OPENVINO} cannot be loaded ({_reason(error)}); use onnxruntime") from error
     if "CPU" not in devices:
