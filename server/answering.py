@@ -85,7 +85,7 @@ class Answering:
 
     async def _answer(self, dialect: Dialect, request: Request, receive: Receive, sending: Sending) -> None:
         arrived = asyncio.get_running_loop().time()
-        require_json(request.headers)
+        require_json(request.headers, strict=self._options.strict)
         declared = request.headers.get("content-length")
         body = await read_body(receive, most=self._options.max_body, declared=declared)
         work = self._work(dialect, body, sending)

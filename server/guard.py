@@ -1,9 +1,12 @@
 """Access control: clients with the token, but no web pages of other sites.
 
 A web page can send requests to a server on the machine of its reader. Two checks keep it out.
-Bodies must be declared as JSON, for which a browser asks permission first (CORS). And a server
-that listens on this machine only answers requests to the machine's own names, not to a name
-that an attacker's DNS server points here (DNS rebinding).
+What a browser sends must be declared as JSON, for which it asks permission first (CORS). And a
+server that listens on this machine only answers requests to the machine's own names, not to a
+name that an attacker's DNS server points here (DNS rebinding).
+
+Programs leave the content type out, or send curl's default. A browser names the page's site with
+every body (`Origin`, `Sec-Fetch-Site`), so a request without either is a program's.
 """
 
 from __future__ import annotations
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 
 OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
+# A page cannot set or remove these headers.
+_OF_BROWSERS = ("origin", "sec-fetch-site", "sec-fetch-mode")
+
 
 def admit(headers: Headers, path: str, options: ServerOptions) -> None:
     """Raise `ApiError` unless a request may be answered: 403 for another host, 401 for a wrong or missing token.
@@ -37,11 +43,12 @@ def admit(headers: Headers, path: str, options: ServerOptions) -> None:
         raise ApiError(401, "the bearer token is missing or wrong", code="invalid_api_key")
 
 
-def require_json(headers: Headers) -> None:
-    """Raise `ApiError` 415 unless the body is declared as JSON."""
+def require_json(headers: Headers, *, strict: bool) -> None:
+    """Raise `ApiError` 415 unless the body is declared as JSON, or is a program's and not `strict`ly looked at."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise ApiError(415, "the body must have the content type application/json")
+    if kind == "application/json" or not (strict or any(name in headers for name in _OF_BROWSERS)):
+        return
+    raise ApiError(415, "the body must have the content type application/json")
 
 
 def _name(host: str) -> str:

@@ -30,7 +30,6 @@ def test_what_other_servers_offer_is_said_to_be_missing(server: Running, path: s
 @pytest.mark.parametrize("path", QUESTIONS)
 def test_every_address_of_questions_is_guarded(server: Running, path: str) -> None:
     assert server.request("POST", path, asked("?What?"), headers={"Host": "attacker.example"}).status == 403
-    assert server.request("POST", path, asked("?What?"), headers={"Content-Type": "text/plain"}).status == 415
     assert server.request("GET", path).status == 405
     for body in (b"{", b"[]", b"\xff", b"[" * 100_000):
         reply = server.request("POST", path, body)

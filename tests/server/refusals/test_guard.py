@@ -28,8 +28,21 @@ def test_a_web_page_of_another_site_is_not_answered(server: Running) -> None:
         for path in ("/health", "/metrics", CHAT):
             assert server.request("POST" if path == CHAT else "GET", path, headers={"Host": host}).status == 403
     assert server.request("GET", "/health", headers={"Host": "localhost:1"}).status == 200
-    for kind in ("text/plain", "", "application/x-www-form-urlencoded"):
-        assert server.request("POST", CHAT, about_the_bench(), headers={"Content-Type": kind}).status == 415
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "", "application/x-www-form-urlencoded", "multipart/form-data"])
+def test_what_a_page_may_send_unasked_is_not_answered(server: Running, kind: str) -> None:
+    """A browser asks permission (CORS) for other content types than these, and always says where a body is from."""
+    for path in (CHAT, "/v1/responses", "/api/chat", "/api/generate"):
+        for sent in ({"Origin": "https://attacker.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
+            headers = {"Content-Type": kind, **sent}
+            assert server.request("POST", path, about_the_bench(), headers=headers).status == 415
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "", "application/x-www-form-urlencoded"])
+def test_a_program_may_leave_out_the_content_type(server: Running, kind: str) -> None:
+    reply = server.request("POST", CHAT, about_the_bench(), headers={"Content-Type": kind})
+    assert reply.json["choices"][0]["message"]["content"] == "JX7"
 
 
 def test_without_the_token_nobody_is_answered(tmp_path: Path) -> None:

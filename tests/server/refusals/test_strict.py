@@ -51,3 +51,4 @@ def test_openais_own_form_is_answered(strict_server: Running) -> None:
     reply = strict_server.request("POST", CHAT, about_the_bench(user="me", n=1, logprobs=False))
     assert reply.json["choices"][0]["message"]["content"] == "JX7"
     assert strict_server.request("POST", f"{CHAT}/", about_the_bench()).status == 404
+    assert strict_server.request("POST", CHAT, about_the_bench(), headers={"Content-Type": "text/plain"}).status == 415
