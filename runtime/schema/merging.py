@@ -1,4 +1,4 @@
-"""Several JSON schemas that all hold at once, as one; and references inside a schema."""
+"""Several JSON schemas that all hold at once, as one; and paths inside a schema."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from uhd_edge.runtime.errors import SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 Schema = bool | dict[str, Any]
 
@@ -31,6 +31,7 @@ ANNOTATIONS = frozenset(
         "writeOnly",
     }
 )
+COMBINING = frozenset({"$ref", "allOf", "anyOf", "oneOf"})
 _LARGER = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"}
 _SMALLER = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"}
 
@@ -62,9 +63,42 @@ def merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any] |
     for keyword in one.keys() & other.keys():
         if one[keyword] != other[keyword] and (combine := _COMBINE.get(keyword)) is not None:
             result[keyword] = combine(one[keyword], other[keyword])
+    _merge_items(one, other, result)
     _forbid_additional(one, other, result)
     _forbid_additional(other, one, result)
     return None if result.get("type") == [] or result.get("enum") == [] else result
+
+
+def with_prefix_items(schema: dict[str, Any]) -> dict[str, Any]:
+    """Write a list of `items`, as drafts before 2020-12 have it, as `prefixItems`, and `additionalItems` as `items`.
+
+    Without such a list, `additionalItems` says nothing.
+    """
+    result = {keyword: value for keyword, value in schema.items() if keyword != "additionalItems"}
+    if isinstance(first := schema.get("items"), list):
+        del result["items"]
+        result["prefixItems"] = first
+        if "additionalItems" in schema:
+            result["items"] = schema["additionalItems"]
+    return result
+
+
+def _merge_items(one: Mapping[str, Any], other: Mapping[str, Any], result: dict[str, Any]) -> None:
+    """Let each item fit both schemas; what follows one's first items stands beside the other's at the same place."""
+    if not all("items" in schema or "prefixItems" in schema for schema in (one, other)):
+        return
+    rest, other_rest = one.get("items", True), other.get("items", True)
+    first, other_first = one.get("prefixItems", ()), other.get("prefixItems", ())
+    if first or other_first:
+        length = max(len(first), len(other_first))
+        pairs = zip(_filled(first, rest, length), _filled(other_first, other_rest, length), strict=True)
+        result["prefixItems"] = [_both(*pair) for pair in pairs]
+    if "items" in result:
+        result["items"] = _both(rest, other_rest)
+
+
+def _filled(first: Sequence[Schema], rest: Schema, length: int) -> list[Schema]:
+    return [*first, *[rest] * (length - len(first))]
 
 
 def _forbid_additional(one: Mapping[str, Any], other: Mapping[str, Any], result: dict[str, Any]) -> None:
@@ -85,6 +119,11 @@ def find_types(schema: Mapping[str, Any]) -> list[str] | None:
 
 def _both(one: Any, other: Any) -> Schema:
     if one is False or other is False:
+        return False
+    if one is True or one == other:
+        return other  # type: ignore[no-any-return]
+    plain = isinstance(one, dict) and isinstance(other, dict) and not COMBINING & (one.keys() | other.keys())
+    if plain and merged(with_prefix_items(one), with_prefix_items(other)) is None:
         return False
     return {"allOf": [one, other]}
 
@@ -110,7 +149,6 @@ _COMBINE: dict[str, Callable[[Any, Any], Any]] = {
     "properties": _properties,
     "required": lambda one, other: list(dict.fromkeys([*one, *other])),
     "enum": lambda one, other: [value for value in one if any(same(value, item) for item in other)],
-    "items": _both,
     "additionalProperties": _both,
     **dict.fromkeys(_LARGER, max),
     **dict.fromkeys(_SMALLER, min),

@@ -25,9 +25,10 @@ from uhd_edge.runtime.schema.grammar import (
     reachable,
     with_an_end,
 )
-from uhd_edge.runtime.schema.merging import ANNOTATIONS, find_types, merged, resolved
+from uhd_edge.runtime.schema.merging import ANNOTATIONS, COMBINING, find_types, merged, resolved, with_prefix_items
 from uhd_edge.runtime.schema.numbers import number_node
 from uhd_edge.runtime.schema.pattern import pattern_node
+from uhd_edge.runtime.schema.references import follow_references
 from uhd_edge.runtime.schema.shapes import (
     COMMA,
     SPACE,
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from uhd_edge.runtime.schema.merging import Schema
-
-COMBINING = frozenset({"$ref", "allOf", "anyOf", "oneOf"})
 
 # How deep a value goes whose schema does not say what it is.
 FREE_DEPTH = 4
@@ -74,6 +73,7 @@ def build_grammar(schema: Schema) -> str:
     Raises `SchemaError` for a schema that nothing fits, whose `$ref` leads out of it, that
     is too large, or whose patterns cannot be enforced.
     """
+    schema = follow_references(schema)
     conversion = Conversion(schema)
     return conversion.write(conversion.rule(schema))
 
@@ -81,7 +81,7 @@ def build_grammar(schema: Schema) -> str:
 class Conversion:
     """Turns schemas into rules, each distinct one once, so that a schema may contain itself.
 
-    `$ref`s lead into `root`.
+    Its references are paths in `root`, as `follow_references` writes them.
     """
 
     def __init__(self, root: Schema) -> None:
@@ -137,10 +137,8 @@ class Conversion:
         if (reference := schema.get("$ref")) is not None:
             inside = (*active, reference)
             parts.append([] if reference in active else self.branches(resolved(self._root, reference), inside))
-        if "$dynamicRef" in schema or "$recursiveRef" in schema:
-            raise SchemaError("$dynamicRef and $recursiveRef are not supported; use $ref")
         own = {key: value for key, value in schema.items() if key not in ANNOTATIONS | COMBINING}
-        return self._combined([own], parts)
+        return self._combined([with_prefix_items(own)], parts)
 
     def _combined(self, start: list[dict[str, Any]], parts: Iterable[list[dict[str, Any]]]) -> list[dict[str, Any]]:
         branches = start
@@ -212,16 +210,20 @@ class Conversion:
 
     def _array(self, schema: Mapping[str, Any]) -> Node:
         least, most = int(schema.get("minItems", 0)), schema.get("maxItems")
-        first, rest = _items(schema)
+        first, rest = list(schema.get("prefixItems", ())), schema.get("items", True)
         if not first:
             return enclosed("[", listing(self.rule(rest), least, most), "]")
         if most is not None and most < len(first):
             first, rest = first[: int(most)], False
+        if False in first and first.index(False) >= least:  # nothing fits there, so the array ends before
+            first, most = first[: first.index(False)], first.index(False)
         items = [self.rule(item) for item in first]
         more = None if most is None else int(most) - len(items)
-        if least <= len(items) and "items" not in schema and "additionalItems" not in schema:
+        if least <= len(items) and "items" not in schema:
             more = 0  # a tuple, as a person writes it: nothing after what is listed
-        tail = repeated(Concatenation((COMMA, self.rule(rest))), max(0, least - len(items)), more)
+        tail: Node = EMPTY
+        if more != 0 or least > len(items):
+            tail = repeated(Concatenation((COMMA, self.rule(rest))), max(0, least - len(items)), more)
         return enclosed("[", Concatenation((joined(items), tail)), "]")
 
     def _anything(self, depth: int) -> Node:
@@ -237,11 +239,3 @@ class Conversion:
         return Alternatives(
             (*options, enclosed("[", listing(Rule(name), 0, None), "]"), enclosed("{", listing(pair, 0, None), "}"))
         )
-
-
-def _items(schema: Mapping[str, Any]) -> tuple[list[Schema], Schema]:
-    """The schemas of an array's first items, one by one, and the schema of all that follow."""
-    items = schema.get("items", True)
-    if isinstance(items, list):  # before draft 2020-12
-        return items, schema.get("additionalItems", True)
-    return list(schema.get("prefixItems", ())), items

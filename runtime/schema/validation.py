@@ -18,17 +18,22 @@ from pydantic_core import SchemaError as PatternError
 
 from uhd_edge.engines.extras import extra_needed
 from uhd_edge.runtime.errors import SchemaError
+from uhd_edge.runtime.schema.references import follow_references
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-# References that are followed to check one answer.
+    from uhd_edge.runtime.schema.keywords import Check
+
+# References that are followed, and unevaluated parts that are looked for, to check one answer.
 MOST_REFERENCES = 10_000
+# What may check the same part again and again: it doubles with each that lies in another.
+COSTLY = ("$ref", "unevaluatedItems", "unevaluatedProperties")
 # Characters of what `jsonschema` says, which may quote the whole schema.
 SHOWN = 200
 
 
-def make_validator(schema: Mapping[str, Any] | bool) -> Callable[[str], Any]:
+def make_validator(schema: dict[str, Any] | bool) -> Callable[[str], Any]:
     """Return what reads an answer's text into a JSON value and raises `SchemaError` when that does not fit.
 
     Raises `SchemaError` for what is no JSON schema or has a pattern that cannot be matched
@@ -49,14 +54,14 @@ def make_validator(schema: Mapping[str, Any] | bool) -> Callable[[str], Any]:
         raise SchemaError(f"this is no JSON schema: {error.json_path}: {_first_line(error)}") from error
     except re.error as error:
         raise SchemaError(f"this is no JSON schema: {_first_line(error)}") from error
-    # `jsonschema` goes over to another class wherever it meets the keyword again, by a reference to the whole.
-    bare = {key: value for key, value in schema.items() if key != "$schema"} if isinstance(schema, dict) else schema
+    # Without `$schema`: `jsonschema` goes over to another class wherever it meets that, by a reference to the whole.
+    bare = follow_references(schema)
     matchers = {pattern: _matcher(pattern) for pattern in _patterns_in(bare)}
-    kind = jsonschema.validators.extend(kind, keywords(matchers))
-    follow = kind.VALIDATORS["$ref"]
+    kind = jsonschema.validators.extend(kind, keywords(matchers, bare))
+    costly = {name: kind.VALIDATORS[name] for name in COSTLY if name in kind.VALIDATORS}
 
     def read(text: str) -> Any:
-        limited = jsonschema.validators.extend(kind, {"$ref": _limited(follow)})
+        limited = jsonschema.validators.extend(kind, _limited(costly))
         # A registry of its own looks nothing up on the network.
         validator = limited(bare, registry=referencing.Registry(), format_checker=kind.FORMAT_CHECKER)
         try:
@@ -77,16 +82,22 @@ def _named_draft(schema: Mapping[str, Any] | bool) -> Mapping[str, Any] | bool:
     return schema
 
 
-def _limited(follow: Callable[..., Iterator[Exception] | None]) -> Callable[..., Iterator[Exception]]:
-    """`$ref`, followed so many times in all."""
-    followed = itertools.count(1)
+def _limited(checks: Mapping[str, Check]) -> dict[str, Check]:
+    """These checks, made so many times in all."""
+    made = itertools.count(1)
 
-    def reference(validator: Any, ref: str, value: object, schema: object) -> Iterator[Exception]:
-        if next(followed) > MOST_REFERENCES:
-            raise SchemaError(f"checking the answer takes more than {MOST_REFERENCES} references; simplify the schema")
-        yield from follow(validator, ref, value, schema) or ()
+    def limited(check: Check) -> Check:
+        def counted(validator: Any, keyword: Any, value: object, schema: Any) -> Iterator[Exception]:
+            if next(made) > MOST_REFERENCES:
+                raise SchemaError(
+                    f"checking the answer takes more than {MOST_REFERENCES} references or unevaluated parts; "
+                    "simplify the schema"
+                )
+            yield from check(validator, keyword, value, schema) or ()
 
-    return reference
+        return counted
+
+    return {name: limited(check) for name, check in checks.items()}
 
 
 def _matcher(pattern: str) -> Callable[[str], bool]:
@@ -106,20 +117,15 @@ def _matcher(pattern: str) -> Callable[[str], bool]:
 
 
 def _patterns_in(schema: object) -> Iterator[str]:
-    """All patterns of a schema; raises `SchemaError` for what would be checked without the limits here."""
+    """All patterns of a schema."""
     if isinstance(schema, list):
         for part in schema:
             yield from _patterns_in(part)
     if not isinstance(schema, dict):
         return
-    for keyword in ("$schema", "$dynamicRef", "$recursiveRef"):
-        if isinstance(schema.get(keyword), str):
-            raise SchemaError(f"{keyword} inside a schema is not supported; leave it out, and use $ref for references")
     if isinstance(pattern := schema.get("pattern"), str):
         yield pattern
     if isinstance(names := schema.get("patternProperties"), dict):
-        if "unevaluatedProperties" in schema:
-            raise SchemaError("unevaluatedProperties beside patternProperties is not supported")
         yield from names
     for part in schema.values():
         yield from _patterns_in(part)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from uhd_edge.runtime.errors import OptionError
+from uhd_edge.runtime.errors import OptionError, SchemaError
+from uhd_edge.runtime.schema.references import follow_references
 from uhd_edge.runtime.tools.functions import describe_function
 
 ToolInput: TypeAlias = "Callable[..., Any] | Mapping[str, Any] | Tool"
@@ -22,7 +23,10 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 @dataclass(frozen=True)
 class Tool:
-    """A function that may be called: its `definition` is what the chat template gets, `parameters` a JSON schema."""
+    """A function that may be called: its `definition` is what the chat template gets, `parameters` a JSON schema.
+
+    The references of `parameters` are paths, as `follow_references` writes them.
+    """
 
     name: str
     definition: Mapping[str, Any]
@@ -94,7 +98,11 @@ def _parse(tool: object, number: int) -> Tool:
     parameters = function.get("parameters") or {"type": "object", "properties": {}}
     if not isinstance(parameters, dict):
         raise OptionError(f"tool {name}: parameters is {type(parameters).__name__}; it must be a JSON schema")
-    return Tool(name, definition, parameters)
+    try:
+        followed = follow_references(parameters)
+    except (SchemaError, RecursionError) as error:
+        raise OptionError(f"the parameters of {name} cannot be kept to: {error}") from error
+    return Tool(name, definition, followed if isinstance(followed, dict) else parameters)
 
 
 def _as_json(tool: Mapping[str, Any], number: int) -> dict[str, Any]:

@@ -66,7 +66,13 @@ def test_what_is_no_schema_is_refused_in_one_line(schema: Any) -> None:
         {"properties": {"a": {"$schema": "http://json-schema.org/draft-07/schema#"}}},
         {"not": {"$dynamicRef": "#a"}},
         {"not": {"pattern": "(?=a)"}},
-        {"patternProperties": {"a": {}}, "unevaluatedProperties": False},
+        {"$recursiveRef": "#"},
+        {"$ref": 3},
+        {"$ref": "http://[/a"},
+        {"$ref": "part"},
+        {"$ref": "#/enum/0", "enum": [1]},
+        {"$ref": "#/allOf/1", "allOf": [{}]},
+        {"$defs": {"a": {"$anchor": "x"}, "b": {"$anchor": "x"}}, "$ref": "#x"},
     ],
 )
 def test_what_cannot_be_kept_to_is_refused_before_anything_is_asked(schema: Any) -> None:
