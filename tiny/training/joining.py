@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from uhd_edge.tiny.training.reading import Reader
-from uhd_edge.tiny.training.seeing import SeenBatch, Seer, Sight, label_views, seeing_loss
-from uhd_edge.tiny.world.conversations import IGNORED, Encodes, Packed, pack, prefix_ids
+from uhd_edge.tiny.training.losses import seeing_loss, symbol_loss
+from uhd_edge.tiny.training.reading import Reader, find_images
+from uhd_edge.tiny.training.seeing import SeenBatch, Seer, Sight, label_views
+from uhd_edge.tiny.world.conversations import Encodes, Packed, pack, prefix_ids
 from uhd_edge.tiny.world.drawing import draw_picture
 from uhd_edge.tiny.world.questions import Question
 from uhd_edge.tiny.world.scenes import Scene
-from uhd_edge.tiny.world.symbols import Symbols, said_by_labels
 from uhd_edge.tiny.world.views import View, cut_views, plan_views
 
 
@@ -30,7 +31,7 @@ class PictureBatch:
     groups: list[SeenBatch]
     order: list[list[int]]
     packed: Packed
-    image_mask: Tensor
+    image_places: Tensor
     questions: list[list[Question]]
     compress: bool
 
@@ -45,12 +46,12 @@ class Joined(nn.Module):
 
     def forward(self, batch: PictureBatch) -> tuple[Tensor, list[Sight]]:
         """Logits [L, vocabulary] at the labelled positions, and the outputs of the tower's heads by group."""
-        seen = [self.seer(group.patches, group.position_ids, batch.compress) for group in batch.groups]
+        seen = [self.seer(group.pixels, group.position_ids, batch.compress) for group in batch.groups]
         views: dict[int, Tensor] = {}
         for order, sight in zip(batch.order, seen, strict=True):
             views |= dict(zip(order, sight.embeddings, strict=True))
         image = torch.cat([views[index] for index in range(len(views))])
-        return self.reader.logits(batch.packed, image, batch.image_mask), seen
+        return self.reader.logits(batch.packed, image, batch.image_places), seen
 
 
 def picture_batch(
@@ -61,15 +62,16 @@ def picture_batch(
     compress: bool,
     max_slices: int = 9,
     spell: bool = False,
+    noise: Callable[[Scene], np.ndarray] | None = None,
 ) -> PictureBatch:
-    """Draw the scenes and lay out their questions."""
+    """Draw the scenes, with `noise` as `draw_picture` takes it, and lay out their questions."""
     shown: list[tuple[Scene, View]] = []
     pixels: list[np.ndarray] = []
     prefixes = []
     for scene in scenes:
         views, grid = plan_views(scene.width, scene.height, compress=compress, max_slices=max_slices)
         shown += [(scene, view) for view in views]
-        pixels += cut_views(draw_picture(scene), views, grid)
+        pixels += cut_views(draw_picture(scene, noise), views, grid)
         prefixes.append(prefix_ids(tokenizer, views, grid, 4 if compress else 2))
     order: dict[tuple[int, int], list[int]] = {}
     for index, (_, view) in enumerate(shown):
@@ -79,26 +81,8 @@ def picture_batch(
         for members in order.values()
     ]
     packed = pack(tokenizer, prefixes, questions, spell=spell)
-    image_mask = packed.ids == tokenizer.encode("<|image_pad|>")[0]
-    return PictureBatch(groups, list(order.values()), packed, image_mask, questions, compress)
-
-
-def symbol_loss(symbols: Symbols, embeddings: Tensor, batch: SeenBatch) -> Tensor:
-    """Squared distance of the connector's embeddings [B, T, width] from the symbolic tokens, relative to their size."""
-    words = said_by_labels(batch.tokens, batch.places)
-    fields = batch.tokens.flatten(0, 1)
-    with torch.no_grad():
-        truth = symbols(words, fields.shape[0])
-    flat = embeddings.flatten(0, 1).float()
-    known = (fields[:, 0] >= 0) & (fields[:, 3] >= 0)
-    spoken = known & ((fields[:, 0] == 1) | (fields[:, 3] == 1))
-    empty = known & ~spoken
-    loss = 0.3 * flat[empty].square().sum() / max(int(empty.sum()), 1)
-    scale = 1.0
-    if spoken.any():
-        loss = loss + (flat[spoken] - truth[spoken]).square().sum() / int(spoken.sum())
-        scale = float(truth[spoken].square().sum(dim=-1).mean())
-    return loss / scale
+    images = find_images(tokenizer, packed)
+    return PictureBatch(groups, list(order.values()), packed, images, questions, compress)
 
 
 def joined_loss(
@@ -108,7 +92,7 @@ def joined_loss(
 
     The loss is the cross-entropy of the answers plus `seeing` times the losses of the tower's heads.
     """
-    answers = functional.cross_entropy(logits.float(), batch.packed.labels[batch.packed.labels != IGNORED])
+    answers = functional.cross_entropy(logits.float(), batch.packed.wanted)
     views = sum(len(order) for order in batch.order)
     loss = answers
     for group, order, sight in zip(batch.groups, batch.order, seen, strict=True):

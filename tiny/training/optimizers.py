@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from uhd_edge.tiny.training.muon import Muon
+
 INNER = ("layers.", "vit_merger.", "connector.")
 
 
@@ -15,9 +17,7 @@ class Pair:
 
     def __init__(self, matrices: Iterable[Tensor], others: Iterable[Tensor], rate: float) -> None:
         self.rate = rate
-        self.muon = torch.optim.Muon(
-            list(matrices), lr=rate, weight_decay=0.02, adjust_lr_fn="match_rms_adamw", ns_steps=4
-        )
+        self.muon = Muon(list(matrices), rate, weight_decay=0.02, rounds=4)
         self.adam = torch.optim.AdamW(list(others), lr=rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
 
     def step(self, share: float) -> None:

@@ -11,7 +11,7 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerFast, Qwen3Model
 
 from uhd_edge.tiny.training.saved_model import text_config
-from uhd_edge.tiny.world.conversations import IGNORED, Encodes, Packed, pack, prefix_ids
+from uhd_edge.tiny.world.conversations import Encodes, Packed, pack, prefix_ids
 from uhd_edge.tiny.world.labels import Seen, see_all
 from uhd_edge.tiny.world.questions import Question, ask
 from uhd_edge.tiny.world.scenes import ALPHABET, World, draw_scene
@@ -24,12 +24,11 @@ BLUR = 0.15  # standard deviation of the noise on a token, relative to the token
 
 @dataclass(frozen=True)
 class ReadBatch:
-    """Images as symbolic tokens, with packed questions. `image_mask` [B, T] is true at image tokens."""
+    """Images as symbolic tokens, with packed questions. `image_places` int64: see `find_images`."""
 
     packed: Packed
     words: Said
-    image_tokens: int
-    image_mask: Tensor
+    image_places: Tensor
     questions: list[list[Question]]
 
 
@@ -48,17 +47,17 @@ class Reader(nn.Module):
         with torch.no_grad():
             self.symbols.alphabet[1:] = self.text.embed_tokens.weight[spelled]
 
-    def logits(self, packed: Packed, image: Tensor, image_mask: Tensor) -> Tensor:
+    def logits(self, packed: Packed, image: Tensor, image_places: Tensor) -> Tensor:
         """Logits [L, vocabulary] at the labelled positions, from image embeddings [image tokens, width]."""
         embeddings = self.text.embed_tokens(packed.ids)
-        embeddings = embeddings.masked_scatter(image_mask.unsqueeze(-1), image.to(embeddings.dtype))
+        flat = embeddings.flatten(0, 1).index_copy(0, image_places, image.to(embeddings.dtype))
         hidden = self.text(
-            inputs_embeds=embeddings,
+            inputs_embeds=flat.reshape(embeddings.shape),
             attention_mask={"full_attention": packed.mask},
             position_ids=packed.positions,
             use_cache=False,
         ).last_hidden_state
-        wanted = hidden[packed.labels != IGNORED]
+        wanted = hidden.flatten(0, 1)[packed.labelled]
         return functional.linear(wanted, self.text.embed_tokens.weight)
 
 
@@ -66,14 +65,14 @@ def read_batch(
     tokenizer: Encodes,
     seed: str,
     count: int,
-    world: World,
+    worlds: tuple[World, ...],
     *,
     compress: bool,
     asked: tuple[str, ...],
     max_slices: int = 9,
 ) -> ReadBatch:
-    """Draw `count` scenes by `seed`, as symbolic tokens with questions."""
-    scenes = [draw_scene(f"{seed}/{index}", world) for index in range(count)]
+    """Draw `count` scenes by `seed`, as symbolic tokens with questions. The worlds take turns."""
+    scenes = [draw_scene(f"{seed}/{index}", worlds[index % len(worlds)]) for index in range(count)]
     dice = random.Random(seed)
     side = 4 if compress else 2
     shown: list[tuple[list[Seen], View]] = []
@@ -87,8 +86,12 @@ def read_batch(
         for index, scene in enumerate(scenes)
     ]
     packed = pack(tokenizer, prefixes, questions, spell=True)
-    image_mask = packed.ids == tokenizer.encode("<|image_pad|>")[0]
-    return ReadBatch(packed, said(shown, side), int(image_mask.sum()), image_mask, questions)
+    return ReadBatch(packed, said(shown, side), find_images(tokenizer, packed), questions)
+
+
+def find_images(tokenizer: Encodes, packed: Packed) -> Tensor:
+    """The places of the image tokens in the flattened sequences, int64."""
+    return (packed.ids.flatten() == tokenizer.encode("<|image_pad|>")[0]).nonzero()[:, 0]
 
 
 def _misread(seen: Seen, dice: random.Random) -> Seen:
@@ -105,12 +108,12 @@ def blurred(tokens: Tensor) -> Tensor:
 @torch.no_grad()
 def answer_scores(logits: Tensor, packed: Packed, questions: list[list[Question]]) -> dict[str, list[bool]]:
     """By kind of question, whether greedy decoding gives each answer: every token of it is the likeliest one."""
-    places = packed.labels != IGNORED
-    right = torch.ones_like(places)
-    right[places] = logits.argmax(-1) == packed.labels[places]
+    right = torch.ones(packed.labels.numel(), dtype=torch.bool)
+    right[packed.labelled.cpu()] = (logits.argmax(-1) == packed.wanted).cpu()
+    right, kinds = right.reshape(packed.labels.shape), packed.kinds.cpu()
     scores: dict[str, list[bool]] = {}
     for row, asked in enumerate(questions):
         for number, question in enumerate(asked):
-            exact = bool(right[row][packed.kinds[row] == number].all())
+            exact = bool(right[row][kinds[row] == number].all())
             scores.setdefault(question.kind, []).append(exact)
     return scores

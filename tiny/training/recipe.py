@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from uhd_edge.tiny.world.scenes import SINGLE, SLICED, World
+from uhd_edge.tiny.training.seeing import CROWD, Crowd
+from uhd_edge.tiny.world.scenes import HARD_SINGLE, HARD_SLICED, SINGLE, SLICED, World
 
 # A picture with many objects. All their codes are large enough to be read in a single view.
 MANY = World(sides=(448, 448), objects=(3, 6), fonts=(36, 40))
+HARD_MANY = World(sides=(448, 448), objects=(3, 5), fonts=(34, 40), code_lengths=(3, 5))
 MANY_ASKED = (*["labelled"] * 6, *["code"] * 3, *["extreme"] * 2, *["count shapes"] * 2)
 ASKED = ("code", "code", "labelled", "labelled", "count shapes", "count colours", "presence", "extreme", "describe")
+SLICED_ASKED = (*ASKED, "code", "labelled", "extreme")
+HARD_CROWD = Crowd((3, 5), largest=(24, 28, 32, 38, 40), text_sizes=(18, 20, 22, 24, 26, 28, 30, 32, 34, 36, 38))
+SINGLES = (HARD_SINGLE, HARD_SINGLE, SINGLE)
+SLICEDS = (HARD_SLICED, HARD_SLICED, SLICED)
 
 
 @dataclass(frozen=True)
@@ -18,16 +24,17 @@ class Kind:
 
     `source` is `crowded` (pictures that train the tower alone), `symbols` (symbolic tokens that
     train the language model alone) or `pictures` (which train both). `count` is the number of
-    views in a `crowded` batch, and the number of scenes drawn from `world` in the others.
+    views in a `crowded` batch, and the number of scenes drawn in the others, from `worlds` in turn.
     """
 
     source: str
     count: int
     compress: bool
-    world: World = SINGLE
+    worlds: tuple[World, ...] = (SINGLE,)
     asked: tuple[str, ...] = ASKED
     max_slices: int = 9
     text_share: float = 0.0
+    crowd: Crowd = CROWD
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Stage:
     `seeing` is the weight of the losses of the tower's heads. `symbols` is the weight, within
     these, of the distance from the symbolic tokens. `decay` is the last fraction of the stage, in
     which the learning rates fall to zero. With `inserts`, the compressor is initialised from the
-    layer before it when the stage begins.
+    layer before it when the stage begins. `share` is its part of the time of a run that has a limit.
     """
 
     name: str
@@ -50,6 +57,7 @@ class Stage:
     symbols: float = 1.0
     decay: float = 0.0
     inserts: bool = False
+    share: float = 0.25
 
 
 KINDS: dict[str, Kind] = {
@@ -57,17 +65,32 @@ KINDS: dict[str, Kind] = {
     "crowded 4x": Kind("crowded", 40, compress=False, text_share=0.15),
     "text": Kind("crowded", 40, compress=True, text_share=0.5),
     "crowded": Kind("crowded", 40, compress=True, text_share=0.15),
-    "symbols single": Kind("symbols", 24, compress=True, world=SINGLE),
-    "symbols single 4x": Kind("symbols", 24, compress=False, world=SINGLE),
-    "symbols sliced": Kind("symbols", 12, compress=True, world=SLICED),
-    "symbols many": Kind("symbols", 24, compress=True, world=MANY, asked=MANY_ASKED, max_slices=1),
-    "single": Kind("pictures", 32, compress=True, world=SINGLE),
-    "single 4x": Kind("pictures", 16, compress=False, world=SINGLE),
-    "sliced": Kind("pictures", 4, compress=True, world=SLICED),
-    "sliced 4x": Kind("pictures", 2, compress=False, world=SLICED),
+    "symbols single": Kind("symbols", 24, compress=True),
+    "symbols single 4x": Kind("symbols", 24, compress=False),
+    "symbols sliced": Kind("symbols", 12, compress=True, worlds=(SLICED,)),
+    "symbols many": Kind("symbols", 24, compress=True, worlds=(MANY,), asked=MANY_ASKED, max_slices=1),
+    "single": Kind("pictures", 32, compress=True),
+    "single 4x": Kind("pictures", 16, compress=False),
+    "sliced": Kind("pictures", 4, compress=True, worlds=(SLICED,)),
+    "sliced 4x": Kind("pictures", 2, compress=False, worlds=(SLICED,)),
+    # Of the large recipe.
+    "hard text 4x": Kind("crowded", 64, compress=False, text_share=0.7, crowd=HARD_CROWD),
+    "hard crowded 4x": Kind("crowded", 64, compress=False, text_share=0.15, crowd=HARD_CROWD),
+    "hard text": Kind("crowded", 64, compress=True, text_share=0.5, crowd=HARD_CROWD),
+    "hard crowded": Kind("crowded", 64, compress=True, text_share=0.15, crowd=HARD_CROWD),
+    "hard symbols single": Kind("symbols", 48, compress=True, worlds=SINGLES),
+    "hard symbols single 4x": Kind("symbols", 48, compress=False, worlds=SINGLES),
+    "hard symbols sliced": Kind("symbols", 24, compress=True, worlds=SLICEDS),
+    "hard symbols sliced 4x": Kind("symbols", 12, compress=False, worlds=SLICEDS),
+    "hard symbols many": Kind("symbols", 48, compress=True, worlds=(HARD_MANY,), asked=MANY_ASKED, max_slices=1),
+    "hard single": Kind("pictures", 48, compress=True, worlds=SINGLES),
+    "hard single 4x": Kind("pictures", 32, compress=False, worlds=SINGLES),
+    "hard sliced": Kind("pictures", 12, compress=True, worlds=SLICEDS, asked=SLICED_ASKED),
+    "hard sliced 4x": Kind("pictures", 8, compress=False, worlds=SLICEDS, asked=SLICED_ASKED),
 }
 
-RECIPE: tuple[Stage, ...] = (
+# For a CPU, and the built-in model's own world.
+SMALL: tuple[Stage, ...] = (
     Stage("seeing", 1500, {"text 4x": 0.6, "crowded 4x": 0.4}, rate=2e-3, text_rate=0.0, symbols=0.0),
     Stage(
         "reading",
@@ -103,3 +126,62 @@ RECIPE: tuple[Stage, ...] = (
         decay=0.4,
     ),
 )
+
+# For a GPU: the first plan's harder worlds, larger batches and more steps. Tower and language model learn side by
+# side at first, so that the processes that draw pictures always have work.
+LARGE: tuple[Stage, ...] = (
+    Stage(
+        "seeing and reading",
+        4400,
+        {
+            "hard text 4x": 0.3,
+            "hard crowded 4x": 0.2,
+            "hard symbols single": 0.14,
+            "hard symbols single 4x": 0.06,
+            "hard symbols sliced": 0.12,
+            "hard symbols sliced 4x": 0.05,
+            "hard symbols many": 0.13,
+        },
+        rate=2e-3,
+        text_rate=2e-3,
+        symbols=0.0,
+        share=0.25,
+    ),
+    Stage(
+        "compression",
+        3600,
+        {
+            "hard text": 0.28,
+            "hard crowded": 0.4,
+            "hard crowded 4x": 0.12,
+            "hard symbols sliced": 0.1,
+            "hard symbols many": 0.1,
+        },
+        rate=2e-3,
+        text_rate=5e-4,
+        inserts=True,
+        share=0.25,
+    ),
+    Stage(
+        "joining",
+        8000,
+        {
+            "hard single": 0.14,
+            "hard single 4x": 0.08,
+            "hard sliced": 0.28,
+            "hard sliced 4x": 0.1,
+            "hard text": 0.06,
+            "hard crowded": 0.14,
+            "hard crowded 4x": 0.04,
+            "hard symbols sliced": 0.09,
+            "hard symbols many": 0.07,
+        },
+        rate=2e-3,
+        text_rate=1e-3,
+        seeing=0.5,
+        decay=0.5,
+        share=0.5,
+    ),
+)
+
+RECIPES = {"small": SMALL, "large": LARGE}

@@ -1,32 +1,44 @@
 """Train uhd-tiny: `python -m uhd_edge.tiny.training.train FOLDER`.
 
 The folder holds the state of the run. When it is started again with the same folder, the run
-continues where it stopped. On the same machine, the same seed gives the same run. It runs on a
-CPU or on a GPU.
+continues where it stopped. On the same CPU, the same seed gives the same run, whatever the number
+of processes that draw; on a GPU, the same batches. With --minutes, every stage ends when its share
+of the time is over, and its learning rate falls as if the time were its steps.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import os
 import random
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from uhd_edge.export.reuse import reuse_initialisation
+from uhd_edge.tiny.training.batches import Drawn, Steps, drawn_ahead
 from uhd_edge.tiny.training.optimizers import share_of_rate
-from uhd_edge.tiny.training.recipe import KINDS, RECIPE, Stage
+from uhd_edge.tiny.training.recipe import RECIPES, Stage
+from uhd_edge.tiny.training.report import Report
 from uhd_edge.tiny.training.saved_model import save_checkpoint
-from uhd_edge.tiny.training.steps import Scores, step_loss
+from uhd_edge.tiny.training.steps import Scoring, step_loss
 from uhd_edge.tiny.training.tower_start import CONFIG
 from uhd_edge.tiny.training.training_state import TrainingState, load_state, new_state, save_state
-from uhd_edge.tiny.world.conversations import Encodes
-from uhd_edge.tiny.world.tokenizer import train_tokenizer
+from uhd_edge.tiny.world.batches import on_device
+from uhd_edge.tiny.world.tokenizer import RememberingEncoder, train_tokenizer
 
-SAVED_EVERY = 100  # steps
-REPORTED_EVERY = 50
+SAVED_EVERY = 60.0  # seconds
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run is carried out: the processes that draw beside it, and its limit in minutes, if it has one."""
+
+    seed: int
+    workers: int = 0
+    minutes: float | None = None
 
 
 def main() -> None:
@@ -35,57 +47,73 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="folder for the state of the run, its log and the checkpoint")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--recipe", choices=RECIPES, help="default: large on a GPU, small on a CPU")
+    parser.add_argument("--workers", type=int, help="processes that draw; default: one for each core on a GPU, else 0")
+    parser.add_argument("--minutes", type=float, help="end after so many minutes")
     arguments = parser.parse_args()
+    device = torch.device(arguments.device)
+    on_gpu = device.type != "cpu"
+    workers = arguments.workers
+    if workers is None:
+        workers = len(os.sched_getaffinity(0)) if on_gpu else 0
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    state = train(arguments.folder, RECIPE, arguments.seed, torch.device(arguments.device))
+    recipe = RECIPES[arguments.recipe or ("large" if on_gpu else "small")]
+    state = train(arguments.folder, recipe, Plan(arguments.seed, workers, arguments.minutes), device)
     seer, reader = state.model.cpu().seer, state.model.reader
     save_checkpoint(arguments.folder / "checkpoint", seer.tower, seer.connector, reader.text.state_dict())
 
 
-def train(folder: Path, recipe: tuple[Stage, ...], seed: int, device: torch.device) -> TrainingState:
+def train(folder: Path, recipe: tuple[Stage, ...], plan: Plan, device: torch.device) -> TrainingState:
     """Run the recipe to its end, starting where the run in `folder` stopped."""
-    tokenizer = train_tokenizer()
-    state = new_state(seed, tokenizer, device)
+    state = new_state(plan.seed, train_tokenizer(), device)
     if (folder / "state.pt").exists():
         load_state(state, folder / "state.pt")
+    started = time.monotonic()
     while state.stage < len(recipe):
-        run_stage(state, recipe[state.stage], tokenizer, seed, folder)
+        deadline = None
+        if plan.minutes is not None:
+            left, rest = started + 60 * plan.minutes - time.monotonic(), recipe[state.stage :]
+            deadline = time.monotonic() + left * rest[0].share / sum(stage.share for stage in rest)
+        run_stage(state, recipe[state.stage], plan, folder, deadline)
         state.stage, state.step = state.stage + 1, 0
         save_state(state, folder / "state.pt")
     return state
 
 
-def run_stage(state: TrainingState, stage: Stage, tokenizer: Encodes, seed: int, folder: Path) -> None:
-    """Run the steps of a stage, beginning with `state.step`."""
+def run_stage(state: TrainingState, stage: Stage, plan: Plan, folder: Path, deadline: float | None = None) -> None:
+    """Run the steps of a stage, beginning with `state.step`, until `deadline` on the monotonic clock at the latest."""
     if stage.inserts and state.step == 0:
         insert_compressor(state)
     state.seeing.rate, state.reading.rate = stage.rate, stage.text_rate
-    seen: dict[str, Scores] = {}
-    started = time.monotonic()
-    while state.step < stage.steps:
-        name = one_step(state, stage, tokenizer, f"{seed}/{stage.name}/{state.step}", seen)
-        state.step += 1
-        if state.step % SAVED_EVERY == 0:
-            save_state(state, folder / "state.pt")
-        if state.step % REPORTED_EVERY == 0 or state.step == stage.steps:
-            minutes = round((time.monotonic() - started) / 60, 2)
-            line = {"stage": stage.name, "step": state.step, "minutes": minutes, "last": name, "right": seen}
-            with (folder / "training.jsonl").open("a") as log:
-                log.write(json.dumps(line) + "\n")
-            seen = {}
+    report = Report(folder / "training.jsonl", stage.name)
+    started = saved = time.monotonic()
+    steps = Steps(stage, plan.seed, RememberingEncoder())
+    with drawn_ahead(steps, state.step, state.device, plan.workers) as batches:
+        for drawn in batches:
+            now = time.monotonic()
+            passed = 0.0 if deadline is None else (now - started) / max(deadline - started, 1e-9)
+            if passed >= 1:
+                break
+            done = max(state.step / stage.steps, passed)
+            report.saw(drawn.name, *one_step(state, stage, drawn, plan.seed, done))
+            state.step += 1
+            report.write_sometimes(state.step)
+            if now > saved + SAVED_EVERY:
+                save_state(state, folder / "state.pt")
+                saved = now
+    report.write(state.step)
 
 
-def one_step(state: TrainingState, stage: Stage, tokenizer: Encodes, seed: str, seen: dict[str, Scores]) -> str:
-    """Train one step on a kind of batch that is drawn by `seed`. Returns its name, and puts its scores into `seen`."""
-    name = random.Random(seed).choices(list(stage.mix), list(stage.mix.values()))[0]
-    torch.manual_seed(random.Random(f"{seed}/noise").randrange(2**31))
-    loss, scores = step_loss(state.model, tokenizer, KINDS[name], stage, seed)
+def one_step(state: TrainingState, stage: Stage, drawn: Drawn, seed: int, done: float) -> tuple[torch.Tensor, Scoring]:
+    """Train one step, when the fraction `done` (0..1) of the stage is over. Returns its loss and scores."""
+    noise = random.Random(f"{seed}/{stage.name}/{state.step}/noise").randrange(2**31)
+    torch.manual_seed(noise)
+    loss, scoring = step_loss(state.model, on_device(drawn.batch, state.device), stage)
     loss.backward()  # type: ignore[no-untyped-call]
-    share = share_of_rate(state.step / stage.steps, decay=stage.decay)
+    share = share_of_rate(done, decay=stage.decay)
     state.seeing.step(share)
     state.reading.step(share)
-    seen[name] = {"loss": round(loss.item(), 3), **{key: round(value, 3) for key, value in scores.items()}}
-    return name
+    return loss.detach(), scoring
 
 
 def insert_compressor(state: TrainingState) -> None:

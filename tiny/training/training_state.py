@@ -24,6 +24,11 @@ class TrainingState:
     stage: int = 0
     step: int = 0
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.model.reader.symbols.present.device
+
 
 def new_state(seed: int, tokenizer: PreTrainedTokenizerFast, device: torch.device) -> TrainingState:
     """The state at the start of a run."""

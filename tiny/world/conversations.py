@@ -30,15 +30,27 @@ class Packed:
     """A batch of images with several questions each, padded at the end.
 
     `ids`, `positions` and `labels` are int64 [B, T]. `labels[b, t]` is the id that should follow
-    token t, or `IGNORED`. `mask` bool [B, 1, T, T] is true where a token may attend. `kinds`
-    int64 [B, T] is the index of the question whose answer is here, -1 outside of answers.
+    token t, or `IGNORED`; `labelled` int64 [L] are the places of the others in the flattened
+    `labels`. `kinds` int64 [B, T] is the index of the question whose answer is here, -1 outside of
+    answers. `blocks` int64 [B, T] is the index of the question, -1 for the prefix, -2 for padding.
     """
 
     ids: Tensor
     positions: Tensor
     labels: Tensor
-    mask: Tensor
+    labelled: Tensor
     kinds: Tensor
+    blocks: Tensor
+
+    @property
+    def mask(self) -> Tensor:
+        """Bool [B, 1, T, T], true where a token may attend."""
+        return _mask(self.blocks)
+
+    @property
+    def wanted(self) -> Tensor:
+        """The labels [L] at `labelled`."""
+        return self.labels.flatten()[self.labelled]
 
 
 def image_text(views: list[View], grid: tuple[int, int], side: int) -> str:
@@ -76,45 +88,43 @@ def pack(
     code, before the answer has to name them.
     """
     rows = [_row(tokenizer, prefix, asked, spell=spell) for prefix, asked in zip(prefixes, questions, strict=True)]
-    longest = -(-max(row.shape[1] for row in rows) // multiple) * multiple
-    table = torch.tensor(PADDING)[:, None].repeat(len(rows), 1, longest)  # [B, 5, T]
-    for index, row in enumerate(rows):
-        table[index, :, : row.shape[1]] = row
-    ids, positions, labels, kinds, blocks = table.unbind(1)
-    return Packed(ids, positions, labels, _mask(blocks), kinds)
+    longest = -(-max(len(row[0]) for row in rows) // multiple) * multiple
+    padded = [
+        [line + [padding] * (longest - len(line)) for line, padding in zip(row, PADDING, strict=True)] for row in rows
+    ]
+    ids, positions, labels, kinds, blocks = torch.tensor(padded).unbind(1)  # [B, 5, T]
+    return Packed(ids, positions, labels, (labels.flatten() != IGNORED).nonzero()[:, 0], kinds, blocks)
 
 
-def _row(tokenizer: Encodes, prefix: list[int], asked: list[Question], *, spell: bool) -> Tensor:
-    """int64 [5, length]: ids, positions, labels, kinds, and blocks (-1 for the prefix, then the question's index)."""
+def _row(tokenizer: Encodes, prefix: list[int], asked: list[Question], *, spell: bool) -> list[list[int]]:
+    """Five lists of the same length: ids, positions, labels, kinds, and blocks."""
     start = len(prefix)
-    nothing = [IGNORED] * start
-    parts = [torch.tensor([prefix, list(range(start)), nothing, [-1] * start, [-1] * start])]
+    row = [list(prefix), list(range(start)), [IGNORED] * start, [-1] * start, [-1] * start]
     for number, question in enumerate(asked):
         before, after = question_ids(tokenizer, question.text), tokenizer.encode(question.answer + "<|im_end|>")
-        length = len(before) + len(after)
-        part = torch.tensor(PADDING)[:, None].repeat(1, length)
-        part[0] = torch.tensor(before + after)
-        part[1] = torch.arange(start, start + length)
-        part[2, len(before) - 1 : -1] = torch.tensor(after)
-        part[3, len(before) - 1 : -1] = number
-        part[4] = number
+        length, silent = len(before) + len(after), len(before) - 1
+        labels = [IGNORED] * silent + after + [IGNORED]
         if spell and question.kind == "labelled":
-            _spell(part[2], part[0], len(tokenizer.encode(CODE_LEAD)), len(question.text), after)
-        parts.append(part)
-    return torch.cat(parts, dim=1)
+            _spell(labels, before, len(tokenizer.encode(CODE_LEAD)), len(question.text), after)
+        row[0] += before + after
+        row[1] += range(start, start + length)
+        row[2] += labels
+        row[3] += [-1] * silent + [number] * len(after) + [-1]
+        row[4] += [number] * length
+    return row
 
 
-def _spell(labels: Tensor, ids: Tensor, first: int, length: int, answer: list[int]) -> None:
+def _spell(labels: list[int], ids: list[int], first: int, length: int, answer: list[int]) -> None:
     """Add the labels in a question: its code, which starts at `first`, then the object's colour and shape."""
     characters = length - len(CODE_LEAD) - 1  # without the question mark; each is one token
     labels[first : first + characters - 1] = ids[first + 1 : first + characters]
-    labels[first + characters - 1 : first + characters + 1] = torch.tensor(answer[1:3])  # a {colour} {shape}
+    labels[first + characters - 1 : first + characters + 1] = answer[1:3]  # a {colour} {shape}
 
 
 def _mask(blocks: Tensor) -> Tensor:
     """[B, T] -> [B, 1, T, T]: a token sees earlier tokens of its block and of the prefix. Padding sees padding."""
     length = blocks.shape[1]
-    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    causal = torch.ones(length, length, dtype=torch.bool, device=blocks.device).tril()
     same = blocks[:, :, None] == blocks[:, None, :]
     prefix = (blocks == -1)[:, None, :] & (blocks >= 0)[:, :, None]
     return ((same | prefix) & causal)[:, None]

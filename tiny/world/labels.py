@@ -13,7 +13,7 @@ POSITIONS = 5  # characters in the longest code
 CAP_HEIGHT = 0.73  # height of DejaVu's capitals, relative to the font size
 SEEN_SHAPE = 0.3  # a shape counts as visible when this share of its box is in the view
 SEEN_GLYPH = 0.5  # a glyph counts as visible when this share of its height is in the view
-READABLE = 18.0  # codes in a smaller font count as not visible; in pixels of the view
+READABLE = 16.0  # codes in a smaller font count as not visible; in pixels of the view
 
 
 @dataclass(frozen=True)

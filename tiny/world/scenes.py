@@ -96,10 +96,14 @@ class World:
     objects: tuple[int, int]
     fonts: tuple[int, int]
     overhang: float = 0.0
+    code_lengths: tuple[int, int] = CODE_LENGTHS
 
 
 SINGLE = World(sides=(224, 224), objects=(1, 2), fonts=(26, 36))
 SLICED = World(sides=(480, 640), objects=(3, 4), fonts=(26, 36))
+# The first plan's harder worlds.
+HARD_SINGLE = World(sides=(224, 224), objects=(1, 2), fonts=(24, 40), code_lengths=(3, 5))
+HARD_SLICED = World(sides=(480, 800), objects=(3, 6), fonts=(20, 32), code_lengths=(3, 5))
 
 
 def font_file(name: str) -> Path:
@@ -177,7 +181,7 @@ def _draw_object(dice: random.Random, world: World, kind: tuple[str, str], width
     colour, shape = kind
     size = dice.randint(*world.fonts)
     radius = dice.uniform(*RADIUS) * size
-    code = "".join(dice.choice(ALPHABET) for _ in range(dice.randint(*CODE_LENGTHS)))
+    code = "".join(dice.choice(ALPHABET) for _ in range(dice.randint(*world.code_lengths)))
     font = dice.choice(FONTS)
     half = max(radius, code_width(code, font, size) / 2)
     tall = 2 * radius + (BASELINE + DESCENT) * size

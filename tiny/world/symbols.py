@@ -76,25 +76,6 @@ def said(shown: list[tuple[list[Seen], View]], side: int) -> Said:
     )
 
 
-def said_by_labels(fields: Tensor, places: Tensor) -> Said:
-    """What the tokens of a batch say, from their `token_labels` [B, T, 13] and [B, T, 2]."""
-    flat = fields.flatten(0, 1)
-    anchors = (flat[:, 0] == 1).nonzero()[:, 0]
-    glyphs = (flat[:, 3] == 1).nonzero()[:, 0]
-    spelling = flat[glyphs]
-    return Said(
-        token=anchors,
-        colour=flat[anchors, 1],
-        shape=flat[anchors, 2],
-        place=places.flatten(0, 1)[anchors],
-        spelled_token=glyphs,
-        owner_colour=spelling[:, 4],
-        owner_shape=spelling[:, 5],
-        characters=spelling[:, 6 : 6 + POSITIONS],
-        cuts=spelling[:, 6 + POSITIONS :].float(),
-    )
-
-
 class Symbols(nn.Module):
     """The tables of vectors that symbolic tokens are made of. They are trained with the language model."""
 
@@ -114,14 +95,26 @@ class Symbols(nn.Module):
 
     def forward(self, words: Said, tokens: int) -> Tensor:
         """The embeddings [tokens, width] of `tokens` image tokens."""
-        anchors = self.present + self.colour[words.colour] + self.shape[words.shape]
-        anchors = anchors + self.joint[words.colour, words.shape] + place_features(words.place) @ self.place
-        written = (words.characters > 0).unsqueeze(-1)
-        glyphs = self.owner[words.owner_colour, words.owner_shape] + words.cuts @ self.cut
-        bound = self.alphabet[words.characters] * self.position + self.letters[words.characters]
-        glyphs = glyphs + (bound * written).sum(dim=1)
-        empty = torch.zeros(tokens, self.present.shape[0], dtype=anchors.dtype)
+        anchors = self._anchors(words.colour, words.shape, words.place)
+        glyphs = self._glyphs(words.owner_colour, words.owner_shape, words.characters, words.cuts)
+        empty = torch.zeros(tokens, self.present.shape[0], dtype=anchors.dtype, device=anchors.device)
+        glyphs = glyphs.to(anchors.dtype)
         return empty.index_add(0, words.token, anchors).index_add(0, words.spelled_token, glyphs)
+
+    def by_labels(self, fields: Tensor, places: Tensor) -> Tensor:
+        """The embeddings [L, width] that tokens should have by their `token_labels` [L, 13] and [L, 2]."""
+        anchors = self._anchors(fields[:, 1], fields[:, 2], places)
+        glyphs = self._glyphs(fields[:, 4], fields[:, 5], fields[:, 6 : 6 + POSITIONS], fields[:, -2:].float())
+        return anchors * (fields[:, :1] == 1) + glyphs * (fields[:, 3:4] == 1)
+
+    def _anchors(self, colour: Tensor, shape: Tensor, place: Tensor) -> Tensor:
+        kind = self.colour[colour] + self.shape[shape] + self.joint[colour, shape]
+        return self.present + kind + place_features(place) @ self.place
+
+    def _glyphs(self, colour: Tensor, shape: Tensor, characters: Tensor, cuts: Tensor) -> Tensor:
+        bound = self.alphabet[characters] * self.position + self.letters[characters]
+        written = (bound * (characters > 0).unsqueeze(-1)).sum(dim=1)
+        return self.owner[colour, shape] + cuts @ self.cut + written
 
 
 def place_features(place: Tensor) -> Tensor:

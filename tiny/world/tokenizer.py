@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from uhd_edge.tiny.world.questions import DIRECTIONS
 from uhd_edge.tiny.world.scenes import COLOUR_NAMES, SHAPES
 
+REMEMBERED = 20_000  # texts
 VOCABULARY = 512  # rows of the embedding table, including unused ones
 END_OF_TEXT, TURN_START, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 NAMED_TOKENS = {
@@ -82,3 +83,22 @@ def train_tokenizer() -> PreTrainedTokenizerFast:
         model_max_length=4096,
         clean_up_tokenization_spaces=False,
     )
+
+
+class RememberingEncoder:
+    """Encodes as `train_tokenizer()` does, and remembers texts, most of which come again and again."""
+
+    def __init__(self) -> None:
+        self.tokenizer = train_tokenizer().backend_tokenizer
+        self.remembered: dict[str, list[int]] = {}
+
+    def encode(self, text: str) -> list[int]:
+        """Text -> ids, in a list that is not to be changed."""
+        known = self.remembered.get(text)
+        if known is not None:
+            return known
+        if len(self.remembered) >= REMEMBERED:
+            self.remembered.clear()
+        ids: list[int] = self.tokenizer.encode(text).ids
+        self.remembered[text] = ids
+        return ids

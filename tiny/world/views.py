@@ -89,11 +89,11 @@ def block_order(grid: Tensor, block: int = 4) -> Tensor:
     return ordered.reshape(batch, rows * columns, *rest)
 
 
-def cut_patches(pixels: np.ndarray, block: int = 4) -> Tensor:
+def cut_patches(pixels: Tensor, block: int = 4) -> Tensor:
     """uint8 [B, H, W, 3] -> float [B, N, 3*14*14] in -1..1: patches in block order, values channel by channel."""
     batch, height, width, _ = pixels.shape
     rows, columns = height // PATCH, width // PATCH
-    split = torch.from_numpy(pixels).reshape(batch, rows, PATCH, columns, PATCH, 3)
+    split = pixels.reshape(batch, rows, PATCH, columns, PATCH, 3)
     grid = split.permute(0, 1, 3, 5, 2, 4).reshape(batch, rows, columns, 3 * PATCH * PATCH)
     return block_order(grid, block).float() / 127.5 - 1.0
 
