@@ -9,7 +9,7 @@ import pytest
 from uhd_edge.tiny.world.conversations import IGNORED, pack
 from uhd_edge.tiny.world.questions import KINDS, ask
 from uhd_edge.tiny.world.scenes import ALPHABET, COLOUR_NAMES, SHAPES, SINGLE, SLICED, Scene, draw_scene
-from uhd_edge.tiny.world.tokenizer import train_tokenizer
+from uhd_edge.tiny.world.tokenizer import RememberingEncoder, train_tokenizer
 
 SCENES = [draw_scene(f"questions/{index}", SLICED) for index in range(40)]
 
@@ -104,3 +104,13 @@ def test_packed_questions_see_the_image_and_themselves_only() -> None:
         assert seen == [*range(len(prefix)), *range(start, end)]
         start = end
     assert (both.labels != IGNORED).any()
+
+
+def test_remembered_texts_have_the_tokenizers_ids() -> None:
+    tokenizer, remembering = train_tokenizer(), RememberingEncoder()
+    for _ in range(2):
+        for index, scene in enumerate(SCENES):
+            for kind in KINDS:
+                question = ask(scene, kind, str(index))
+                for text in (question.text, question.answer + "<|im_end|>"):
+                    assert remembering.encode(text) == tokenizer.encode(text)

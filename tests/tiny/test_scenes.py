@@ -7,12 +7,14 @@ import itertools
 import numpy as np
 import pytest
 
-from uhd_edge.tiny.world.drawing import draw_picture
+from uhd_edge.tiny.world.drawing import draw_picture, quick_noise
 from uhd_edge.tiny.world.labels import glyph_centres, see_all
-from uhd_edge.tiny.world.scenes import ALPHABET, CODE_LENGTHS, COLOURS, SINGLE, SLICED, World, draw_scene
+from uhd_edge.tiny.world.scenes import ALPHABET, COLOURS, HARD_SINGLE, HARD_SLICED, SINGLE, SLICED, World, draw_scene
 from uhd_edge.tiny.world.views import View, plan_views
 
-WORLDS = pytest.mark.parametrize("world", [SINGLE, SLICED], ids=["single", "sliced"])
+WORLDS = pytest.mark.parametrize(
+    "world", [SINGLE, SLICED, HARD_SINGLE, HARD_SLICED], ids=["single", "sliced", "hard single", "hard sliced"]
+)
 
 
 @WORLDS
@@ -32,7 +34,7 @@ def test_drawn_scenes_obey_the_ranges_of_their_world(world: World) -> None:
         assert world.objects[0] <= len(scene.objects) <= world.objects[1]
         for drawn in scene.objects:
             assert world.fonts[0] <= drawn.size <= world.fonts[1]
-            assert CODE_LENGTHS[0] <= len(drawn.code) <= CODE_LENGTHS[1]
+            assert world.code_lengths[0] <= len(drawn.code) <= world.code_lengths[1]
             assert set(drawn.code) <= set(ALPHABET)
             shift = np.abs(np.array(drawn.rgb) - np.array(COLOURS[drawn.colour]))
             assert shift.max() <= 12
@@ -83,3 +85,13 @@ def test_every_object_is_seen_by_the_thumbnail_and_by_a_slice() -> None:
         codes = ["".join(character for character, _, _ in part.glyphs) for part in seen]
         for drawn in scene.objects:
             assert sum(drawn.code.startswith(code) or drawn.code.endswith(code) for code in codes) >= 1
+
+
+def test_the_noise_of_training_is_a_scenes_own_and_of_the_same_strength() -> None:
+    one, other = (draw_scene(f"noise/{index}", SINGLE) for index in range(2))
+    noise = quick_noise(one)
+    assert noise.shape == (224, 224, 3)
+    assert noise.mean() == pytest.approx(0, abs=0.02)
+    assert noise.std() == pytest.approx(1, abs=0.02)
+    assert np.array_equal(noise, quick_noise(one))
+    assert not np.array_equal(noise, quick_noise(other))

@@ -1,4 +1,4 @@
-"""Training that is resumed gives exactly the same result."""
+"""Training that is resumed gives exactly the same result, and batches do not depend on who draws them."""
 
 from __future__ import annotations
 
@@ -8,28 +8,34 @@ from pathlib import Path
 import pytest
 import torch
 
-from uhd_edge.tiny.training.batches import Steps
-from uhd_edge.tiny.training.recipe import KINDS, Stage
-from uhd_edge.tiny.training.train import Plan, one_step, run_stage
+from uhd_edge.tiny.training.batches import Steps, drawn_ahead
+from uhd_edge.tiny.training.recipe import KINDS, RECIPES, Stage
+from uhd_edge.tiny.training.train import Plan, one_step, run_stage, train
 from uhd_edge.tiny.training.training_state import load_state, new_state, save_state
-from uhd_edge.tiny.world.tokenizer import train_tokenizer
+from uhd_edge.tiny.world.batches import tensors_of
+from uhd_edge.tiny.world.tokenizer import RememberingEncoder, train_tokenizer
 
+CPU = torch.device("cpu")
 MINIATURE = Stage("miniature", 2, {"single": 0.5, "crowded 4x": 0.5}, rate=1e-3, text_rate=1e-3, seeing=0.5)
 
 
-def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in MINIATURE.mix:
-        monkeypatch.setitem(KINDS, name, replace(KINDS[name], count=2, asked=("code", "extreme")))
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, kind in KINDS.items():
+        monkeypatch.setitem(KINDS, name, replace(kind, count=2, asked=("code", "extreme")))
+
+
+def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path: Path) -> None:
     tokenizer = train_tokenizer()
-    whole = new_state(0, tokenizer, torch.device("cpu"))
+    whole = new_state(0, tokenizer, CPU)
     run_stage(whole, MINIATURE, Plan(0), tmp_path)
 
-    stopped = new_state(0, tokenizer, torch.device("cpu"))
+    stopped = new_state(0, tokenizer, CPU)
     stopped.seeing.rate, stopped.reading.rate = MINIATURE.rate, MINIATURE.text_rate
     one_step(stopped, MINIATURE, Steps(MINIATURE, 0, tokenizer)[0], 0, 0.0)
     stopped.step = 1
     save_state(stopped, tmp_path / "state.pt")
-    resumed = new_state(1, tokenizer, torch.device("cpu"))
+    resumed = new_state(1, tokenizer, CPU)
     load_state(resumed, tmp_path / "state.pt")
     run_stage(resumed, MINIATURE, Plan(0, workers=1), tmp_path)
 
@@ -38,3 +44,42 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path: Path, monke
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, ours[name]), name
     assert len((tmp_path / "training.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_step_has_the_same_batch_whoever_draws_it() -> None:
+    stage = replace(MINIATURE, steps=4, mix={"hard sliced": 0.4, "hard crowded": 0.3, "symbols sliced": 0.3})
+    steps = Steps(stage, 7, RememberingEncoder())
+    with drawn_ahead(steps, 1, CPU, workers=2) as batches:
+        ahead = list(batches)
+    assert len(ahead) == 3
+    for number, drawn in enumerate(ahead, start=1):
+        again = Steps(stage, 7, train_tokenizer())[number]
+        assert drawn.name == again.name
+        for one, other in zip(tensors_of(drawn.batch), tensors_of(again.batch), strict=True):
+            assert torch.equal(one, other)
+
+
+def test_a_run_without_time_goes_through_every_stage_without_a_step(tmp_path: Path) -> None:
+    state = train(tmp_path, (MINIATURE, replace(MINIATURE, name="second", inserts=True)), Plan(0, minutes=0.0), CPU)
+    assert (state.stage, state.step) == (2, 0)
+    assert not (tmp_path / "training.jsonl").exists()
+    assert (tmp_path / "state.pt").exists()
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_stage_of_a_recipe_mixes_kinds_of_batches_that_exist(recipe: str) -> None:
+    for stage in RECIPES[recipe]:
+        assert set(stage.mix) <= set(KINDS)
+        assert sum(stage.mix.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_kind_of_batch_of_a_recipes_last_stage_trains_a_step(recipe: str) -> None:
+    tokenizer = RememberingEncoder()
+    state = new_state(0, train_tokenizer(), CPU)
+    stage = RECIPES[recipe][-1]
+    for name in stage.mix:
+        drawn = Steps(replace(stage, mix={name: 1.0}), 0, tokenizer)[0]
+        loss, scoring = one_step(state, stage, drawn, 0, 0.5)
+        assert torch.isfinite(loss)
+        assert scoring()

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from uhd_edge.tiny.training.seeing import CHARACTERS, CONFIG, DENSE, TOKEN, SeenBatch, Sight
+from uhd_edge.tiny.training.seeing import CHARACTERS, DENSE, TOKEN, SeenBatch, Sight
+from uhd_edge.tiny.training.tower_start import CONFIG
 from uhd_edge.tiny.world.conversations import IGNORED
 from uhd_edge.tiny.world.labels import POSITIONS
 from uhd_edge.tiny.world.symbols import Symbols

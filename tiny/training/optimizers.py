@@ -28,7 +28,7 @@ class Pair:
         parameters = [p for o in (self.muon, self.adam) for g in o.param_groups for p in g["params"]]
         nn.utils.clip_grad_norm_([p for p in parameters if p.grad is not None], 2.0)
         for optimizer in (self.muon, self.adam):
-            optimizer.step()  # type: ignore[no-untyped-call]
+            optimizer.step()
             optimizer.zero_grad()
 
     def state(self) -> dict[str, object]:

@@ -132,7 +132,7 @@ SMALL: tuple[Stage, ...] = (
 LARGE: tuple[Stage, ...] = (
     Stage(
         "seeing and reading",
-        4400,
+        2400,
         {
             "hard text 4x": 0.3,
             "hard crowded 4x": 0.2,
@@ -149,7 +149,7 @@ LARGE: tuple[Stage, ...] = (
     ),
     Stage(
         "compression",
-        3600,
+        1800,
         {
             "hard text": 0.28,
             "hard crowded": 0.4,
@@ -164,7 +164,7 @@ LARGE: tuple[Stage, ...] = (
     ),
     Stage(
         "joining",
-        8000,
+        1800,
         {
             "hard single": 0.14,
             "hard single 4x": 0.08,

@@ -9,14 +9,14 @@ of the time is over, and its learning rate falls as if the time were its steps.
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
+from uhd_edge.engines.threads import usable_cores
 from uhd_edge.export.reuse import reuse_initialisation
 from uhd_edge.tiny.training.batches import Drawn, Steps, drawn_ahead
 from uhd_edge.tiny.training.optimizers import share_of_rate
@@ -50,14 +50,18 @@ def main() -> None:
     parser.add_argument("--recipe", choices=RECIPES, help="default: large on a GPU, small on a CPU")
     parser.add_argument("--workers", type=int, help="processes that draw; default: one for each core on a GPU, else 0")
     parser.add_argument("--minutes", type=float, help="end after so many minutes")
+    parser.add_argument("--scale", type=float, default=1.0, help="multiply the steps of every stage by this")
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
     on_gpu = device.type != "cpu"
     workers = arguments.workers
     if workers is None:
-        workers = len(os.sched_getaffinity(0)) if on_gpu else 0
+        workers = usable_cores() if on_gpu else 0
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    recipe = RECIPES[arguments.recipe or ("large" if on_gpu else "small")]
+    recipe = tuple(
+        replace(stage, steps=round(stage.steps * arguments.scale))
+        for stage in RECIPES[arguments.recipe or ("large" if on_gpu else "small")]
+    )
     state = train(arguments.folder, recipe, Plan(arguments.seed, workers, arguments.minutes), device)
     seer, reader = state.model.cpu().seer, state.model.reader
     save_checkpoint(arguments.folder / "checkpoint", seer.tower, seer.connector, reader.text.state_dict())

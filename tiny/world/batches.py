@@ -24,6 +24,18 @@ def pinned(batch: Batch) -> Batch:
     return moved
 
 
+def tensors_of(batch: Any) -> list[Tensor]:
+    """All tensors of a batch, in the order of its fields."""
+    found: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        found.append(tensor)
+        return tensor
+
+    _mapped(batch, keep)
+    return found
+
+
 def _mapped(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(value, Tensor):
         return function(value)
