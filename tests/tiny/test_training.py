@@ -74,11 +74,13 @@ def test_every_stage_of_a_recipe_mixes_kinds_of_batches_that_exist(recipe: str) 
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_every_kind_of_batch_of_a_recipes_last_stage_trains_a_step(recipe: str) -> None:
+def test_batches_from_every_source_of_a_recipes_last_stage_train_a_step(recipe: str) -> None:
     tokenizer = RememberingEncoder()
     state = new_state(0, train_tokenizer(), CPU)
     stage = RECIPES[recipe][-1]
-    for name in stage.mix:
+    one_of_each = {KINDS[name].source: name for name in reversed(stage.mix)}
+    assert set(one_of_each) == {"crowded", "symbols", "pictures"}
+    for name in one_of_each.values():
         drawn = Steps(replace(stage, mix={name: 1.0}), 0, tokenizer)[0]
         loss, scoring = one_step(state, stage, drawn, 0, 0.5)
         assert torch.isfinite(loss)

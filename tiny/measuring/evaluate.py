@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from uhd_edge.tiny.measuring.measured import QUESTIONS, SETTINGS, measured_set
+from uhd_edge.tiny.measuring.measured import HARD_SETTINGS, QUESTIONS, SETTINGS, measured_set
 from uhd_edge.tiny.training.joining import Joined, picture_batch
 from uhd_edge.tiny.training.reading import Reader, answer_scores
 from uhd_edge.tiny.training.saved_model import load_checkpoint
@@ -44,7 +44,7 @@ def measure(
 ) -> dict[str, float]:
     """Share of right answers by kind of question and in all. An answer is right if greedy decoding would give it."""
     entries = list(measured_set(name, count))
-    size = 30 if name == "single" else 6
+    size = 30 if name.endswith("single") else 6
     right: dict[str, list[bool]] = {}
     for start in range(0, len(entries), size):
         some = entries[start : start + size]
@@ -66,12 +66,17 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path)
-    titles = [setting.title for setting in SETTINGS]
-    parser.add_argument("--settings", nargs="*", choices=titles, default=titles)
+    known = SETTINGS + HARD_SETTINGS
+    parser.add_argument(
+        "--settings",
+        nargs="*",
+        choices=[setting.title for setting in known],
+        default=[setting.title for setting in SETTINGS],
+    )
     parser.add_argument("--count", type=int, default=QUESTIONS, help="number of questions in each set")
     arguments = parser.parse_args()
     model = load_joined(arguments.checkpoint)
-    for setting in SETTINGS:
+    for setting in known:
         if setting.title not in arguments.settings:
             continue
         table = measure(

@@ -16,9 +16,11 @@ from PIL import Image
 from uhd_edge.runtime.modes import Mode
 from uhd_edge.tiny.world.drawing import draw_picture
 from uhd_edge.tiny.world.questions import MEASURED_KINDS, Question, ask
-from uhd_edge.tiny.world.scenes import SINGLE, SLICED, Scene, World, draw_scene
+from uhd_edge.tiny.world.scenes import HARD_SINGLE, HARD_SLICED, SINGLE, SLICED, Scene, World, draw_scene
 
 MEASURED_SETS: dict[str, World] = {"single": SINGLE, "sliced": SLICED}
+# The worlds of the first plan, which the built-in model does not know and the large recipe learns.
+HARD_SETS: dict[str, World] = {"hard single": HARD_SINGLE, "hard sliced": HARD_SLICED}
 QUESTIONS = 600
 
 
@@ -42,6 +44,12 @@ SETTINGS = (
     Setting("sliced, 16x, 1 slice", "sliced", "16x", max_slices=1),
     Setting("sliced, 4x", "sliced", "4x"),
 )
+HARD_SETTINGS = (
+    Setting("hard single, 16x", "hard single", "16x"),
+    Setting("hard single, 4x", "hard single", "4x"),
+    Setting("hard sliced, 16x", "hard sliced", "16x"),
+    Setting("hard sliced, 4x", "hard sliced", "4x"),
+)
 
 
 @dataclass(frozen=True)
@@ -58,13 +66,14 @@ class Measured:
 
 
 def measured_set(name: str, count: int = QUESTIONS) -> Iterator[Measured]:
-    """The first `count` questions of the set `single` or `sliced`. Each is about another scene.
+    """The first `count` questions of a set, such as `single` or `hard sliced`. Each is about another scene.
 
     The kinds of question take turns, so that each is asked equally often.
     """
+    world = (MEASURED_SETS | HARD_SETS)[name]
     for index in range(count):
         seed = f"measured/{name}/{index}"
-        scene = draw_scene(seed, MEASURED_SETS[name])
+        scene = draw_scene(seed, world)
         yield Measured(scene, ask(scene, MEASURED_KINDS[index % len(MEASURED_KINDS)], seed))
 
 

@@ -45,10 +45,14 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrices: Tensor, rounds: int) -> Tensor:
-    """[K, rows, columns] float32 -> bfloat16: every matrix with singular values near 1, by Newton-Schulz rounds."""
+    """[K, rows, columns] float32: give every matrix singular values near 1, by Newton-Schulz rounds.
+
+    In bfloat16 on a GPU, as `torch.optim.Muon` does it, and in float32 elsewhere: few processors
+    multiply bfloat16, and the others need minutes for it.
+    """
     first, second, third = COEFFICIENTS
     turned = matrices.shape[1] > matrices.shape[2]
-    values = matrices.bfloat16()
+    values = matrices.bfloat16() if matrices.is_cuda else matrices
     if turned:
         values = values.mT
     values = values / values.norm(dim=(1, 2), keepdim=True).clamp(min=SMALLEST_NORM)
