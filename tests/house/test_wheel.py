@@ -17,6 +17,7 @@ NOT_INSTALLED = (
     "tiny/RESULTS.md",
     "tiny/training.jsonl",
     "tiny/training-large-0.jsonl",
+    "tiny/training-large-1.jsonl",
     "tiny/checkpoint",
 )
 
