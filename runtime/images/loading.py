@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import threading
 import warnings
@@ -18,6 +19,7 @@ from uhd_edge.runtime.images.grey import WIDE_MODES, grey_levels, wide_image_to_
 from uhd_edge.runtime.images.input_file import check_file, reason
 from uhd_edge.runtime.images.jpeg_end import decode_without_end
 from uhd_edge.runtime.images.jpeg_scans import refuse_endless_scans
+from uhd_edge.runtime.images.libtiff import silent_libtiff
 from uhd_edge.runtime.images.orientation import read_exif_of_jpeg2000, upright
 
 if TYPE_CHECKING:
@@ -36,8 +38,8 @@ PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", "
 
 STRIP_PIXELS = 2**20  # what is laid on white at a time
 
-# The warning filters belong to the whole process: two threads must not restore them in the wrong order.
-_WARNING_FILTERS = threading.Lock()
+# Warning filters and handlers belong to the whole process: two threads must not restore them in the wrong order.
+_WHOLE_PROCESS = threading.Lock()
 
 
 def load_image(image: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
@@ -134,7 +136,8 @@ def _load(image: Image.Image, name: str, max_pixels: int) -> None:
     _check_size(image.size, name, max_pixels)
     if isinstance(image, JpegImageFile) and image.fp is not None:
         refuse_endless_scans(image.fp, name)
-    image.load()
+    with silent_libtiff():
+        image.load()
     _check_size(image.size, name, max_pixels)  # an icon's real size is known only after loading
 
 
@@ -174,7 +177,7 @@ def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
 def _pillow_errors(name: str, max_pixels: int) -> Iterator[None]:
     """Turn whatever Pillow raises into an `ImageError`, and suppress its warnings."""
     try:
-        with _WARNING_FILTERS, warnings.catch_warnings():
+        with _WHOLE_PROCESS, warnings.catch_warnings(), _unlogged():
             warnings.simplefilter("ignore")
             yield
     except ImageError:
@@ -188,3 +191,14 @@ def _pillow_errors(name: str, max_pixels: int) -> Iterator[None]:
         raise ImageError(f"{name}: more pixels than the limit of {limit} pixels; scale it down, or {remedy}") from error
     except Exception as error:  # its many parsers raise whatever they trip over
         raise ImageError(f"{name}: truncated, damaged or not readable ({reason(error)})") from error
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep what Pillow logs from standard error, where Python writes it if the program set up no logging."""
+    logger, nowhere = logging.getLogger("PIL"), logging.NullHandler()
+    logger.addHandler(nowhere)
+    try:
+        yield
+    finally:
+        logger.removeHandler(nowhere)
