@@ -15,11 +15,11 @@ from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from uhd_edge.runtime.errors import ImageError
+from uhd_edge.runtime.images.formats.jpeg_end import decode_without_end
+from uhd_edge.runtime.images.formats.jpeg_scans import refuse_endless_scans
+from uhd_edge.runtime.images.formats.libtiff import silent_libtiff
 from uhd_edge.runtime.images.grey import WIDE_MODES, grey_levels, wide_image_to_grey
 from uhd_edge.runtime.images.input_file import check_file, reason
-from uhd_edge.runtime.images.jpeg_end import decode_without_end
-from uhd_edge.runtime.images.jpeg_scans import refuse_endless_scans
-from uhd_edge.runtime.images.libtiff import silent_libtiff
 from uhd_edge.runtime.images.orientation import read_exif_of_jpeg2000, upright
 
 if TYPE_CHECKING:

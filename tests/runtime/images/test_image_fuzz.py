@@ -14,7 +14,7 @@ from PIL import Image
 from support import mutated_images
 
 from uhd_edge.runtime.errors import ImageError
-from uhd_edge.runtime.images.jpeg_scans import MOST_SCANS, count_scans
+from uhd_edge.runtime.images.formats.jpeg_scans import MOST_SCANS, count_scans
 from uhd_edge.runtime.images.loading import DEFAULT_MAX_PIXELS, load_image
 
 DRAWN = 2000

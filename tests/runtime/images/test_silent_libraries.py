@@ -12,7 +12,7 @@ from PIL import Image
 from support.images.files import encoded, picture
 
 from uhd_edge.runtime.errors import ImageError
-from uhd_edge.runtime.images.libtiff import silent_libtiff
+from uhd_edge.runtime.images.formats.libtiff import silent_libtiff
 from uhd_edge.runtime.images.loading import load_image
 
 
