@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from uhd_edge.robot.ros2.inbox import Inbox
 
 NAME = "uhd_edge: answers"
+LOSING = "most frames are lost on their way to the node; see 'Large frames' in docs/ros2.md"
 
 
 @dataclass
@@ -30,38 +31,45 @@ class Diagnostics:
     opening_error: str = ""
     told_failed: int = 0
     told_missed: int = 0
+    told_seen: int = 0
+    told_lost: int = 0
 
     def build(self, state: str, facts: dict[str, str], inbox: Inbox | None, counts: Counts | None, stamp: Any) -> Any:
         """Return a `DiagnosticArray` with one status."""
         values = {"state": state, **facts, **_board()}
         if inbox is not None and counts is not None:
             values |= _frames(inbox, counts)
-        level, message = self._judge(state, counts)
+        level, message = self._judge(state, inbox, counts)
         status = DiagnosticStatus(level=level, name=NAME, message=message, hardware_id=platform.node())
         status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
         array = DiagnosticArray(status=[status])
         array.header.stamp = stamp
         return array
 
-    def _judge(self, state: str, counts: Counts | None) -> tuple[bytes, str]:
+    def _judge(self, state: str, inbox: Inbox | None, counts: Counts | None) -> tuple[bytes, str]:
         """Return the level and the message; what failed since the last message is a warning."""
         if self.opening_error:
             return DiagnosticStatus.ERROR, self.opening_error
-        if counts is None:
+        if inbox is None or counts is None:
             return DiagnosticStatus.OK, state
         failed, missed = counts.failed + counts.jobs_failed, counts.budget_missed
         news = failed > self.told_failed, missed > self.told_missed
+        is_losing = inbox.lost - self.told_lost > inbox.seen - self.told_seen
         self.told_failed, self.told_missed = failed, missed
+        self.told_seen, self.told_lost = inbox.seen, inbox.lost
         if news[0]:
             return DiagnosticStatus.WARN, counts.last_error
         if news[1]:
             return DiagnosticStatus.WARN, f"budget missed: first token after {counts.first_token_ms:.0f} ms"
+        if is_losing:
+            return DiagnosticStatus.WARN, LOSING
         return DiagnosticStatus.OK, state
 
 
 def _frames(inbox: Inbox, counts: Counts) -> dict[str, str]:
     return {
         "frames_seen": str(inbox.seen),
+        "frames_lost": str(inbox.lost),
         "frames_dropped": str(inbox.dropped),
         "frames_waiting": str(inbox.waiting),
         "frames_answered": str(counts.answered),

@@ -47,7 +47,10 @@ class Job:
 
 
 class Inbox:
-    """Any thread puts frames and jobs in, one takes them out: jobs first, and of frames the newest."""
+    """Any thread puts frames and jobs in, one takes them out: jobs first, and of frames the newest.
+
+    `seen` counts the frames put in, `taken` those taken out, and `lost` those that never came here.
+    """
 
     def __init__(self, most_jobs: int) -> None:
         self._changed = threading.Condition()
@@ -59,6 +62,7 @@ class Inbox:
         self.stopped = False
         self.seen = 0
         self.taken = 0
+        self.lost = 0
 
     @property
     def waiting(self) -> int:

@@ -12,16 +12,15 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
-from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
 from uhd_edge.robot.ros2.answering import AnsweringThread
 from uhd_edge.robot.ros2.asking import Asking
 from uhd_edge.robot.ros2.declaring import declare_parameters
-from uhd_edge.robot.ros2.diagnostics import Diagnostics
+from uhd_edge.robot.ros2.diagnostics import LOSING, Diagnostics
 from uhd_edge.robot.ros2.inbox import Inbox
 from uhd_edge.robot.ros2.interfaces import find_interfaces
+from uhd_edge.robot.ros2.listening import listen
 from uhd_edge.robot.ros2.messages import answer_json, fill_answer, fill_plan, read_frame, read_picture
 from uhd_edge.robot.ros2.settings import Settings, change_settings, read_settings
 from uhd_edge.runtime.assistant import Assistant
@@ -84,7 +83,7 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
         self._engine = encoder.open_mode(values["mode"] or encoder.mode).encoder.provider
         for note in self._assistant.notes:
             self.get_logger().info(note)
-        self._connect(values["image_transport"], _quality(reliable=values["reliable"]))
+        self._connect(values["image_transport"], reliable=values["reliable"])
         self._phase = "inactive"
         return TransitionCallbackReturn.SUCCESS
 
@@ -149,7 +148,7 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
             message.plan = [fill_plan(self.interfaces.plan(), answer.plan)]
         return message
 
-    def _connect(self, transport: str, quality: QoSProfile) -> None:
+    def _connect(self, transport: str, *, reliable: bool) -> None:
         self._json_answers = self.create_lifecycle_publisher(String, "~/answer_json", 10)
         self._outputs = [self._json_answers]
         self._inputs = [self.create_subscription(String, "~/question", self._set_question, 10)]
@@ -158,14 +157,16 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
             self._outputs.append(self._message_answers)
         else:
             self.get_logger().info("uhd_edge_msgs is not built: no action, no ~/ask_short, no ~/answer")
-        for kind, topic, name in ((Image, "image", "raw"), (CompressedImage, "image/compressed", "compressed")):
-            if transport in (name, "both"):
-                self._inputs.append(self.create_subscription(kind, topic, self._keep, quality))
+        self._inputs += listen(self, transport, self._keep, self._lose, reliable=reliable)
         self._asking = Asking(self)
 
     def _keep(self, message: Any) -> None:
         if self.inbox is not None:
             self.inbox.put_frame(message)
+
+    def _lose(self, frames: int) -> None:
+        if self.inbox is not None:
+            self.inbox.lost += frames
 
     def _set_question(self, message: Any) -> None:
         (result,) = self.set_parameters([Parameter("question", value=message.data)])
@@ -188,7 +189,10 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
         inbox = self.inbox
         facts = {"bundle": self.settings.values["bundle"] or "uhd-tiny", "engine": self._engine}
         stamp = self.get_clock().now().to_msg()
-        self._told.publish(self._diagnostics.build(self._phase, facts, inbox, counts, stamp))
+        told = self._diagnostics.build(self._phase, facts, inbox, counts, stamp)
+        self._told.publish(told)
+        if told.status[0].message == LOSING:
+            self.failed(LOSING)
 
     def _stop(self) -> None:
         inbox, self.inbox = self.inbox, None
@@ -208,8 +212,3 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
         if self._assistant is not None:
             self._assistant.close()
         self._assistant, self._phase = None, "unconfigured"
-
-
-def _quality(*, reliable: bool) -> QoSProfile:
-    """Sensor data may be lost on the way; the few last frames of a reliable camera are not."""
-    return QoSProfile(depth=qos_profile_sensor_data.depth) if reliable else qos_profile_sensor_data

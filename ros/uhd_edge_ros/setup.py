@@ -12,7 +12,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/launch", ["launch/uhd_edge.launch.py"]),
-        (f"share/{NAME}/config", ["config/uhd_edge.yaml"]),
+        (f"share/{NAME}/config", ["config/uhd_edge.yaml", "config/fastdds.xml"]),
     ],
     install_requires=["setuptools"],
     zip_safe=True,

@@ -27,7 +27,7 @@ MARKS = {
     "needs: network": ("pip install", "hf download", "uhd export"),
     "needs: gpu": ("--target here", "test-gpu"),
     "needs: jetson": ("build.sh", "VENV_OPTIONS"),
-    "needs: ros": ("rclpy", "colcon"),
+    "needs: ros": ("rclpy", "colcon", "ros2 run"),
     "needs: minutes": ("--synthetic", "uhd calibrate"),
     "needs: curl": ("curl",),
     "needs: tensorrt-rtx": ("--target rtx",),

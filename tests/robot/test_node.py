@@ -10,9 +10,11 @@ import pytest
 from support.places import EXAMPLES
 from support.robot.dora_events import LAST, STAR
 
+from uhd_edge.robot.__main__ import answer_frames
 from uhd_edge.robot.inbox import Inbox, Work
 from uhd_edge.robot.node import Answerer
 from uhd_edge.runtime.assistant import Assistant
+from uhd_edge.runtime.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,3 +57,9 @@ def test_an_ordered_stop_ends_the_answer_in_work(kind: type[Inbox], told: list[s
     with Assistant(context=1024) as assistant:
         Answerer(node, assistant, {"max_tokens": 16}).run(inbox)
     assert node.states == told
+
+
+def test_a_senseless_budget_is_told_before_the_model_is_opened() -> None:
+    settings = {"question": "", "bundle": "none", "max_tokens": 16, "budget_ms": 0.0, "budget_share": 0.95}
+    with pytest.raises(OptionError, match=r"budget_ms is 0\.0"):
+        answer_frames(Recorder(), settings, None)

@@ -92,9 +92,10 @@ class Peer:
 class Graph:
     """The running node, the peer, and what the node wrote to its log so far."""
 
-    def __init__(self, node: subprocess.Popen[bytes], log: Path, peer: Peer) -> None:
+    def __init__(self, node: subprocess.Popen[bytes], log: Path, peer: Peer, environment: dict[str, str]) -> None:
         self.node = node
         self.peer = peer
+        self.environment = environment
         self._log = log
 
     @property
@@ -102,31 +103,45 @@ class Graph:
         return self._log.read_text(encoding="utf-8")
 
 
+def node_command(parameters: dict[str, Any]) -> list[str]:
+    """The command that runs the node with parameters."""
+    arguments = [word for name, value in parameters.items() for word in ("-p", f"{name}:={json.dumps(value)}")]
+    return [ros_python(), "-m", "uhd_edge.robot.ros2", "--ros-args", *arguments]
+
+
 @contextmanager
 def running(folder: Path, parameters: dict[str, Any], *, wait: bool = True) -> Iterator[Graph]:
     """Run the node with parameters in a domain of its own, and end it as a terminal does."""
     environment = ros_environment(random.SystemRandom().randrange(1, 233))
     environment |= {"ROS_LOG_DIR": str(folder / "ros"), "XDG_CACHE_HOME": str(folder / "cache")}
-    arguments = [word for name, value in parameters.items() for word in ("-p", f"{name}:={json.dumps(value)}")]
-    command = [ros_python(), "-m", "uhd_edge.robot.ros2", "--ros-args", *arguments]
+    command = node_command(parameters)
     log = folder / "node.log"
     with (
         log.open("wb") as written,
         subprocess.Popen(command, env=environment, stdout=written, stderr=subprocess.STDOUT, cwd=folder) as node,
-        subprocess.Popen(
-            [ros_python(), str(PEER)], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process,
     ):
         try:
-            peer = Peer(process)
-            if wait:
-                peer.do("wait_for_node")
-            yield Graph(node, log, peer)
-            assert node.poll() is None, log.read_text()
+            with joined(environment) as peer:
+                if wait:
+                    peer.do("wait_for_node")
+                yield Graph(node, log, peer, environment)
+                assert node.poll() is None, log.read_text()
         finally:
-            process.stdin.close()  # type: ignore[union-attr]
             node.terminate()
             node.wait(30)
+
+
+@contextmanager
+def joined(environment: dict[str, str]) -> Iterator[Peer]:
+    """Start a peer, and end it."""
+    command = [ros_python(), str(PEER)]
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield Peer(process)
+        finally:
+            process.stdin.close()  # type: ignore[union-attr]
 
 
 def encoded(data: bytes) -> str:

@@ -22,7 +22,7 @@ from rclpy.action import ActionClient
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -51,11 +51,13 @@ class Peer(Node):
         self.create_subscription(String, "/uhd_edge/answer_json", self._hear("answer_json"), 100)
         self.create_subscription(Answer, "/uhd_edge/answer", self._hear("answer"), 100)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._hear("diagnostics"), 100)
+        reliable = QoSProfile(depth=10)  # a node that asks for less takes it, too
         self.topics = {
-            "Image": self.create_publisher(Image, "image", qos_profile_sensor_data),
-            "CompressedImage": self.create_publisher(CompressedImage, "image/compressed", qos_profile_sensor_data),
+            "Image": self.create_publisher(Image, "image", reliable),
+            "CompressedImage": self.create_publisher(CompressedImage, "image/compressed", reliable),
             "question": self.create_publisher(String, "/uhd_edge/question", 10),
         }
+        self.known: dict[str, Any] = {}  # clients of services, by name
         self.action = ActionClient(self, Ask, "/uhd_edge/ask")
         self.goal: Any = None
         self.result: Any = None
@@ -140,10 +142,11 @@ class Peer(Node):
         return {"level": status.level[0], "name": status.name, "message": status.message, "values": values}
 
     def _call(self, kind: Any, name: str, request: Any) -> Any:
-        client = self.create_client(kind, name)
-        if not client.wait_for_service(SECONDS):
+        if name not in self.known:
+            self.known[name] = self.create_client(kind, name)
+        if not self.known[name].wait_for_service(SECONDS):
             raise TimeoutError(name)
-        return _plain(_result(client.call_async(request)))
+        return _plain(_result(self.known[name].call_async(request)))
 
     def state(self) -> Any:
         return self._call(GetState, "/uhd_edge/get_state", GetState.Request())["current_state"]
