@@ -32,6 +32,7 @@ MARKS = {
     "needs: curl": ("curl",),
     "needs: tensorrt-rtx": ("--target rtx",),
     "needs: dora": ("dora run",),
+    "needs: harness": ("lmms_eval", "vlmevalkit_run", "run.py"),
     "needs: model": ("think=", "tools="),
 }
 
