@@ -3,19 +3,23 @@
     python benchmarks/batches [--pictures 2000] [--kills 10] [--many 10000] [--seed 0]
 
 Pictures are drawn from the world of uhd-tiny, every fourth one large enough to be sliced. Speed is that of rounds of
-80 pictures, loop and lanes by turns, with everything open. Then a run over all pictures is killed (SIGKILL) at drawn
-moments and started again, until nobody kills it; its rows have to be those of an unbroken run, byte for byte. The last
-run is over `--many` rows, and its memory is looked at on the way. Exit code 1 when rows differ.
+40 pictures, loop and lanes by turns, with everything open; beside each stands what other programs took. Then a run over
+all pictures is killed (SIGKILL) at drawn moments and started again, until nobody kills it; its rows have to be those of
+an unbroken run, byte for byte. The last run is over `--many` rows, and its memory is looked at on the way. Exit code 1
+when rows differ.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import click
 import numpy as np
@@ -29,8 +33,20 @@ from uhd_edge.tiny.world.drawing import draw_picture
 from uhd_edge.tiny.world.scenes import SINGLE, SLICED, draw_scene
 
 QUESTION = "How many triangles are there?"
-ROUND, ROUNDS = 80, 3
+ROUND, ROUNDS = 40, 7
 SCENES = 40
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Pictures a second, processor time of each in milliseconds, and how many cores other programs took."""
+
+    rate: float
+    cost: float
+    others: float
+
+    def __str__(self) -> str:
+        return f"{self.rate:.1f} pictures/s, {self.cost:.0f} ms of processor time each, others {self.others:.1f} cores"
 
 
 def draw(folder: Path, count: int) -> list[Path]:
@@ -51,8 +67,23 @@ def list_of(files: list[Path], file: Path) -> Path:
     return file
 
 
+def busy_seconds() -> float:
+    """Processor time that all programs of this machine have taken since it started."""
+    ticks = [int(text) for text in Path("/proc/stat").read_text().split(maxsplit=9)[1:9]]
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")  # without idle and waiting for disks
+
+
+def measure_round(way: Callable[[], object]) -> Measured:
+    """Time one round of `ROUND` pictures."""
+    start, busy, own = time.perf_counter(), busy_seconds(), time.process_time()
+    way()
+    seconds, own = time.perf_counter() - start, time.process_time() - own
+    others = max(0.0, busy_seconds() - busy - own) / seconds
+    return Measured(ROUND / seconds, 1e3 * own / ROUND, others)
+
+
 def measure_speed(files: list[Path], scratch: Path) -> None:
-    """Print pictures a second of a loop with the usual threads, a loop with one, and lanes."""
+    """Print rounds of a loop with the usual threads, a loop with one, and lanes, and what others took meanwhile."""
     files = files[:ROUND]
     source = open_source(str(list_of(files, scratch / "round.txt")), {})
     order = Order(Asking(Bundle.open(), Opening(), {"max_tokens": 16}), source, (QUESTION,))
@@ -63,19 +94,17 @@ def measure_speed(files: list[Path], scratch: Path) -> None:
     ):
         ways: dict[str, Callable[[], object]] = {
             "loop over ask": lambda: [usual.ask(file, QUESTION, max_tokens=16) for file in files],
-            "loop over ask, one thread": lambda: [single.ask(file, QUESTION, max_tokens=16) for file in files],
+            "loop, one thread": lambda: [single.ask(file, QUESTION, max_tokens=16) for file in files],
             "lanes": lambda: list(lanes.answer(read_groups(source, order.questions))),
         }
-        rates: dict[str, list[float]] = {name: [] for name in ways}
+        for way in ways.values():
+            way()  # the first time takes longer
+        ratios = []
         for _ in range(ROUNDS):
-            for name, way in ways.items():
-                start = time.perf_counter()
-                way()
-                rates[name].append(len(files) / (time.perf_counter() - start))
-    for name, all_rates in rates.items():
-        click.echo(f"{name}: {', '.join(f'{rate:.1f}' for rate in all_rates)} pictures/s")
-    ratios = [lane / loop for lane, loop in zip(rates["lanes"], rates["loop over ask"], strict=True)]
-    click.echo(f"lanes / loop over ask: {', '.join(f'{ratio:.2f}' for ratio in ratios)}")
+            rounds = {name: measure_round(way) for name, way in ways.items()}
+            ratios.append(rounds["lanes"].rate / rounds["loop over ask"].rate)
+            click.echo("; ".join(f"{name}: {one}" for name, one in rounds.items()))
+    click.echo(f"lanes / loop over ask: {', '.join(f'{ratio:.2f}' for ratio in ratios)}; median {median(ratios):.2f}")
 
 
 def command(source: Path, output: Path) -> list[str]:
