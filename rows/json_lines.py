@@ -31,6 +31,8 @@ def read_json_lines(file: Path, renamed: Mapping[str, str]) -> Iterator[RawRow]:
 def _object(where: str, line: bytes) -> dict[str, Any]:
     try:
         values = json.loads(line.decode("utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise DataSetError(f"{where}: not JSON ({error.msg} at character {error.pos + 1})") from error
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise DataSetError(f"{where}: not JSON ({error})") from error
     if not isinstance(values, dict):

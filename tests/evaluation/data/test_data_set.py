@@ -82,7 +82,12 @@ def test_a_row_that_cannot_be_asked_says_where_it_is_and_why(change: dict[str, A
 
 
 @pytest.mark.parametrize(
-    ("text", "line"), [(b'{"image": ', "not JSON"), (b"[1]", "a line is an object"), (b"\xff\xfe", "not JSON")]
+    ("text", "line"),
+    [
+        (b'{"image": ', "not JSON .Expecting value at character 11"),
+        (b"[1]", "a line is an object"),
+        (b"\xff\xfe", "not JSON"),
+    ],
 )
 def test_a_line_that_is_no_object_says_where_it_is(text: bytes, line: str, tmp_path: Path) -> None:
     file = tmp_path / "data.jsonl"
