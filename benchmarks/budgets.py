@@ -68,7 +68,7 @@ def ask_all(assistant: Assistant, budgets: list[float], sizes: int) -> list[Run]
 
 def least_costs(assistant: Assistant, picture: NDArray[np.uint8]) -> float:
     """Return what the quickest way to look at a picture costs in milliseconds, as the machine was measured."""
-    planner = assistant._planner  # the costs alone are nobody else's business
+    planner = assistant._places[0].planner  # the costs alone are nobody else's business
     request = parse_request(picture, QUESTION, {}, mode="16x", modes=("16x", "4x"), max_slices=None)
     question = Question(request, decode_images(request.images, planner.manifest), Conversation())
     costs = planner.measure(tuple(planner.manifest.graphs))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from uhd_edge.runtime.answer import Answer, Usage
+from uhd_edge.runtime.budget.planning import Planner
+from uhd_edge.runtime.conversation.elsewhere import do_elsewhere
 from uhd_edge.runtime.conversation.fitting import fit_to_context, stable_length
 from uhd_edge.runtime.conversation.new_images import decode_images, one_view_per_frame
+from uhd_edge.runtime.conversation.prompt_memory import PromptMemory
 from uhd_edge.runtime.conversation.prompt_tokens import fill_prompt
 from uhd_edge.runtime.conversation.turns import Question, SeenImage, Turn
 from uhd_edge.runtime.errors import ModelError, SchemaError
@@ -19,11 +24,12 @@ from uhd_edge.runtime.vision import encoder as vision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
+    from concurrent.futures import Executor
 
-    from uhd_edge.runtime.budget.planning import Choice, Planner
+    from uhd_edge.runtime.budget.cost_book import CostBook
+    from uhd_edge.runtime.budget.planning import Choice
     from uhd_edge.runtime.bundles.manifest import Manifest
     from uhd_edge.runtime.conversation.fitting import FittedPrompt
-    from uhd_edge.runtime.conversation.prompt_memory import PromptMemory
     from uhd_edge.runtime.conversation.request import Request
     from uhd_edge.runtime.conversation.turns import Conversation
     from uhd_edge.runtime.llm.language_model import LanguageModel
@@ -42,13 +48,30 @@ ANY_ANSWER = WrittenAnswer("answer", "", (), "stop", 0, 0)
 
 @dataclass(frozen=True)
 class OpenModels:
-    """What stays open while questions are answered."""
+    """What stays open while questions are answered.
+
+    With `vision_thread`, images are decoded and encoded there, while other answers go on beside this one.
+    """
 
     manifest: Manifest
     encoder: VisionEncoder
     language_model: LanguageModel
     memory: PromptMemory
     planner: Planner
+    vision_thread: Executor | None = None
+
+
+def open_places(
+    encoder: VisionEncoder, model: LanguageModel, book: CostBook, session_bytes: int, vision_thread: Executor | None
+) -> tuple[OpenModels, ...]:
+    """Put together what answers need that are given beside each other, one in each of the model's conversations."""
+    manifest = encoder.bundle.manifest
+    return tuple(
+        OpenModels(
+            manifest, encoder, one, PromptMemory(one, limit=session_bytes), Planner(manifest, one, book), vision_thread
+        )
+        for one in model.conversations
+    )
 
 
 def answer_question(request: Request, conversation: Conversation, models: OpenModels) -> Generator[str, None, Answer]:
@@ -59,8 +82,7 @@ def answer_question(request: Request, conversation: Conversation, models: OpenMo
     as it was.
     """
     watch = Stopwatch(STAGES)
-    with timed(watch.stages, "decode"):
-        question = _decode(request, conversation, models)
+    question = yield from do_elsewhere(models.vision_thread, lambda: _decode(request, conversation, models, watch))
     yield ""
     if request.budget is not None:  # if the machine has to be measured, that is not the question's time
         with watch.paused():
@@ -74,8 +96,10 @@ def answer_question(request: Request, conversation: Conversation, models: OpenMo
     try:
         written, *others = yield from _generate(question.request, prompt, models, watch)
     finally:
-        encoded = encoded_views / max(1, _views_to_encode(prompt))
-        models.planner.learn(choice, watch.stages["first_token"], encoded=encoded)
+        if models.vision_thread is None:  # otherwise other answers took some of the time
+            wanted = sum(len(plan.views) for plan in prompt.inputs.slice_plans if not plan.is_encoded)
+            encoded = encoded_views / max(1, wanted)
+            models.planner.learn(choice, watch.stages["first_token"], encoded=encoded)
     images = [image.encoded for image in (*prompt.seen_images, *seen)]
     views = tuple(view for image in images for view in image.views)
     precisions: set[Precision | None] = {image.precision for image in images}
@@ -102,8 +126,9 @@ def answer_question(request: Request, conversation: Conversation, models: OpenMo
     return answer
 
 
-def _decode(request: Request, conversation: Conversation, models: OpenModels) -> Question:
-    images = [*conversation.waiting, *decode_images(request.images, models.manifest)]
+def _decode(request: Request, conversation: Conversation, models: OpenModels, watch: Stopwatch) -> Question:
+    with timed(watch.stages, "decode"):
+        images = [*conversation.waiting, *decode_images(request.images, models.manifest)]
     return Question(one_view_per_frame(request, images), images, conversation)
 
 
@@ -126,10 +151,6 @@ def _lay_out(question: Question, models: OpenModels) -> FittedPrompt:
     return prompt
 
 
-def _views_to_encode(prompt: FittedPrompt) -> int:
-    return sum(len(plan.views) for plan in prompt.inputs.slice_plans if not plan.is_encoded)
-
-
 def _encode(
     question: Question, slice_plans: Sequence[SlicePlan], models: OpenModels, watch: Stopwatch
 ) -> Generator[str, None, tuple[list[SeenImage], int]]:
@@ -144,7 +165,10 @@ def _encode(
         if isinstance(image.image, vision.Encoded):
             known = SeenImage(image.image)
         elif known is None:
-            encoded = models.encoder.encode_planned(image.image, slice_plan, tolerance=question.request.tolerance)
+            encode = partial(
+                models.encoder.encode_planned, image.image, slice_plan, tolerance=question.request.tolerance
+            )
+            encoded = yield from do_elsewhere(models.vision_thread, encode)
             watch.add(encoded.timings_ms)
             encoded_views += encoded.encoded_views
             known = SeenImage(encoded, image.video)
@@ -206,12 +230,10 @@ def _alternative(answer: Answer, written: WrittenAnswer, request: Request) -> An
         tool_calls=written.tool_calls,
         logprobs=written.logprobs,
     )
-    if request.schema is None:
-        return other
-    try:
-        return replace(other, parsed=request.schema.parsed(other))
-    except SchemaError:
-        return other
+    if request.schema is not None:
+        with suppress(SchemaError):
+            return replace(other, parsed=request.schema.parsed(other))
+    return other
 
 
 def _turn(question: Question, seen: Sequence[SeenImage], written: WrittenAnswer, models: OpenModels) -> Turn:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Literal
 
 from uhd_edge.engines.engine import ClosedByWith
-from uhd_edge.runtime.answering import OpenModels, answer_question
+from uhd_edge.runtime.answering import answer_question, open_places
 from uhd_edge.runtime.ask_methods import ask_method
 from uhd_edge.runtime.budget.cost_book import CostBook
-from uhd_edge.runtime.budget.planning import Planner
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.conversation.answer_lock import AnswerLock
 from uhd_edge.runtime.conversation.answer_stream import skip_empty
 from uhd_edge.runtime.conversation.new_images import decode_images, one_view_per_frame
-from uhd_edge.runtime.conversation.prompt_memory import PromptMemory
 from uhd_edge.runtime.conversation.turns import Conversation, Question
 from uhd_edge.runtime.llm.opening import open_language_model
 from uhd_edge.runtime.options import as_tuple, check_options, parse_request
 from uhd_edge.runtime.release import warn_renamed
 from uhd_edge.runtime.session import Session, SessionDefaults
-from uhd_edge.runtime.timing import timed
-from uhd_edge.runtime.validation import require_whole
+from uhd_edge.runtime.timing import Stopwatch, timed
+from uhd_edge.runtime.validation import MOST_AT_ONCE, require_whole
 from uhd_edge.runtime.vision.encoder import CACHE_BYTES, MOST_CACHE_BYTES, VisionEncoder
 
 if TYPE_CHECKING:
@@ -60,9 +59,11 @@ class Assistant(ClosedByWith):
             0 turns it off.
         session_bytes: Limit of what is saved of sessions while others use the language model.
             What was not saved is prefilled again; images are not re-encoded.
+        at_once: Answers that may be in progress (1 to 16), each with a context; one more ends the oldest. Their tokens
+            are generated together. Sessions share one of the places.
 
     `ask` and `stream` start a new conversation with every question, `session` starts one that
-    goes on. Questions from several threads are answered one at a time.
+    goes on. Questions from several threads are answered one at a time; streams take turns, if `at_once` lets them.
 
     The language model and the engines of `mode` are opened here, so that the first answer takes
     no longer than later ones; `opening_ms` says how long each took. Engines of another mode
@@ -88,12 +89,13 @@ class Assistant(ClosedByWith):
         gpu_layers: int | Literal["auto"] = "auto",
         cache_bytes: int = CACHE_BYTES,
         session_bytes: int = SESSION_BYTES,
+        at_once: int = 1,
     ) -> None:
         self.bundle = Bundle.of(bundle)
         self._mode: Mode = mode or self.bundle.manifest.default_mode
         self._max_slices = max_slices
         session_bytes = require_whole("session_bytes", session_bytes, 0, MOST_CACHE_BYTES)
-        self._answer_lock = AnswerLock()
+        self._answer_lock = AnswerLock(require_whole("at_once", at_once, 1, MOST_AT_ONCE))
         self._encoder = VisionEncoder(
             self.bundle,
             mode=mode,
@@ -103,20 +105,20 @@ class Assistant(ClosedByWith):
             threads=threads,
             cache_bytes=cache_bytes,
         )
-        opening: dict[str, float] = {}
+        self.opening_ms = opening = dict[str, float]()
         with ExitStack() as undo:
             undo.callback(self._encoder.close)
             with timed(opening, "language_model"):
-                self._model = open_language_model(self.bundle, context=context, threads=threads, gpu_layers=gpu_layers)
+                sizes = {"context": context, "conversations": at_once}
+                self._model = open_language_model(self.bundle, threads=threads, gpu_layers=gpu_layers, **sizes)
             undo.callback(self._model.close)
             with timed(opening, "engines"):
                 self._encoder.open_mode(self._mode)
             undo.pop_all()
         self._costs = CostBook(self._encoder, self._model, threads=threads)
-        self._planner = Planner(self.bundle.manifest, self._model, self._costs)
-        memory = PromptMemory(self._model, limit=session_bytes)
-        self._models = OpenModels(self.bundle.manifest, self._encoder, self._model, memory, self._planner)
-        self.opening_ms = opening
+        self._aside = ThreadPoolExecutor(1, "uhd-edge vision")  # without a thread until it has work
+        aside = self._aside if at_once > 1 else None
+        self._places = open_places(self._encoder, self._model, self._costs, session_bytes, aside)
 
     @ask_method
     def ask(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> Answer:
@@ -148,7 +150,7 @@ class Assistant(ClosedByWith):
         """
         request = self._request(images, question, options)
         return self._answer_lock.take_turns(
-            lambda: answer_question(request, Conversation(), self._models), self._answer_lock.require_open
+            lambda place: answer_question(request, Conversation(), self._places[place]), self._answer_lock.require_open
         )
 
     def session(
@@ -179,7 +181,7 @@ class Assistant(ClosedByWith):
         waiting = tuple(image.copy() for image in new)
         conversation = Conversation(waiting=waiting, drop_oldest=drop_oldest, goes_on=True)
         settings = SessionDefaults(chosen.mode, chosen.max_slices)
-        return Session(self._models, self._answer_lock, settings, conversation)
+        return Session(self._places[0], self._answer_lock, settings, conversation)
 
     def measure(self, progress: Callable[[str], None] = lambda _: None) -> None:
         """Benchmark this machine for `budget_ms`, unless that was done; opens the engines of all modes.
@@ -189,7 +191,7 @@ class Assistant(ClosedByWith):
         question. Raises `EngineError` or `ModelError`.
         """
         with self._answer_lock.between_answers(self._model):
-            self._planner.measure(tuple(self.bundle.manifest.graphs), progress)
+            self._places[0].planner.measure(tuple(self.bundle.manifest.graphs), progress)
 
     @ask_method
     def plans(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> list[Plan]:
@@ -201,13 +203,12 @@ class Assistant(ClosedByWith):
         """
         with self._answer_lock.between_answers(self._model):
             request = self._request(images, question, options)
-            mode = options.get("mode")
+            watch, mode = Stopwatch(()), options.get("mode")
             modes = tuple(self.bundle.manifest.graphs) if mode is None else (mode,)
-            decoding: dict[str, float] = {}
-            with timed(decoding, "decode"):
-                new = decode_images(request.images, self.bundle.manifest)
+            new = decode_images(request.images, self.bundle.manifest)
             asked = Question(one_view_per_frame(request, new), new, Conversation())
-            return self._planner.plans(asked, modes, spent=lambda: decoding["decode"])
+            spent = watch.elapsed()
+            return self._places[0].planner.plans(asked, modes, spent=lambda: spent)
 
     @property
     def encoder(self) -> VisionEncoder:
@@ -238,6 +239,7 @@ class Assistant(ClosedByWith):
         """Close the engines and the language model. Safe to call twice."""
         with self._answer_lock.lock:
             self._answer_lock.close()
+            self._aside.shutdown(cancel_futures=True)
             self._costs.store()
             self._encoder.close()
             self._model.close()

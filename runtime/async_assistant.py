@@ -11,7 +11,7 @@ from uhd_edge.runtime.answer import Answer
 from uhd_edge.runtime.ask_methods import ask_method, shows_options
 from uhd_edge.runtime.assistant import Assistant
 from uhd_edge.runtime.errors import AnswerError
-from uhd_edge.runtime.validation import HIGHEST_COUNT, require_whole
+from uhd_edge.runtime.validation import HIGHEST_COUNT, MOST_AT_ONCE, require_whole
 from uhd_edge.runtime.watch import watch
 from uhd_edge.runtime.worker import Failed, Finished, Job, Worker
 
@@ -44,15 +44,16 @@ class OpenOptions(TypedDict, total=False):
     gpu_layers: int | Literal["auto"]
     cache_bytes: int
     session_bytes: int
+    at_once: int
 
 
 class AsyncAssistant:
     """An `Assistant` to await; close it with `await close()`, or use it with `async with`.
 
     The settings are those of `Assistant`. A thread of its own opens the assistant, answers
-    questions one at a time, and closes it. Opening starts immediately in the background; questions
-    queue up meanwhile, and `await opened()` or `async with` waits for it. At most `queue`
-    questions wait while one is answered; one more raises `BusyError`.
+    questions, and closes it. Opening starts immediately in the background; questions
+    queue up meanwhile, and `await opened()` or `async with` waits for it. One question is answered at a time, or up
+    to `at_once` of them, a step of each in turn. At most `queue` more wait; one more raises `BusyError`.
 
     Cancelling a task that asks ends its answer within one step (one token, or one image encoded),
     or takes its question out of the queue; the assistant stays usable. Images are read when the
@@ -70,7 +71,8 @@ class AsyncAssistant:
     ) -> None:
         inspect.signature(Assistant).bind(bundle, **options)  # raises `TypeError` here, not later in the thread
         queue = require_whole("queue", queue, 0, HIGHEST_COUNT)
-        self._worker = Worker(lambda: Assistant(bundle, **options), queue=queue)
+        at_once = require_whole("at_once", options.get("at_once", 1), 1, MOST_AT_ONCE)
+        self._worker = Worker(lambda: Assistant(bundle, **options), queue=queue, at_once=at_once)
         self._end = weakref.finalize(self, self._worker.end)
 
     async def opened(self) -> Bundle:

@@ -94,7 +94,7 @@ class Session(ClosedByWith):
             images, question, options, mode=defaults.mode, modes=modes, max_slices=defaults.max_slices
         )
         return self._answer_lock.take_turns(
-            lambda: answer_question(request, self._conversation, self._models), self._require_open
+            lambda _: answer_question(request, self._conversation, self._models), self._require_open, place=0
         )
 
     @property

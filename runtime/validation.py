@@ -14,6 +14,9 @@ HIGHEST_COUNT = 2**31 - 1
 # llama.cpp's GGML_MAX_N_THREADS; more of them abort the process.
 MOST_THREADS = 512
 
+# Answers in progress at a time; each takes the memory of a context.
+MOST_AT_ONCE = 16
+
 
 def require_number(name: str, value: object, lowest: float, highest: float, *, hint: str) -> float:
     """Return `value` as a float; raises `OptionError` unless it is a number from `lowest` to `highest`."""

@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 class Answering:
     """Answers requests with one assistant.
 
-    At most `queue` requests, and the one in work, are accepted at a time. That limits the
+    At most `queue` requests, and those in work, are accepted at a time. That limits the
     memory that waiting requests can hold.
     """
 
@@ -75,7 +75,7 @@ class Answering:
 
     @contextmanager
     def _place(self) -> Iterator[None]:
-        if self._taken > self._options.queue:
+        if self._taken >= self._options.queue + self._options.at_once:
             raise BusyError(f"{self._taken} requests are already being answered or waiting; ask again later")
         self._taken += 1
         try:

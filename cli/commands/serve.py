@@ -50,6 +50,14 @@ class _FiniteRange(click.FloatRange):
 @click.option(
     "--queue", type=click.IntRange(min=0), default=8, show_default=True, help="Most requests that wait at a time."
 )
+@click.option(
+    "--at-once",
+    type=click.IntRange(1, 16),
+    default=4,
+    show_default=True,
+    help="Most requests that are answered at a time, each with a context of its own.",
+)
+@click.option("--one-at-a-time", is_flag=True, help="Answer each request alone, as --at-once 1 does.")
 @click.option("--time-limit", type=_FiniteRange(min=1), default=300, show_default=True, help="Seconds per request.")
 @click.option(
     "--max-body", type=_FiniteRange(min=0.01), default=32, show_default=True, help="Megabytes per request body."
@@ -85,6 +93,8 @@ def serve(
     token_file: Path | None,
     allow_remote_images: bool,
     queue: int,
+    at_once: int,
+    one_at_a_time: bool,
     time_limit: float,
     max_body: float,
     max_pixels: float,
@@ -96,7 +106,8 @@ def serve(
 ) -> None:
     """Serve OpenAI's chat-completions API with BUNDLE, or without it with the built-in uhd-tiny.
 
-    One request is answered at a time. Up to --queue requests wait; more get status 429. Clients
+    Up to --at-once requests are answered at a time, a step of each in turn, so that a long answer
+    does not hold up a short one. Up to --queue more wait; others get status 429. Clients
     need a bearer token if one is set, as the first line of --token-file or in the environment
     variable UHD_TOKEN; without a token, anyone who can reach the address may ask. The first
     Ctrl-C or SIGTERM finishes the requests in progress, a second one exits at once.
@@ -114,13 +125,14 @@ def serve(
         from uhd_edge.server.serving import listening_socket
         from uhd_edge.server.serving import serve as serve_until_signal
 
-    named = one_bundle(folder, given["bundle"])
+    named, at_once = one_bundle(folder, given["bundle"]), 1 if one_at_a_time else at_once
     options = ServerOptions(
         token=_token(token_file),
         max_body=int(max_body * 1e6),
         max_pixels=int(max_pixels * 1e6),
         time_limit=time_limit,
         queue=queue,
+        at_once=at_once,
         allow_remote_images=allow_remote_images,
         local_names=host in LOOPBACK,
         page=not no_page,
@@ -132,7 +144,7 @@ def serve(
     bundle = Bundle.open(named)
     cache_bytes = room_for_views(bundle.manifest, given["mode"]) if cache_mb is None else int(cache_mb * 1e6)
     opening = {name: given[name] for name in OPENING}
-    assistant = AsyncAssistant(bundle, queue=queue, cache_bytes=cache_bytes, **opening)
+    assistant = AsyncAssistant(bundle, queue=queue, at_once=at_once, cache_bytes=cache_bytes, **opening)
     address, taken = listening.getsockname()[:2]
     where = f"http://{f'[{address}]' if ':' in address else address}:{taken}/v1"
 

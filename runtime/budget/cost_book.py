@@ -52,15 +52,17 @@ class CostBook:
         self._before: list[float] = []
         self._now: list[float] = []
 
-    def costs(self, mode: Mode, progress: Callable[[str], None] = lambda _: None) -> CostModel:
-        """Return the costs of `mode`, and open its engines.
+    def costs(
+        self, mode: Mode, progress: Callable[[str], None] = lambda _: None, model: LanguageModel | None = None
+    ) -> CostModel:
+        """Return the costs of `mode`, and open its engines; they are measured with `model`, if it is given.
 
         `progress` is called when measuring begins, which takes seconds with a large model, and
         when the result cannot be stored. Measuring clears the language model's memory. Raises
         `EngineError` or `ModelError` when the engines or the model fail.
         """
         if mode not in self._known:
-            self._known[mode] = self._find(self._encoder.open_mode(mode), progress)
+            self._known[mode] = self._find(self._encoder.open_mode(mode), progress, model or self._model)
         return self._known[mode].costs
 
     @property
@@ -95,7 +97,7 @@ class CostBook:
                 write_costs(stored)
         self._not_stored.clear()
 
-    def _find(self, engines: VisionEngines, progress: Callable[[str], None]) -> StoredCosts:
+    def _find(self, engines: VisionEngines, progress: Callable[[str], None], model: LanguageModel) -> StoredCosts:
         # Imported late: only a question with a time budget needs it, and imports slow down every start.
         from uhd_edge.runtime.budget.cost_measuring import check_costs, measure_costs
         from uhd_edge.runtime.budget.cost_store import StoredCosts, read_costs, write_costs
@@ -105,10 +107,10 @@ class CostBook:
         outdated = None if stored is None else stored.why_outdated()
         if stored is not None and outdated is None:
             self._before += [*stored.measured.ratios, *stored.questions.ratios]
-            self._now += check_costs(engines, self._model, stored.costs)
+            self._now += check_costs(engines, model, stored.costs)
             return stored
         progress(outdated or f"measuring how fast this machine is in {engines.mode}, once for this bundle")
-        measured = StoredCosts(identity, *measure_costs(engines, self._model))
+        measured = StoredCosts(identity, *measure_costs(engines, model))
         self._before += measured.measured.ratios
         if problem := write_costs(measured):
             progress(problem)

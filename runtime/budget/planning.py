@@ -64,7 +64,7 @@ class Planner:
         costs: dict[Mode, CostModel] = {}
         for mode in modes:
             try:
-                costs[mode] = self.book.costs(mode, progress)
+                costs[mode] = self.book.costs(mode, progress, self.model)
             except EngineUnavailableError:
                 if mode == modes[-1] and not costs:
                     raise

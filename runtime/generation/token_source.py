@@ -43,6 +43,7 @@ class TokenSource(ClosedByWith):
         self._stop_ids = stop_ids
         self._tag_ids = {ids[0]: tag for tag in tags if len(ids := model.vocabulary.tokenize(tag)) == 1}
         self._unread: list[int] = []  # the model reads a token when the next one is wanted
+        self._unread_from = model.position
         self._open: Generator[int, None, None] | None = None
         self._logprobs = logprobs
         self._start = model.position
@@ -52,7 +53,7 @@ class TokenSource(ClosedByWith):
     @property
     def room(self) -> int:
         """How many more tokens the context has room for."""
-        return self._model.context - self._model.position - len(self._unread)
+        return self._model.context - self._unread_from - len(self._unread)
 
     def stream(self, most: int, *, grammar: str | None = None) -> TextStream:
         """Generate up to `most` more tokens, within a grammar if there is one, as text; ends the stream before."""
@@ -90,17 +91,19 @@ class TokenSource(ClosedByWith):
         most = min(most, self.room)
         if most < 1:
             return
-        if self._unread:
-            self._model.prefill([self._unread])
-            self._unread = []
+        if unread := self._unread[self._model.position - self._unread_from :]:
+            self._model.prefill([unread])
+        self._unread, self._unread_from = [], self._model.position
         generated = self._model.generate(self._sampling, max_tokens=most, grammar=grammar, answer_start=self._start)
         with closing(generated) as tokens:
-            for token in islice(tokens, most):  # asked for more, it would read the last one
-                self._unread = [token]
+            for number, token in enumerate(islice(tokens, most), 1):  # asked for more, it would read the last one
+                self._unread, self._unread_from = [token], self._model.position
+                if number < most and not self._ends(token):
+                    self._model.announce(token)
                 self.count += 1
                 self._on_token()
                 if self._logprobs is not None and not self._ends(token):
                     self.ranked.append(rank_token(token, self._model.logits(), self._logprobs, self._bytes))
                 yield token
-                self._unread = []
-            self._unread = [token]
+                self._unread, self._unread_from = [], self._unread_from + 1
+            self._unread, self._unread_from = [token], self._model.position

@@ -1,4 +1,4 @@
-"""One chunk of a prompt as llama.cpp's `llama_batch`: token ids, or embeddings in their place.
+"""What llama.cpp reads at once, as its `llama_batch`: a chunk of a prompt, or the next tokens of several conversations.
 
 `llama_batch_init` allocates one position per embedding, but a model with M-RoPE (Qwen3.5)
 reads four, so the struct is built here by hand.
@@ -29,17 +29,28 @@ class Batch:
 
     struct: Any
     size: int
-    arrays: tuple[NDArray[Any], ...]
+    arrays: tuple[Any, ...]
 
 
-def prompt_batch(api: Any, chunk: PromptChunk, first: int, *, mrope: bool, want_logits: bool) -> Batch:
+@dataclass(frozen=True)
+class NextToken:
+    """The token that a conversation reads next, at `position`; `sequence` is the number of the conversation."""
+
+    sequence: int
+    position: int
+    token: int
+
+
+def prompt_batch(
+    api: Any, chunk: PromptChunk, first: int, *, mrope: bool, want_logits: bool, sequence: int = 0
+) -> Batch:
     """Make a batch of token ids, or of embeddings float32 [n, d], at the positions from `first` on."""
     if isinstance(chunk, list):
-        return token_batch(api, chunk, first, want_logits=want_logits)
-    return embedding_batch(api, chunk, first, mrope=mrope, want_logits=want_logits)
+        return token_batch(api, chunk, first, want_logits=want_logits, sequence=sequence)
+    return embedding_batch(api, chunk, first, mrope=mrope, want_logits=want_logits, sequence=sequence)
 
 
-def token_batch(api: Any, tokens: Sequence[int], first: int, *, want_logits: bool) -> Batch:
+def token_batch(api: Any, tokens: Sequence[int], first: int, *, want_logits: bool, sequence: int = 0) -> Batch:
     """`tokens` at the positions from `first` on; `want_logits` asks for the last one's.
 
     One position per token even with M-RoPE: llama.cpp repeats a token's position in all
@@ -47,17 +58,25 @@ def token_batch(api: Any, tokens: Sequence[int], first: int, *, want_logits: boo
     """
     ids = np.array(tokens, np.int32)
     positions = np.arange(first, first + len(ids), dtype=np.int32)
-    logits = _only_last(len(ids), want_logits)
-    struct = api.llama_batch(
-        n_tokens=len(ids),
-        token=ids.ctypes.data_as(ctypes.POINTER(ctypes.c_int32)),
-        pos=positions.ctypes.data_as(ctypes.POINTER(ctypes.c_int32)),
-        logits=logits.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
-    )
-    return Batch(struct, len(ids), (ids, positions, logits))
+    return _batch(api, ids, positions, _only_last(len(ids), want_logits), [sequence] * len(ids))
 
 
-def embedding_batch(api: Any, embeddings: NDArray[np.float32], first: int, *, mrope: bool, want_logits: bool) -> Batch:
+def next_tokens_batch(api: Any, tokens: Sequence[NextToken]) -> Batch:
+    """The next tokens of several conversations, in this order; asks for the logits of all."""
+    ids = np.array([one.token for one in tokens], np.int32)
+    positions = np.array([one.position for one in tokens], np.int32)
+    return _batch(api, ids, positions, np.ones(len(ids), np.int8), [one.sequence for one in tokens])
+
+
+def embedding_batch(
+    api: Any,
+    embeddings: NDArray[np.float32],
+    first: int,
+    *,
+    mrope: bool,
+    want_logits: bool,
+    sequence: int = 0,
+) -> Batch:
     """`embeddings` float32 [n, d] at the positions from `first` on.
 
     With `mrope` the positions are laid out section by section. Time, height and width all
@@ -68,14 +87,33 @@ def embedding_batch(api: Any, embeddings: NDArray[np.float32], first: int, *, mr
     positions = np.arange(first, first + count, dtype=np.int32)
     if mrope:
         positions = np.concatenate([positions] * (MROPE_SECTIONS - 1) + [np.zeros(count, np.int32)])
-    logits = _only_last(count, want_logits)
+    return _batch(api, rows, positions, _only_last(count, want_logits), [sequence] * count)
+
+
+def _batch(
+    api: Any, tokens: NDArray[Any], positions: NDArray[np.int32], logits: NDArray[np.int8], sequences: list[int]
+) -> Batch:
+    """Make a batch of token ids int32 [n] or embeddings float32 [n, d]; one conversation alone is number 0."""
+    count = len(tokens)
+    name, kind = ("token", ctypes.c_int32) if tokens.ndim == 1 else ("embd", ctypes.c_float)
     struct = api.llama_batch(
         n_tokens=count,
-        embd=rows.ctypes.data_as(ctypes.POINTER(ctypes.c_float)),
-        pos=positions.ctypes.data_as(ctypes.POINTER(ctypes.c_int32)),
-        logits=logits.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
+        pos=_pointer(positions, ctypes.c_int32),
+        logits=_pointer(logits, ctypes.c_int8),
+        **{name: _pointer(tokens, kind)},
     )
-    return Batch(struct, count, (rows, positions, logits))
+    arrays: list[Any] = [tokens, positions, logits]
+    if any(sequences):
+        numbers, ones = np.array(sequences, np.int32), np.ones(count, np.int32)
+        pointer = ctypes.POINTER(ctypes.c_int32)
+        places = (pointer * count)(*(_pointer(numbers[place:], ctypes.c_int32) for place in range(count)))
+        struct.n_seq_id, struct.seq_id = _pointer(ones, ctypes.c_int32), places
+        arrays += [numbers, ones, places]
+    return Batch(struct, count, tuple(arrays))
+
+
+def _pointer(array: NDArray[Any], kind: Any) -> Any:
+    return array.ctypes.data_as(ctypes.POINTER(kind))
 
 
 def _only_last(count: int, wanted: bool) -> NDArray[np.int8]:

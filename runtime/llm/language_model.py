@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from uhd_edge.engines.engine import ClosedByWith
 from uhd_edge.runtime.errors import ContextError, ModelError
-from uhd_edge.runtime.llm.batch import prompt_batch
+from uhd_edge.runtime.llm.batch import NextToken
 from uhd_edge.runtime.llm.chunks import IMAGE_ROW, check_embeddings, join_chunks, list_ids, split_into_batches
 from uhd_edge.runtime.llm.grammar_sampling import Grammar
 from uhd_edge.runtime.llm.llama_library import llama_library
 from uhd_edge.runtime.llm.llama_loading import LlamaOptions, check_gpu_layers, open_llama
-from uhd_edge.runtime.llm.sampling import Sampler, Sampling, finite_copy, newest_logits
-from uhd_edge.runtime.llm.state import SEQUENCE, SavedState, put_state, take_state
+from uhd_edge.runtime.llm.sampling import Sampler, Sampling, finite_copy, newest_logits, require_sound
+from uhd_edge.runtime.llm.shared_context import SharedContext
+from uhd_edge.runtime.llm.state import ConversationMemory
 from uhd_edge.runtime.llm.token_embeddings import open_token_embeddings
 from uhd_edge.runtime.llm.vocabulary import Vocabulary
 from uhd_edge.runtime.validation import HIGHEST_COUNT, MOST_THREADS, require_whole
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 BATCH = 512
 
 
-class LanguageModel(ClosedByWith):
+class LanguageModel(ConversationMemory):
     """A GGUF model held open with one conversation in its memory; close it, or use it with `with`.
 
     `context` is the most tokens a conversation may have, cut down to what the model was
@@ -65,85 +65,34 @@ class LanguageModel(ClosedByWith):
         gpu_layers: GpuLayers = "auto",
         exact: bool = False,
         vocabulary_is_sound: bool = False,
+        conversations: int = 1,
     ) -> None:
         context = require_whole("context", context, 2, HIGHEST_COUNT)
         gpu_layers = check_gpu_layers(gpu_layers)
         threads = None if threads is None else require_whole("threads", threads, 1, MOST_THREADS)
-        self.path = path
-        self._library = llama_library()
-        self._api = self._library.api
-        options = LlamaOptions(context, BATCH, threads, exact, vocabulary_is_sound)
-        opened = open_llama(self._library, path, options, gpu_layers)
-        self._model, self._context, facts = opened.model, opened.context, opened.facts
+        library = llama_library()
+        options = LlamaOptions(context, BATCH, threads, exact, vocabulary_is_sound, conversations)
+        opened = open_llama(library, path, options, gpu_layers)
+        super().__init__(library, path, SharedContext(library, path, opened))
+        facts = opened.facts
         self.context, self.gpu_layers, self.notes = opened.context_size, opened.gpu_layers, opened.notes
         self.trained_context = facts.trained_context or context
         try:
-            self.vocabulary = Vocabulary(self._api, self._model)
+            self.vocabulary = Vocabulary(self._api, opened.model)
             self._table = open_token_embeddings(
                 path, architecture=facts.architecture, vocabulary_size=self.vocabulary.size, width=facts.width
             )
         except BaseException:
             self.close()
             raise
-        self.width, self.is_recurrent, self._has_mrope = facts.width, facts.is_recurrent, facts.has_mrope
+        self.width, self.is_recurrent = facts.width, facts.is_recurrent
         self.reads_in_one_piece = self._table is not None
-        self._batch = min(BATCH, self.context, int(self._api.llama_n_batch(self._context)))
-        self._memory = self._api.llama_get_memory(self._context)
-        self._history: list[int] = []
-        self._kept_logits: NDArray[np.float32] | None = None
-        self.position = self.clearings = 0
+        self._batch = min(BATCH, self.context, int(self._api.llama_n_batch(opened.context)))
+        self.conversations = (self, *(self.beside(number) for number in range(1, conversations)))
 
     def count(self, text: str) -> int:
         """Count the tokens of `text`."""
         return len(self.vocabulary.tokenize(text))
-
-    def clear(self) -> None:
-        """Clear the memory. Recurrent layers are zeroed too, in case they hold NaN.
-
-        `clearings` counts the calls, so that others can tell whether memory was cleared.
-        """
-        self._require_open()
-        self._api.llama_memory_clear(self._memory, True)
-        self._history.clear()
-        self._kept_logits = None
-        self.position = 0
-        self.clearings += 1
-
-    def rewind(self, position: int) -> None:
-        """Forget all but the first `position` tokens; a model with recurrent layers needs `restore`.
-
-        Raises `ModelError` when llama.cpp cannot do it; memory is empty then.
-        """
-        self._require_open()
-        if position > self.position or not self._api.llama_memory_seq_rm(self._memory, SEQUENCE, position, -1):
-            self.clear()
-            raise ModelError(f"{self.path}: the conversation cannot go back to its token {position}")
-        del self._history[position:]
-        self._kept_logits = None
-        self.position = position
-
-    def save(self, *, whole: bool) -> SavedState:
-        """Copy the memory, or only that of recurrent layers unless `whole`. Raises `ModelError`."""
-        self._require_open()
-        data = take_state(self._library, self._context, whole=whole)
-        return SavedState(data, np.array(self._history[: self.position], np.int32), whole)
-
-    def restore(self, state: SavedState) -> None:
-        """Restore a state that `save` copied; unless it is `whole`, its tokens must still be in memory.
-
-        Raises `ModelError` when llama.cpp cannot do it; memory is empty then.
-        """
-        self._require_open()
-        if state.whole:
-            self.clear()
-        try:
-            put_state(self._library, self._context, state.data, whole=state.whole)
-        except ModelError:
-            self.clear()
-            raise
-        self._history[:] = state.history.tolist()
-        self.position = max(self.position, state.position)
-        self.rewind(state.position)
 
     def prefill(self, chunks: Sequence[PromptChunk]) -> None:
         """Read chunks after what is in memory; the logits after the last token are kept for `generate`.
@@ -201,11 +150,17 @@ class LanguageModel(ClosedByWith):
             grammar=None if grammar is None else Grammar(self._library, self.vocabulary, grammar),
         ) as sampler:
             for _ in range(min(max_tokens, room)):
-                token = sampler.sample(self._context if self._kept_logits is None else None, self._newest_logits())
+                handle = self._shared.handle if self._kept_logits is None else None
+                token, position = sampler.sample(handle, self._newest_logits()), self.position
                 yield token
                 self._require_open()
-                self._history.append(token)
-                self._decode([token], want_logits=True)
+                if self.position == position:  # otherwise it was read together with another conversation's
+                    self._read_next(token)
+
+    def announce(self, token: int) -> None:
+        """Say that `generate` will read this token next, so that it may be read together with others'."""
+        if self._shared.is_shared:
+            self._shared.announce(NextToken(self._number, self.position, token))
 
     def require_grammar(self, grammar: str) -> None:
         """Raise `SchemaError` or `ModelError` when `grammar` cannot be used."""
@@ -216,35 +171,31 @@ class LanguageModel(ClosedByWith):
         """Logits float32 [vocabulary] after the last token read; raises `ModelError` when they are not finite."""
         return finite_copy(self._newest_logits(), self.path)
 
-    def close(self) -> None:
-        """Free the model. Safe to call twice."""
-        context, model = self._context, self._model
-        self._context = self._model = None
-        try:
-            if context is not None:
-                self._library.call(self._api.llama_free, context)
-        finally:
-            if model is not None:
-                self._library.call(self._api.llama_model_free, model)
-
     def _newest_logits(self) -> NDArray[np.float32]:
         self._require_open()
-        if self._kept_logits is not None:
-            return self._kept_logits
-        return newest_logits(self._api, self._context, vocabulary_size=self.vocabulary.size, path=self.path)
+        if self._kept_logits is None:
+            return newest_logits(self._api, self._shared.handle, vocabulary_size=self.vocabulary.size, path=self.path)
+        try:
+            return require_sound(self._kept_logits, self.path)
+        except ModelError as error:
+            self._shared.lose_all(error)
+            raise
 
-    def _require_open(self) -> None:
-        if self._context is None:
-            raise ModelError(f"{self.path}: the language model has been closed")
+    def _read_next(self, token: int) -> None:
+        if self._shared.is_shared:
+            self.announce(token)
+            self._shared.read_announced()
+        else:
+            self._history.append(token)
+            self._decode([token], want_logits=True)
 
     def _decode(self, chunk: PromptChunk, *, want_logits: bool) -> None:
         """Read one batch."""
         self._kept_logits = None
-        batch = prompt_batch(self._api, chunk, self.position, mrope=self._has_mrope, want_logits=want_logits)
-        self._library.forget_log()
-        status = self._library.call(self._api.llama_decode, self._context, batch.struct)
-        if status != 0:
-            reason = self._library.reason()
+        try:
+            logits = self._shared.read(chunk, self.position, sequence=self._number, want_logits=want_logits)
+        except ModelError:
             self.clear()
-            raise ModelError(f"{self.path}: llama.cpp failed with status {status} ({reason}); lower --context")
-        self.position += batch.size
+            raise
+        self._kept_logits = logits
+        self.position += len(chunk)

@@ -32,20 +32,22 @@ LEAST_LAYER_TO_SHARE = 3e6
 
 @dataclass(frozen=True)
 class LlamaOptions:
-    """What a model is opened with; see `LanguageModel`. `context` and `batch` are in tokens."""
+    """What a model is opened with; see `LanguageModel`. `context` and `batch` are in tokens, for each conversation."""
 
     context: int
     batch: int
     threads: int | None
     exact: bool
     vocabulary_is_sound: bool
+    conversations: int = 1
 
 
 @dataclass(frozen=True)
 class OpenLlama:
     """What llama.cpp opened: free `context` with `llama_free`, then `model` with `llama_model_free`.
 
-    `context_size` is in tokens. `gpu_layers` is what "auto" came to; `notes` says when it left out a GPU.
+    `context_size` is in tokens. `threads` are those for a token and those for a prompt. `gpu_layers` is what "auto"
+    came to; `notes` says when it left out a GPU.
     """
 
     model: Any
@@ -53,6 +55,7 @@ class OpenLlama:
     facts: ModelFacts
     context_size: int
     gpu_layers: int
+    threads: tuple[int, int] = (1, 1)
     notes: tuple[str, ...] = ()
 
 
@@ -109,7 +112,8 @@ def _open(library: LlamaLibrary, path: Path, options: LlamaOptions, gpu_layers: 
         facts = read_facts(api, model)
         size = min(options.context, facts.trained_context or options.context)
         fitting = replace(options, context=size, batch=min(options.batch, size))
-        return OpenLlama(model, open_context(library, path, model, fitting), facts, size, gpu_layers)
+        threads = _threads(api, model, options)
+        return OpenLlama(model, open_context(library, path, model, fitting), facts, size, gpu_layers, threads)
     except BaseException:
         library.call(api.llama_model_free, model)
         raise
@@ -135,12 +139,12 @@ def open_context(library: LlamaLibrary, path: Path, model: Any, options: LlamaOp
     """Make room for a conversation; raises `ModelError` when there is not enough memory."""
     api = library.api
     parameters = api.llama_context_default_params()
-    parameters.n_ctx = options.context
+    parameters.n_ctx = options.context * options.conversations
+    parameters.n_seq_max = options.conversations
     parameters.n_batch = parameters.n_ubatch = options.batch
-    # Room for the logits of one token: for a whole batch it would be half a gigabyte with Qwen3.5's vocabulary.
-    parameters.n_outputs_max = 1
-    parameters.n_threads_batch = options.threads or usable_cores()
-    parameters.n_threads = options.threads or _threads_to_generate(api, model)
+    # Room for the logits of one token of each: for a whole batch it would be half a gigabyte with Qwen3.5's vocabulary.
+    parameters.n_outputs_max = options.conversations
+    parameters.n_threads, parameters.n_threads_batch = _threads(api, model, options)
     if options.exact:
         parameters.type_k = parameters.type_v = api.GGML_TYPE_F32
         parameters.flash_attn_type = api.LLAMA_FLASH_ATTN_TYPE_DISABLED
@@ -152,6 +156,11 @@ def open_context(library: LlamaLibrary, path: Path, model: Any, options: LlamaOp
             "lower --context"
         )
     return context
+
+
+def _threads(api: Any, model: Any, options: LlamaOptions) -> tuple[int, int]:
+    """How many threads generate a token, and how many read a prompt."""
+    return options.threads or _threads_to_generate(api, model), options.threads or usable_cores()
 
 
 def _threads_to_generate(api: Any, model: Any) -> int:

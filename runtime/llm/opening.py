@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 
 def open_language_model(
-    bundle: Bundle, *, context: int = 4096, threads: int | None = None, gpu_layers: GpuLayers = "auto"
+    bundle: Bundle,
+    *,
+    context: int = 4096,
+    threads: int | None = None,
+    gpu_layers: GpuLayers = "auto",
+    conversations: int = 1,
 ) -> LanguageModel:
     """Open the bundle's GGUF; see `LanguageModel`. Raises `ModelError` when it is not the manifest's.
 
@@ -32,6 +37,7 @@ def open_language_model(
         threads=threads,
         gpu_layers=gpu_layers,
         vocabulary_is_sound=_is_as_exported(bundle),
+        conversations=conversations,
     )
     try:
         _require_match(model, bundle.manifest)

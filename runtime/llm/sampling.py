@@ -206,7 +206,11 @@ def newest_logits(api: Any, context: Any, *, vocabulary_size: int, path: Path) -
     pointer = api.llama_get_logits_ith(context, -1)
     if not pointer:
         raise ModelError(f"{path}: nothing has been read yet")
-    logits = np.ctypeslib.as_array(pointer, (vocabulary_size,))
+    return require_sound(np.ctypeslib.as_array(pointer, (vocabulary_size,)), path)
+
+
+def require_sound(logits: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
+    """Return logits that can be sampled from; raises `ModelError` for broken ones, see `newest_logits`."""
     if not abs(logits.max()) < LARGEST_LOGIT:  # the largest is NaN when any is, and NaN is not below the limit
         raise broken_logits(path)
     return logits

@@ -8,20 +8,23 @@ without the attention cache, which takes 12 kB for every token.
 from __future__ import annotations
 
 import ctypes
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from uhd_edge.engines.engine import ClosedByWith
 from uhd_edge.runtime.errors import ModelError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
+    from typing_extensions import Self
 
     from uhd_edge.runtime.llm.llama_library import LlamaLibrary
-
-# The one conversation that a context has.
-SEQUENCE = 0
+    from uhd_edge.runtime.llm.shared_context import SharedContext
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,21 +50,118 @@ class SavedState:
         return self.data.nbytes + self.history.nbytes
 
 
-def take_state(library: LlamaLibrary, context: Any, *, whole: bool) -> NDArray[np.uint8]:
-    """Copy the memory of a context; raises `ModelError` when llama.cpp cannot do it."""
+class ConversationMemory(ClosedByWith):
+    """What llama.cpp has in memory of one conversation: number 0 of a context, or one `beside` it.
+
+    `position` is the number of tokens in memory, `clearings` how often it was cleared.
+    """
+
+    def __init__(self, library: LlamaLibrary, path: Path, shared: SharedContext) -> None:
+        self.path = path
+        self._library, self._api, self._shared = library, library.api, shared
+        self._begin(0)
+
+    def beside(self, number: int) -> Self:
+        """Make another one like this, which is conversation `number` of the same context, and empty."""
+        other = copy(self)
+        other._begin(number)
+        return other
+
+    def _begin(self, number: int) -> None:
+        """Begin conversation `number` of the context."""
+        self._number = number
+        self._shared.readers[number] = self
+        self._history: list[int] = []
+        self._kept_logits: NDArray[np.float32] | None = None
+        self._lost: ModelError | None = None
+        self.position = self.clearings = 0
+
+    def clear(self) -> None:
+        """Clear the memory. Recurrent layers are zeroed too, in case they hold NaN.
+
+        `clearings` counts the calls, so that others can tell whether memory was cleared.
+        """
+        self._lost = None
+        self._require_open()
+        self._shared.forget(self._number)
+        self._history.clear()
+        self._kept_logits = None
+        self.position = 0
+        self.clearings += 1
+
+    def rewind(self, position: int) -> None:
+        """Forget all but the first `position` tokens; a model with recurrent layers needs `restore`.
+
+        Raises `ModelError` when llama.cpp cannot do it; memory is empty then.
+        """
+        self._require_open()
+        if position > self.position or not self._shared.forget(self._number, after=position):
+            self.clear()
+            raise ModelError(f"{self.path}: the conversation cannot go back to its token {position}")
+        del self._history[position:]
+        self._kept_logits = None
+        self.position = position
+
+    def save(self, *, whole: bool) -> SavedState:
+        """Copy the memory, or only that of recurrent layers unless `whole`. Raises `ModelError`."""
+        self._require_open()
+        data = take_state(self._library, self._shared.handle, whole=whole, sequence=self._number)
+        return SavedState(data, np.array(self._history[: self.position], np.int32), whole)
+
+    def restore(self, state: SavedState) -> None:
+        """Restore a state that `save` copied; unless it is `whole`, its tokens must still be in memory.
+
+        Raises `ModelError` when llama.cpp cannot do it; memory is empty then.
+        """
+        self._require_open()
+        if state.whole:
+            self.clear()
+        try:
+            put_state(self._library, self._shared.handle, state.data, whole=state.whole, sequence=self._number)
+        except ModelError:
+            self.clear()
+            raise
+        self._history[:] = state.history.tolist()
+        self.position = max(self.position, state.position)
+        self.rewind(state.position)
+
+    def note_read(self, token: int, logits: NDArray[np.float32]) -> None:
+        """Note that the announced token was read together with others', see `Reader`."""
+        self._history[self.position :] = [token]
+        self._kept_logits = logits
+        self.position += 1
+
+    def lose(self, error: ModelError) -> None:
+        """Note that the memory was cleared because of `error`, see `Reader`."""
+        self.clear()
+        self._lost = error
+
+    def close(self) -> None:
+        """Free the model. Safe to call twice."""
+        self._shared.close()
+
+    def _require_open(self) -> None:
+        if self._shared.handle is None:
+            raise ModelError(f"{self.path}: the language model has been closed")
+        if self._lost is not None:
+            raise self._lost.with_traceback(None)
+
+
+def take_state(library: LlamaLibrary, context: Any, *, whole: bool, sequence: int = 0) -> NDArray[np.uint8]:
+    """Copy what a context has of conversation number `sequence`; raises `ModelError` when llama.cpp cannot do it."""
     api = library.api
     flags = _flags(api, whole)
-    data = np.empty(library.call(api.llama_state_seq_get_size_ext, context, SEQUENCE, flags), np.uint8)
+    data = np.empty(library.call(api.llama_state_seq_get_size_ext, context, sequence, flags), np.uint8)
     library.forget_log()
     written = library.call(
-        api.llama_state_seq_get_data_ext, context, _pointer(data), ctypes.c_size_t(len(data)), SEQUENCE, flags
+        api.llama_state_seq_get_data_ext, context, _pointer(data), ctypes.c_size_t(len(data)), sequence, flags
     )
     if not len(data) or written != len(data):
         raise ModelError(f"llama.cpp cannot save its memory: {library.reason()}")
     return data
 
 
-def put_state(library: LlamaLibrary, context: Any, data: NDArray[np.uint8], *, whole: bool) -> None:
+def put_state(library: LlamaLibrary, context: Any, data: NDArray[np.uint8], *, whole: bool, sequence: int = 0) -> None:
     """Restore what `take_state` copied; raises `ModelError` when llama.cpp refuses, the memory is undefined then."""
     api = library.api
     library.forget_log()
@@ -70,7 +170,7 @@ def put_state(library: LlamaLibrary, context: Any, data: NDArray[np.uint8], *, w
         context,
         _pointer(data),
         ctypes.c_size_t(len(data)),
-        SEQUENCE,
+        sequence,
         _flags(api, whole),
     )
     if read != len(data):

@@ -101,7 +101,7 @@ def test_whatever_happens_in_between_a_session_stays_exact(
             else:
                 with pytest.raises(ImageError):
                     session.ask(QUESTION, images=[picture(9), b"no image"])
-            assert assistant._models.memory.nbytes <= session_bytes
+            assert assistant._places[0].memory.nbytes <= session_bytes
         for session, told in sessions:
             ask_both(assistant, session, told, fresh, "And now?")
 

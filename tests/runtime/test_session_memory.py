@@ -73,7 +73,7 @@ def test_other_questions_cost_a_session_no_reading(trained: Bundle) -> None:
         for asked in (session, other, session, other):
             usage = asked.ask(QUESTION, max_tokens=3).usage
             assert usage.prompt_tokens - usage.cached_tokens <= 64 + 64 + 60
-        assert assistant._models.memory.nbytes > 0
+        assert assistant._places[0].memory.nbytes > 0
         session.close()
         other.close()
-        assert assistant._models.memory.nbytes == 0
+        assert assistant._places[0].memory.nbytes == 0

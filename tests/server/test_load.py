@@ -7,7 +7,7 @@ import sys
 
 from support.places import BENCHMARKS
 
-SCRIPT = BENCHMARKS / "serve_load.py"
+SCRIPT = BENCHMARKS / "serving" / "serve_load.py"
 
 
 def test_eight_clients_and_two_hundred_requests() -> None:

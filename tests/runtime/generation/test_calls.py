@@ -14,6 +14,8 @@ from uhd_edge.runtime.conversation.answer_stream import AnswerStream
 from uhd_edge.runtime.generation.writing import write_answer
 from uhd_edge.runtime.options import check_options
 
+pytestmark = pytest.mark.usefixtures("_reading_ahead")
+
 MOVE = {
     "name": "move",
     "parameters": {

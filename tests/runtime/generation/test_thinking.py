@@ -17,6 +17,8 @@ from uhd_edge.runtime.options import check_options
 if TYPE_CHECKING:
     from uhd_edge.runtime.generation.writing import WrittenAnswer
 
+pytestmark = pytest.mark.usefixtures("_reading_ahead")
+
 THINKS = Bundle.open().manifest.prompt.model_copy(update={"chat_template": "{{ enable_thinking }}</think>"})
 
 

@@ -46,7 +46,7 @@ def test_a_model_that_returns_nan_is_one_error(tmp_path: Path) -> None:
 
 def newest_logits(model: LanguageModel) -> np.ndarray:
     """The logits in llama.cpp's own memory, to be changed there."""
-    pointer = model._api.llama_get_logits_ith(model._context, -1)
+    pointer = model._api.llama_get_logits_ith(model._shared.handle, -1)
     return np.ctypeslib.as_array(pointer, (model.vocabulary.size,))
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def threads_of(path: Path, threads: int | None = None) -> tuple[int, int]:
     """With how many threads a model generates, and with how many it reads a prompt."""
     with LanguageModel(path, threads=threads) as model:
-        return model._api.llama_n_threads(model._context), model._api.llama_n_threads_batch(model._context)
+        return model._api.llama_n_threads(model._shared.handle), model._api.llama_n_threads_batch(model._shared.handle)
 
 
 def test_a_tiny_model_reads_with_all_cores_and_generates_with_one(path: Path) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
-    limits = ("--max-body", "0.3", "--max-pixels", "1", "--queue", "1")
+    limits = ("--max-body", "0.3", "--max-pixels", "1", "--queue", "1", "--one-at-a-time")
     with running(*limits) as server:
         yield server
 

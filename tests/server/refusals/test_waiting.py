@@ -42,6 +42,20 @@ def test_one_request_too_many_is_told_to_come_again(server: Running) -> None:
     assert [finished(connection).status for connection in begun] == [200, 200]
 
 
+def test_a_request_is_answered_beside_one_without_an_end() -> None:
+    body = json.dumps(without_an_end(stream=True)).encode()
+    with running("--at-once", "2", "--queue", "0") as server:
+        long = server.begun(body)
+        long.sendall(body)
+        assert long.recv(4096).startswith(b"HTTP/1.1 200")
+        for _ in range(3):
+            assert server.request("POST", CHAT, about_the_bench()).json["choices"][0]["message"]["content"] == "JX7"
+        longer = server.begun(body)
+        assert server.request("POST", CHAT, about_the_bench()).status == 429
+        longer.close()
+        long.close()
+
+
 def test_an_answer_that_takes_too_long_is_ended() -> None:
     with running("--time-limit", "1") as server:
         reply = server.request("POST", CHAT, without_an_end())

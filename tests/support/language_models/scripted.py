@@ -40,8 +40,11 @@ class ScriptedVocabulary:
 class ScriptedModel:
     """Says the pieces of `script`, each of them one token; `read` is all that it has read, as text.
 
-    Each stretch of the answer has its grammar in `grammars`.
+    Each stretch of the answer has its grammar in `grammars`. With `reads_ahead`, a token is read as soon as it is
+    announced, as happens beside other answers.
     """
+
+    reads_ahead = False
 
     def __init__(self, script: Sequence[str], *, context: int = 1000) -> None:
         self.vocabulary = ScriptedVocabulary()
@@ -64,6 +67,11 @@ class ScriptedModel:
         assert answer_start <= self.position
         self.grammars.append(grammar)
         for _number in range(min(max_tokens, self.context - self.position)):
-            token = self._script.pop(0)
+            token, position = self._script.pop(0), self.position
             yield token
+            if self.position == position:
+                self.prefill([[token]])
+
+    def announce(self, token: int) -> None:
+        if self.reads_ahead:
             self.prefill([[token]])

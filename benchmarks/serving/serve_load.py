@@ -1,6 +1,6 @@
 """Puts load on `uhd serve` with uhd-tiny: several clients at once. Counts the outcomes, and reads the memory.
 
-    python benchmarks/serve_load.py [CLIENTS] [REQUESTS]
+    python benchmarks/serving/serve_load.py [CLIENTS] [REQUESTS]
 
 Each request is about another picture, so that nothing comes from the cache of views. A client that is
 told to try again later does so after a second. The server's resident memory is read after the
@@ -19,11 +19,16 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from uhd_edge.tiny.world.drawing import draw_picture
 from uhd_edge.tiny.world.scenes import SLICED, draw_scene
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 EARLY = 50
 
@@ -54,20 +59,29 @@ def main() -> None:
 
 def load_on_a_server(clients: int, requests: int) -> Load:
     """Start a server, send it requests, and end it."""
-    bodies = [_body(number) for number in range(requests)]
-    command = [sys.executable, "-m", "uhd_edge.cli", "serve", "--port", "0", "--queue", str(max(0, clients - 2))]
+    bodies = [about_a_picture(number) for number in range(requests)]
+    # With room for two clients less than there are, so that some are told to come again.
+    with a_server("--queue", str(max(0, clients - 2)), "--one-at-a-time") as (server, address):
+        return put_load(server, address, bodies, clients)
+
+
+@contextmanager
+def a_server(*arguments: str) -> Iterator[tuple[int, tuple[str, int]]]:
+    """Start a server with uhd-tiny, and end it at last. Yields its process id, and its host and port."""
+    command = [sys.executable, "-m", "uhd_edge.cli", "serve", "--port", "0", *arguments]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         try:
             line = server.stderr.readline() if server.stderr else ""
             found = re.search(r"http://([\d.]+):(\d+)/v1", line)
             if not found:
                 sys.exit(line)
-            return _loaded(server.pid, (found[1], int(found[2])), bodies, clients)
+            yield server.pid, (found[1], int(found[2]))
         finally:
             server.terminate()
 
 
-def _loaded(server: int, address: tuple[str, int], bodies: list[bytes], clients: int) -> Load:
+def put_load(server: int, address: tuple[str, int], bodies: list[bytes], clients: int) -> Load:
+    """Send bodies by so many clients at once, and read the memory of the process `server`."""
     statuses: Counter[int] = Counter()
     memory: list[int] = []
     finished: list[int] = []
@@ -79,7 +93,7 @@ def _loaded(server: int, address: tuple[str, int], bodies: list[bytes], clients:
                 body = next(waiting, None)
             if body is None:
                 return
-            while (status := _status(address, body)) in (429, 503):  # told to come again, and does
+            while (status := ask_server(address, body)) in (429, 503):  # told to come again, and does
                 with lock:
                     statuses[status] += 1
                 time.sleep(RETRY_AFTER)
@@ -98,7 +112,7 @@ def _loaded(server: int, address: tuple[str, int], bodies: list[bytes], clients:
     return Load(statuses, memory[0], memory[-1], time.perf_counter() - start)
 
 
-def _status(address: tuple[str, int], body: bytes) -> int:
+def ask_server(address: tuple[str, int], body: bytes) -> int:
     """Ask, and read the whole answer. Returns the status; 0 if no answer came, and 1 if its end is missing."""
     connection = http.client.HTTPConnection(*address, timeout=300)
     try:
@@ -113,7 +127,8 @@ def _status(address: tuple[str, int], body: bytes) -> int:
     return response.status if ended else 1
 
 
-def _body(number: int) -> bytes:
+def about_a_picture(number: int) -> bytes:
+    """Return the body of a request about a picture of its own; every other one is streamed."""
     data = io.BytesIO()
     draw_picture(draw_scene(f"load {number}", SLICED)).save(data, "JPEG")
     image = {"type": "image_url", "image_url": {"url": f"data:;base64,{base64.b64encode(data.getvalue()).decode()}"}}

@@ -1,0 +1,130 @@
+"""One context of llama.cpp in which several conversations stand, whose next tokens are read together.
+
+    the next token of each conversation  ->  one batch  ->  logits for each
+
+For one token the processor reads all of the model's weights, so that a token for each of several
+conversations costs little more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from uhd_edge.engines.engine import ClosedByWith
+from uhd_edge.runtime.errors import ModelError
+from uhd_edge.runtime.llm.batch import next_tokens_batch, prompt_batch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from uhd_edge.runtime.llm.batch import Batch, NextToken
+    from uhd_edge.runtime.llm.chunks import PromptChunk
+    from uhd_edge.runtime.llm.llama_library import LlamaLibrary
+    from uhd_edge.runtime.llm.llama_loading import OpenLlama
+
+NEWEST = -1
+
+
+class Reader(Protocol):
+    """A conversation in a context, which others may read for."""
+
+    def note_read(self, token: int, logits: NDArray[np.float32]) -> None:
+        """Note that the announced token was read; `logits` float32 [vocabulary] are the reader's own."""
+
+    def lose(self, error: ModelError) -> None:
+        """Note that the memory was cleared; the next answer that goes on without clearing it raises `error`."""
+
+
+class SharedContext(ClosedByWith):
+    """An open context of llama.cpp for one or more conversations; close it, or use it with `with`.
+
+    `handle` is None once it is closed. `readers` are the conversations, each with its number. Not thread-safe.
+    """
+
+    def __init__(self, library: LlamaLibrary, path: Path, opened: OpenLlama) -> None:
+        self._library, self._api, self._path = library, library.api, path
+        self._model, self.handle = opened.model, opened.context
+        self._mrope, self._threads = opened.facts.has_mrope, opened.threads
+        self._memory = self._api.llama_get_memory(self.handle)
+        self._next: dict[int, NextToken] = {}
+        self.readers: dict[int, Reader] = {}
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether there are several conversations."""
+        return len(self.readers) > 1
+
+    def forget(self, sequence: int, *, after: int = 0) -> bool:
+        """Forget all but the first `after` tokens of a conversation; False when llama.cpp cannot do it.
+
+        With one conversation in the context, recurrent layers are zeroed too, in case they hold NaN.
+        """
+        self._next.pop(sequence, None)
+        if after == 0 and not self.is_shared:
+            self._api.llama_memory_clear(self._memory, True)
+            return True
+        return bool(self._api.llama_memory_seq_rm(self._memory, sequence, after, -1))
+
+    def lose_all(self, error: ModelError) -> None:
+        """Clear the whole memory, and let all conversations know why."""
+        self._next.clear()
+        self._api.llama_memory_clear(self._memory, True)
+        for reader in self.readers.values():
+            reader.lose(error)
+
+    def read(self, chunk: PromptChunk, first: int, *, sequence: int, want_logits: bool) -> NDArray[np.float32] | None:
+        """Read a batch of a conversation, at the positions from `first` on.
+
+        Returns a copy of the logits where others may read on; otherwise they are llama.cpp's newest. Raises
+        `ModelError`; what the conversation has in memory is undefined then.
+        """
+        self._next.pop(sequence, None)
+        batch = prompt_batch(self._api, chunk, first, mrope=self._mrope, want_logits=want_logits, sequence=sequence)
+        self._decode(batch)
+        return self._copy_logits(NEWEST) if want_logits and self.is_shared else None
+
+    def announce(self, token: NextToken) -> None:
+        """Say what a conversation reads next, so that it is read when another one's next token is."""
+        self._next[token.sequence] = token
+
+    def read_announced(self) -> None:
+        """Read every announced token in one batch, and tell its reader. Raises `ModelError`; all is lost then."""
+        tokens, self._next = list(self._next.values()), {}
+        to_generate, to_read = self._threads
+        # Otherwise llama.cpp takes the threads for prompts as soon as there is more than one token.
+        self._api.llama_set_n_threads(self.handle, to_generate, to_generate)
+        try:
+            self._decode(next_tokens_batch(self._api, tokens))
+        except ModelError as error:
+            self.lose_all(error)
+            raise
+        finally:
+            self._api.llama_set_n_threads(self.handle, to_generate, to_read)
+        for place, token in enumerate(tokens):
+            self.readers[token.sequence].note_read(token.token, self._copy_logits(place))
+
+    def close(self) -> None:
+        """Free the context and the model. Safe to call twice."""
+        context, model = self.handle, self._model
+        self.handle = self._model = None
+        try:
+            if context is not None:
+                self._library.call(self._api.llama_free, context)
+        finally:
+            if model is not None:
+                self._library.call(self._api.llama_model_free, model)
+
+    def _decode(self, batch: Batch) -> None:
+        self._library.forget_log()
+        status = self._library.call(self._api.llama_decode, self.handle, batch.struct)
+        if status != 0:
+            reason = self._library.reason()
+            raise ModelError(f"{self._path}: llama.cpp failed with status {status} ({reason}); lower --context")
+
+    def _copy_logits(self, place: int) -> NDArray[np.float32]:
+        size = int(self._api.llama_vocab_n_tokens(self._api.llama_model_get_vocab(self._model)))
+        return np.ctypeslib.as_array(self._api.llama_get_logits_ith(self.handle, place), (size,)).copy()

@@ -1,0 +1,183 @@
+"""Several answers in progress: in turns, each as if it were alone, none held up by a longer one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.conversations.event_loops import run
+from support.images.squares import picture
+
+from uhd_edge.runtime import Assistant, AsyncAssistant, Bundle
+from uhd_edge.runtime.errors import AnswerError, BusyError, ImageError, ModelError, OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
+
+QUESTION = "What is it?"
+NUMBERS = {"type": "array", "items": {"type": "integer"}, "minItems": 3, "maxItems": 5}
+ASKED: list[dict[str, Any]] = [
+    {"images": picture(1), "max_tokens": 20},
+    {"images": [picture(2), picture(3)], "max_tokens": 3},
+    {"images": None, "max_tokens": 40, "temperature": 1.0, "seed": 7, "presence_penalty": 0.5},
+    {"images": picture(4), "schema": NUMBERS, "max_tokens": 60},
+    {"images": picture(4), "max_tokens": 9, "answers": 3, "temperature": 1.0, "logprobs": 2},
+    {"images": None, "max_tokens": 15, "mode": "4x"},
+]
+
+
+def several(bundle: Bundle, at_once: int, *, queue: int = 8) -> AsyncAssistant:
+    return AsyncAssistant(bundle, queue=queue, at_once=at_once, threads=1)
+
+
+@pytest.fixture(scope="module", params=["answering", "uhd-tiny", "hybrid"])
+def kind(request: pytest.FixtureRequest) -> Bundle:
+    if request.param == "uhd-tiny":
+        return Bundle.open()
+    found: Bundle = request.getfixturevalue("bundle" if request.param == "answering" else "hybrid_bundle")
+    return found
+
+
+def test_answers_are_those_of_questions_asked_alone(kind: Bundle) -> None:
+    with Assistant(kind, threads=1) as assistant:
+        alone = [assistant.ask(question=QUESTION, **asked) for asked in ASKED]
+
+    async def test() -> None:
+        async with several(kind, 4) as assistant:
+            answers = await asyncio.gather(*(assistant.ask(question=QUESTION, **asked) for asked in ASKED))
+        for answer, expected in zip(answers, alone, strict=True):
+            assert (answer.text, answer.finish_reason, answer.usage) == (
+                expected.text,
+                expected.finish_reason,
+                expected.usage,
+            )
+            assert [other.text for other in answer.alternatives] == [other.text for other in expected.alternatives]
+            assert [one.token for one in answer.logprobs] == [one.token for one in expected.logprobs]
+
+    run(test())
+
+
+def test_a_short_answer_ends_before_a_long_one_that_began_earlier(bundle: Bundle) -> None:
+    async def test() -> None:
+        async with several(bundle, 2) as assistant:
+            long = assistant.stream(picture(), QUESTION, max_tokens=3000)
+            await anext(long)
+            for _ in range(3):
+                assert (await assistant.ask(picture(1), QUESTION, max_tokens=3)).usage.completion_tokens == 3
+            with pytest.raises(AnswerError):
+                _ = long.answer
+            assert await anext(long)
+            await long.aclose()
+
+    run(test())
+
+
+def test_every_answer_in_progress_has_its_turns(bundle: Bundle) -> None:
+    """A step of each in turn: none is far ahead of another that began with it."""
+    order: list[int] = []
+
+    async def read(number: int, assistant: AsyncAssistant) -> None:
+        async for _ in assistant.stream(None, QUESTION, max_tokens=30):
+            order.append(number)
+
+    async def test() -> None:
+        async with several(bundle, 3) as assistant:
+            await asyncio.gather(*(read(number, assistant) for number in range(3)))
+
+    run(test())
+    begun = max(order.index(number) for number in range(3))
+    together = order[begun : min(len(order) - order[::-1].index(number) for number in range(3))]
+    assert len(together) > 30
+    for place in range(0, len(together) - 6, 6):
+        assert set(together[place : place + 6]) == {0, 1, 2}
+
+
+def test_places_and_queue_are_limits(bundle: Bundle) -> None:
+    async def test() -> None:
+        async with several(bundle, 2, queue=1) as assistant:
+            streams = [assistant.stream(picture(), QUESTION, max_tokens=3000) for _ in range(3)]
+            for stream in streams[:2]:
+                await anext(stream)
+            assert assistant.waiting == 1
+            with pytest.raises(BusyError, match=r"^3 questions"):
+                assistant.stream(picture(), QUESTION)
+            await streams[0].aclose()
+            assert await anext(streams[2])
+            for stream in streams:
+                await stream.aclose()
+
+    run(test())
+
+
+def test_what_ends_one_answer_leaves_the_others(bundle: Bundle) -> None:
+    async def test() -> None:
+        async with several(bundle, 4) as assistant:
+            expected = (await assistant.ask(picture(), QUESTION, max_tokens=40)).text
+            asking = asyncio.ensure_future(assistant.ask(picture(), QUESTION, max_tokens=40))
+            left = assistant.stream(picture(2), QUESTION, max_tokens=3000)
+            with pytest.raises(ImageError):
+                await assistant.ask(b"no image", QUESTION)
+            await anext(left)
+            await left.aclose()
+            assert (await asking).text == expected
+
+    run(test())
+
+
+def test_closing_ends_all_answers(bundle: Bundle) -> None:
+    async def test() -> None:
+        assistant = several(bundle, 2)
+        streams = [assistant.stream(picture(), QUESTION, max_tokens=3000) for _ in range(3)]
+        for stream in streams[:2]:
+            await anext(stream)
+        await assistant.close()
+        for stream in streams:
+            with pytest.raises(ModelError, match="has been closed"):
+                [piece async for piece in stream]
+
+    run(test())
+
+
+@pytest.mark.parametrize("at_once", [0, 17, 1.5, "many"])
+def test_a_number_of_places_is_checked(bundle: Bundle, at_once: Any) -> None:
+    openings: list[Callable[[], Any]] = [
+        lambda: AsyncAssistant(bundle, at_once=at_once),
+        lambda: Assistant(bundle, at_once=at_once),
+    ]
+    for opening in openings:
+        with pytest.raises(OptionError, match="at_once"):
+            opening()
+
+
+def test_streams_of_an_assistant_take_turns_and_one_too_many_ends_the_oldest(bundle: Bundle) -> None:
+    with Assistant(bundle, threads=1, at_once=2) as assistant, assistant.session() as session:
+        expected = [assistant.ask(picture(seed), QUESTION, max_tokens=6).text for seed in range(2)]
+        streams = [assistant.stream(picture(seed), QUESTION, max_tokens=6) for seed in range(2)]
+        pieces = [next(stream) + next(stream) for stream in streams]
+        texts = [begun + "".join(stream) for begun, stream in zip(pieces, streams, strict=True)]
+        assert [text.strip() for text in texts] == expected
+        streams = [assistant.stream(picture(seed), QUESTION, max_tokens=6) for seed in range(3)]
+        for stream in streams:
+            next(stream)
+        with pytest.raises(AnswerError, match="another question"):
+            next(streams[0])
+        assert "".join(streams[1])
+        assert session.ask(picture(0), QUESTION, max_tokens=6).text == expected[0]
+
+
+def test_a_budget_is_kept_beside_other_answers(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, bundle: Bundle) -> None:
+    """The machine is measured in the place of the answer that asks for it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    async def test() -> None:
+        async with several(bundle, 2) as assistant:
+            expected = (await assistant.ask(picture(1), QUESTION, max_tokens=30)).text
+            beside = asyncio.ensure_future(assistant.ask(picture(1), QUESTION, max_tokens=30))
+            answer = await assistant.ask(picture(), QUESTION, max_tokens=3, budget_ms=60_000)
+            assert answer.plan is not None
+            assert (await beside).text == expected
+
+    run(test())
