@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from uhd_edge.runtime.release import installed_version
 from uhd_edge.server.errors import ApiError
+from uhd_edge.server.openai.api_document import api_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,6 +52,9 @@ def small_paths(model: ModelFacts, metrics: Metrics, questions: Iterable[str], p
     async def numbers(_: Request) -> Response:
         return Response(metrics.text(), media_type=METRICS_TYPE)
 
+    async def document(_: Request) -> Response:
+        return JSONResponse(api_document())
+
     async def only_post(request: Request) -> Response:
         return await _refusal(request, HTTPException(405, headers={"Allow": "POST"}))
 
@@ -59,6 +63,7 @@ def small_paths(model: ModelFacts, metrics: Metrics, questions: Iterable[str], p
         Route("/v1/models", models),
         Route("/v1/models/{name}", one_model),
         Route("/metrics", numbers),
+        Route("/openapi.json", document),
         *_ollama_routes(model),
         *page,
         *(Route(path, only_post) for path in questions),

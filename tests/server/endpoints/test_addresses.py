@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import jsonschema
 import pytest
 from support.running_server import CHAT, Running, asked
 
@@ -35,3 +38,26 @@ def test_every_address_of_questions_is_guarded(server: Running, path: str) -> No
         reply = server.request("POST", path, body)
         assert reply.status == 400
         assert isinstance(reply.json["error"], str if path.startswith("/api/") else dict)
+
+
+def test_the_document_describes_addresses_that_are_there(server: Running) -> None:
+    reply = server.request("GET", "/openapi.json")
+    document = reply.json
+    for path, methods in document["paths"].items():
+        for method in methods:
+            assert server.request(method.upper(), path, {} if method == "post" else None).status in (200, 400)
+    used = set(re.findall(r'"#/components/schemas/([^"]+)"', reply.body.decode()))
+    assert used == set(document["components"]["schemas"])
+
+
+def test_requests_and_replies_are_as_the_document_says(server: Running) -> None:
+    document = server.request("GET", "/openapi.json").json
+    described = document["paths"][QUESTIONS[0]]["post"]
+    body = asked("?What?", model=server.request("GET", "/v1/models").json["data"][0]["id"], max_tokens=3)
+    content = described["responses"]["200"]["content"]["application/json"]
+    for schema, instance in (
+        (described["requestBody"]["content"]["application/json"]["schema"], body),
+        (content["schema"], server.request("POST", QUESTIONS[0], body).json),
+        ({"$ref": "#/components/schemas/Error"}, server.request("POST", QUESTIONS[0], {}).json),
+    ):
+        jsonschema.Draft202012Validator({**schema, "components": document["components"]}).validate(instance)
