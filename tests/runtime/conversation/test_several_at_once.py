@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+import threading
+from contextlib import nullcontext
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from support.conversations.event_loops import run
 from support.images.squares import picture
 
 from uhd_edge.runtime import Assistant, AsyncAssistant, Bundle
+from uhd_edge.runtime.conversation.answer_stream import AnswerStream
 from uhd_edge.runtime.errors import AnswerError, BusyError, ImageError, ModelError, OptionError
+from uhd_edge.runtime.worker import Job, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
+
+    from uhd_edge.runtime.answer import Answer
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
@@ -75,24 +82,30 @@ def test_a_short_answer_ends_before_a_long_one_that_began_earlier(bundle: Bundle
     run(test())
 
 
-def test_every_answer_in_progress_has_its_turns(bundle: Bundle) -> None:
-    """A step of each in turn: none is far ahead of another that began with it."""
+def test_every_answer_in_progress_has_its_turns() -> None:
+    """A step of each in turn; the fourth begins as soon as one of the first three has ended."""
     order: list[int] = []
+    opening, left = threading.Event(), [2, 5, 5, 2]
+    answer: Any = object()
 
-    async def read(number: int, assistant: AsyncAssistant) -> None:
-        async for _ in assistant.stream(None, QUESTION, max_tokens=30):
+    def steps(number: int) -> Generator[str, None, Answer]:
+        for _ in range(left[number]):
             order.append(number)
+            yield ""
+        return cast("Answer", answer)
 
-    async def test() -> None:
-        async with several(bundle, 3) as assistant:
-            await asyncio.gather(*(read(number, assistant) for number in range(3)))
+    def open_nothing() -> Any:
+        opening.wait()
+        return nullcontext()
 
-    run(test())
-    begun = max(order.index(number) for number in range(3))
-    together = order[begun : min(len(order) - order[::-1].index(number) for number in range(3))]
-    assert len(together) > 30
-    for place in range(0, len(together) - 6, 6):
-        assert set(together[place : place + 6]) == {0, 1, 2}
+    worker = Worker(open_nothing, queue=1, at_once=3)
+    told: SimpleQueue[Any] = SimpleQueue()
+    for number in range(4):
+        worker.submit(Job(lambda _, number=number: AnswerStream(steps(number)), lambda event: not told.put(event)))
+    opening.set()
+    assert [told.get(timeout=60).answer for _ in range(4)] == [answer] * 4
+    worker.end()
+    assert order == [0, 1, 2, 0, 1, 2, 1, 2, 1, 2, 3, 1, 2, 3]
 
 
 def test_places_and_queue_are_limits(bundle: Bundle) -> None:
