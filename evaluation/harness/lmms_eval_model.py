@@ -10,7 +10,7 @@ from typing import Any, Literal, NoReturn
 from lmms_eval.api.instance import GenerationResult, TokenCounts  # pyright: ignore[reportMissingImports]
 from lmms_eval.api.model import lmms  # pyright: ignore[reportMissingImports]
 from lmms_eval.protocol import ChatMessages  # pyright: ignore[reportMissingImports]
-from tqdm import tqdm
+from tqdm import tqdm  # pyright: ignore[reportMissingModuleSource]  # comes with lmms-eval
 
 from uhd_edge.engines.names import EngineName
 from uhd_edge.evaluation.harness.asking import Turn, answer_turns, generation_options
