@@ -23,7 +23,7 @@ def drawn_sizes(count: int) -> list[tuple[int, int]]:
     """Sides 1 to 4000, most of them small or thin: a few large ones cost more than all others."""
     draw = random.Random(20)
     sizes = [tuple(round(4000 ** draw.random()) for _ in range(2)) for _ in range(count)]
-    return [(width, height) for width, height in sizes if width * height <= 2_000_000]
+    return [(width, height) for width, height in sizes if width * height <= 1_200_000]
 
 
 def drawn_for_slices(count: int, scale: int) -> list[tuple[int, int]]:

@@ -73,11 +73,10 @@ def test_every_stage_of_a_recipe_mixes_kinds_of_batches_that_exist(recipe: str) 
         assert sum(stage.mix.values()) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_batches_from_every_source_of_a_recipes_last_stage_train_a_step(recipe: str) -> None:
+def test_batches_from_every_source_of_the_large_recipes_last_stage_train_a_step() -> None:
     tokenizer = RememberingEncoder()
     state = new_state(0, train_tokenizer(), CPU)
-    stage = RECIPES[recipe][-1]
+    stage = RECIPES["large"][-1]
     one_of_each = {KINDS[name].source: name for name in reversed(stage.mix)}
     assert set(one_of_each) == {"crowded", "symbols", "pictures"}
     for name in one_of_each.values():

@@ -36,9 +36,10 @@ if TYPE_CHECKING:
 tensorrt_rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx has wheels for x86-64 alone")
 
 MID_SIZE = TinyCheckpoint(
-    vision_hidden=432, vision_intermediate=1614, vision_layers=9, vision_heads=6, insert_layer=3, text_layers=1
+    vision_hidden=432, vision_intermediate=1614, vision_layers=5, vision_heads=6, insert_layer=3, text_layers=1
 )
-RTX = ("rtx-30", "rtx-40", "rtx-50")
+# `test_int8_plans` builds INT8 for every card, and the commands of docs/engines.md FP16 for rtx-40.
+BUILT = (("rtx-30", "fp16"), ("rtx-40", "int8"), ("rtx-50", "fp16"), ("rtx-50", "int8"))
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +57,7 @@ def mid_size(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return calibrate_bundle(bundle, draw_pictures(folder / "pictures", 1, seed=1), max_slices=1).bundle
 
 
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
-@pytest.mark.parametrize("target", RTX)
+@pytest.mark.parametrize(("target", "precision"), BUILT)
 def test_engines_of_uhd_tiny_are_built_for_rtx_cards_without_one(
     uhd_tiny: Bundle, target: str, precision: BuiltPrecision
 ) -> None:
