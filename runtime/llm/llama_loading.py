@@ -151,10 +151,11 @@ def open_context(library: LlamaLibrary, path: Path, model: Any, options: LlamaOp
     library.forget_log()
     context = library.call(api.llama_init_from_model, model, parameters, undo=api.llama_free)
     if not context:
-        raise ModelError(
-            f"{path}: llama.cpp cannot make room for a context of {options.context} tokens: {library.reason()}; "
-            "lower --context"
-        )
+        many, lower = options.conversations, "lower --context"
+        room = f"a context of {options.context} tokens"
+        if many > 1:
+            room, lower = f"{many} contexts of {options.context} tokens", f"{lower} or --at-once"
+        raise ModelError(f"{path}: llama.cpp cannot make room for {room}: {library.reason()}; {lower}")
     return context
 
 
