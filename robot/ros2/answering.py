@@ -114,8 +114,8 @@ class AnsweringThread:
             job = Job(settings.question, [], settings.options)
             answer = self._answer(job, [picture])
         except Exception as error:  # whatever a frame can make fail must not end the node
-            self.counts.failed += 1
             self._report(error)
+            self.counts.failed += 1  # once the log and `last_error` have it
             return
         if answer is None:
             self.counts.cut_off += 1
@@ -135,8 +135,8 @@ class AnsweringThread:
             if job.answer is None and not job.is_cancelled():
                 job.error = "the node was deactivated"
         except Exception as error:  # see above
-            self.counts.jobs_failed += 1
             job.error = self._report(error)
+            self.counts.jobs_failed += 1
         finally:
             job.ended.set()
 

@@ -190,9 +190,9 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
         facts = {"bundle": self.settings.values["bundle"] or "uhd-tiny", "engine": self._engine}
         stamp = self.get_clock().now().to_msg()
         told = self._diagnostics.build(self._phase, facts, inbox, counts, stamp)
-        self._told.publish(told)
         if told.status[0].message == LOSING:
             self.failed(LOSING)
+        self._told.publish(told)
 
     def _stop(self) -> None:
         inbox, self.inbox = self.inbox, None

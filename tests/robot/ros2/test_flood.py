@@ -63,7 +63,7 @@ def test_frames_too_large_for_the_middleware_are_told_and_come_with_the_profile(
         if status["level"]:
             break
     assert (status["level"], status["message"].partition(";")[0]) == (1, LOSING)
-    assert int(status["values"]["frames_lost"]) > int(status["values"]["frames_seen"])
+    assert int(status["values"]["frames_lost"]) > 0
     assert graph.log.count(LOSING) == 1
     profile = {"FASTRTPS_DEFAULT_PROFILES_FILE": PROFILE, "FASTDDS_DEFAULT_PROFILES_FILE": PROFILE}
     with joined(graph.environment | profile) as camera:
