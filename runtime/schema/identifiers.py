@@ -96,7 +96,8 @@ class Identifiers:
         return found
 
     def _walk(self, start: Path, pointer: str) -> Path | None:
-        path, found = start, self.at(start)
+        path = start
+        found: Any = self.at(start)
         for step in pointer.split("/")[1:]:
             key: str | int = step.replace("~1", "/").replace("~0", "~")
             if isinstance(found, list):

@@ -4,6 +4,9 @@ The rule is that of `torch.optim.Muon` with `match_rms_adamw`, which takes the m
 one. A GPU would spend most of a step on starting its thousand small operations.
 """
 
+# pyright: reportPrivateImportUsage=false
+# torch's functions over lists of tensors have no public names.
+
 from __future__ import annotations
 
 import torch
