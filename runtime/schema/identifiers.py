@@ -99,12 +99,13 @@ class Identifiers:
         path = start
         found: Any = self.at(start)
         for step in pointer.split("/")[1:]:
-            key: str | int = step.replace("~1", "/").replace("~0", "~")
             if isinstance(found, list):
                 if not step.isdecimal() or int(step) >= len(found):
                     return None
-                key = int(step)
-            elif not isinstance(found, dict) or key not in found:
+                path, found = (*path, int(step)), found[int(step)]
+                continue
+            key = step.replace("~1", "/").replace("~0", "~")
+            if not isinstance(found, dict) or key not in found:
                 return None
             path, found = (*path, key), found[key]
         return path
