@@ -33,7 +33,7 @@ def write_own_wheel(folder: Path) -> Path:
     stem = f"{NAME.replace('-', '_')}-{installed.version}"
     wheel, information = folder / f"{stem}-{_TAG}.whl", f"{stem}.dist-info"
     texts = {
-        f"{information}/METADATA": installed.read_text("METADATA") or "",
+        f"{information}/METADATA": installed.read_text("METADATA") or installed.read_text("PKG-INFO") or "",
         f"{information}/WHEEL": f"Wheel-Version: 1.0\nGenerator: uhd-edge\nRoot-Is-Purelib: true\nTag: {_TAG}\n",
         f"{information}/entry_points.txt": installed.read_text("entry_points.txt") or "",
     }
