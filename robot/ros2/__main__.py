@@ -23,10 +23,10 @@ def run(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"uhd: {error}; source the setup file of ROS 2, such as /opt/ros/jazzy/setup.bash")
     from uhd_edge.robot.ros2.node import AnswerNode
 
-    rclpy.init(args=arguments)
     try:
+        rclpy.init(args=arguments)
         node = AnswerNode()
-    except Exception as error:  # a parameter of a wrong type or value
+    except Exception as error:  # words that ROS does not know, a parameter of a wrong type or value
         rclpy.try_shutdown()
         sys.exit(f"uhd: {' '.join(str(error).split())}")
     executor = MultiThreadedExecutor(num_threads=node.threads_needed)

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
+from launch_ros.parameter_descriptions import ParameterValue
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -15,19 +16,32 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             DeclareLaunchArgument("image", default_value="/image", description="Topic of the camera."),
-            DeclareLaunchArgument("question", default_value="", description="The standing question."),
-            DeclareLaunchArgument("params_file", default_value=str(parameters), description="Parameters of the node."),
-            LifecycleNode(
-                package="uhd_edge_ros",
-                executable="node",
-                name="uhd_edge",
-                namespace="",
-                parameters=[LaunchConfiguration("params_file"), {"question": LaunchConfiguration("question")}],
-                remappings=[
-                    ("image", LaunchConfiguration("image")),
-                    ("image/compressed", [LaunchConfiguration("image"), "/compressed"]),
-                ],
-                output="screen",
+            DeclareLaunchArgument(
+                "question",
+                default_value="",
+                description="The standing question, if it is not in the file of parameters.",
             ),
+            DeclareLaunchArgument("params_file", default_value=str(parameters), description="Parameters of the node."),
+            OpaqueFunction(function=describe_node),
         ]
     )
+
+
+def describe_node(context: LaunchContext) -> list[LifecycleNode]:
+    """Describe the node; the question counts as text even if it reads like YAML, and only if it was given."""
+    question = LaunchConfiguration("question").perform(context)
+    asked = [{"question": ParameterValue(question, value_type=str)}] if question else []
+    return [
+        LifecycleNode(
+            package="uhd_edge_ros",
+            executable="node",
+            name="uhd_edge",
+            namespace="",
+            parameters=[LaunchConfiguration("params_file"), *asked],
+            remappings=[
+                ("image", LaunchConfiguration("image")),
+                ("image/compressed", [LaunchConfiguration("image"), "/compressed"]),
+            ],
+            output="screen",
+        )
+    ]

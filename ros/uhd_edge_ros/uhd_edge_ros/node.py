@@ -8,5 +8,5 @@ def main() -> None:
     try:
         from uhd_edge.robot.ros2.__main__ import run
     except ImportError as error:
-        sys.exit(f"{error}; install uhd-edge for the Python of ROS ({sys.executable}): pip install uhd-edge")
+        sys.exit(f"{error}; install uhd-edge for the Python of ROS ({sys.executable}): pip install FOLDER, its clone")
     run()

@@ -119,3 +119,13 @@ def test_a_parameter_that_is_wrong_from_the_start_ends_the_program_in_one_line(t
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "uhd: mode is '8x'; give one of '', '16x', '4x'\n"
+
+
+def test_arguments_that_ros_does_not_know_end_the_program_in_one_line(tmp_path: Path) -> None:
+    environment = ros_environment(1) | {"ROS_LOG_DIR": str(tmp_path)}
+    command = [*node_command({}), "--bogus"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("uhd: ")
+    assert done.stderr.count("\n") == 1
+    assert "--bogus" in done.stderr
