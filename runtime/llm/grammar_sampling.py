@@ -7,6 +7,7 @@ never otherwise.
 
 from __future__ import annotations
 
+import codecs
 import ctypes
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,8 @@ class Grammar:
         self._sampler: Any = None
         if not vocabulary.ending.any():
             raise ModelError("the language model has no token that ends an answer, so a schema cannot be kept to")
+        self._vocabulary = vocabulary
+        self._begun = b""  # the bytes of a character that is not whole yet
         # The names of control tokens would pass as text, but they are not part of an answer.
         self._writable = vocabulary.writable | vocabulary.ending
         library.forget_log()
@@ -60,17 +63,42 @@ class Grammar:
         tried = candidates[self._writable[candidates["id"]]]
         apply(self._api, self._sampler, tried)
         kept: NDArray[Any] = tried[np.isfinite(tried["logit"])]
-        return kept
+        return kept[self._characters(kept["id"])]
 
     def accept(self, token: int) -> None:
         """Advance by `token`, which must be allowed."""
         self._api.llama_sampler_accept(self._sampler, token)
+        self._begun = _begun_after(self._begun + self._vocabulary.token_bytes(token)) or b""
+
+    def _characters(self, tokens: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Whether the answer stays UTF-8 with each of the tokens.
+
+        llama.cpp counts bytes of the right number as a character even where they stand for none
+        (overlong ones). Decoded, they would be up to four, too many for a `maxLength`.
+        """
+        fits = np.ones(len(tokens), np.bool_)
+        # Whole characters may always follow whole ones, and most tokens are that.
+        doubtful = True if self._begun or len(tokens) <= FEW else self._vocabulary.fragments[tokens]
+        for place in np.flatnonzero(np.broadcast_to(doubtful, fits.shape)):
+            data = self._begun + self._vocabulary.token_bytes(int(tokens[place]))
+            fits[place] = _begun_after(data) is not None
+        return fits
 
     def close(self) -> None:
         """Free it. Safe to call twice."""
         if self._sampler:
             self._api.llama_sampler_free(self._sampler)
         self._sampler = None
+
+
+def _begun_after(data: bytes) -> bytes | None:
+    """The bytes at the end of UTF-8 that begin a character, or None for what is not UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        decoder.decode(data)
+    except UnicodeDecodeError:
+        return None
+    return bytes(decoder.getstate()[0])
 
 
 def make_candidates(logits: NDArray[np.float32], first: int = 0) -> NDArray[Any]:

@@ -51,6 +51,11 @@ class Vocabulary:
         )
         return writable
 
+    @cached_property
+    def fragments(self) -> NDArray[np.bool_]:
+        """Whether each token [size] begins or ends within a character of UTF-8."""
+        return np.fromiter((not _is_text(self.token_bytes(token)) for token in range(self.size)), np.bool_, self.size)
+
     def require(self, tokens: Iterable[int]) -> None:
         """Raise `OptionError` for the id of a token that the vocabulary does not have."""
         if unknown := [token for token in tokens if token >= self.size]:
@@ -83,3 +88,11 @@ class Vocabulary:
         """Fill `ids` and return their count, or the negative count wanted when `ids` is too short."""
         pointer = ids.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
         return int(self._api.llama_tokenize(self._vocabulary, data, len(data), pointer, len(ids), False, True))
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

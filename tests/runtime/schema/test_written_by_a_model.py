@@ -58,6 +58,15 @@ def test_what_the_model_writes_by_a_drawn_schema_is_json_that_fits_it(
         assert len(text) > 100
 
 
+def test_bytes_that_are_no_character_are_not_counted_as_one(model: LanguageModel) -> None:
+    """With this seed, llama.cpp's own grammar lets three bytes pass that stand for no character."""
+    sampling = Sampling(temperature=5.0, top_p=0.95, repetition_penalty=1.0, seed=3296)
+    text, reason = answer(model, {"type": "string", "maxLength": 9}, sampling)
+    assert reason == "stop"
+    assert len(json.loads(text)) <= 9
+    assert "\ufffd" not in text
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_schema_that_contains_itself_ends_in_a_value_that_fits(model: LanguageModel, seed: int) -> None:
     schema = {
