@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--cosine", type=float, default=0.0, help="lowest cosine to accept (default: calibrate's own)")
     parser.add_argument("--engine", choices=("onnxruntime", "openvino"), default="onnxruntime", help="engine for INT8")
     parser.add_argument("--pictures", choices=("scenes", "shipped"), default="scenes", help="pictures to calibrate on")
-    parser.add_argument("--threads", type=int)
+    parser.add_argument("--threads", type=int, help="number of threads (default: one for each usable core)")
     parser.add_argument("--folder", help="folder for the temporary files")
     parser.add_argument("--save", help="new folder for the calibrated copy")
     parser.add_argument("--calibrated", help="bundle folder with INT8 graphs, compared without calibrating")

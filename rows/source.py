@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
     from uhd_edge.rows.row import RawRow
 
 JSON_LINES = (".jsonl", ".ndjson")
+PARQUET = ".parquet"
 LIST = ".txt"
+NOT_ASKED = ("answer", "answers", "metric", "group")  # columns that change how an answer counts, and not the question
 
 
 @dataclass(frozen=True)
 class RowSource:
-    """Rows that can be read from the beginning again and again; `sha256` changes when they do.
+    """Rows that can be read from the beginning again and again; `sha256` changes when they or their columns do.
 
     `count` says how many there are, without reading pictures.
     """
@@ -44,15 +47,15 @@ class RowSource:
 def open_source(given: str, columns: Mapping[str, str], split: str | None = None) -> RowSource:
     """Open whatever holds pictures: rows (see `open_rows`), a folder, a pattern, a list of paths, or tar files.
 
-    A folder is one of parquet files, of tar files or of pictures, by what is in it; a `.txt` is a list. Raises
-    `DataSetError` for what is missing, empty or ambiguous.
+    A folder is one of parquet files, of tar files or of pictures, by what is in it, and a pattern by what fits it; a
+    `.txt` is a list. Raises `DataSetError` for what is missing, empty or ambiguous.
     """
     path = Path(given)
     try:
         if path.is_dir():
             return _opened_folder(path, columns, split)
         if not path.exists() and glob.has_magic(given):
-            return _of_pictures(given, pictures_like(given))
+            return _of_pattern(given, columns)
         if path.suffix == LIST:
             return _of_pictures(path.name, listed_pictures(path))
         if path.suffix in TARS:
@@ -83,21 +86,22 @@ def _opened(path: Path, columns: Mapping[str, str], split: str | None) -> RowSou
         return _of_parquet(name, files, columns)
     if split is not None:
         raise DataSetError(f"{path}: only a folder of parquet files has splits; leave --split out")
-    if path.suffix == ".parquet":
+    if path.suffix == PARQUET:
         return _of_parquet(path.name, [path], columns)
     if path.suffix == ".tsv":
-        return _of_text(path, partial(read_tsv, path, columns))
+        return _of_text(path, columns, read_tsv)
     if path.suffix in JSON_LINES:
-        return _of_text(path, partial(read_json_lines, path, columns))
+        return _of_text(path, columns, read_json_lines)
     what = "of no known kind" if path.exists() else "no such file or folder"
     raise DataSetError(f"{path}: {what}; give JSON lines (.jsonl), a TSV of VLMEvalKit, or a folder of parquet files")
 
 
 def _opened_folder(folder: Path, columns: Mapping[str, str], split: str | None) -> RowSource:
-    kinds = {"parquet files": (".parquet",), "tar files": TARS, "pictures": tuple(PICTURE_SUFFIXES)}
+    kinds = {"parquet files": (PARQUET,), "tar files": TARS, "pictures": tuple(PICTURE_SUFFIXES)}
     found = [kind for kind, suffixes in kinds.items() if has_suffix(folder, suffixes)]
     if len(found) > 1:
-        raise DataSetError(f"{folder}: {' and '.join(found)} in one folder; name the files: '{folder}/*.jpg'")
+        pattern = folder / ("*.tar" if "tar files" in found else "*.jpg")
+        raise DataSetError(f"{folder}: {' and '.join(found)} in one folder; name the files, as in '{pattern}'")
     if split is not None or found == ["parquet files"]:
         return open_rows(folder, columns, split)
     if found == ["tar files"]:
@@ -105,21 +109,43 @@ def _opened_folder(folder: Path, columns: Mapping[str, str], split: str | None) 
     return _of_pictures(folder.resolve().name, pictures_in(folder))
 
 
+def _of_pattern(pattern: str, columns: Mapping[str, str]) -> RowSource:
+    """Tar or parquet files where the pattern fits nothing else, otherwise pictures."""
+    found = pictures_like(pattern)
+    files, suffixes = [found.folder / name for name in found.names], {Path(name).suffix for name in found.names}
+    if suffixes <= set(TARS):
+        return _of_tars(pattern, files, columns)
+    return _of_parquet(pattern, files, columns) if suffixes == {PARQUET} else _of_pictures(pattern, found)
+
+
 def _of_pictures(name: str, files: PictureFiles) -> RowSource:
     return RowSource(name, files.sha256(), files.read, lambda: len(files.names))
 
 
 def _of_tars(name: str, files: Sequence[Path], columns: Mapping[str, str]) -> RowSource:
-    return RowSource(name, checksum(files), partial(read_tars, files, columns), partial(count_samples, files))
+    sha256 = _with_columns(checksum(files), columns)
+    return RowSource(name, sha256, partial(read_tars, files, columns), partial(count_samples, files))
 
 
 def _of_parquet(name: str, files: list[Path], columns: Mapping[str, str]) -> RowSource:
-    return RowSource(name, _checksum(files), partial(read_parquet, files, columns), partial(count_rows, files))
+    sha256 = _with_columns(_checksum(files), columns)
+    return RowSource(name, sha256, partial(read_parquet, files, columns), partial(count_rows, files))
 
 
-def _of_text(file: Path, read: Callable[[], Iterator[RawRow]]) -> RowSource:
+def _of_text(
+    file: Path, columns: Mapping[str, str], reader: Callable[[Path, Mapping[str, str]], Iterator[RawRow]]
+) -> RowSource:
     """Counting reads every line, so that one that is broken is found at the beginning."""
-    return RowSource(file.name, compute_sha256(file), read, lambda: sum(1 for _ in read()))
+    read = partial(reader, file, columns)
+    return RowSource(file.name, _with_columns(compute_sha256(file), columns), read, lambda: sum(1 for _ in read()))
+
+
+def _with_columns(sha256: str, columns: Mapping[str, str]) -> str:
+    """Another checksum where other columns are asked: answers to one column are none to another."""
+    asked = sorted((ours, theirs) for ours, theirs in columns.items() if ours not in NOT_ASKED)
+    return (
+        hashlib.sha256(json.dumps([sha256, asked]).encode("utf-8", "surrogateescape")).hexdigest() if asked else sha256
+    )
 
 
 def _checksum(files: Sequence[Path]) -> str:

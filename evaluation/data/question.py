@@ -49,7 +49,7 @@ def question_of(number: int, row: RawRow, default_metric: str | None) -> Questio
 def _question(number: int, row: RawRow, default_metric: str | None) -> Question:
     text = text_of(row.values.get("question"))
     if text is None:
-        raise DataSetError(f"no question; the columns are {', '.join(row.values)}")
+        raise DataSetError(f"no question; the columns are {', '.join(row.values)}; give --column question=NAME")
     if row.pictures is None:
         raise DataSetError(f"no image; the columns are {', '.join(row.values)} (`image: []` is a question without one)")
     choices = _choices(row.values)
@@ -96,7 +96,7 @@ def _choices(values: Mapping[str, Any]) -> dict[str, str]:
 def _answers(values: Mapping[str, Any], choices: Mapping[str, str]) -> tuple[str, ...]:
     given = values.get("answers") if values.get("answers") is not None else values.get("answer")
     if given is None:
-        raise DataSetError(f"no answer; the columns are {', '.join(values)}")
+        raise DataSetError(f"no answer; the columns are {', '.join(values)}; give --column answer=NAME")
     listed = [one.get("answer") if isinstance(one, dict) else one for one in as_list(given)]
     if not choices:
         return tuple(_answer(one) for one in listed)

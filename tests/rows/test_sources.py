@@ -98,6 +98,30 @@ def test_the_checksum_changes_with_the_names_and_sizes(folder: Path) -> None:
     assert len({before, changed, open_source(str(folder), {}).sha256}) == 3
 
 
+def test_a_pattern_may_be_tar_or_parquet_files_beside_something_else(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow.parquet import write_table
+
+    for number in ("00000", "00001"):
+        write_tar(tmp_path / f"{number}.tar", {f"{number}.png": PNG})
+        write_table(pyarrow.table({"image": [PNG], "id": [number]}), tmp_path / f"{number}.parquet")
+    assert images(f"{tmp_path}/*.tar") == ["00000", "00001"]
+    assert [row.name for row in rows(f"{tmp_path}/*.parquet")] == ["00000", "00001"]
+    with pytest.raises(DataSetError, match=r"in one folder; name the files, as in '.*\*.tar'"):
+        rows(tmp_path)
+
+
+def test_the_checksum_changes_with_the_columns_that_are_asked(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"image": [], "one": "?", "other": "!", "label": "x"}\n')
+    plain, one, other, scored = (
+        open_source(str(file), columns).sha256
+        for columns in ({}, {"question": "one"}, {"question": "other"}, {"question": "one", "answer": "label"})
+    )
+    assert len({plain, one, other}) == 3
+    assert scored == one
+
+
 def test_what_holds_no_pictures_says_so(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text("\n")
     (tmp_path / "broken.tar").write_bytes(b"no tar" * 1000)

@@ -53,7 +53,13 @@ def markdown(columns: dict[str, Column]) -> str:
 @click.command()
 @click.option("--bundle", help="A bundle folder.  [default: the built-in bundle]")
 @click.option("--count", default=QUESTIONS, show_default=True, help="Number of questions in each set.")
-@click.option("--precision", type=click.Choice(["auto", "fp32", "fp16", "int8"]), default="auto", show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "fp16", "int8"]),
+    default="auto",
+    show_default=True,
+    help="Precision of the vision graphs.",
+)
 @click.option("--threads", type=int, help="Number of threads.  [default: one for each usable core]")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to keep the sets and the answers.")
 def main(bundle: str | None, count: int, precision: PrecisionName, threads: int | None, folder: Path | None) -> None:
