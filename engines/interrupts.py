@@ -73,7 +73,7 @@ def kept_signal_stack() -> Iterator[None]:
     if not sys.platform.startswith("linux"):
         yield
         return
-    sigaltstack = ctypes.CDLL(None, use_errno=True).sigaltstack
+    sigaltstack = ctypes.CDLL(None).sigaltstack
     before = _Stack()
     sigaltstack(None, ctypes.byref(before))
     try:

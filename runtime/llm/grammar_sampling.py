@@ -7,13 +7,13 @@ never otherwise.
 
 from __future__ import annotations
 
-import codecs
 import ctypes
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from uhd_edge.runtime.errors import ModelError, SchemaError
+from uhd_edge.runtime.llm.vocabulary import begun_after
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,7 +68,7 @@ class Grammar:
     def accept(self, token: int) -> None:
         """Advance by `token`, which must be allowed."""
         self._api.llama_sampler_accept(self._sampler, token)
-        self._begun = _begun_after(self._begun + self._vocabulary.token_bytes(token)) or b""
+        self._begun = begun_after(self._begun + self._vocabulary.token_bytes(token)) or b""
 
     def _characters(self, tokens: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Whether the answer stays UTF-8 with each of the tokens.
@@ -78,10 +78,11 @@ class Grammar:
         """
         fits = np.ones(len(tokens), np.bool_)
         # Whole characters may always follow whole ones, and most tokens are that.
-        doubtful = True if self._begun or len(tokens) <= FEW else self._vocabulary.fragments[tokens]
-        for place in np.flatnonzero(np.broadcast_to(doubtful, fits.shape)):
+        look_at_all = self._begun or len(tokens) <= FEW
+        doubtful = range(len(tokens)) if look_at_all else np.flatnonzero(self._vocabulary.fragments[tokens])
+        for place in doubtful:
             data = self._begun + self._vocabulary.token_bytes(int(tokens[place]))
-            fits[place] = _begun_after(data) is not None
+            fits[place] = begun_after(data) is not None
         return fits
 
     def close(self) -> None:
@@ -89,16 +90,6 @@ class Grammar:
         if self._sampler:
             self._api.llama_sampler_free(self._sampler)
         self._sampler = None
-
-
-def _begun_after(data: bytes) -> bytes | None:
-    """The bytes at the end of UTF-8 that begin a character, or None for what is not UTF-8."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        decoder.decode(data)
-    except UnicodeDecodeError:
-        return None
-    return bytes(decoder.getstate()[0])
 
 
 def make_candidates(logits: NDArray[np.float32], first: int = 0) -> NDArray[Any]:

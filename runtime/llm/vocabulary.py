@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import ctypes
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,8 @@ class Vocabulary:
     @cached_property
     def fragments(self) -> NDArray[np.bool_]:
         """Whether each token [size] begins or ends within a character of UTF-8."""
-        return np.fromiter((not _is_text(self.token_bytes(token)) for token in range(self.size)), np.bool_, self.size)
+        of_token = self.token_bytes
+        return np.fromiter((begun_after(of_token(token)) != b"" for token in range(self.size)), np.bool_, self.size)
 
     def require(self, tokens: Iterable[int]) -> None:
         """Raise `OptionError` for the id of a token that the vocabulary does not have."""
@@ -90,9 +92,11 @@ class Vocabulary:
         return int(self._api.llama_tokenize(self._vocabulary, data, len(data), pointer, len(ids), False, True))
 
 
-def _is_text(data: bytes) -> bool:
+def begun_after(data: bytes) -> bytes | None:
+    """The bytes at the end of UTF-8 that begin a character, or None for what is not UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        data.decode()
+        decoder.decode(data)
     except UnicodeDecodeError:
-        return False
-    return True
+        return None
+    return bytes(decoder.getstate()[0])
