@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from uhd_edge.server.dialect import AnsweredError
-from uhd_edge.server.errors import ApiError
 from uhd_edge.server.ollama.replies import OllamaReply
 from uhd_edge.server.ollama.requests import chat_body, generate_body, only_loads
-from uhd_edge.server.openai.chat_request import parse_request, read_object
+from uhd_edge.server.openai.chat_request import parse_translated, read_object
 from uhd_edge.server.openai.conversations import parse_chat
 
 if TYPE_CHECKING:
     from uhd_edge.server.dialect import Asked, ReplyWriter
+    from uhd_edge.server.errors import ApiError
     from uhd_edge.server.model_facts import ModelFacts
 
 
@@ -32,11 +32,7 @@ class Ollama:
             self.model.require_name(str(given.get("model")))
             raise AnsweredError(OllamaReply(self.model.name, self.kind).loaded())
         chat, left_out = chat_body(given) if self.kind == "chat" else generate_body(given)
-        request, ignored = parse_request(chat)
-        self.model.require_name(request.model)
-        ignored = (*left_out, *ignored)
-        if self.strict and ignored:
-            raise ApiError(400, f"{ignored[0]} is not a parameter of this server", param=ignored[0])
+        request, ignored = parse_translated(chat, left_out, self.model, strict=self.strict)
         asked = parse_chat(request, self.model, strict=False, ignored=ignored)
         return asked, OllamaReply(request.model, self.kind, with_logprobs="logprobs" in asked.options)
 

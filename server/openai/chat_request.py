@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -20,6 +20,9 @@ from pydantic import (
 from uhd_edge.runtime.modes import Mode
 from uhd_edge.server.errors import ApiError
 from uhd_edge.server.openai.tidying import QUIET, refuse_unsupported, tidy_request
+
+if TYPE_CHECKING:
+    from uhd_edge.server.model_facts import ModelFacts
 
 
 class _Strict(BaseModel):
@@ -201,6 +204,21 @@ def parse_request(given: dict[str, Any], *, strict: bool = False) -> tuple[ChatR
         return ChatRequest.model_validate(given), ignored
     except ValidationError as error:
         raise _refused(error) from error
+
+
+def parse_translated(
+    chat: dict[str, Any], left_out: tuple[str, ...], model: ModelFacts, *, strict: bool
+) -> tuple[ChatRequest, tuple[str, ...]]:
+    """Check a request in another API's words that was translated to `chat`, as `parse_request` does.
+
+    `left_out` are the names that have no translation. If it is `strict`, it may have none, and no ignored ones.
+    """
+    request, ignored = parse_request(chat)
+    model.require_name(request.model)
+    ignored = (*left_out, *ignored)
+    if strict and ignored:
+        raise ApiError(400, f"{ignored[0]} is not a parameter of this server", param=ignored[0])
+    return request, ignored
 
 
 def _drop_nulls(given: dict[str, Any]) -> None:

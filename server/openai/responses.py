@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from uhd_edge.server.errors import ApiError
-from uhd_edge.server.openai.chat_request import parse_request, read_object
+from uhd_edge.server.openai.chat_request import parse_translated, read_object
 from uhd_edge.server.openai.conversations import parse_chat
 from uhd_edge.server.openai.responses_replies import ResponseWriter
 from uhd_edge.server.openai.responses_request import as_chat_body
 
 if TYPE_CHECKING:
     from uhd_edge.server.dialect import Asked, ReplyWriter
+    from uhd_edge.server.errors import ApiError
     from uhd_edge.server.model_facts import ModelFacts
 
 
@@ -29,11 +29,7 @@ class Responses:
         chat, left_out = as_chat_body(given)
         if not self.strict and chat.get("model") in (None, ""):
             chat["model"] = self.model.name
-        request, ignored = parse_request(chat)
-        self.model.require_name(request.model)
-        ignored = (*left_out, *ignored)
-        if self.strict and ignored:
-            raise ApiError(400, f"{ignored[0]} is not a parameter of this server", param=ignored[0])
+        request, ignored = parse_translated(chat, left_out, self.model, strict=self.strict)
         asked = parse_chat(request, self.model, strict=self.strict, ignored=ignored)
         return asked, ResponseWriter(self.model.name, _repeated(given))
 
