@@ -32,17 +32,6 @@ def server() -> Iterator[Running]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def client(server: Running) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0, timeout=60)
-
-
-@pytest.fixture(scope="module")
-def assistant() -> Iterator[Assistant]:
-    with Assistant(threads=1) as assistant:
-        yield assistant
-
-
 def messages(files: list[str], question: str) -> Any:
     parts = [part_of((EXAMPLES / file).read_bytes()) for file in files]
     return [{"role": "user", "content": [*parts, part_of(f"?{question}")]}]

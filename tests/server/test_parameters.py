@@ -27,17 +27,6 @@ def server() -> Iterator[Running]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def client(server: Running) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0, timeout=60)
-
-
-@pytest.fixture(scope="module")
-def assistant() -> Iterator[Assistant]:
-    with Assistant(threads=1) as assistant:
-        yield assistant
-
-
 def test_several_answers_are_those_of_the_assistant(client: openai.OpenAI, assistant: Assistant) -> None:
     expected = assistant.ask("Describe the scene.", answers=3, logprobs=2, **WILD)
     texts = [one.text for one in (expected, *expected.alternatives)]

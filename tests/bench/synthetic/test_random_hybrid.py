@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import pytest
+from support.language_models.small_hybrid import SMALL_HYBRID
 
 from uhd_edge.bench.synthetic.random_hybrid import RandomHybrid, write_random_hybrid
 from uhd_edge.bench.synthetic.random_llm import SPECIAL
@@ -17,25 +18,11 @@ from uhd_edge.runtime.llm.sampling import Sampling
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SMALL = RandomHybrid(
-    hidden=64,
-    intermediate=96,
-    layers=4,
-    heads=2,
-    kv_heads=1,
-    head=32,
-    linear_heads=2,
-    linear_head=32,
-    rotary=16,
-    vocabulary=400,
-    context=512,
-)
-
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LanguageModel]:
     file = tmp_path_factory.mktemp("models") / "llm.gguf"
-    described = write_random_hybrid(file, SMALL)
+    described = write_random_hybrid(file, SMALL_HYBRID)
     assert [one.name for one in file.parent.iterdir()] == [described.file]
     with LanguageModel(file, threads=1) as model:
         assert (model.width, model.vocabulary.size) == (described.hidden_size, described.vocabulary_size) == (64, 400)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from support.language_models.small_hybrid import SMALL_HYBRID
 from support.tiny_gguf import CONTEXT, write_gguf
 
-from uhd_edge.bench.synthetic.random_hybrid import RandomHybrid, write_random_hybrid
+from uhd_edge.bench.synthetic.random_hybrid import write_random_hybrid
 from uhd_edge.runtime.errors import ModelError
 from uhd_edge.runtime.llm.language_model import LanguageModel
 from uhd_edge.runtime.llm.sampling import Sampling
@@ -18,19 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TEXTS = ("hello", "hell hello", "<image>hello hell")
-HYBRID = RandomHybrid(
-    hidden=64,
-    intermediate=96,
-    layers=4,
-    heads=2,
-    kv_heads=1,
-    head=32,
-    linear_heads=2,
-    linear_head=32,
-    rotary=16,
-    vocabulary=400,
-    context=CONTEXT,
-)
+HYBRID = replace(SMALL_HYBRID, context=CONTEXT)
 
 
 @pytest.fixture(scope="module", params=["qwen3", "qwen2vl", "hybrid"])

@@ -1,4 +1,4 @@
-"""A server with a model that can think and call, and the same model at hand."""
+"""A server with a model that can think and call, and the same model at hand, for all modules here."""
 
 from __future__ import annotations
 

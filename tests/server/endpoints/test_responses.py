@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import openai
 import pytest
 from pydantic import BaseModel, Field
-from support.running_server import CODE, EXAMPLES, Running, data_uri
+from support.running_server import CODE, EXAMPLES, data_uri
 
 if TYPE_CHECKING:
     from uhd_edge.runtime import Assistant
@@ -30,11 +30,6 @@ THINK: dict[str, Any] = {"think": True, "think_tokens": 12}
 
 class Code(BaseModel):
     code: str = Field(max_length=5)
-
-
-@pytest.fixture(scope="module")
-def client(server: Running) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0, timeout=60)
 
 
 def create(client: openai.OpenAI, asked: Any = ASKED, **options: Any) -> Any:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import openai
 import pytest
-from support.running_server import CODE, running
-from support.server.agent_bundle import agent_bundle
+from support.running_server import CODE
 
-from uhd_edge.runtime import Assistant, Bundle, Message, TextPart, Thought, ToolCall
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from uhd_edge.runtime import Assistant, Message, TextPart, Thought, ToolCall
 
 TURN = {
     "type": "function",
@@ -24,23 +20,6 @@ TURN = {
 }
 THINK: dict[str, Any] = {"think": True, "think_tokens": 12}
 ASKED: Any = [{"role": "user", "content": CODE}]
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return agent_bundle(tmp_path_factory.mktemp("bundles") / "agent")
-
-
-@pytest.fixture(scope="module")
-def assistant(bundle: Bundle) -> Iterator[Assistant]:
-    with Assistant(bundle, threads=1) as assistant:
-        yield assistant
-
-
-@pytest.fixture(scope="module")
-def client(bundle: Bundle) -> Iterator[openai.OpenAI]:
-    with running("--bundle", str(bundle.path)) as server:
-        yield openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0, timeout=60)
 
 
 def create(client: openai.OpenAI, **options: Any) -> Any:
