@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +12,7 @@ from uhd_edge.runtime.budget.cost_book import CostBook
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.conversation.answer_lock import AnswerLock
 from uhd_edge.runtime.conversation.answer_stream import skip_empty
+from uhd_edge.runtime.conversation.elsewhere import open_vision_thread
 from uhd_edge.runtime.conversation.new_images import decode_images, one_view_per_frame
 from uhd_edge.runtime.conversation.turns import Conversation, Question
 from uhd_edge.runtime.llm.opening import open_language_model
@@ -116,9 +116,8 @@ class Assistant(ClosedByWith):
                 self._encoder.open_mode(self._mode)
             undo.pop_all()
         self._costs = CostBook(self._encoder, self._model, threads=threads)
-        self._aside = ThreadPoolExecutor(1, "uhd-edge vision")  # without a thread until it has work
-        aside = self._aside if at_once > 1 else None
-        self._places = open_places(self._encoder, self._model, self._costs, session_bytes, aside)
+        self._vision_thread = open_vision_thread() if at_once > 1 else None
+        self._places = open_places(self._encoder, self._model, self._costs, session_bytes, self._vision_thread)
 
     @ask_method
     def ask(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> Answer:
@@ -239,7 +238,8 @@ class Assistant(ClosedByWith):
         """Close the engines and the language model. Safe to call twice."""
         with self._answer_lock.lock:
             self._answer_lock.close()
-            self._aside.shutdown(cancel_futures=True)
+            if self._vision_thread is not None:
+                self._vision_thread.shutdown(cancel_futures=True)
             self._costs.store()
             self._encoder.close()
             self._model.close()

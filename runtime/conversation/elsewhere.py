@@ -23,6 +23,13 @@ class Elsewhere(str):
         return piece
 
 
+def open_vision_thread() -> Executor:
+    """Return what does work in one thread, which begins with the first; shut it down."""
+    from concurrent.futures import ThreadPoolExecutor  # imported late: one answer at a time has no use for it
+
+    return ThreadPoolExecutor(1, "uhd-edge vision")
+
+
 def do_elsewhere(executor: Executor | None, work: Callable[[], Result]) -> Generator[str, None, Result]:
     """Do `work` in the executor, or at once without one, and return what it returns.
 
