@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -57,11 +57,15 @@ class TokenLogprob:
 
 @dataclass(frozen=True)
 class EncodedView:
-    """The size of a view in patches, and the number of its tokens."""
+    """The size of a view in patches, and the number of its tokens.
+
+    `reused` says that it was in the cache when its image was encoded; views are compared without it.
+    """
 
     rows: int
     columns: int
     tokens: int
+    reused: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,18 @@ STANDARD_INPUT = "-"
 @max_frames_option
 @stack_frames_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object with the answer, usage, views and timings.")
+@click.option(
+    "--show", is_flag=True, help="Show the slices and tokens of each image, in the terminal or in a file that is named."
+)
 def ask(
-    images: tuple[str, ...], question: str, *, max_frames: int, stack_frames: int, as_json: bool, **given: Any
+    images: tuple[str, ...],
+    question: str,
+    *,
+    max_frames: int,
+    stack_frames: int,
+    as_json: bool,
+    show: bool,
+    **given: Any,
 ) -> None:
     """Ask QUESTION about one or more images or videos; `-` reads an image from standard input.
 
@@ -56,6 +66,11 @@ def ask(
         else:
             answer = print_pieces(assistant.stream(inputs, question, **request))
         say_budget(answer, given)
+        if show:
+            from uhd_edge.cli.showing.pictures import show_answer
+
+            names = [split_mode(image)[0] for image in images]
+            show_answer(names, inputs, answer, assistant.bundle.manifest, max_slices=given["max_slices"])
         for note in assistant.notes:
             click.echo(f"uhd: {note}", err=True)
     click.get_current_context().obj.all_closed = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from uhd_edge.runtime.answer import Plan
+    from uhd_edge.runtime.bundles.manifest import Manifest
+    from uhd_edge.runtime.modes import Mode
     from uhd_edge.runtime.options import AskOptions
 
 
@@ -26,6 +29,11 @@ if TYPE_CHECKING:
 @budget_share_option
 @opening_options
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.option(
+    "--picture",
+    metavar="FILE.png",
+    help="Draw slices and tokens over the image: those of the plan within --budget-ms, otherwise those of `uhd ask`.",
+)
 def plan(
     images: tuple[str, ...],
     *,
@@ -33,6 +41,7 @@ def plan(
     budget_ms: float | None,
     budget_share: float,
     as_json: bool,
+    picture: str | None,
     **given: Any,
 ) -> None:
     """List modes and numbers of slices for IMAGEs, with tokens and the predicted time to the first token.
@@ -43,6 +52,8 @@ def plan(
     from uhd_edge.runtime.options import check_options
 
     check_images(images)
+    if picture is not None:
+        _require_drawable(images, Path(picture))
     options: AskOptions = {
         "mode": given["mode"],
         "max_slices": given["max_slices"],
@@ -53,7 +64,7 @@ def plan(
     with open_assistant(given) as assistant:
         assistant.measure(lambda step: click.echo(f"uhd: {step}", err=True))
         plans = assistant.plans(list(images), question, **options)
-        room = assistant.context
+        room, manifest = assistant.context, assistant.bundle.manifest
     chosen = choose_plan(plans)
     if as_json:
         click.echo(json.dumps(_as_object(plans, chosen, budget_ms, budget_share)))
@@ -61,6 +72,35 @@ def plan(
         click.echo(f"nothing fits into the context of {room} tokens; raise --context, or use fewer images")
     else:
         click.echo("\n".join(_table(plans, chosen, budget_ms, budget_share)))
+    if picture is not None:
+        mode, max_slices = given["mode"] or manifest.default_mode, given["max_slices"]
+        if budget_ms is not None and chosen is not None:
+            mode, max_slices = chosen.mode, chosen.max_slices
+        _draw(images, Path(picture), manifest, mode, max_slices)
+
+
+def _require_drawable(images: Sequence[str], file: Path) -> None:
+    """Find out now that a picture cannot be drawn, not after the machine was measured."""
+    from uhd_edge.cli.showing.pictures import require_format
+    from uhd_edge.runtime.errors import OptionError, OutputError
+    from uhd_edge.runtime.images.video import is_video
+
+    require_format(file)
+    if video := next((image for image in images if is_video(image)), None):
+        raise OptionError(f"{video}: --picture draws images; of a video every frame is one view")
+    if file.is_dir() or not file.parent.is_dir():
+        raise OutputError(
+            f"{file}: cannot be written, because it is a folder or {file.parent} is not one; choose another name"
+        )
+
+
+def _draw(images: Sequence[str], file: Path, manifest: Manifest, mode: Mode, max_slices: int | None) -> None:
+    """Write the picture of each image, numbered where there are several."""
+    from uhd_edge.cli.showing.pictures import draw_plan, write_picture
+
+    for number, image in enumerate(images, 1):
+        target = file if len(images) == 1 else file.with_name(f"{file.stem}-{number}{file.suffix}")
+        write_picture(draw_plan(image, manifest, mode=mode, max_slices=max_slices), target)
 
 
 def _as_object(plans: Sequence[Plan], chosen: Plan | None, budget_ms: float | None, share: float) -> dict[str, Any]:

@@ -193,8 +193,8 @@ class VisionEncoder(ClosedByWith):
                 engines = self._opener.open_instead(engines, error)
             embeddings, encoded = self._encode_views(engines, sliced, plan.image_size, tolerance, timings)
         views = tuple(
-            EncodedView(view.rows, view.columns, len(of_view))
-            for view, of_view in zip(sliced.views, embeddings, strict=True)
+            EncodedView(view.rows, view.columns, len(of_view), reused=number not in encoded)
+            for number, (view, of_view) in enumerate(zip(sliced.views, embeddings, strict=True))
         )
         return Encoded(
             np.concatenate(embeddings),
@@ -202,8 +202,8 @@ class VisionEncoder(ClosedByWith):
             views,
             plan.mode,
             timings,
-            reused_views=len(views) - encoded,
-            encoded_views=encoded,
+            reused_views=len(views) - len(encoded),
+            encoded_views=len(encoded),
             precision=engines.precision,
         )
 
@@ -231,10 +231,10 @@ class VisionEncoder(ClosedByWith):
         size: tuple[int, int],
         tolerance: float,
         timings: dict[str, float],
-    ) -> tuple[list[NDArray[np.float32]], int]:
-        """Return the embeddings of each view, and how many views were encoded."""
+    ) -> tuple[list[NDArray[np.float32]], set[int]]:
+        """Return the embeddings of each view, and which views were encoded."""
         if self._cache is None:
-            return encode_views(engines, sliced.views, timings), len(sliced.views)
+            return encode_views(engines, sliced.views, timings), set(range(len(sliced.views)))
         return encode_reusing(engines, sliced, self._cache, timings, size=size, tolerance=tolerance)
 
     def _open_in_time(self, mode: Mode, timings: dict[str, float]) -> VisionEngines:

@@ -52,8 +52,8 @@ def encode_reusing(
     *,
     size: tuple[int, int],
     tolerance: float,
-) -> tuple[list[NDArray[np.float32]], int]:
-    """Return the embeddings [tokens, d_llm] of each view in order, and how many views were encoded here.
+) -> tuple[list[NDArray[np.float32]], set[int]]:
+    """Return the embeddings [tokens, d_llm] of each view in order, and which views were encoded here.
 
     `size` is (width, height) of the image before it was cut. Adds the milliseconds of its
     stages to `timings`; raises `EngineError` as `encode_batch` does.
@@ -99,11 +99,13 @@ def _near(view: View, place: PlaceKey, tolerance: float, cache: ViewCache) -> Ke
 
 def _encode_missing(
     engines: VisionEngines, lookup: CacheLookup, missing: Sequence[int], cache: ViewCache, timings: dict[str, float]
-) -> tuple[dict[ContentKey, Kept], int]:
+) -> tuple[dict[ContentKey, Kept], set[int]]:
     """Encode each different view once, sharing the work with other threads that need the same views."""
-    wanted = {lookup.contents[index]: index for index in missing}
+    wanted: dict[ContentKey, int] = {}
+    for index in missing:
+        wanted.setdefault(lookup.contents[index], index)
     fresh: dict[ContentKey, Kept] = {}
-    encoded = 0
+    encoded: set[int] = set()
     while wanted:
         with cache.sharing(tuple(wanted)) as shares:
             own = [wanted[content] for content in shares.mine]
@@ -111,7 +113,7 @@ def _encode_missing(
                 kept = Kept(lookup.contents[index], _own_copy(embeddings))
                 cache.done(kept)
                 fresh[kept.content] = kept
-        encoded += len(own)
+        encoded.update(own)
         others = _waited_for(shares.elsewhere, timings) if shares.elsewhere else []
         fresh.update({kept.content: kept for kept in (*shares.found, *others)})
         wanted = {content: index for content, index in wanted.items() if content not in fresh}

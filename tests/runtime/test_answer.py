@@ -28,7 +28,7 @@ def test_an_answer_can_be_written_as_json() -> None:
             "cached_tokens": 1,
             "thinking_tokens": 0,
         },
-        "views": [{"rows": 4, "columns": 8, "tokens": 2}],
+        "views": [{"rows": 4, "columns": 8, "tokens": 2, "reused": False}],
         "timings_ms": {"decode": 1.235, "total": 7.0},
     }
 

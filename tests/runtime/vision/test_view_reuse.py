@@ -77,6 +77,15 @@ def test_different_views_of_one_size_are_one_batch_and_equal_ones_are_encoded_on
     assert batches == [10, 3, 1]
 
 
+def test_of_equal_views_the_first_is_encoded_and_the_others_say_that_they_were_reused(bundle: Bundle) -> None:
+    with VisionEncoder(bundle) as encoder:
+        first, again = (encoder.encode(np.full((600, 800, 3), 90, np.uint8)) for _ in range(2))
+    assert len({(view.rows, view.columns) for view in first.views}) == 1
+    assert [view.reused for view in first.views] == [False] + [True] * first.reused_views
+    assert all(view.reused for view in again.views)
+    assert again.views == first.views
+
+
 def test_modes_do_not_share_their_embeddings(bundle: Bundle) -> None:
     with VisionEncoder(bundle, threads=1) as encoder, VisionEncoder(bundle, cache_bytes=0, threads=1) as scratch:
         for mode in ("16x", "4x", "16x", "4x"):
