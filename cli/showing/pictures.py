@@ -18,7 +18,7 @@ from uhd_edge.cli.showing.terminal import find_graphics, pixel_width
 from uhd_edge.runtime.answer import EncodedView
 from uhd_edge.runtime.errors import OutputError
 from uhd_edge.runtime.images.loading import load_image
-from uhd_edge.runtime.images.video import Video, is_video
+from uhd_edge.runtime.images.video import Video
 from uhd_edge.runtime.prompt.room import image_layout
 from uhd_edge.runtime.vision.slicing import plan_views
 
@@ -64,7 +64,8 @@ def show_answer(
     max_slices: int | None,
 ) -> None:
     """Show the images of an answered question in the terminal at standard error, or write and name a file for each."""
-    if any(isinstance(image, Video) or (isinstance(image, str) and is_video(image)) for image in images):
+    media = [image[0] if isinstance(image, tuple) else image for image in images]
+    if any(isinstance(one, Video) for one in media):
         click.echo("uhd: --show draws images; of a video every frame is one view", err=True)
         return
     drawn = draw_answer(images, answer, manifest, max_slices=max_slices)

@@ -143,5 +143,6 @@ def _collected(descriptor: int) -> tuple[object, list[bytes]]:
 
 def test_videos_are_not_drawn(assistant: Assistant, capsys: pytest.CaptureFixture[str]) -> None:
     answer = assistant.ask(WIDE, "How many triangles are there?", max_tokens=1)
-    show_answer(["a.mp4"], [Video("a.mp4")], answer, assistant.bundle.manifest, max_slices=None)
-    assert capsys.readouterr().err == "uhd: --show draws images; of a video every frame is one view\n"
+    for video in (Video("a.mp4"), (Video("a.mp4"), "4x")):
+        show_answer(["a.mp4"], [video], answer, assistant.bundle.manifest, max_slices=None)
+        assert capsys.readouterr().err == "uhd: --show draws images; of a video every frame is one view\n"
