@@ -7,7 +7,7 @@ import sys
 
 # By default Python collects garbage after every 700 new objects. Imported code is not garbage, and
 # these collections take a twelfth of the start of `uhd ask`.
-OBJECTS_BETWEEN_COLLECTIONS = 50_000
+OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 
 def run() -> None:

@@ -19,11 +19,11 @@ schema_option = click.option(
 
 def schema_in(file: str | None) -> AnswerSchema | None:
     """Read a schema from a file; raises `SchemaError` when it is missing, or no answer can fit it."""
+    if file is None:
+        return None
     from uhd_edge.runtime.errors import SchemaError
     from uhd_edge.runtime.schema.answer_schema import answer_schema
 
-    if file is None:
-        return None
     try:
         return answer_schema(Path(file).read_text(encoding="utf-8-sig"))
     except OSError as error:

@@ -18,7 +18,6 @@ from uhd_edge.runtime.conversation.turns import Conversation, Question
 from uhd_edge.runtime.llm.opening import open_language_model
 from uhd_edge.runtime.options import as_tuple, check_options, parse_request
 from uhd_edge.runtime.release import warn_renamed
-from uhd_edge.runtime.session import Session, SessionDefaults
 from uhd_edge.runtime.timing import Stopwatch, timed
 from uhd_edge.runtime.validation import MOST_AT_ONCE, require_whole
 from uhd_edge.runtime.vision.encoder import CACHE_BYTES, MOST_CACHE_BYTES, VisionEncoder
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.conversation.request import Request
     from uhd_edge.runtime.modes import Mode, Precision
     from uhd_edge.runtime.options import AskOptions
+    from uhd_edge.runtime.session import Session
 
 # With MiniCPM-V 4.6, the memory of a conversation of 1,500 tokens is about 40 MB, a saved state 19 MB.
 SESSION_BYTES = 256 * 2**20
@@ -174,13 +174,14 @@ class Assistant(ClosedByWith):
         Raises `ImageError` for something that is not an image and `OptionError` for an invalid
         setting.
         """
+        from uhd_edge.runtime.session import Session, SessionDefaults  # which single questions do without
+
         self._answer_lock.require_open()
         chosen = check_options({"mode": mode, "max_slices": max_slices}, mode=self._mode, max_slices=self._max_slices)
-        new = decode_images(as_tuple(images), self.bundle.manifest)
-        waiting = tuple(image.copy() for image in new)
+        waiting = tuple(image.copy() for image in decode_images(as_tuple(images), self.bundle.manifest))
         conversation = Conversation(waiting=waiting, drop_oldest=drop_oldest, goes_on=True)
-        settings = SessionDefaults(chosen.mode, chosen.max_slices)
-        return Session(self._places[0], self._answer_lock, settings, conversation)
+        defaults = SessionDefaults(chosen.mode, chosen.max_slices)
+        return Session(self._places[0], self._answer_lock, defaults, conversation)
 
     def measure(self, progress: Callable[[str], None] = lambda _: None) -> None:
         """Benchmark this machine for `budget_ms`, unless that was done; opens the engines of all modes.
@@ -205,8 +206,7 @@ class Assistant(ClosedByWith):
             watch, mode = Stopwatch(()), options.get("mode")
             modes = tuple(self.bundle.manifest.graphs) if mode is None else (mode,)
             new = decode_images(request.images, self.bundle.manifest)
-            asked = Question(one_view_per_frame(request, new), new, Conversation())
-            spent = watch.elapsed()
+            asked, spent = Question(one_view_per_frame(request, new), new, Conversation()), watch.elapsed()
             return self._places[0].planner.plans(asked, modes, spent=lambda: spent)
 
     @property

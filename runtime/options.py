@@ -11,7 +11,7 @@ from uhd_edge.runtime.llm.sampling import Sampling
 from uhd_edge.runtime.llm.stopping import parse_stops
 from uhd_edge.runtime.modes import Mode
 from uhd_edge.runtime.prompt.messages import ToolResult
-from uhd_edge.runtime.tools.tool_set import parse_tools
+from uhd_edge.runtime.tools.tool_set import NO_TOOLS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.conversation.encoded_images import QuestionImage
     from uhd_edge.runtime.prompt.messages import Message
     from uhd_edge.runtime.schema.answer_schema import AnswerSchema, SchemaInput
-    from uhd_edge.runtime.tools.tool_set import ToolInput
+    from uhd_edge.runtime.tools.given_tools import ToolInput
+    from uhd_edge.runtime.tools.tool_set import ToolSet
 
 
 class AskOptions(TypedDict, total=False):
@@ -161,7 +162,7 @@ def check_options(
         think_tokens=given["think_tokens"],
         logprobs=given["logprobs"],
         answers=given["answers"],
-        tools=parse_tools(given["tools"], given["tool_choice"]),
+        tools=_parse_tools(given["tools"], given["tool_choice"]),
     )
 
 
@@ -179,6 +180,14 @@ def _parse_schema(schema: SchemaInput | None) -> AnswerSchema | None:
     from uhd_edge.runtime.schema.answer_schema import answer_schema  # which most questions do without
 
     return answer_schema(schema)
+
+
+def _parse_tools(tools: Sequence[ToolInput] | None, choice: str) -> ToolSet:
+    if tools is None and choice == "auto":
+        return NO_TOOLS
+    from uhd_edge.runtime.tools.given_tools import parse_tools  # which most questions do without
+
+    return parse_tools(tools, choice)
 
 
 def as_tuple(images: QuestionImage | Sequence[QuestionImage] | None) -> tuple[QuestionImage, ...]:

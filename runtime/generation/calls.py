@@ -6,9 +6,9 @@ that was cut off before its end.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from uhd_edge.runtime.generation.said import Said
 from uhd_edge.runtime.generation.thoughts import after
 from uhd_edge.runtime.llm.stopping import StoppedText
 from uhd_edge.runtime.tools.call_format import CALL_END, CALL_START, read_call
@@ -17,7 +17,7 @@ from uhd_edge.runtime.tools.call_grammar import build_call_grammar
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from uhd_edge.runtime.answer import FinishReason, ToolCall
+    from uhd_edge.runtime.answer import ToolCall
     from uhd_edge.runtime.generation.token_source import TokenSource
     from uhd_edge.runtime.llm.streaming import TextStream
     from uhd_edge.runtime.tools.call_format import CallFormat
@@ -25,15 +25,6 @@ if TYPE_CHECKING:
 
 OPENING = f"{CALL_START}\n"
 CLOSING = f"\n{CALL_END}"
-
-
-@dataclass(frozen=True)
-class Said:
-    """The text of an answer, without the calls in it."""
-
-    text: str
-    finish_reason: FinishReason
-    tool_calls: tuple[ToolCall, ...] = ()
 
 
 class CallWriter:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from uhd_edge.runtime.generation.calls import CallWriter, Said
 from uhd_edge.runtime.generation.logprobs import trim_to
+from uhd_edge.runtime.generation.said import Said
 from uhd_edge.runtime.generation.thoughts import OPENING, Thoughts, after, read_head, think
 from uhd_edge.runtime.generation.token_source import TokenSource
 from uhd_edge.runtime.llm.stopping import StoppedText
 from uhd_edge.runtime.prompt.thinking import THINK_END, THINK_START, knows_thoughts
 from uhd_edge.runtime.tools.call_format import CALL_END, CALL_START, find_call_format
-from uhd_edge.runtime.tools.call_grammar import build_call_grammar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.answer import FinishReason, TokenLogprob, ToolCall
     from uhd_edge.runtime.bundles.manifest import Prompt
     from uhd_edge.runtime.conversation.request import Settings
+    from uhd_edge.runtime.generation.calls import CallWriter
     from uhd_edge.runtime.llm.language_model import LanguageModel
     from uhd_edge.runtime.llm.streaming import TextStream
 
@@ -42,7 +42,11 @@ def find_grammar(settings: Settings, prompt: Prompt) -> str | None:
     if settings.schema is not None:
         return settings.schema.grammar
     tools = settings.tools.callable
-    return build_call_grammar(tools, find_call_format(prompt.chat_template)) if tools else None
+    if not tools:
+        return None
+    from uhd_edge.runtime.tools.call_grammar import build_call_grammar  # which most questions do without
+
+    return build_call_grammar(tools, find_call_format(prompt.chat_template))
 
 
 def write_answer(
@@ -141,5 +145,7 @@ def _write_text(stream: TextStream, head: str, stops: tuple[str, ...]) -> Genera
 
 
 def _call_writer(settings: Settings, source: TokenSource, prompt: Prompt, end: int) -> CallWriter:
+    from uhd_edge.runtime.generation.calls import CallWriter  # which most questions do without
+
     tools, call_format = settings.tools.callable, find_call_format(prompt.chat_template)
     return CallWriter(source, tools, call_format, end=end, placeholder=prompt.tokens.image)

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from uhd_edge.runtime.answer import ToolCall
 from uhd_edge.runtime.errors import OptionError
-from uhd_edge.runtime.tools.values import read_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,6 +70,8 @@ def _read_json(text: str, tools: Mapping[str, Tool]) -> ToolCall | None:
 
 
 def _read_parameters(text: str, tool: Tool) -> dict[str, Any] | None:
+    from uhd_edge.runtime.tools.values import read_value  # which questions without tools do without
+
     properties = tool.parameters.get("properties", {})
     arguments: dict[str, Any] = {}
     at = 0

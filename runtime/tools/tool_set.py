@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING
 
-from uhd_edge.runtime.errors import OptionError, SchemaError
-from uhd_edge.runtime.schema.references import follow_references
-from uhd_edge.runtime.tools.functions import describe_function
-
-ToolInput: TypeAlias = "Callable[..., Any] | Mapping[str, Any] | Tool"
-
-MOST_TOOLS = 128
-MOST_CHARACTERS = 64 * 1024
-CHOICES = ("auto", "none", "required")
-
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 
 @dataclass(frozen=True)
@@ -59,59 +48,3 @@ class ToolSet:
 
 
 NO_TOOLS = ToolSet()
-
-
-def parse_tools(tools: Sequence[ToolInput] | None, choice: str) -> ToolSet:
-    """Check the tools of a question, each a function or a definition as in OpenAI's API; raises `OptionError`."""
-    given = () if tools is None else tools
-    if not isinstance(given, Sequence) or isinstance(given, str):
-        raise OptionError(f"tools is {type(tools).__name__}; it must be a list of functions or definitions")
-    if len(given) > MOST_TOOLS:
-        raise OptionError(f"tools has {len(given)} entries; it may have {MOST_TOOLS}")
-    parsed = tuple(_parse(tool, number) for number, tool in enumerate(given))
-    names = [tool.name for tool in parsed]
-    if repeated := next((name for name in names if names.count(name) > 1), None):
-        raise OptionError(f"tools has {repeated!r} more than once; give each tool a name of its own")
-    if choice not in (*CHOICES, *names):
-        known = ", ".join((*CHOICES, *names))
-        raise OptionError(f"tool_choice is {choice!r}; it must be one of {known}")
-    if choice not in ("auto", "none") and not parsed:
-        raise OptionError(f"tool_choice is {choice!r}, but there are no tools; give some")
-    return ToolSet(parsed, choice)
-
-
-def _parse(tool: object, number: int) -> Tool:
-    if isinstance(tool, Tool):
-        return tool
-    if callable(tool):
-        definition = describe_function(tool)
-    elif isinstance(tool, Mapping):
-        definition = _as_json(tool, number)
-    else:
-        raise OptionError(f"tool {number} is {type(tool).__name__}; it must be a function, or its definition as a dict")
-    function = definition.get("function", definition)
-    name = function.get("name") if isinstance(function, dict) else None
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise OptionError(
-            f"tool {number}: the name is {name!r}; it must have 1 to 64 letters, digits, hyphens, dots and underscores"
-        )
-    parameters = function.get("parameters") or {"type": "object", "properties": {}}
-    if not isinstance(parameters, dict):
-        raise OptionError(f"tool {name}: parameters is {type(parameters).__name__}; it must be a JSON schema")
-    try:
-        followed = follow_references(parameters)
-    except (SchemaError, RecursionError) as error:
-        raise OptionError(f"the parameters of {name} cannot be kept to: {error}") from error
-    return Tool(name, definition, followed if isinstance(followed, dict) else parameters)
-
-
-def _as_json(tool: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """A copy that nobody else can change, and that is JSON."""
-    try:
-        text = json.dumps(dict(tool), allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise OptionError(f"tool {number} is no JSON ({error})") from error
-    if len(text) > MOST_CHARACTERS:
-        raise OptionError(f"tool {number} has {len(text)} characters, more than {MOST_CHARACTERS}; shorten it")
-    copied: dict[str, Any] = json.loads(text)
-    return copied

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uhd_edge.engines.selection import cpu_precision, machine_precision
-from uhd_edge.runtime.bundles.int8_record import int8_verdict
 
 if TYPE_CHECKING:
     from uhd_edge.engines.processor import Processor
@@ -35,6 +34,8 @@ def decide_int8(bundle: Bundle, mode: Mode, processor: Processor) -> Int8Decisio
         here = cpu_precision(processor)
         advice = f"; `uhd calibrate` makes them: {here.reason}" if here.precision == "int8" else ""
         return Int8Decision(False, f"the bundle holds no INT8 graphs{advice}")
+    from uhd_edge.runtime.bundles.int8_record import int8_verdict  # which bundles without INT8 do without
+
     verdict = int8_verdict(bundle, "int8")
     if not verdict.verified:
         return Int8Decision(False, verdict.reason)

@@ -10,7 +10,7 @@ from uhd_edge.runtime.errors import OptionError
 from uhd_edge.runtime.llm.sampling import HIGHEST_SEED, Sampling
 from uhd_edge.runtime.prompt.messages import ImagePart, Message, TextPart
 from uhd_edge.runtime.schema.answer_schema import answer_schema
-from uhd_edge.runtime.tools.tool_set import parse_tools
+from uhd_edge.runtime.tools.given_tools import parse_tools
 from uhd_edge.server.dialect import Asked
 from uhd_edge.server.errors import ApiError
 from uhd_edge.server.media.parts import MediaPart

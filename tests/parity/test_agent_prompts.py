@@ -17,7 +17,7 @@ from uhd_edge.runtime.conversation.chat_messages import read_messages
 from uhd_edge.runtime.prompt.layout import write_prompt
 from uhd_edge.runtime.prompt.template import TemplateOptions
 from uhd_edge.runtime.tools.functions import describe_function
-from uhd_edge.runtime.tools.tool_set import parse_tools
+from uhd_edge.runtime.tools.given_tools import parse_tools
 
 
 class Speed(Enum):

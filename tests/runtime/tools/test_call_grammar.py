@@ -18,7 +18,7 @@ from uhd_edge.runtime.llm.sampling import Sampling
 from uhd_edge.runtime.llm.streaming import TextStream
 from uhd_edge.runtime.tools.call_format import read_call
 from uhd_edge.runtime.tools.call_grammar import build_call_grammar
-from uhd_edge.runtime.tools.tool_set import parse_tools
+from uhd_edge.runtime.tools.given_tools import parse_tools
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ import pytest
 from uhd_edge.runtime.errors import OptionError
 from uhd_edge.runtime.tools.call_format import find_call_format
 from uhd_edge.runtime.tools.functions import describe_function
-from uhd_edge.runtime.tools.tool_set import parse_tools
+from uhd_edge.runtime.tools.given_tools import parse_tools
 
 STOP = {"name": "stop"}
 
