@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import re
-import secrets
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
+from uhd_edge.runtime.bundles.update import copy_beside
 from uhd_edge.runtime.errors import OutputError
 from uhd_edge.runtime.vision.patches import encoder_inputs, make_patches, position_ids
 from uhd_edge.runtime.vision.slicing import plan_views, slice_image
@@ -128,14 +128,12 @@ def _instrumented(file: Path) -> Iterator[_InstrumentedGraph]:
         ]
         model.graph.node.extend(nodes)
         model.graph.output.append(helper.make_tensor_value_info(measured.peak, TensorProto.FLOAT, []))
-    copy = file.with_name(f".instrumented-{secrets.token_hex(6)}.onnx")
     try:
-        onnx.save(model, copy)
-        yield _InstrumentedGraph(copy, values)
+        with copy_beside(file) as copy:
+            onnx.save(model, copy)
+            yield _InstrumentedGraph(copy, values)
     except OSError as error:
         raise OutputError(f"{file.parent}: cannot be written ({error.strerror or error}); copy the bundle") from error
-    finally:
-        copy.unlink(missing_ok=True)
 
 
 def _find_measured_values(model: onnx.ModelProto) -> list[_MeasuredValue]:

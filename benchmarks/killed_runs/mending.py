@@ -10,7 +10,7 @@ from killing import EXAMPLES, Command, Whole, contents, counted
 
 from uhd_edge.runtime import Assistant
 from uhd_edge.runtime.bundles.bundle import MANIFEST, Bundle
-from uhd_edge.runtime.bundles.update import abandoned_in
+from uhd_edge.runtime.bundles.update import abandoned_in, interrupted
 
 PICTURE, QUESTION = EXAMPLES / "bench.png", "What is the code on the white star?"
 
@@ -20,7 +20,8 @@ def check(command: Command, folder: Path, whole: Whole) -> Iterator[str]:
     bundle = folder / "bundle"
     yield from _unusable(bundle)
     hidden = [name for name in contents(folder) if any(part.startswith(".") for part in Path(name).parts)]
-    named = [str(path.relative_to(folder)) for path, _ in abandoned_in(bundle)]
+    left = [*(path for path, _ in abandoned_in(bundle)), *interrupted(bundle)]
+    named = [str(path.relative_to(folder)) for path in left]
     if command.result == "bundle":
         unnamed = [name for name in hidden if not any(name.startswith(one) for one in named)]
         yield from (f"inspect does not name {name}" for name in unnamed)
@@ -31,8 +32,9 @@ def check(command: Command, folder: Path, whole: Whole) -> Iterator[str]:
         said = done.stderr
         if done.returncode and not ended:
             yield f"the next run failed: {said.strip().splitlines()[-1:]}"
-    if hidden and not ended and "left by a run that was killed" not in said and "taken over" not in said:
-        yield f"the next run does not say that it removed {hidden[0]}"
+    mended = ("left by a run that was killed", "taken over", "going on with")
+    if hidden and not ended and not any(words in said for words in mended):
+        yield f"the next run does not say that it removed {hidden[0]}, or goes on with it"
     if not ended or not hidden:
         yield from _differences(contents(folder), whole.after)
     if list(folder.glob("**/.*")):

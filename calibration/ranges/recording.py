@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from uhd_edge.calibration.ranges.recorder import Recorder, peak_name
 from uhd_edge.calibration.work import pass_cost
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
 from uhd_edge.export.graphs.onnx_tower import COMPRESSOR
+from uhd_edge.runtime.bundles.update import copy_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -140,12 +140,9 @@ def _instrumented(file: Path, sites: Sequence[Site]) -> Iterator[Path]:
         value = nodes[site.linears[0].node].inputs[0]
         if value is not None and value not in model.graph.outputs:
             model.graph.outputs.append(value)
-    copy = file.with_name(f".instrumented-{secrets.token_hex(6)}.onnx")
-    try:
+    with copy_beside(file) as copy:
         ir.save(model, copy)
         yield copy
-    finally:
-        copy.unlink(missing_ok=True)
 
 
 def _add_peak_output(graph: ir.Graph, name: str, product: ir.Node) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from uhd_edge.engines.unfinished import Tell
 
 STAGING = ".adding-"  # begins the names of folders that new files are written in
+COPY = ".instrumented-"  # and of changed copies of graphs, which lie beside the graphs
 RESUMABLE = ".calibrating-"  # and of those that an interrupted run leaves for the next one
 
 
@@ -135,6 +136,21 @@ def _locked_alone(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextmanager
+def copy_beside(graph: Path) -> Iterator[Path]:
+    """Make a hidden file for a changed copy of a graph, whose weights are found from there; it is gone afterwards.
+
+    If the run is killed, the next one that changes the bundle removes the copy. Raises `OSError`.
+    """
+    copy = graph.with_name(f"{COPY}{secrets.token_hex(6)}.onnx")
+    try:
+        copy.touch()
+        with locked(copy):
+            yield copy
+    finally:
+        copy.unlink(missing_ok=True)
+
+
 def abandoned_in(bundle: Path) -> list[tuple[Path, int]]:
     """What killed runs left in a bundle's folder or beside it, with its bytes; the bundle is whole without it."""
     left = [path for path in staged(bundle) if is_abandoned(path)] + half_exported(bundle)
@@ -154,7 +170,7 @@ def half_exported(bundle: Path) -> list[Path]:
 
 def staged(bundle: Path) -> list[Path]:
     """Hidden folders and files in a bundle's folder that are not, or not yet, part of it."""
-    return sorted([*bundle.glob(f"{STAGING}*"), *bundle.glob(f".{MANIFEST}.*")])
+    return sorted([*bundle.glob(f"{STAGING}*"), *bundle.glob(f".{MANIFEST}.*"), *bundle.glob(f"graphs/{COPY}*")])
 
 
 def interrupted(bundle: Path) -> list[Path]:

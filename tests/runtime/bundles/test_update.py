@@ -121,6 +121,28 @@ def test_what_a_killed_run_staged_is_named_and_the_next_one_removes_it(bundle: B
     assert said == [f"removed {left} (0.0 MB), left by a run that was killed"]
 
 
+COPIED_AND_KILLED = """
+import os, signal, sys
+from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.bundles.update import abandoned_in, copy_beside
+bundle = Bundle.open(sys.argv[1])
+graph = next(iter(bundle.graphs("4x", "fp32")))
+with copy_beside(graph) as copy:
+    copy.write_bytes(b"half")
+    assert abandoned_in(bundle.path) == []
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_copy_of_a_graph_that_a_killed_run_left_is_named_and_the_next_one_removes_it(bundle: Bundle) -> None:
+    done = subprocess.run([sys.executable, "-c", COPIED_AND_KILLED, str(bundle.path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    ((left, size),) = abandoned_in(bundle.path)
+    assert (left.parent, size) == (bundle.path / "graphs", 4)
+    with staging_folder(bundle):
+        assert not left.exists()
+
+
 def test_two_runs_that_stage_at_once_leave_each_other_alone(bundle: Bundle) -> None:
     with staging_folder(bundle) as first, staging_folder(bundle) as second:
         assert first.exists()
