@@ -96,6 +96,7 @@ def _written(prepared: Prepared, plans: Sequence[QuantizationPlan], flavour: Fla
     """Write the encoder of the first plan and the connectors of all."""
     names = {name: name for name in int8_names(prepared.bundle, flavour)}
     trial = prepared.folder / "trial"
+    shutil.rmtree(trial, ignore_errors=True)  # of a run that was killed
     try:
         folders = [trial / str(number) for number in range(len(plans))]
         for folder in folders:

@@ -50,6 +50,8 @@ def test_it_goes_on_after_every_interrupt_and_reports_the_same(
             calibrate_bundle(bundle, pictures, max_slices=1, threads=1, progress=interrupt, tell=said.append)
         assert len(interrupted(bundle.path)) == 1
         assert Bundle.open(bundle.path).manifest == qwen3_bundle.manifest
+    (folder,) = interrupted(bundle.path)
+    (folder / "trial" / "0").mkdir(parents=True)  # an interrupted run removes its trial, a killed one cannot
     resumed = calibrate_bundle(bundle, pictures, max_slices=1, threads=1, tell=said.append)
     in_pieces = len(runs)
     assert said[0].startswith("going on with the calibration that was interrupted")
