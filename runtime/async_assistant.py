@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict, cast
 from uhd_edge.runtime.answer import Answer
 from uhd_edge.runtime.ask_methods import ask_method, shows_options
 from uhd_edge.runtime.assistant import Assistant
+from uhd_edge.runtime.conversation.mailbox import Mailbox
 from uhd_edge.runtime.errors import AnswerError
 from uhd_edge.runtime.validation import HIGHEST_COUNT, MOST_AT_ONCE, require_whole
 from uhd_edge.runtime.watch import watch
@@ -86,7 +87,7 @@ class AsyncAssistant:
     @ask_method
     async def ask(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> Answer:
         """Answer as `Assistant.ask` does; raises what it raises, and `BusyError`."""
-        stream = self.stream(images, question, **options)
+        stream = AsyncAnswerStream(self, self._worker, _steps(images, question, options), with_text=False)
         async for _ in stream:
             pass
         return stream.answer
@@ -98,7 +99,7 @@ class AsyncAssistant:
         The question is queued at once, so `BusyError` is raised here; all other errors are raised
         with the first piece. Call it in a running event loop.
         """
-        return AsyncAnswerStream(self, self._worker, lambda assistant: assistant.steps(images, question, **options))
+        return AsyncAnswerStream(self, self._worker, _steps(images, question, options))
 
     @shows_options
     def watch(
@@ -163,11 +164,13 @@ class AsyncAnswerStream:
         owner: AsyncAssistant,
         worker: Worker,
         steps: Callable[[Assistant], answer_stream.AnswerStream],
+        *,
+        with_text: bool = True,
     ) -> None:
         self._owner = owner  # which would otherwise be closed if nobody else held it
-        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._events: Mailbox[Event] = Mailbox(asyncio.get_running_loop())
         self._answer: Answer | None = None
-        self._job = Job(steps, _sender(asyncio.get_running_loop(), self._events))
+        self._job = Job(steps, _teller(self._events, with_text=with_text))
         worker.submit(self._job)
 
     @property
@@ -176,6 +179,11 @@ class AsyncAnswerStream:
         if self._answer is None:
             raise AnswerError("the answer has not been read to its end")
         return self._answer
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether no further piece has been generated yet; small models write several at a time."""
+        return self._events.is_empty
 
     def __aiter__(self) -> AsyncAnswerStream:
         return self
@@ -205,17 +213,20 @@ class AsyncAnswerStream:
             job.cancelled = True
 
 
-def _sender(loop: asyncio.AbstractEventLoop, events: asyncio.Queue[Event]) -> Callable[[Event], bool]:
-    """Return a function that passes the worker's events to an event loop, and returns False if that is closed.
+def _steps(
+    images: ImagesInput, question: QuestionInput, options: AskOptions
+) -> Callable[[Assistant], answer_stream.AnswerStream]:
+    return lambda assistant: assistant.steps(images, question, **options)
+
+
+def _teller(mailbox: Mailbox[Event], *, with_text: bool) -> Callable[[Event], bool]:
+    """Return a function that puts the worker's events into a mailbox, and returns False if nobody can read them.
 
     It has no reference to the stream, so that the stream can be garbage-collected during its answer.
     """
 
-    def send(event: Event) -> bool:
-        try:
-            loop.call_soon_threadsafe(events.put_nowait, event)
-        except RuntimeError:
-            return False
-        return True
+    def tell(event: Event) -> bool:
+        is_text = isinstance(event, str)
+        return mailbox.put(event, is_last=not is_text) if with_text or not is_text else mailbox.can_be_read
 
-    return send
+    return tell

@@ -21,7 +21,7 @@ from uhd_edge.server.trimming import Trimmed
 from uhd_edge.server.waiting import ClientGoneError, finish_in_time, read_body
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from starlette.types import Receive, Scope, Send
 
@@ -104,15 +104,15 @@ class Answering:
         images: list[QuestionImage] = [
             one if part.mode is None else (one, part.mode) for one, part in zip(loaded, asked.media, strict=True)
         ]
-        stream = self._assistant.stream(images, messages, **asked.options)
-        try:
-            if asked.stream:
+        if asked.stream:
+            stream = self._assistant.stream(images, messages, **asked.options)
+            try:
                 answer = await _streamed(stream, asked, reply, sending)
-            else:
-                answer = await _whole(stream)
-                await sending.json(reply.whole(answer))
-        finally:
-            await stream.aclose()
+            finally:
+                await stream.aclose()
+        else:
+            answer = await _whole(self._assistant.ask(images, messages, **asked.options))
+            await sending.json(reply.whole(answer))
         self._metrics.answered(answer)
 
     async def _in_reader(self, work: Callable[..., Result], *arguments: object) -> Result:
@@ -131,31 +131,32 @@ class Answering:
                 _log.warning("a request has %s, which is ignored; this is told once", name)
 
 
-async def _whole(stream: AsyncAnswerStream) -> Answer:
+async def _whole(asking: Coroutine[object, object, Answer]) -> Answer:
     try:
-        async for _ in stream:
-            pass
+        return await asking
     except SchemaError as error:
         return _cut_off(error)
-    return stream.answer
 
 
 async def _streamed(stream: AsyncAnswerStream, asked: Asked, reply: ReplyWriter, sending: Sending) -> Answer:
     """Stream an answer. Nothing is sent before its first piece, so that an error can still set the status."""
-    thoughts, text, start = Trimmed(), Trimmed(begun=asked.continues), b""
-    begun = False
+    thoughts, text = Trimmed(), Trimmed(begun=asked.continues)
+    begun, unsent = False, b""
     try:
         async for piece in stream:
             is_thought = isinstance(piece, Thought)
             if shown := (thoughts if is_thought else text)(piece):
-                start = b"" if begun else reply.first()
+                unsent += b"" if begun else reply.first()
+                unsent += reply.thought(shown) if is_thought else reply.piece(shown)
                 begun = True
-                await sending.events(start + (reply.thought(shown) if is_thought else reply.piece(shown)))
+            if unsent and stream.is_waiting:
+                await sending.events(unsent)
+                unsent = b""
         answer = stream.answer
     except SchemaError as error:
         answer = _cut_off(error)
     start = b"" if begun else reply.first()
-    await sending.events(start + reply.last(answer), more=False)
+    await sending.events(unsent + start + reply.last(answer), more=False)
     return answer
 
 
