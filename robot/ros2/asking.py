@@ -11,7 +11,7 @@ from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import Trigger
 
-from uhd_edge.robot.ros2.inbox import Job
+from uhd_edge.robot.ros2.inbox import NOT_ACTIVE, Job
 from uhd_edge.robot.ros2.messages import answer_json
 from uhd_edge.robot.ros2.settings import parse_options
 from uhd_edge.runtime.errors import OptionError, UhdError
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from uhd_edge.robot.ros2.interfaces import Interfaces
     from uhd_edge.robot.ros2.settings import Settings
     from uhd_edge.runtime.answer import Answer
+
+
+# How often a question that waits looks whether it was cancelled.
+LOOK_SECONDS = 0.05
 
 
 class Answering(Protocol):
@@ -86,8 +90,12 @@ class Asking:
         return self._fill(response, job)
 
     def _take_goal(self, _: Any) -> GoalResponse:
-        inbox = self._node.inbox
-        return GoalResponse.ACCEPT if inbox is not None and inbox.has_room else GoalResponse.REJECT
+        try:
+            self._require_inbox().require_room()
+        except UhdError as error:
+            self._node.failed(f"a goal was rejected: {error}")
+            return GoalResponse.REJECT
+        return GoalResponse.ACCEPT
 
     def _ask(self, goal: Any) -> Any:
         interfaces, request = self._node.interfaces, goal.request
@@ -116,15 +124,21 @@ class Asking:
             if not job.question:
                 raise OptionError("there is no question; give one, or set the parameter `question`")
             job.options = parse_options(options, settings)
-            if self._node.inbox is None:
-                raise OptionError("the node is not active; activate it first")
-            self._node.inbox.put_job(job)
+            inbox = self._require_inbox()
+            inbox.put_job(job)
         except UhdError as error:
             job.error = " ".join(str(error).split())
             self._node.failed(job.error)
             return job
-        job.ended.wait()
+        while not job.ended.wait(LOOK_SECONDS):
+            if job.is_cancelled():
+                inbox.withdraw(job)
         return job
+
+    def _require_inbox(self) -> Inbox:
+        if self._node.inbox is None:
+            raise OptionError(NOT_ACTIVE)
+        return self._node.inbox
 
     def _fill(self, response: Any, job: Job) -> Any:
         response.success, response.message = job.answer is not None, job.error

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -18,6 +19,25 @@ def declare_parameters(node: Any) -> dict[str, Any]:
         "", [(parameter.name, _default(parameter), _descriptor(parameter)) for parameter in PARAMETERS]
     )
     return {parameter.name: parameter.value for parameter in declared}
+
+
+def find_unknown(node: Any) -> list[str]:
+    """Return a warning for each parameter that was given and that the node does not have, with the nearest name.
+
+    They are no errors: a file of parameters may serve several nodes.
+    """
+    known = {parameter.name for parameter in PARAMETERS}
+    given = getattr(node, "_parameter_overrides", {})  # rclpy tells them nowhere else
+    return [
+        f"there is no parameter {name!r}; {_nearest(name, known)}"
+        for name in sorted(given)
+        if not node.has_parameter(name) and not name.startswith("qos_overrides.")
+    ]
+
+
+def _nearest(name: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {close[0]!r}?" if close else "--help lists them"
 
 
 def _default(parameter: Parameter) -> Any:

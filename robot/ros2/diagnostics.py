@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 NAME = "uhd_edge: answers"
 LOSING = "most frames are lost on their way to the node; see 'Large frames' in docs/ros2.md"
 
+FULL = "a question was refused, because as many wait as the parameter `queue` says"
+
 
 @dataclass
 class Diagnostics:
@@ -31,6 +33,7 @@ class Diagnostics:
     opening_error: str = ""
     told_failed: int = 0
     told_missed: int = 0
+    told_refused: int = 0
     told_seen: int = 0
     told_lost: int = 0
 
@@ -53,16 +56,17 @@ class Diagnostics:
         if inbox is None or counts is None:
             return DiagnosticStatus.OK, state
         failed, missed = counts.failed + counts.jobs_failed, counts.budget_missed
-        news = failed > self.told_failed, missed > self.told_missed
-        is_losing = inbox.lost - self.told_lost > inbox.seen - self.told_seen
-        self.told_failed, self.told_missed = failed, missed
+        warnings = (
+            (failed > self.told_failed, counts.last_error),
+            (inbox.refused > self.told_refused, FULL),
+            (missed > self.told_missed, f"budget missed: first token after {counts.first_token_ms:.0f} ms"),
+            (inbox.lost - self.told_lost > inbox.seen - self.told_seen, LOSING),
+        )
+        self.told_failed, self.told_refused, self.told_missed = failed, inbox.refused, missed
         self.told_seen, self.told_lost = inbox.seen, inbox.lost
-        if news[0]:
-            return DiagnosticStatus.WARN, counts.last_error
-        if news[1]:
-            return DiagnosticStatus.WARN, f"budget missed: first token after {counts.first_token_ms:.0f} ms"
-        if is_losing:
-            return DiagnosticStatus.WARN, LOSING
+        for is_news, warning in warnings:
+            if is_news:
+                return DiagnosticStatus.WARN, warning
         return DiagnosticStatus.OK, state
 
 
@@ -78,6 +82,7 @@ def _frames(inbox: Inbox, counts: Counts) -> dict[str, str]:
         "frames_cut_off": str(counts.cut_off),
         "questions_answered": str(counts.jobs),
         "questions_failed": str(counts.jobs_failed),
+        "questions_refused": str(inbox.refused),
         "budget_missed": str(counts.budget_missed),
         "first_token_ms": f"{counts.first_token_ms:.1f}",
         "precision": counts.precision,

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.options import AskOptions
 
 
+NOT_ACTIVE = "the node is not active; activate it first"
+
+
 @dataclass(frozen=True)
 class Frame:
     """A frame's message, its number, counted from 0, and how many frames before it were skipped."""
@@ -49,7 +52,8 @@ class Job:
 class Inbox:
     """Any thread puts frames and jobs in, one takes them out: jobs first, and of frames the newest.
 
-    `seen` counts the frames put in, `taken` those taken out, and `lost` those that never came here.
+    `seen` counts the frames put in, `taken` those taken out, and `lost` those that never came here;
+    `refused` counts the jobs for which there was no room.
     """
 
     def __init__(self, most_jobs: int) -> None:
@@ -63,6 +67,7 @@ class Inbox:
         self.seen = 0
         self.taken = 0
         self.lost = 0
+        self.refused = 0
 
     @property
     def waiting(self) -> int:
@@ -75,11 +80,10 @@ class Inbox:
         with self._changed:
             return self._dropped()
 
-    @property
-    def has_room(self) -> bool:
-        """Whether one more job may wait."""
+    def require_room(self) -> None:
+        """Raise `BusyError` when no further job may wait, and `ModelError` after the end."""
         with self._changed:
-            return not self.stopped and len(self._jobs) + self._is_busy <= self._most_jobs
+            self._require_room()
 
     def put_frame(self, message: Any) -> None:
         """Replace the newest frame."""
@@ -91,12 +95,16 @@ class Inbox:
     def put_job(self, job: Job) -> None:
         """Queue a job; raises `BusyError` when too many wait, and `ModelError` after the end."""
         with self._changed:
-            if self.stopped:
-                raise ModelError("the node is not active; activate it first")
-            if len(self._jobs) + self._is_busy > self._most_jobs:
-                raise BusyError(f"{len(self._jobs)} questions are waiting; ask again later")
+            self._require_room()
             self._jobs.append(job)
             self._changed.notify()
+
+    def withdraw(self, job: Job) -> None:
+        """End a job that waits; one that was taken ends by itself."""
+        with self._changed:
+            if job in self._jobs:
+                self._jobs.remove(job)
+                job.ended.set()
 
     def poke(self) -> None:
         """Look again at what is due, after a parameter has changed."""
@@ -138,6 +146,13 @@ class Inbox:
                     return Frame(self._message, self.seen - 1, self._dropped())
                 self._changed.wait(seconds)
             return None
+
+    def _require_room(self) -> None:
+        if self.stopped:
+            raise ModelError(NOT_ACTIVE)
+        if len(self._jobs) + self._is_busy > self._most_jobs:
+            self.refused += 1
+            raise BusyError(f"{len(self._jobs)} questions are waiting; ask again later")
 
     def _dropped(self) -> int:
         return self.seen - self.taken - self.waiting

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from std_msgs.msg import String
 
 from uhd_edge.robot.ros2.answering import AnsweringThread
 from uhd_edge.robot.ros2.asking import Asking
-from uhd_edge.robot.ros2.declaring import declare_parameters
+from uhd_edge.robot.ros2.declaring import declare_parameters, find_unknown
 from uhd_edge.robot.ros2.diagnostics import LOSING, Diagnostics
 from uhd_edge.robot.ros2.inbox import Inbox
 from uhd_edge.robot.ros2.interfaces import find_interfaces
@@ -38,8 +39,8 @@ REPEAT_SECONDS = 10.0  # after which the same warning is logged again
 class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without types
     """Answers questions about the newest frame.
 
-    `settings` are the checked parameters, `inbox` is None while the node is not active, and
-    `interfaces` where `uhd_edge_msgs` is not built.
+    `settings` are the checked parameters, `phase` is the lifecycle's state, or "opening", `inbox`
+    is None while the node is not active, and `interfaces` where `uhd_edge_msgs` is not built.
     """
 
     settings: Settings
@@ -55,11 +56,14 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
         self._asking: Asking | None = None
         self._diagnostics = Diagnostics()
         self._logged = ("", 0.0)  # the last warning, and when
-        self._phase, self._engine = "unconfigured", ""
+        self.phase, self._engine = "unconfigured", ""
         self.settings = read_settings(declare_parameters(self))
+        for warning in find_unknown(self):
+            self.get_logger().warning(warning)
         self.add_on_set_parameters_callback(self._change_parameters)
         self._told = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self.create_timer(1.0, self._tell)
+        # In a group of its own, so that it also tells while the model is opened.
+        self.create_timer(1.0, self._tell, callback_group=MutuallyExclusiveCallbackGroup())
 
     @property
     def threads_needed(self) -> int:
@@ -69,6 +73,7 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
     def on_configure(self, _: Any) -> TransitionCallbackReturn:
         """Open the model, and with a budget measure the machine."""
         values = self.settings.values
+        self.phase, self._diagnostics.opening_error = "opening", ""
         try:
             self._assistant = Assistant(values["bundle"] or None, **self.settings.assistant_options())
             if values["budget_ms"]:
@@ -78,13 +83,12 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
             self._diagnostics.opening_error = " ".join(str(error).split())
             self.get_logger().error(self._diagnostics.opening_error)
             return TransitionCallbackReturn.FAILURE
-        self._diagnostics.opening_error = ""
         encoder = self._assistant.encoder
         self._engine = encoder.open_mode(values["mode"] or encoder.mode).encoder.provider
         for note in self._assistant.notes:
             self.get_logger().info(note)
         self._connect(values["image_transport"], reliable=values["reliable"])
-        self._phase = "inactive"
+        self.phase = "inactive"
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: Any) -> TransitionCallbackReturn:
@@ -100,14 +104,14 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
             read_own=read_picture,
             reports=self,
         )
-        self.inbox, self._phase = inbox, "active"
+        self.inbox, self.phase = inbox, "active"
         self.get_logger().info("ready to answer")
         return super().on_activate(state)  # the publishers
 
     def on_deactivate(self, state: Any) -> TransitionCallbackReturn:
         """End the answer in work within a step; the model stays open."""
         self._stop()
-        self._phase = "inactive"
+        self.phase = "inactive"
         return super().on_deactivate(state)
 
     def on_cleanup(self, _: Any) -> TransitionCallbackReturn:
@@ -118,7 +122,7 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
     def on_shutdown(self, _: Any) -> TransitionCallbackReturn:
         """Stop and close, whatever the state."""
         self._close()
-        self._phase = "finalized"
+        self.phase = "finalized"
         return TransitionCallbackReturn.SUCCESS
 
     def close(self) -> None:
@@ -185,11 +189,11 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
         return SetParametersResult(successful=True)
 
     def _tell(self) -> None:
-        counts = None if self._answers is None else self._answers.counts
-        inbox = self.inbox
+        inbox, answers = self.inbox, self._answers  # another thread may take them away
+        counts = None if answers is None else answers.counts
         facts = {"bundle": self.settings.values["bundle"] or "uhd-tiny", "engine": self._engine}
         stamp = self.get_clock().now().to_msg()
-        told = self._diagnostics.build(self._phase, facts, inbox, counts, stamp)
+        told = self._diagnostics.build(self.phase, facts, inbox, counts, stamp)
         if told.status[0].message == LOSING:
             self.failed(LOSING)
         self._told.publish(told)
@@ -211,4 +215,4 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
         self._asking, self._inputs, self._outputs = None, [], []
         if self._assistant is not None:
             self._assistant.close()
-        self._assistant, self._phase = None, "unconfigured"
+        self._assistant, self.phase = None, "unconfigured"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 pytestmark = needs_ros
 BENCH = encoded((EXAMPLES / "bench.png").read_bytes())
 FRAMES = 200
+TRIANGLES = "How many triangles are there?"
+LONG = json.dumps({"schema": {"type": "array", "minItems": 400, "items": {"enum": ["star"]}}, "max_tokens": 3000})
 LOSING = "most frames are lost on their way to the node"
 PARTS = ("answered", "dropped", "waiting", "failed", "unchanged", "cut_off")
 PROFILE = str(ROOT / "ros" / "uhd_edge_ros" / "config" / "fastdds.xml")
@@ -96,6 +99,25 @@ def test_of_200_frames_at_30_a_second_the_newest_win_and_the_memory_stays_level(
     assert len(answers) < after["seen"] - before["seen"] <= FRAMES
     assert (after["failed"], after["waiting"]) == (0, 0)
     assert after["memory"] - before["memory"] < 25
+
+
+def test_a_waiting_question_is_cancelled_at_once_and_one_too_many_is_refused_and_told(graph: Graph) -> None:
+    graph.peer.do("send", kind="CompressedImage", format="png", data=BENCH, stamp=5)
+    answers_until(graph, 5)
+    with joined(graph.environment) as other:
+        other.do("wait_for_node")
+        assert other.do("ask", question="List the stars.", options=LONG)["accepted"]
+        other.do("wait_for_text", pieces=1)
+        assert graph.peer.do("ask", question=TRIANGLES)["accepted"]
+        assert graph.peer.do("cancel_after", pieces=0)["cancelling"] == 1
+        ended = graph.peer.do("ask_result")
+        assert (ended["status"], ended["message"], ended["answer"]["text"]) == (5, "cancelled", "")
+        assert [graph.peer.do("ask", question=TRIANGLES)["accepted"] for _ in range(5)] == [True] * 4 + [False]
+        status = graph.peer.told("questions_refused", 1)
+        assert (status["level"], status["message"].startswith("a question was refused")) == (1, True)
+        assert "a goal was rejected: 4 questions are waiting; ask again later" in graph.log
+        assert other.do("cancel_after", pieces=0)["cancelling"] == 1  # so it was in work for all of that
+    assert graph.peer.do("ask_short", question=TRIANGLES)["answer"]["text"] == "1"
 
 
 def broken_messages() -> list[dict[str, Any]]:

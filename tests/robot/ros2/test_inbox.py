@@ -47,7 +47,8 @@ def test_one_job_is_in_work_and_as_many_wait_as_there_is_room_for() -> None:
     inbox.put_job(job())
     inbox.take(due)
     inbox.put_job(job())
-    assert not inbox.has_room
+    with pytest.raises(BusyError):
+        inbox.require_room()
     with pytest.raises(BusyError, match="1 questions are waiting; ask again later"):
         inbox.put_job(job())
 

@@ -25,6 +25,7 @@ BENCH = (EXAMPLES / "bench.png").read_bytes()
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
     folder = tmp_path_factory.mktemp("graph")
     parameters = {"autostart": False, "bundle": str(folder / "none"), "image_transport": "compressed", "question": STAR}
+    parameters["questoin"] = "What?"
     with running(folder, parameters, wait=False) as graph:
         yield graph
 
@@ -44,6 +45,18 @@ def test_a_bundle_that_cannot_be_opened_is_logged_and_told_and_the_node_waits_fo
     assert graph.peer.do("set", bundle="", max_tokens=16)["results"][0]["successful"]
 
 
+def test_a_parameter_that_there_is_not_is_named_with_the_nearest_that_there_is(graph: Graph) -> None:
+    assert graph.log.count("there is no parameter 'questoin'; did you mean 'question'?") == 1
+
+
+def test_the_node_tells_that_it_opens_while_it_measures_the_machine(graph: Graph) -> None:
+    graph.peer.do("set", budget_ms=250.0, mode="16x")  # so that opening takes seconds
+    changed = graph.peer.do("change_state", transition=CONFIGURE)
+    assert (changed["success"], "opening" in changed["told"]) == (True, True)
+    assert graph.peer.do("change_state", transition=CLEANUP)["success"]
+    graph.peer.do("set", budget_ms=0.0, mode="")
+
+
 def test_a_configured_node_holds_the_model_and_an_active_one_answers(graph: Graph) -> None:
     assert graph.peer.do("change_state", transition=CONFIGURE)["success"]
     assert state(graph) == "inactive"
@@ -52,6 +65,7 @@ def test_a_configured_node_holds_the_model_and_an_active_one_answers(graph: Grap
     reply = graph.peer.do("ask_short", question=STAR)
     assert reply["message"] == "the node is not active; activate it first"
     assert graph.peer.do("ask", question=STAR) == {"accepted": False}
+    assert graph.log.count("a goal was rejected: the node is not active; activate it first") == 1
     assert graph.peer.do("change_state", transition=ACTIVATE)["success"]
     graph.peer.do("wait_for_node")
     graph.peer.do("send", kind="CompressedImage", data=encoded(BENCH))

@@ -56,6 +56,12 @@ def send_sent(graph: Graph, encoding: str, rows: np.ndarray, size: tuple[int, in
     graph.peer.do("send", encoding=encoding, data=encoded(rows.tobytes()), **about)
 
 
+def mosaic(pattern: str, colour: np.ndarray) -> np.ndarray:
+    """What a sensor of 320 x 240 pixels sees of one colour."""
+    seen = np.array(["rgb".index(name) for name in pattern]).reshape(2, 2)
+    return np.tile(colour[seen], (120, 160))
+
+
 def test_every_encoding_arrives_as_the_pixels_that_numpy_says_and_is_answered(
     graph: Graph, picture: np.ndarray, fresh: Assistant
 ) -> None:
@@ -67,7 +73,8 @@ def test_every_encoding_arrives_as_the_pixels_that_numpy_says_and_is_answered(
     back = np.repeat(np.clip(np.rint((luma.astype(float) - 16) * 255 / 219), 0, 255)[:, :, None], 3, 2).astype(np.uint8)
     uyvy, yuyv = np.stack([neutral, luma], 2).reshape(240, -1), np.stack([luma, neutral], 2).reshape(240, -1)
     nv = np.concatenate([luma, neutral[:120]])
-    flat = np.full((240, 320), 90, np.uint8)
+    colour = np.array([200, 90, 30], np.uint8)
+    colours = np.broadcast_to(colour, (240, 320, 3))
     sent: list[tuple[str, np.ndarray | None, np.ndarray]] = [
         *((name, None, picture) for name in ("rgb8", "bgr8", "rgba8", "bgra8", "rgb16", "bgr16")),
         ("mono8", grey, grey),
@@ -75,7 +82,7 @@ def test_every_encoding_arrives_as_the_pixels_that_numpy_says_and_is_answered(
         *((name, uyvy, back) for name in ("yuv422", "uyvy")),
         *((name, yuyv, back) for name in ("yuv422_yuy2", "yuyv")),
         *((name, nv, back) for name in ("nv12", "nv21")),
-        *((f"bayer_{name}8", flat, np.repeat(flat[:, :, None], 3, 2)) for name in ("rggb", "bggr", "gbrg", "grbg")),
+        *((f"bayer_{name}8", mosaic(name, colour), colours) for name in ("rggb", "bggr", "gbrg", "grbg")),
     ]
     for number, (encoding, rows, expected) in enumerate(sent):
         if rows is None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.places import ROOT
 
-from uhd_edge.robot.ros2.parameters import PARAMETERS
+from uhd_edge.robot.ros2.parameters import BY_NAME, PARAMETERS
 from uhd_edge.robot.ros2.settings import change_settings, parse_options, read_settings
 from uhd_edge.runtime.errors import OptionError, UhdError
 
@@ -78,6 +78,16 @@ def test_options_of_one_question_come_before_those_of_the_node() -> None:
 def test_options_that_are_none_are_an_error(text: str) -> None:
     with pytest.raises(UhdError):
         parse_options(text, DEFAULTS)
+
+
+def test_the_file_of_parameters_holds_defaults() -> None:
+    file = ROOT / "ros" / "uhd_edge_ros" / "config" / "uhd_edge.yaml"
+    lines = file.read_text(encoding="utf-8").partition("ros__parameters:\n")[2].splitlines()
+    assert len(lines) > 5
+    for line in lines:
+        name, _, value = line.strip().partition(": ")
+        default = BY_NAME[name].default
+        assert value == (default if name == "image_transport" else json.dumps(default)), name
 
 
 def test_the_page_names_every_parameter_its_default_and_whether_it_may_change() -> None:

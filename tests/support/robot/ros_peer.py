@@ -154,7 +154,10 @@ class Peer(Node):
     def change_state(self, transition: int) -> Any:
         request = ChangeState.Request()
         request.transition.id = transition
-        return self._call(ChangeState, "/uhd_edge/change_state", request)
+        self.heard["diagnostics"].clear()
+        reply = self._call(ChangeState, "/uhd_edge/change_state", request)
+        told = [pair.value for array in self.heard["diagnostics"] for pair in array.status[0].values]
+        return {**reply, "told": told}
 
     def set(self, **values: Any) -> Any:
         request = SetParameters.Request()
@@ -182,10 +185,15 @@ class Peer(Node):
             self.result = self.goal.get_result_async()
         return {"accepted": self.goal.accepted}
 
-    def cancel_after(self, pieces: int) -> Any:
-        """Cancel the goal when so many pieces have come."""
+    def wait_for_text(self, pieces: int) -> Any:
+        """Wait until so many pieces have come."""
         while len(self.texts) < pieces and not self.result.done():
             time.sleep(0.001)
+        return {}
+
+    def cancel_after(self, pieces: int) -> Any:
+        """Cancel the goal when so many pieces have come."""
+        self.wait_for_text(pieces)
         told = len(self.texts)
         return {"cancelling": len(_result(self.goal.cancel_goal_async()).goals_canceling), "told": told}
 
