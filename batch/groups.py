@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
+from uhd_edge.batch.finished import Finished
 from uhd_edge.rows.errors import DataSetError
 from uhd_edge.rows.row import text_of
 
@@ -37,19 +37,20 @@ class Group:
     asked: tuple[Asked, ...]
 
 
-def read_groups(source: RowSource, questions: Sequence[str], begin: int = 0) -> Iterator[Group]:
-    """Read the groups, from question number `begin` on.
+def read_groups(source: RowSource, questions: Sequence[str], finished: Finished | None = None) -> Iterator[Group]:
+    """Read the groups of the questions that are not `finished`.
 
     `questions` are asked of every row; without them a row has its own. Consecutive rows about the same pictures are
     one group. Raises `DataSetError` if the very first row lacks what is asked; a later one has it as its problem.
     """
-    each = max(1, len(questions))
+    each, done = max(1, len(questions)), finished or Finished()
+    begin = done.first_missing // each
     pictures: tuple[Picture, ...] = ()
     waiting: list[Asked] = []
-    for index, row in islice(enumerate(source.read()), begin // each, None):
+    for index, row in enumerate(source.read(begin), begin):
         own = row.pictures or ()
         for asked in _asked(row, index, questions):
-            if asked.number < begin:
+            if asked.number in done:
                 continue
             if waiting and (own != pictures or len(waiting) == MOST_QUESTIONS):
                 yield Group(pictures, tuple(waiting))

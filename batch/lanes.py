@@ -1,6 +1,6 @@
 """Lanes: several questions on their way at once, each through all stages, beside each other.
 
-    group  ->  pictures decoded ahead, in a thread  ->  a free lane: encode, prefill, generate  ->  rows, in order
+    group  ->  pictures decoded ahead, in a thread  ->  a free lane: encode, prefill, generate  ->  rows
 
 A lane has a language model of its own, whose weights llama.cpp maps from the same file; the encoder's weights are
 shared. While one lane generates, another encodes, and cores that one question cannot use are not idle. See
@@ -10,10 +10,10 @@ docs/batches.md for what was measured, and for what was tried instead.
 from __future__ import annotations
 
 import threading
-from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import takewhile
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -30,7 +30,7 @@ from uhd_edge.runtime.validation import MOST_THREADS, require_whole
 from uhd_edge.runtime.vision.encoder import VisionEncoder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from uhd_edge.batch.answering import Decoded
     from uhd_edge.batch.groups import Group
@@ -90,8 +90,8 @@ class Lanes(ClosedByWith):
             self.notes = (*models.language_model.notes, *encoder.notes)
             self._opened = opened.pop_all()
 
-    def answer(self, groups: Iterator[Group]) -> Iterator[Rows]:
-        """Answer groups, and yield the rows of each in the order of the groups.
+    def answer(self, groups: Iterator[Group], *, ordered: bool = True) -> Iterator[Rows]:
+        """Answer groups, and yield the rows of each in the order of the groups, or else as they are ready.
 
         Raises `ModelError` when the language model fails, and what `groups` raises. Closing the generator ends the
         answers that are on their way within a step.
@@ -102,7 +102,7 @@ class Lanes(ClosedByWith):
             ThreadPoolExecutor(self._count.lanes, "lane") as lanes,
         ):
             try:
-                yield from self._in_order(groups, decoders, lanes)
+                yield from self._in_lanes(groups, decoders, lanes, ordered=ordered)
             finally:
                 self._stopping.set()
                 lanes.shutdown(wait=False, cancel_futures=True)
@@ -123,10 +123,10 @@ class Lanes(ClosedByWith):
         planner = Planner(manifest, model, CostBook(encoder, model, threads=threads))
         return OpenModels(manifest, encoder, model, PromptMemory(model, limit=SESSION_BYTES), planner)
 
-    def _in_order(
-        self, groups: Iterator[Group], decoders: ThreadPoolExecutor, lanes: ThreadPoolExecutor
+    def _in_lanes(
+        self, groups: Iterator[Group], decoders: ThreadPoolExecutor, lanes: ThreadPoolExecutor, *, ordered: bool
     ) -> Iterator[Rows]:
-        window: deque[Future[Rows]] = deque()
+        window: dict[Future[Rows], None] = {}  # in the order of the groups
         unfinished: set[Future[Rows]] = set()
         more = True
         while more or window:
@@ -136,10 +136,12 @@ class Lanes(ClosedByWith):
                     more = False
                     break
                 decoding = decoders.submit(decode_group, group, self._asking.bundle.manifest)
-                window.append(lanes.submit(self._answer, group, decoding))
-                unfinished.add(window[-1])
-            while window and window[0].done():
-                yield window.popleft().result()
+                answering = lanes.submit(self._answer, group, decoding)
+                window[answering] = None
+                unfinished.add(answering)
+            for answering in _ready(window, ordered=ordered):
+                del window[answering]
+                yield answering.result()
             if unfinished:
                 _, unfinished = wait(unfinished, return_when=FIRST_COMPLETED)
 
@@ -150,3 +152,9 @@ class Lanes(ClosedByWith):
             return answer_group(group, decoded, self._asking, models, self._stopping.is_set)
         finally:
             self._free.put(models)
+
+
+def _ready(window: Iterable[Future[Rows]], *, ordered: bool) -> list[Future[Rows]]:
+    """What is answered: of the groups one after another, or else of any."""
+    answered = takewhile if ordered else filter
+    return list(answered(Future.done, window))

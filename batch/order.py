@@ -51,11 +51,15 @@ class Asking:
 
 @dataclass(frozen=True)
 class Order:
-    """`questions` are asked of every row of `source`; without any, a row has its own."""
+    """`questions` are asked of every row of `source`; without any, a row has its own.
+
+    Rows are written in the order of `source`, or as they are ready (`ordered` is False).
+    """
 
     asking: Asking
     source: RowSource
     questions: tuple[str, ...]
+    ordered: bool = True
 
     def count(self) -> int:
         """How many rows the answers will have; raises `DataSetError` for a file that is broken."""
@@ -72,4 +76,5 @@ class Order:
             "questions": list(self.questions),
             "opening": asdict(self.asking.opening),
             "options": dict(self.asking.options),
+            "order": "of the input" if self.ordered else "as rows are ready",
         }

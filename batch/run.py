@@ -1,10 +1,11 @@
 """A run: every question about every picture, unless its row was written before.
 
-rows  ->  groups of questions about the same pictures  ->  lanes  ->  rows, in order, written as they come
+rows  ->  groups of questions about the same pictures  ->  lanes  ->  rows, written as they come
 """
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Protocol
 
 from uhd_edge.batch.groups import read_groups
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class Answering(Protocol):
-    """What answers groups and keeps their order: `Lanes`, or the `Cluster` of `batch/cluster/`."""
+    """What answers groups: `Lanes`, or the `Cluster` of `batch/cluster/`."""
 
-    def answer(self, groups: Iterator[Group]) -> Iterator[tuple[Row, ...]]:
-        """Yield the rows of each group in the order of the groups."""
+    def answer(self, groups: Iterator[Group], *, ordered: bool = True) -> Iterator[tuple[Row, ...]]:
+        """Yield the rows of each group, in the order of the groups, or else as they are ready."""
         ...
 
 
@@ -41,7 +42,8 @@ def write_rows(order: Order, answering: Answering, output: Output) -> Iterator[R
     Raises `OutputError` when a row cannot be written, `DataSetError` for input that cannot be read on, and
     `ModelError` when the language model fails; all rows before are kept.
     """
-    for rows in answering.answer(read_groups(order.source, order.questions, output.count)):
+    groups = read_groups(order.source, order.questions, deepcopy(output.finished))
+    for rows in answering.answer(groups, ordered=order.ordered):
         for row in rows:
             output.append(row)
             yield row

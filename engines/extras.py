@@ -38,7 +38,7 @@ PACKAGES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "openvino": {"openvino": "openvino"},
         "video": {"av": "av"},
         "parquet": {"pyarrow": "pyarrow"},
-        "ray": {"fsspec": "fsspec", "pandas": "pandas", "pyarrow": "pyarrow", "ray": "ray"},
+        "ray": {"ray": "ray"},
         "dora": {"dora": "dora-rs", "pyarrow": "pyarrow"},
         "serve": {
             "jsonschema": "jsonschema",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from uhd_edge.rows.errors import DataSetError
@@ -17,15 +18,18 @@ if TYPE_CHECKING:
     from uhd_edge.rows.pictures import Picture
 
 
-def read_json_lines(file: Path, renamed: Mapping[str, str]) -> Iterator[RawRow]:
-    """Read the rows of a file; empty lines are left out. Raises `DataSetError` for a line that is no object."""
+def read_json_lines(file: Path, renamed: Mapping[str, str], begin: int = 0) -> Iterator[RawRow]:
+    """Read the rows of a file, from number `begin` on; empty lines are left out.
+
+    Raises `DataSetError` for a line that is no object.
+    """
     with file.open("rb") as stream:
-        for number, line in enumerate(stream, 1):
-            if line.strip():
-                where = f"{file.name}, line {number}"
-                values = _object(where, line)
-                values |= renamed_values(where, values, renamed)
-                yield RawRow(where, values, _pictures(where, values, file.parent))
+        lines = ((number, line) for number, line in enumerate(stream, 1) if line.strip())
+        for number, line in islice(lines, begin, None):
+            where = f"{file.name}, line {number}"
+            values = _object(where, line)
+            values |= renamed_values(where, values, renamed)
+            yield RawRow(where, values, _pictures(where, values, file.parent))
 
 
 def _object(where: str, line: bytes) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from uhd_edge.engines.extras import extra_needed
@@ -35,18 +36,34 @@ def parquet_files(folder: Path, split: str | None) -> list[Path]:
     return by_split[split] if split is not None else next(iter(by_split.values()))
 
 
-def read_parquet(files: list[Path], renamed: Mapping[str, str]) -> Iterator[RawRow]:
-    """Read the rows of files in order. Needs pyarrow (`pip install 'uhd-edge[parquet]'`).
+def read_parquet(files: list[Path], renamed: Mapping[str, str], begin: int = 0) -> Iterator[RawRow]:
+    """Read the rows of files in order, from number `begin` on. Needs pyarrow (`pip install 'uhd-edge[parquet]'`).
 
-    Raises `DataSetError` for a file that is not parquet.
+    Groups of rows before `begin` are not read. Raises `DataSetError` for a file that is not parquet.
     """
     for file in files:
         with _opened(file) as opened:
-            rows = (row for batch in opened.iter_batches(ROWS_AT_ONCE) for row in batch.to_pylist())
-            for number, row in enumerate(rows, 1):
-                where = f"{file.name}, row {number}"
+            for number, row in _rows(opened, begin):
+                where = f"{file.name}, row {number + 1}"
                 values = row | renamed_values(where, row, renamed)
                 yield RawRow(where, values, _pictures(where, values, file.parent))
+            begin = max(0, begin - opened.metadata.num_rows)
+
+
+def _rows(opened: Any, begin: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows of one file with their numbers in it, from `begin` on."""
+    first = 0
+    wanted: list[int] = []
+    for group in range(opened.num_row_groups):
+        count = opened.metadata.row_group(group).num_rows
+        if wanted or begin < first + count:
+            wanted.append(group)
+        else:
+            first += count
+    if wanted:
+        batches = opened.iter_batches(ROWS_AT_ONCE, row_groups=wanted)
+        rows = enumerate((row for batch in batches for row in batch.to_pylist()), first)
+        yield from islice(rows, begin - first, None)
 
 
 def count_rows(files: Sequence[Path]) -> int:
@@ -56,6 +73,14 @@ def count_rows(files: Sequence[Path]) -> int:
         with _opened(file) as opened:
             total += opened.metadata.num_rows
     return total
+
+
+def read_column(files: Sequence[Path], column: str) -> Iterator[Any]:
+    """Read the values of one column, and nothing else; raises as `read_parquet` does."""
+    for file in files:
+        with _opened(file) as opened:
+            for batch in opened.iter_batches(columns=[column]):
+                yield from batch.column(0).to_pylist()
 
 
 @contextmanager

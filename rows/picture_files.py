@@ -6,6 +6,7 @@ import glob
 import hashlib
 import os
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,9 +25,9 @@ class PictureFiles:
     folder: Path
     names: tuple[str, ...]
 
-    def read(self) -> Iterator[RawRow]:
-        """Yield a row for each file; none is opened."""
-        for name in self.names:
+    def read(self, begin: int = 0) -> Iterator[RawRow]:
+        """Yield a row for each file, from number `begin` on; none is opened."""
+        for name in islice(self.names, begin, None):
             path = self.folder / name
             yield RawRow(str(path), {"image": name}, (path,))
 

@@ -33,14 +33,14 @@ NOT_ASKED = ("answer", "answers", "metric", "group")  # columns that change how 
 
 @dataclass(frozen=True)
 class RowSource:
-    """Rows that can be read from the beginning again and again; `sha256` changes when they or their columns do.
+    """Rows that can be read again and again; `sha256` changes when they or their columns do.
 
-    `count` says how many there are, without reading pictures.
+    `read` yields them from a number on, 0 for all. `count` says how many there are, without reading pictures.
     """
 
     name: str
     sha256: str
-    read: Callable[[], Iterator[RawRow]]
+    read: Callable[[int], Iterator[RawRow]]
     count: Callable[[], int]
 
 
@@ -133,11 +133,11 @@ def _of_parquet(name: str, files: list[Path], columns: Mapping[str, str]) -> Row
 
 
 def _of_text(
-    file: Path, columns: Mapping[str, str], reader: Callable[[Path, Mapping[str, str]], Iterator[RawRow]]
+    file: Path, columns: Mapping[str, str], reader: Callable[[Path, Mapping[str, str], int], Iterator[RawRow]]
 ) -> RowSource:
     """Counting reads every line, so that one that is broken is found at the beginning."""
     read = partial(reader, file, columns)
-    return RowSource(file.name, _with_columns(compute_sha256(file), columns), read, lambda: sum(1 for _ in read()))
+    return RowSource(file.name, _with_columns(compute_sha256(file), columns), read, lambda: sum(1 for _ in read(0)))
 
 
 def _with_columns(sha256: str, columns: Mapping[str, str]) -> str:

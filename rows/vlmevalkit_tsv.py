@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from uhd_edge.rows.errors import DataSetError
@@ -19,10 +20,13 @@ LONGEST_INDEX = 64  # characters; a longer `image` is a picture, as in VLMEvalKi
 LARGEST_FIELD = 2**31 - 1
 
 
-def read_tsv(file: Path, renamed: Mapping[str, str]) -> Iterator[RawRow]:
-    """Read the rows of a file; `category`, or else `split`, is the group. Raises `DataSetError` for a broken file."""
+def read_tsv(file: Path, renamed: Mapping[str, str], begin: int = 0) -> Iterator[RawRow]:
+    """Read the rows of a file, from number `begin` on; `category`, or else `split`, is the group.
+
+    Raises `DataSetError` for a broken file.
+    """
     shared = _shared_pictures(file)
-    for number, row in _rows(file):
+    for number, row in islice(_rows(file), begin, None):
         where = f"{file.name}, row {number}"
         values = row | renamed_values(where, row, renamed)
         values.setdefault("group", values.get("category") or values.get("split") or "")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tarfile
 from contextlib import contextmanager
 from itertools import groupby
@@ -30,22 +31,40 @@ def tar_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES and path.is_file())
 
 
-def read_tars(files: Sequence[Path], renamed: Mapping[str, str]) -> Iterator[RawRow]:
-    """Read the samples of tar files in order; raises `DataSetError` for a file that is no tar, or ends too early."""
+def read_tars(files: Sequence[Path], renamed: Mapping[str, str], begin: int = 0) -> Iterator[RawRow]:
+    """Read the samples of tar files in order, from number `begin` on; of those before it only the headers.
+
+    A row's `image` is the tar, as its path from the folder that all are in, and the sample's key. Raises
+    `DataSetError` for a file that is no tar, or ends too early.
+    """
+    folder = os.path.commonpath([file.parent for file in files])
+    left = begin
     for file in files:
         with _opened(file) as tar:
+            name = os.path.relpath(file, folder)
             for key, members in _samples(tar):
+                if left:
+                    left -= 1
+                    continue
                 where = f"{file.name}, sample {key}"
-                values: dict[str, Any] = {"image": key}
-                pictures = []
-                for member in members:
-                    data = _contents(tar, member)
-                    if _field(member).lower() == "json":
-                        values = _object(where, data) | values
-                    elif PurePosixPath(member.name).suffix.lower() in PICTURE_SUFFIXES:
-                        pictures.append(data)
+                values, pictures = _read_sample(where, tar, members)
+                values["image"] = f"{name}/{key}"
                 values |= renamed_values(where, values, renamed)
                 yield RawRow(where, values, tuple(pictures) or None)
+
+
+def _read_sample(
+    where: str, tar: tarfile.TarFile, members: Iterable[tarfile.TarInfo]
+) -> tuple[dict[str, Any], list[bytes]]:
+    """The values and the pictures of a sample."""
+    values: dict[str, Any] = {}
+    pictures = []
+    for member in members:
+        if _field(member).lower() == "json":
+            values |= _object(where, _contents(tar, member))
+        elif PurePosixPath(member.name).suffix.lower() in PICTURE_SUFFIXES:
+            pictures.append(_contents(tar, member))
+    return values, pictures
 
 
 def count_samples(files: Sequence[Path]) -> int:
@@ -75,8 +94,15 @@ def _opened(file: Path) -> Iterator[tarfile.TarFile]:
 
 
 def _samples(tar: tarfile.TarFile) -> Iterator[tuple[str, Iterator[tarfile.TarInfo]]]:
-    members = (member for member in tar if member.isfile() and not PurePosixPath(member.name).name.startswith("."))
-    return groupby(members, _key)
+    return groupby(_members(tar), _key)
+
+
+def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The files that are not hidden; `tar` keeps none of them, because there may be millions."""
+    while (member := tar.next()) is not None:
+        tar.members.clear()  # type: ignore[attr-defined]  # which has been there as long as the module
+        if member.isfile() and not PurePosixPath(member.name).name.startswith("."):
+            yield member
 
 
 def _key(member: tarfile.TarInfo) -> str:

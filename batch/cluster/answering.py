@@ -1,25 +1,23 @@
-"""Groups go to the workers of a cluster in blocks, and their rows come back in order.
+"""Groups go to the workers of a cluster in blocks, and their rows come back.
 
-    groups  ->  blocks in Ray's object store  ->  a pool of actors, a bundle open in each  ->  rows
+    groups  ->  blocks, a few at a time  ->  actors, a bundle open in each  ->  rows
 
-Ray Data gives a block to whichever worker is free, and again to another one if a worker dies. Rows are written by the
-process that started the run, and so there is one of each, as with lanes.
+Rows are written by the process that started the run, and so there is one of each, as with lanes.
 """
 
 from __future__ import annotations
 
-import logging
 import os
-import pickle
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from uhd_edge.batch.cluster.bundle_copy import send_bundle
-from uhd_edge.batch.cluster.worker import GROUPS, ROWS, BatchWorker, WorkerOrder
+from uhd_edge.batch.cluster.pool import BLOCKS_A_WORKER, BlockRun
+from uhd_edge.batch.cluster.worker import BatchWorker, WorkerOrder
 from uhd_edge.engines.extras import extra_needed
-from uhd_edge.runtime.errors import ModelError, OptionError
+from uhd_edge.runtime.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,37 +50,30 @@ class Cluster:
 
     def __init__(self, ray: Any, asking: Asking, options: ClusterOptions) -> None:
         self._ray, self._asking, self._options = ray, asking, options
+        self._workers: list[Any] = []
         self.notes: tuple[str, ...] = ()
 
-    def answer(self, groups: Iterator[Group]) -> Iterator[tuple[Row, ...]]:
-        """Answer groups, and yield the rows of each in the order of the groups.
+    def answer(self, groups: Iterator[Group], *, ordered: bool = True) -> Iterator[tuple[Row, ...]]:
+        """Answer groups, and yield the rows of each in the order of the groups, or else as they are ready.
 
-        All groups are put into the object store first, which spills to disk; a picture that is a file travels as its
-        path. Raises `ModelError` when a worker fails for a reason of its own, which would fail it again.
+        No more groups are read ahead than the workers need; a picture that is a file travels as its path. Raises
+        `ModelError` when a worker fails for a reason of its own, which would fail it again.
         """
-        blocks = list(self._blocks(groups))
-        if not blocks:
+        blocks = _blocks(groups)
+        room = self._room()
+        first = list(islice(blocks, room * BLOCKS_A_WORKER))
+        if not first:
             return
-        data = self._ray.data.from_arrow_refs(blocks).map_batches(
-            BatchWorker,
-            fn_constructor_args=(self._worker_order(),),
-            batch_format="pyarrow",
-            batch_size=GROUPS_A_BLOCK,
-            compute=self._ray.data.ActorPoolStrategy(size=self._workers(blocks)),
-            **self._resources(),
-        )
-        try:
-            for block in data.iter_rows():
-                yield pickle.loads(block[ROWS])  # noqa: S301  # written by our own workers
-        except self._ray.exceptions.RayError as error:
-            reason = next(reversed(str(error).strip().splitlines()), type(error).__name__)
-            raise ModelError(f"a worker of the cluster failed: {reason}") from error
+        self._open_workers(min(room, len(first)))
+        yield from BlockRun(self._ray, self._workers, ordered=ordered).answer(chain(first, blocks))
 
-    def _blocks(self, groups: Iterator[Group]) -> Iterator[Any]:
-        import pyarrow
-
-        while block := [pickle.dumps(group) for group in islice(groups, GROUPS_A_BLOCK)]:
-            yield self._ray.put(pyarrow.table({GROUPS: pyarrow.array(block, pyarrow.large_binary())}))
+    def _open_workers(self, count: int) -> None:
+        """Open `count` workers, less those that are open since an earlier call."""
+        if count <= len(self._workers):
+            return
+        worker = self._ray.remote(BatchWorker).options(max_restarts=-1, **self._resources())
+        order = self._worker_order()
+        self._workers += [worker.remote(order) for _ in range(count - len(self._workers))]
 
     def _worker_order(self) -> WorkerOrder:
         asking, options = self._asking, self._options
@@ -96,7 +87,8 @@ class Cluster:
         gpus = self._ray.cluster_resources().get("GPU", 0)
         return {"num_cpus": self._threads(), **({"num_gpus": 1} if gpus else {})}
 
-    def _workers(self, blocks: list[Any]) -> int:
+    def _room(self) -> int:
+        """How many workers there are, at most."""
         resources = self._ray.cluster_resources()
         room = int(min(resources.get(kind, 0) // need for kind, need in self._needs()))
         if room < 1:
@@ -104,11 +96,16 @@ class Cluster:
                 f"a worker needs {self._threads()} cores, and the cluster has {resources.get('CPU', 0):g}; "
                 "give --threads"
             )
-        return min(self._options.workers or room, room, len(blocks))
+        return min(self._options.workers or room, room)
 
     def _needs(self) -> list[tuple[str, float]]:
         names = {"num_cpus": "CPU", "num_gpus": "GPU"}
         return [(names[name], need) for name, need in self._resources().items()]
+
+
+def _blocks(groups: Iterator[Group]) -> Iterator[tuple[Group, ...]]:
+    while block := tuple(islice(groups, GROUPS_A_BLOCK)):
+        yield block
 
 
 @contextmanager
@@ -121,17 +118,12 @@ def connected(asking: Asking, options: ClusterOptions) -> Iterator[Cluster]:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     with extra_needed("ray", "--ray"):
         import ray  # pyright: ignore[reportMissingImports]  # an extra of its own
-        import ray.data  # pyright: ignore[reportMissingImports]  # an extra of its own
     address = None if options.address == LOCAL else options.address
     try:
         ray.init(address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise OptionError(f"--ray {options.address}: no cluster there ({' '.join(str(error).split())})") from error
     try:
-        logging.getLogger("ray.data").setLevel(logging.ERROR)  # it has a handler of its own
-        context = ray.data.DataContext.get_current()
-        context.execution_options.preserve_order = True
-        context.enable_progress_bars = False
         yield Cluster(ray, asking, options)
     finally:
         ray.shutdown()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,11 +10,11 @@ from uhd_edge.batch.lanes import Lanes, count_lanes
 from uhd_edge.batch.order import Asking, Opening
 
 if TYPE_CHECKING:
-    import pyarrow
+    from collections.abc import Sequence
 
+    from uhd_edge.batch.groups import Group
+    from uhd_edge.batch.row import Row
     from uhd_edge.runtime.options import AskOptions
-
-GROUPS, ROWS = "groups", "rows"  # the only column of a block, before and after
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class WorkerOrder:
 
 
 class BatchWorker:
-    """An actor of Ray Data; it is made once in each worker process, and again where one has died."""
+    """An actor; Ray makes it once in each worker process, and again where one has died."""
 
     def __init__(self, order: WorkerOrder) -> None:
         import ray  # pyright: ignore[reportMissingImports]  # an extra of its own
@@ -38,10 +37,10 @@ class BatchWorker:
         asking = Asking(receive_bundle(order.bundle, ray.get), order.opening, order.options)
         self._lanes = Lanes(asking, count_lanes(order.lanes, order.threads))
 
-    def __call__(self, block: pyarrow.Table) -> pyarrow.Table:
-        """Answer the groups of a block; the rows of each are in its place."""
-        import pyarrow
+    def is_open(self) -> bool:
+        """Return once the bundle is open, because Ray answers nothing before."""
+        return True
 
-        groups = map(pickle.loads, block.column(GROUPS).to_pylist())  # written by our own process
-        answered = [pickle.dumps(rows) for rows in self._lanes.answer(groups)]
-        return pyarrow.table({ROWS: pyarrow.array(answered, pyarrow.large_binary())})
+    def answer(self, block: Sequence[Group]) -> list[tuple[Row, ...]]:
+        """Answer the groups of a block; the rows of each are in its place."""
+        return list(self._lanes.answer(iter(block)))

@@ -1,9 +1,10 @@
-"""Answers as one file of JSON lines, in order: how many rows are finished is how many lines there are."""
+"""Answers as one file of JSON lines: which rows are finished is what its lines say."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from uhd_edge.batch.finished import Finished
 from uhd_edge.batch.outputs.head import require_own, require_same_run, write_head
 from uhd_edge.batch.row import parse_row
 from uhd_edge.rows.errors import ResultsError
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
 class JsonLinesOutput:
     """Such a file, open for this process alone; close it, or use it with `with`.
 
-    `count` rows are in it, those with the numbers below `count`. Raises `ResultsError` for a file of another run or of
-    somebody else, and `OutputError` when it cannot be written.
+    `finished` are the rows in it; where the run is `ordered`, they are in the order of their numbers.
+    Raises `ResultsError` for a file of another run or of somebody else, and `OutputError` when it cannot be written.
     """
 
-    count: int
+    finished: Finished
 
-    def __init__(self, file: Path, head: Mapping[str, Any]) -> None:
+    def __init__(self, file: Path, head: Mapping[str, Any], *, ordered: bool = True) -> None:
         if file.is_dir():
             raise ResultsError(f"{file}: is a folder; --output is a file .jsonl, or .parquet for a folder of those")
         beside = file.with_name(f".{file.name}.run")
@@ -37,15 +38,16 @@ class JsonLinesOutput:
                 require_same_run(beside, head, answers=file)
             else:
                 write_head(beside, head)
-            self.count = keep_whole_rows(self._journal, first=0)
+            self.finished = Finished()
+            keep_whole_rows(self._journal, self.finished, ordered=ordered)
         except BaseException:
             self._journal.close()
             raise
 
     def append(self, row: Row) -> None:
-        """Write the row with the number `count`; raises `OutputError`, and then leaves the rows before it."""
+        """Write a row that is not finished; raises `OutputError`, and then leaves the rows before it."""
         self._journal.append(row.line())
-        self.count += 1
+        self.finished.add(row.number)
 
     def finish(self) -> None:
         """Make sure that everything is on the disk; raises `OutputError`."""
@@ -62,22 +64,23 @@ class JsonLinesOutput:
         self.close()
 
 
-def keep_whole_rows(journal: Journal, *, first: int) -> int:
-    """Return the number that follows the rows of a journal, which begin with `first`.
+def keep_whole_rows(journal: Journal, finished: Finished, *, ordered: bool) -> None:
+    """Add the rows of a journal to the finished ones.
 
     What a power failure left in pieces is cut off, with everything behind it. Raises `ResultsError` for rows that
-    somebody has put into another order.
+    somebody has put into another order, or written twice.
     """
-    number, size = first, 0
+    size = 0
     for line in journal.lines():
         row = parse_row(line)
         if row is None:
             journal.cut(size)
-            break
-        if row.number != number:
+            return
+        if row.number in finished or (ordered and row.number != finished.first_missing):
+            problem = "is there twice" if row.number in finished else f"is where {finished.first_missing} should be"
             raise ResultsError(
-                f"{journal.file}: row {row.number} is where {number} should be; rows were changed. Delete the file, or "
-                "choose another --output"
+                f"{journal.file}: row {row.number} {problem}; rows were changed. Delete the file, or choose another "
+                "--output"
             )
-        number, size = number + 1, size + len(line)
-    return number
+        finished.add(row.number)
+        size += len(line)

@@ -25,6 +25,7 @@ def check_output(path: Path) -> None:
             import pyarrow.parquet  # noqa: F401
 
 
-def open_output(path: Path, head: Mapping[str, Any]) -> Output:
+def open_output(path: Path, head: Mapping[str, Any], *, ordered: bool = True) -> Output:
     """Open what `check_output` accepts, with the rows that are in it already."""
-    return ParquetOutput(path, head) if path.suffix == ".parquet" else JsonLinesOutput(path, head)
+    kind = ParquetOutput if path.suffix == ".parquet" else JsonLinesOutput
+    return kind(path, head, ordered=ordered)

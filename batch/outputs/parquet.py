@@ -10,13 +10,14 @@ from dataclasses import asdict, fields
 from os import fsync
 from typing import TYPE_CHECKING, Any
 
+from uhd_edge.batch.finished import Finished
 from uhd_edge.batch.outputs.head import require_own, require_same_run, write_head
 from uhd_edge.batch.outputs.json_lines import keep_whole_rows
 from uhd_edge.batch.row import Row, parse_row
 from uhd_edge.engines.extras import extra_needed
 from uhd_edge.rows.errors import ResultsError
 from uhd_edge.rows.journal import Journal
-from uhd_edge.rows.parquet import count_rows
+from uhd_edge.rows.parquet import read_column
 from uhd_edge.runtime.errors import OutputError
 
 if TYPE_CHECKING:
@@ -30,13 +31,16 @@ JOURNAL, HEAD = "_rows.jsonl", "_run.json"  # readers of parquet pass over names
 class ParquetOutput:
     """Such a folder, open for this process alone; close it, or use it with `with`.
 
-    `count` rows are in it, those with the numbers below `count`. Raises `ResultsError` for a folder of another run or
-    of somebody else, and `OutputError` when it cannot be written. Needs pyarrow (`pip install 'uhd-edge[parquet]'`).
+    `finished` are the rows in it; where the run is `ordered`, they are in the order of their numbers.
+    Raises `ResultsError` for a folder of another run or of somebody else, and `OutputError` when it cannot be written.
+    Needs pyarrow (`pip install 'uhd-edge[parquet]'`).
     """
 
-    count: int
+    finished: Finished
 
-    def __init__(self, folder: Path, head: Mapping[str, Any], *, rows_a_file: int = ROWS_A_FILE) -> None:
+    def __init__(
+        self, folder: Path, head: Mapping[str, Any], *, ordered: bool = True, rows_a_file: int = ROWS_A_FILE
+    ) -> None:
         if folder.exists() and not folder.is_dir():
             raise ResultsError(f"{folder}: is a file; answers in parquet are a folder; choose another --output")
         self._folder, self._rows_a_file = folder, rows_a_file
@@ -48,23 +52,25 @@ class ParquetOutput:
                 require_same_run(folder / HEAD, head, answers=folder)
             else:
                 write_head(folder / HEAD, head)
-            self._in_files = self._count_finished()
+            self.finished = Finished()
+            self._find_finished()
+            self._in_files = len(self.finished)
             self._drop_finished()
-            self.count = keep_whole_rows(self._journal, first=self._in_files)
+            keep_whole_rows(self._journal, self.finished, ordered=ordered)
         except BaseException:
             self._journal.close()
             raise
 
     def append(self, row: Row) -> None:
-        """Write the row with the number `count`; raises `OutputError`, and then leaves the rows before it."""
+        """Write a row that is not finished; raises `OutputError`, and then leaves the rows before it."""
         self._journal.append(row.line())
-        self.count += 1
-        if self.count - self._in_files >= self._rows_a_file:
+        self.finished.add(row.number)
+        if len(self.finished) - self._in_files >= self._rows_a_file:
             self._write_file()
 
     def finish(self) -> None:
         """Write the rows that are in the journal into a last file; raises `OutputError`."""
-        if self.count > self._in_files:
+        if len(self.finished) > self._in_files:
             self._write_file()
 
     def close(self) -> None:
@@ -80,16 +86,17 @@ class ParquetOutput:
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob("rows-*.parquet"))
 
-    def _count_finished(self) -> int:
-        """Count the rows in files; what was not put in place is removed."""
+    def _find_finished(self) -> None:
+        """Read the numbers of the rows in files; what was not put in place is removed."""
         for unfinished in self._folder.glob("_rows-*.unfinished"):
             unfinished.unlink()
-        return count_rows(self._files())
+        for number in read_column(self._files(), "number"):
+            self.finished.add(number)
 
     def _drop_finished(self) -> None:
         """Empty a journal whose rows went into a file before the program was killed."""
         first = parse_row(next(self._journal.lines(), b""))
-        if first is not None and first.number < self._in_files:
+        if first is not None and first.number in self.finished:
             self._journal.cut(0)
 
     def _write_file(self) -> None:

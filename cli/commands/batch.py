@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     help="Use a Ray cluster: its address, `auto`, or none for one on this machine.",
 )
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Workers of the cluster.  [default: all]")
+@click.option("--unordered", is_flag=True, help="Write rows as they are ready, not in the order of INPUT.")
 @column_option
 @split_option
 @opening_options
@@ -56,6 +58,7 @@ def batch(
     lanes: int | None,
     address: str | None,
     workers: int | None,
+    unordered: bool,
     columns: tuple[str, ...],
     split: str | None,
     **given: Any,
@@ -63,20 +66,20 @@ def batch(
     """Ask questions about every picture of INPUT with BUNDLE, or without it with the built-in uhd-tiny.
 
     INPUT is a folder of pictures, a pattern ('photos/**/*.jpg'), a list of paths (.txt), JSON lines, a TSV of
-    VLMEvalKit, parquet or WebDataset tars. The output has one row for each picture and question, in order; what
-    cannot be answered is a row that says why. A run that was stopped goes on with the same command.
+    VLMEvalKit, parquet or WebDataset tars. The output has one row for each picture and question; what cannot be
+    answered is a row that says why. A run that was stopped goes on with the same command.
     """
     from uhd_edge.batch.outputs.opening import check_output, open_output
     from uhd_edge.batch.run import count_rows
 
     named, source = bundle_and_rows(arguments, given.pop("bundle"), "INPUT")
     check_output(output)
-    order = _order(named, source, questions, (columns, split), given)
+    order = replace(_order(named, source, questions, (columns, split), given), ordered=not unordered)
     total = count_rows(order)
-    with open_output(output, order.head()) as opened:
-        if opened.count:
-            click.echo(f"uhd: {opened.count} of {total} rows are in {output} already", err=True)
-        if opened.count < total:
+    with open_output(output, order.head(), ordered=order.ordered) as opened:
+        if count := len(opened.finished):
+            click.echo(f"uhd: {count} of {total} rows are in {output} already", err=True)
+        if count < total:
             answering = _answering(order.asking, address, workers, lanes, given["threads"])
             _answer(order, answering, opened, total)
         opened.finish()
@@ -136,11 +139,12 @@ def _answer(order: Order, answering: AbstractContextManager[Lanes | Cluster], ou
 
     try:
         with answering as opened:
-            follow(counted(opened), total - output.count, order.source.name)
+            follow(counted(opened), total - len(output.finished), order.source.name)
             for note in opened.notes:
                 click.echo(f"uhd: {note}", err=True)
     except KeyboardInterrupt:
-        click.echo(f"\nuhd: {total - output.count} of {total} rows are missing; the same command goes on", err=True)
+        missing = total - len(output.finished)
+        click.echo(f"\nuhd: {missing} of {total} rows are missing; the same command goes on", err=True)
         raise
     if errors:
         click.echo(f"uhd: {errors} of {total} questions have no answer; their rows say why", err=True)

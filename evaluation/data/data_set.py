@@ -49,11 +49,11 @@ class DataSet:
     name: str
     sha256: str
     metric: str | None
-    read: Callable[[], Iterator[RawRow]]
+    read: Callable[[int], Iterator[RawRow]]
 
     def questions(self, limit: int | None = None) -> Iterator[Question]:
         """Yield the questions in order, `limit` at most; raises `DataSetError` at the first that cannot be asked."""
-        for number, row in enumerate(self.read()):
+        for number, row in enumerate(self.read(0)):
             if limit is not None and number >= limit:
                 return
             yield question_of(number, row, self.metric)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from uhd_edge.batch.finished import Finished
 from uhd_edge.batch.groups import MOST_QUESTIONS, Group, read_groups
 from uhd_edge.rows.errors import DataSetError
 from uhd_edge.rows.source import RowSource, open_source
@@ -16,6 +17,13 @@ def source(folder: Path, *rows: object) -> RowSource:
     file = folder / "rows.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return open_source(str(file), {})
+
+
+def finished(*numbers: int) -> Finished:
+    done = Finished()
+    for number in numbers:
+        done.add(number)
+    return done
 
 
 def told(groups: list[Group]) -> list[list[tuple[int, str, str | None]]]:
@@ -40,7 +48,14 @@ def test_questions_of_the_run_are_asked_of_every_row_in_place_of_its_own(tmp_pat
 def test_what_is_finished_is_left_out_also_in_the_middle_of_a_row(begin: int, tmp_path: Path) -> None:
     rows = source(tmp_path, *({"image": name} for name in ("a", "a", "b")))
     everything = [one for group in read_groups(rows, ("p", "q")) for one in group.asked]
-    assert [one for group in read_groups(rows, ("p", "q"), begin) for one in group.asked] == everything[begin:]
+    done = finished(*range(begin))
+    assert [one for group in read_groups(rows, ("p", "q"), done) for one in group.asked] == everything[begin:]
+
+
+def test_what_was_ready_sooner_is_left_out_too(tmp_path: Path) -> None:
+    rows = source(tmp_path, *({"image": name} for name in ("a", "a", "b")))
+    groups = list(read_groups(rows, ("p", "q"), finished(0, 2, 5)))
+    assert told(groups) == [[(1, "a", "q"), (3, "a", "q")], [(4, "b", "p")]]
 
 
 def test_a_group_has_an_end(tmp_path: Path) -> None:

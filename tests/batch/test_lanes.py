@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from support.batches.orders import QUESTIONS, draw_pictures, order
 from support.images.files import encoded, picture
 from support.places import EXAMPLES
 
+from uhd_edge.batch.answering import answer_group
+from uhd_edge.batch.finished import Finished
 from uhd_edge.batch.groups import Group, read_groups
 from uhd_edge.batch.lanes import AHEAD, WINDOW, LaneCount, Lanes, count_lanes
 from uhd_edge.batch.row import Row
@@ -26,6 +29,13 @@ def answer(lanes: Lanes, groups: Iterator[Group]) -> list[Row]:
     return [row for rows in lanes.answer(groups) for row in rows]
 
 
+def of_first(count: int) -> Finished:
+    done = Finished()
+    for number in range(count):
+        done.add(number)
+    return done
+
+
 def test_answers_are_those_of_an_assistant_with_several_questions_and_with_one(tmp_path: Path) -> None:
     names = ["bench.png", "sliced.jpg", "wide.png"]
     asked = order(draw_pictures(tmp_path / "pictures", 3))
@@ -34,7 +44,9 @@ def test_answers_are_those_of_an_assistant_with_several_questions_and_with_one(t
     asked = order(tmp_path / "pictures")
     with Lanes(asked.asking, LaneCount(2, 1)) as lanes:
         rows = answer(lanes, read_groups(asked.source, asked.questions))
-        again = answer(lanes, read_groups(asked.source, asked.questions, 3))
+        again = answer(lanes, read_groups(asked.source, asked.questions, of_first(3)))
+        groups = read_groups(asked.source, asked.questions)
+        any_order = [row for of_group in lanes.answer(groups, ordered=False) for row in of_group]
         alone = replace(asked, questions=QUESTIONS[:1])
         single = answer(lanes, read_groups(alone.source, alone.questions))
     with Assistant(threads=1) as assistant:
@@ -49,8 +61,30 @@ def test_answers_are_those_of_an_assistant_with_several_questions_and_with_one(t
     assert [row.completion_tokens for row in rows] == [a.usage.completion_tokens for _, _, a in told]
     assert rows[7].views == 1
     assert max(row.views for row in rows) == 10
+    assert sorted(any_order, key=lambda row: row.number) == rows
     assert again == rows[3:]  # goes on in the middle of a picture's questions
     assert [row.answer for row in single] == [row.answer for row in rows[::2]]
+
+
+def test_a_row_that_is_ready_does_not_wait_for_those_before_it_unless_it_is_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = order(draw_pictures(tmp_path / "pictures", 4), QUESTIONS[:1])
+    others = threading.Semaphore(0)
+
+    def held(group: Group, *given: Any) -> tuple[Row, ...]:
+        if group.asked[0].number == 0:
+            assert all(others.acquire(timeout=60) for _ in range(3))
+        else:
+            others.release()
+        return answer_group(group, *given)
+
+    monkeypatch.setattr("uhd_edge.batch.lanes.answer_group", held)
+    with Lanes(asked.asking, LaneCount(2, 1)) as lanes:
+        for ordered in (True, False):
+            rows = lanes.answer(read_groups(asked.source, asked.questions), ordered=ordered)
+            assert (next(rows)[0].number == 0) == ordered
+            assert len(list(rows)) == 3
 
 
 def test_what_cannot_be_asked_is_a_row_between_the_others(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import tarfile
 from pathlib import Path
+from typing import IO
 
 import pytest
 from support.images.files import encoded, picture
@@ -21,9 +22,9 @@ PNG = encoded(picture())
 
 def rows(given: Path | str, **columns: str) -> list[RawRow]:
     source = open_source(str(given), columns)
-    read = list(source.read())
+    read = list(source.read(0))
     assert source.count() == len(read)
-    assert [row.pictures for row in source.read()] == [row.pictures for row in read]  # again from the beginning
+    assert [row.pictures for row in source.read(0)] == [row.pictures for row in read]  # again from the beginning
     return read
 
 
@@ -79,14 +80,55 @@ def test_a_tar_is_samples_with_pictures_and_values(tmp_path: Path) -> None:
     write_tar(tmp_path / "01.tar", {"b.left.png": PNG, "b.right.png": PNG + b"x", "c.txt": b"no picture"})
     first, second, third, fourth = rows(tmp_path)
     assert (first.name, first.values["query"], first.pictures) == ("7", "What?", (PNG,))
-    assert (second.values, second.where) == ({"image": "a/2"}, "00.tar, sample a/2")
+    assert (second.values, second.where) == ({"image": "00.tar/a/2"}, "00.tar, sample a/2")
     assert third.pictures == (PNG, PNG + b"x")
-    assert (fourth.values, fourth.pictures) == ({"image": "c"}, None)
+    assert (fourth.values, fourth.pictures) == ({"image": "01.tar/c"}, None)
     with pytest.raises(DataSetError, match="sample a/2: no column 'query'"):
         rows(tmp_path, question="query")
     packed = tmp_path / "packed.tgz"
     packed.write_bytes(gzip.compress((tmp_path / "00.tar").read_bytes()))
-    assert images(packed) == ["a/1", "a/2"]
+    assert images(packed) == ["packed.tgz/a/1", "packed.tgz/a/2"]
+
+
+def test_samples_of_two_tars_differ_though_their_keys_do_not(tmp_path: Path) -> None:
+    for name in ("x/00.tar", "y/00.tar"):
+        (tmp_path / name).parent.mkdir()
+        write_tar(tmp_path / name, {"1.png": PNG})
+    assert images(tmp_path) == ["x/00.tar/1", "y/00.tar/1"]
+
+
+def test_what_is_finished_of_a_tar_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("00", "01"):
+        write_tar(tmp_path / f"{name}.tar", {f"{number}.png": PNG for number in range(4)})
+    source, read = open_source(str(tmp_path), {}), []
+    real = tarfile.TarFile.extractfile
+
+    def counted(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes] | None:
+        read.append(member.name)
+        return real(tar, member)
+
+    monkeypatch.setattr(tarfile.TarFile, "extractfile", counted)
+    assert [row.values["image"] for row in source.read(6)] == ["01.tar/2", "01.tar/3"]
+    assert read == ["2.png", "3.png"]
+
+
+@pytest.mark.parametrize("begin", range(8))
+def test_every_kind_is_read_on_from_a_number(begin: int, tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow.parquet import write_table
+
+    names = [f"{number}.png" for number in range(7)]
+    (tmp_path / "rows.jsonl").write_text("\n\n".join(json.dumps({"image": name}) for name in names))
+    (tmp_path / "rows.tsv").write_text("index\timage_path\n" + "".join(f"{name}\t{name}\n" for name in names))
+    (tmp_path / "list.txt").write_text("\n".join(names))
+    for part in (slice(0, 3), slice(3, 7)):
+        (tmp_path / "folder").mkdir(exist_ok=True)
+        table = pyarrow.table({"image": names[part]})
+        write_table(table, tmp_path / "folder" / f"test-{part.start}.parquet", row_group_size=2)
+    for kind in ("rows.jsonl", "rows.tsv", "list.txt", "folder"):
+        source = open_source(str(tmp_path / kind), {})
+        assert list(source.read(begin)) == list(source.read(0))[begin:]
+        assert source.count() == 7
 
 
 def test_the_checksum_changes_with_the_names_and_sizes(folder: Path) -> None:
@@ -105,7 +147,7 @@ def test_a_pattern_may_be_tar_or_parquet_files_beside_something_else(tmp_path: P
     for number in ("00000", "00001"):
         write_tar(tmp_path / f"{number}.tar", {f"{number}.png": PNG})
         write_table(pyarrow.table({"image": [PNG], "id": [number]}), tmp_path / f"{number}.parquet")
-    assert images(f"{tmp_path}/*.tar") == ["00000", "00001"]
+    assert images(f"{tmp_path}/*.tar") == ["00000.tar/00000", "00001.tar/00001"]
     assert [row.name for row in rows(f"{tmp_path}/*.parquet")] == ["00000", "00001"]
     with pytest.raises(DataSetError, match=r"in one folder; name the files, as in '.*\*.tar'"):
         rows(tmp_path)

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn
@@ -35,8 +36,9 @@ def killed(*_: object) -> NoReturn:
 
 
 def write_on(output: JsonLinesOutput | ParquetOutput) -> None:
-    for row in ROWS[output.count :]:
-        output.append(row)
+    for row in ROWS:
+        if row.number not in output.finished:
+            output.append(row)
     output.finish()
 
 
@@ -63,7 +65,7 @@ def test_json_lines_go_on_behind_the_last_whole_row(left: bytes, tmp_path: Path)
     whole = file.read_bytes()
     file.write_bytes(b"".join(row.line() for row in ROWS[:4]) + left)
     with JsonLinesOutput(file, HEAD) as output:
-        assert output.count == 4
+        assert len(output.finished) == 4
         write_on(output)
     assert file.read_bytes() == whole
 
@@ -114,7 +116,7 @@ def test_answers_of_another_run_are_refused_and_those_of_nobody_left_alone(name:
     with open_output(tmp_path / name, HEAD) as output:
         write_on(output)
     with open_output(tmp_path / name, HEAD) as output:
-        assert output.count == 10
+        assert len(output.finished) == 10
     with pytest.raises(ResultsError, match=r"of another run \(other questions\)"):
         open_output(tmp_path / name, HEAD | {"questions": ["?", "!"]})
     (tmp_path / "mine.jsonl").write_text("my notes\n")
@@ -150,9 +152,9 @@ def test_a_full_disk_is_one_line_and_loses_no_row(name: str, tmp_path: Path, mon
     with open_output(tmp_path / name, HEAD) as output, pytest.raises(OutputError, match="No space left on device"):
         write_on(output)
     with open_output(tmp_path / name, HEAD) as output:
-        assert output.count == 6
+        assert len(output.finished) == 6
         write_on(output)
-        assert output.count == 10
+        assert len(output.finished) == 10
 
 
 def test_a_disk_that_is_full_for_a_parquet_file_keeps_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,6 +177,32 @@ def test_a_disk_that_is_full_for_a_parquet_file_keeps_its_rows(tmp_path: Path, m
 def test_only_one_process_writes(tmp_path: Path) -> None:
     with open_output(tmp_path / "out.jsonl", HEAD), pytest.raises(ResultsError, match="another run is writing to it"):
         open_output(tmp_path / "out.jsonl", HEAD)
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])
+def test_rows_in_any_order_are_there_once_after_stops(name: str, tmp_path: Path) -> None:
+    kind = partial(ParquetOutput, rows_a_file=4) if name.endswith("parquet") else JsonLinesOutput
+    for numbers in ((3, 0, 7), (9, 1, 2, 8), (4,)):
+        with kind(tmp_path / name, HEAD, ordered=False) as output:
+            for number in numbers:
+                output.append(ROWS[number])
+    with kind(tmp_path / name, HEAD, ordered=False) as output:
+        assert [number for number in range(10) if number not in output.finished] == [5, 6]
+        write_on(output)
+    if name.endswith("parquet"):
+        rows = [Row(**row) for row in read_parquet(tmp_path / name)]
+    else:
+        rows = [Row(**json.loads(line)) for line in (tmp_path / name).read_bytes().splitlines()]
+    assert [row.number for row in rows] == [3, 0, 7, 9, 1, 2, 8, 4, 5, 6]
+    assert sorted(rows, key=lambda row: row.number) == ROWS
+
+
+def test_a_row_that_is_there_twice_is_not_gone_on_with(tmp_path: Path) -> None:
+    with JsonLinesOutput(tmp_path / "out.jsonl", HEAD, ordered=False) as output:
+        output.append(ROWS[3])
+    (tmp_path / "out.jsonl").write_bytes(ROWS[3].line() * 2)
+    with pytest.raises(ResultsError, match="row 3 is there twice"):
+        JsonLinesOutput(tmp_path / "out.jsonl", HEAD, ordered=False)
 
 
 def test_a_name_of_no_known_kind_is_refused(tmp_path: Path) -> None:
