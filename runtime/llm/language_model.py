@@ -178,7 +178,7 @@ class LanguageModel(ConversationMemory):
         try:
             return require_sound(self._kept_logits, self.path)
         except ModelError as error:
-            self._shared.lose_all(error)
+            self.lose(error)
             raise
 
     def _read_next(self, token: int) -> None:

@@ -211,9 +211,14 @@ def newest_logits(api: Any, context: Any, *, vocabulary_size: int, path: Path) -
 
 def require_sound(logits: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
     """Return logits that can be sampled from; raises `ModelError` for broken ones, see `newest_logits`."""
-    if not abs(logits.max()) < LARGEST_LOGIT:  # the largest is NaN when any is, and NaN is not below the limit
+    if not are_sound(logits):
         raise broken_logits(path)
     return logits
+
+
+def are_sound(logits: NDArray[np.float32]) -> bool:
+    """Whether logits can be sampled from."""
+    return bool(abs(logits.max()) < LARGEST_LOGIT)  # the largest is NaN when any is, and NaN is not below the limit
 
 
 def finite_copy(logits: NDArray[np.float32], path: Path) -> NDArray[np.float32]:

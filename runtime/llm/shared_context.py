@@ -8,7 +8,8 @@ conversations costs little more.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import ctypes
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -30,7 +31,9 @@ NEWEST = -1
 
 
 class Reader(Protocol):
-    """A conversation in a context, which others may read for."""
+    """A conversation in a context, which others may read for; `position` tokens of it are in memory."""
+
+    position: int
 
     def note_read(self, token: int, logits: NDArray[np.float32]) -> None:
         """Note that the announced token was read; `logits` float32 [vocabulary] are the reader's own."""
@@ -75,6 +78,22 @@ class SharedContext(ClosedByWith):
         self._api.llama_memory_clear(self._memory, True)
         for reader in self.readers.values():
             reader.lose(error)
+
+    def cleanse(self, sequence: int) -> None:
+        """Forget a conversation that has NaN in memory, while the others go on.
+
+        llama.cpp multiplies what it reads anew by zeros, which NaN survives. So the whole memory is zeroed, and
+        the other conversations are copied out of it and back. If llama.cpp cannot do that, all are lost.
+        """
+        self._next.pop(sequence, None)
+        others = [number for number, reader in self.readers.items() if number != sequence and reader.position]
+        try:
+            states = {number: take_state(self._library, self.handle, whole=True, sequence=number) for number in others}
+            self._api.llama_memory_clear(self._memory, True)
+            for number, state in states.items():
+                put_state(self._library, self.handle, state, whole=True, sequence=number)
+        except ModelError as error:
+            self.lose_all(error)
 
     def read(self, chunk: PromptChunk, first: int, *, sequence: int, want_logits: bool) -> NDArray[np.float32] | None:
         """Read a batch of a conversation, at the positions from `first` on.
@@ -128,3 +147,41 @@ class SharedContext(ClosedByWith):
     def _copy_logits(self, place: int) -> NDArray[np.float32]:
         size = int(self._api.llama_vocab_n_tokens(self._api.llama_model_get_vocab(self._model)))
         return np.ctypeslib.as_array(self._api.llama_get_logits_ith(self.handle, place), (size,)).copy()
+
+
+def take_state(library: LlamaLibrary, context: Any, *, whole: bool, sequence: int = 0) -> NDArray[np.uint8]:
+    """Copy what a context has of conversation number `sequence`; raises `ModelError` when llama.cpp cannot do it."""
+    api = library.api
+    flags = _flags(api, whole)
+    data = np.empty(library.call(api.llama_state_seq_get_size_ext, context, sequence, flags), np.uint8)
+    library.forget_log()
+    written = library.call(
+        api.llama_state_seq_get_data_ext, context, _pointer(data), ctypes.c_size_t(len(data)), sequence, flags
+    )
+    if not len(data) or written != len(data):
+        raise ModelError(f"llama.cpp cannot save its memory: {library.reason()}")
+    return data
+
+
+def put_state(library: LlamaLibrary, context: Any, data: NDArray[np.uint8], *, whole: bool, sequence: int = 0) -> None:
+    """Restore what `take_state` copied; raises `ModelError` when llama.cpp refuses, the memory is undefined then."""
+    api = library.api
+    library.forget_log()
+    read = library.call(
+        api.llama_state_seq_set_data_ext,
+        context,
+        _pointer(data),
+        ctypes.c_size_t(len(data)),
+        sequence,
+        _flags(api, whole),
+    )
+    if read != len(data):
+        raise ModelError(f"llama.cpp cannot go back to a saved memory: {library.reason()}")
+
+
+def _flags(api: Any, whole: bool) -> int:
+    return int(api.LLAMA_STATE_SEQ_FLAGS_NONE if whole else api.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY)
+
+
+def _pointer(data: NDArray[np.uint8]) -> Any:
+    return data.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))

@@ -7,15 +7,16 @@ without the attention cache, which takes 12 kB for every token.
 
 from __future__ import annotations
 
-import ctypes
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from uhd_edge.engines.engine import ClosedByWith
 from uhd_edge.runtime.errors import ModelError
+from uhd_edge.runtime.llm.sampling import are_sound
+from uhd_edge.runtime.llm.shared_context import put_state, take_state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from uhd_edge.runtime.llm.llama_library import LlamaLibrary
-    from uhd_edge.runtime.llm.shared_context import SharedContext
+    from uhd_edge.runtime.llm.sampling import are_sound
+from uhd_edge.runtime.llm.shared_context import SharedContext
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +85,12 @@ class ConversationMemory(ClosedByWith):
         """
         self._lost = None
         self._require_open()
-        self._shared.forget(self._number)
+        logits, self._kept_logits = self._kept_logits, None
+        if logits is None or are_sound(logits):
+            self._shared.forget(self._number)
+        else:
+            self._shared.cleanse(self._number)
         self._history.clear()
-        self._kept_logits = None
         self.position = 0
         self.clearings += 1
 
@@ -145,41 +150,3 @@ class ConversationMemory(ClosedByWith):
             raise ModelError(f"{self.path}: the language model has been closed")
         if self._lost is not None:
             raise self._lost.with_traceback(None)
-
-
-def take_state(library: LlamaLibrary, context: Any, *, whole: bool, sequence: int = 0) -> NDArray[np.uint8]:
-    """Copy what a context has of conversation number `sequence`; raises `ModelError` when llama.cpp cannot do it."""
-    api = library.api
-    flags = _flags(api, whole)
-    data = np.empty(library.call(api.llama_state_seq_get_size_ext, context, sequence, flags), np.uint8)
-    library.forget_log()
-    written = library.call(
-        api.llama_state_seq_get_data_ext, context, _pointer(data), ctypes.c_size_t(len(data)), sequence, flags
-    )
-    if not len(data) or written != len(data):
-        raise ModelError(f"llama.cpp cannot save its memory: {library.reason()}")
-    return data
-
-
-def put_state(library: LlamaLibrary, context: Any, data: NDArray[np.uint8], *, whole: bool, sequence: int = 0) -> None:
-    """Restore what `take_state` copied; raises `ModelError` when llama.cpp refuses, the memory is undefined then."""
-    api = library.api
-    library.forget_log()
-    read = library.call(
-        api.llama_state_seq_set_data_ext,
-        context,
-        _pointer(data),
-        ctypes.c_size_t(len(data)),
-        sequence,
-        _flags(api, whole),
-    )
-    if read != len(data):
-        raise ModelError(f"llama.cpp cannot go back to a saved memory: {library.reason()}")
-
-
-def _flags(api: Any, whole: bool) -> int:
-    return int(api.LLAMA_STATE_SEQ_FLAGS_NONE if whole else api.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY)
-
-
-def _pointer(data: NDArray[np.uint8]) -> Any:
-    return data.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))

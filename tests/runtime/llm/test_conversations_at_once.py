@@ -116,21 +116,38 @@ def test_an_announced_token_is_read_once(models: tuple[LanguageModel, ...]) -> N
     assert third.position == 0
 
 
-def test_logits_that_are_none_end_all_answers_and_no_later_ones(models: tuple[LanguageModel, ...]) -> None:
+def read_nan(model: LanguageModel) -> None:
+    """Let a conversation read embeddings that a check would refuse: its memory and its logits are NaN then."""
+    model._decode(np.full((3, model.width), np.nan, np.float32), want_logits=True)
+
+
+def test_logits_that_are_none_end_their_own_answer_only(models: tuple[LanguageModel, ...]) -> None:
     first, second, third = models
-    expected = take(begin(first, TEXTS[0]), 4)
-    broken, beside = begin(first, TEXTS[0]), begin(second, TEXTS[1])
-    take(broken, 1)
-    take(beside, 2)  # which reads for the first one too
-    logits = first._kept_logits
-    assert logits is not None
-    logits[0] = np.nan
+    expected = [take(begin(model, text), 8) for model, text in zip(models, TEXTS, strict=True)]
+    for model in models:
+        model.clear()
+    beside, broken = begin(first, TEXTS[0]), begin(second, TEXTS[1])
+    found = take(beside, 2)
+    assert take(broken, 3) == expected[1][:3]
+    read_nan(second)
+    found += take(beside, 2)
     with pytest.raises(ModelError, match="NaN"):
-        next(broken)
-    with pytest.raises(ModelError, match="NaN"):
-        next(beside)
-    assert take(begin(first, TEXTS[0]), 4) == expected
-    assert third.position == 0
+        next(iter(second.generate(Sampling(), max_tokens=2)))
+    again, new = begin(second, TEXTS[1]), begin(third, TEXTS[2])
+    assert [take(again, 4), take(new, 8)] == [expected[1][:4], expected[2]]
+    assert [*found, *take(beside, 4)] == expected[0]
+    assert take(again, 4) == expected[1][4:]
+
+
+def test_nan_that_nobody_looked_at_does_not_reach_the_next_answer(models: tuple[LanguageModel, ...]) -> None:
+    first, second, _ = models
+    expected = [take(begin(model, text), 8) for model, text in zip(models, TEXTS, strict=True)]
+    first.clear()
+    beside = begin(first, TEXTS[0])
+    found = take(beside, 4)
+    read_nan(second)
+    assert take(begin(second, TEXTS[1]), 8) == expected[1]
+    assert [*found, *take(beside, 4)] == expected[0]
 
 
 def test_each_has_the_whole_context(tmp_path: Path) -> None:
