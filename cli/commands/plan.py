@@ -92,15 +92,27 @@ def _require_drawable(images: Sequence[str], file: Path) -> None:
         raise OutputError(
             f"{file}: cannot be written, because it is a folder or {file.parent} is not one; choose another name"
         )
+    inputs = [Path(image) for image in images if Path(image).exists()]
+    for target in _targets(images, file):
+        if target.exists() and any(target.samefile(image) for image in inputs):
+            raise OutputError(f"{target}: this is one of the images, which would be lost; choose another name")
+
+
+def _targets(images: Sequence[str], file: Path) -> list[Path]:
+    """The file for each image: `file`, numbered where there are several."""
+    if len(images) == 1:
+        return [file]
+    return [file.with_name(f"{file.stem}-{number}{file.suffix}") for number in range(1, len(images) + 1)]
 
 
 def _draw(images: Sequence[str], file: Path, manifest: Manifest, mode: Mode, max_slices: int | None) -> None:
-    """Write the picture of each image, numbered where there are several."""
+    """Write the picture of each image, and name the files where there are several."""
     from uhd_edge.cli.showing.pictures import draw_plan, write_picture
 
-    for number, image in enumerate(images, 1):
-        target = file if len(images) == 1 else file.with_name(f"{file.stem}-{number}{file.suffix}")
+    for image, target in zip(images, _targets(images, file), strict=True):
         write_picture(draw_plan(image, manifest, mode=mode, max_slices=max_slices), target)
+        if len(images) > 1:
+            click.echo(f"uhd: {image} is drawn in {target}", err=True)
 
 
 def _as_object(plans: Sequence[Plan], chosen: Plan | None, budget_ms: float | None, share: float) -> dict[str, Any]:

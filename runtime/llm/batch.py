@@ -104,9 +104,9 @@ def _batch(
     )
     arrays: list[Any] = [tokens, positions, logits]
     if any(sequences):
-        numbers, ones = np.array(sequences, np.int32), np.ones(count, np.int32)
-        pointer = ctypes.POINTER(ctypes.c_int32)
-        places = (pointer * count)(*(_pointer(numbers[place:], ctypes.c_int32) for place in range(count)))
+        ones, numbers = np.ones(count, np.int32), {sequence: ctypes.c_int32(sequence) for sequence in set(sequences)}
+        pointers = {sequence: ctypes.pointer(number) for sequence, number in numbers.items()}
+        places = (ctypes.POINTER(ctypes.c_int32) * count)(*(pointers[sequence] for sequence in sequences))
         struct.n_seq_id, struct.seq_id = _pointer(ones, ctypes.c_int32), places
         arrays += [numbers, ones, places]
     return Batch(struct, count, tuple(arrays))

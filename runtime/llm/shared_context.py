@@ -53,6 +53,7 @@ class SharedContext(ClosedByWith):
         self._model, self.handle = opened.model, opened.context
         self._mrope, self._threads = opened.facts.has_mrope, opened.threads
         self._memory = self._api.llama_get_memory(self.handle)
+        self._vocabulary_size = int(self._api.llama_vocab_n_tokens(self._api.llama_model_get_vocab(self._model)))
         self._next: dict[int, NextToken] = {}
         self.readers: dict[int, Reader] = {}
 
@@ -145,8 +146,8 @@ class SharedContext(ClosedByWith):
             raise ModelError(f"{self._path}: llama.cpp failed with status {status} ({reason}); lower --context")
 
     def _copy_logits(self, place: int) -> NDArray[np.float32]:
-        size = int(self._api.llama_vocab_n_tokens(self._api.llama_model_get_vocab(self._model)))
-        return np.ctypeslib.as_array(self._api.llama_get_logits_ith(self.handle, place), (size,)).copy()
+        logits = self._api.llama_get_logits_ith(self.handle, place)
+        return np.ctypeslib.as_array(logits, (self._vocabulary_size,)).copy()
 
 
 def take_state(library: LlamaLibrary, context: Any, *, whole: bool, sequence: int = 0) -> NDArray[np.uint8]:

@@ -76,6 +76,16 @@ def test_a_picture_that_cannot_be_written_is_refused_at_once(file: str, said: st
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("names", [["in.png"], ["other.png", "in-2.png"]])
+def test_an_image_is_not_overwritten_by_its_own_picture(names: list[str], tmp_path: Path) -> None:
+    for name in names:
+        Image.new("RGB", (60, 40), "red").save(name)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(UhdError, match=r"one of the images"):
+        CliRunner().invoke(plan, [*names, "--picture", "in.png"], catch_exceptions=False)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
 def test_an_answer_s_pictures_have_the_tokens_of_its_views_and_mark_reused_ones(assistant: Assistant) -> None:
     manifest = assistant.bundle.manifest
     images = [(WIDE, "4x"), WIDE, (WIDE, "4x")]
