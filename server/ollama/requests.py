@@ -77,6 +77,9 @@ def _settings(given: dict[str, Any], own: frozenset[str]) -> tuple[dict[str, Any
     if given.get("format"):
         body["response_format"] = _format(given["format"])
     known = (*_OPTIONS, *_SETTLED)
+    if body.get("repetition_penalty") == 0:  # sent by Open WebUI where there is none; it would divide by it
+        del body["repetition_penalty"]
+        known = tuple(name for name in known if name != "repeat_penalty")
     ignored = [f"options.{name}" for name in set_options if name not in known]
     ignored += [name for name, value in given.items() if value is not None and name not in (*_QUIET, *own)]
     return body, tuple(ignored)

@@ -58,6 +58,13 @@ def test_a_prompt_is_answered_by_the_assistant(client: ollama.Client, assistant:
     assert client.generate("uhd-tiny", "").done_reason == "load"
 
 
+def test_a_repetition_penalty_of_zero_is_none(client: ollama.Client, assistant: Assistant) -> None:
+    """Open WebUI sends it in place of a frequency penalty of zero."""
+    expected = assistant.ask("Describe.", max_tokens=9).text
+    settings: Any = {"repeat_penalty": 0.0, "num_predict": 9}
+    assert client.generate("uhd-tiny", "Describe.", options=settings).response == expected
+
+
 def test_thoughts_calls_and_schemas_are_ollamas(client: ollama.Client, assistant: Assistant) -> None:
     thought = client.chat("uhd-tiny", ASKED, think=True).message
     assert (thought.content, thought.thinking) == (
