@@ -25,8 +25,8 @@ def parquet_files(folder: Path, split: str | None) -> list[Path]:
     Raises `DataSetError` where there are none, or of several splits without `split`.
     """
     by_split: dict[str, list[Path]] = {}
-    for file in sorted(folder.rglob("*.parquet")):
-        by_split.setdefault(file.name.removesuffix(".parquet").partition("-")[0], []).append(file)
+    for file in sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".parquet"):
+        by_split.setdefault(file.stem.partition("-")[0], []).append(file)
     if not by_split:
         raise DataSetError(f"{folder}: no parquet files; a folder is a data set of the Hugging Face Hub")
     if split is None and len(by_split) > 1:

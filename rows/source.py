@@ -54,13 +54,18 @@ def open_source(given: str, columns: Mapping[str, str], split: str | None = None
     try:
         if path.is_dir():
             return _opened_folder(path, columns, split)
-        if not path.exists() and glob.has_magic(given):
-            return _of_pattern(given, columns)
-        if path.suffix == LIST:
+        if split is not None and (path.exists() or glob.has_magic(given)):
+            raise _no_splits(given)
+        if not path.exists():
+            if glob.has_magic(given):
+                return _of_pattern(given, columns)
+            raise DataSetError(f"{path}: no such file or folder")
+        suffix = path.suffix.lower()
+        if suffix == LIST:
             return _of_pictures(path.name, listed_pictures(path))
-        if path.suffix in TARS:
+        if suffix in TARS:
             return _of_tars(path.name, [path], columns)
-        if path.suffix.lower() in PICTURE_SUFFIXES and path.exists():
+        if suffix in PICTURE_SUFFIXES:
             return _of_pictures(path.name, PictureFiles(path.parent, (path.name,)))
     except OSError as error:
         raise DataSetError(f"{error.filename or path}: cannot be read ({error.strerror})") from error
@@ -84,16 +89,24 @@ def _opened(path: Path, columns: Mapping[str, str], split: str | None) -> RowSou
         files = parquet_files(path, split)
         name = path.resolve().name if split is None else f"{path.resolve().name}/{split}"
         return _of_parquet(name, files, columns)
+    if not path.exists():
+        raise DataSetError(f"{path}: no such file or folder")
     if split is not None:
-        raise DataSetError(f"{path}: only a folder of parquet files has splits; leave --split out")
-    if path.suffix == PARQUET:
+        raise _no_splits(path)
+    suffix = path.suffix.lower()
+    if suffix == PARQUET:
         return _of_parquet(path.name, [path], columns)
-    if path.suffix == ".tsv":
+    if suffix == ".tsv":
         return _of_text(path, columns, read_tsv)
-    if path.suffix in JSON_LINES:
+    if suffix in JSON_LINES:
         return _of_text(path, columns, read_json_lines)
-    what = "of no known kind" if path.exists() else "no such file or folder"
-    raise DataSetError(f"{path}: {what}; give JSON lines (.jsonl), a TSV of VLMEvalKit, or a folder of parquet files")
+    raise DataSetError(
+        f"{path}: of no known kind; give JSON lines (.jsonl), a TSV of VLMEvalKit, or a folder of parquet files"
+    )
+
+
+def _no_splits(given: Path | str) -> DataSetError:
+    return DataSetError(f"{given}: only a folder of parquet files has splits; leave --split out")
 
 
 def _opened_folder(folder: Path, columns: Mapping[str, str], split: str | None) -> RowSource:
@@ -102,8 +115,10 @@ def _opened_folder(folder: Path, columns: Mapping[str, str], split: str | None) 
     if len(found) > 1:
         pattern = folder / ("*.tar" if "tar files" in found else "*.jpg")
         raise DataSetError(f"{folder}: {' and '.join(found)} in one folder; name the files, as in '{pattern}'")
-    if split is not None or found == ["parquet files"]:
+    if found == ["parquet files"]:
         return open_rows(folder, columns, split)
+    if split is not None:
+        raise _no_splits(folder)
     if found == ["tar files"]:
         return _of_tars(folder.resolve().name, tar_files(folder), columns)
     return _of_pictures(folder.resolve().name, pictures_in(folder))
@@ -112,7 +127,7 @@ def _opened_folder(folder: Path, columns: Mapping[str, str], split: str | None) 
 def _of_pattern(pattern: str, columns: Mapping[str, str]) -> RowSource:
     """Tar or parquet files where the pattern fits nothing else, otherwise pictures."""
     found = pictures_like(pattern)
-    files, suffixes = [found.folder / name for name in found.names], {Path(name).suffix for name in found.names}
+    files, suffixes = [found.folder / name for name in found.names], {Path(name).suffix.lower() for name in found.names}
     if suffixes <= set(TARS):
         return _of_tars(pattern, files, columns)
     return _of_parquet(pattern, files, columns) if suffixes == {PARQUET} else _of_pictures(pattern, found)

@@ -28,7 +28,7 @@ BLOCK = 2**20
 
 def tar_files(folder: Path) -> list[Path]:
     """The tar files in a folder and below it, in the order of their paths."""
-    return sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES and path.is_file())
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
 def read_tars(files: Sequence[Path], renamed: Mapping[str, str], begin: int = 0) -> Iterator[RawRow]:

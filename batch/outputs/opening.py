@@ -18,14 +18,14 @@ Output: TypeAlias = JsonLinesOutput | ParquetOutput
 
 def check_output(path: Path) -> None:
     """Raise `OptionError` for a name of no known kind, and `MissingExtraError` for parquet without pyarrow."""
-    if path.suffix not in (".jsonl", ".ndjson", ".parquet"):
+    if path.suffix.lower() not in (".jsonl", ".ndjson", ".parquet"):
         raise OptionError(f"--output {path}: give a name that ends in .jsonl, or in .parquet for a folder of those")
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         with extra_needed("parquet", "answers in parquet"):
             import pyarrow.parquet  # noqa: F401
 
 
 def open_output(path: Path, head: Mapping[str, Any], *, ordered: bool = True) -> Output:
     """Open what `check_output` accepts, with the rows that are in it already."""
-    kind = ParquetOutput if path.suffix == ".parquet" else JsonLinesOutput
+    kind = ParquetOutput if path.suffix.lower() == ".parquet" else JsonLinesOutput
     return kind(path, head, ordered=ordered)

@@ -71,7 +71,7 @@ def open_data_set(path: Path, reading: Reading) -> DataSet:
     if unknown:
         raise DataSetError(f"no column {unknown[0]!r} is read; those that are read are {', '.join(COLUMNS)}")
     source = open_rows(path, reading.columns, reading.split)
-    metric = reading.metric or (metric_of(path) if path.suffix == ".tsv" else None)
+    metric = reading.metric or (metric_of(path) if path.suffix.lower() == ".tsv" else None)
     return DataSet(source.name, source.sha256, metric, source.read)
 
 

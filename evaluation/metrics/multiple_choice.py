@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 NEAR_THE_END = 4  # words: a letter further ahead may be an article, as in "A dog is .."
 _SPACED = str.maketrans(dict.fromkeys(".()[],:;!*#{}", " "))
-_STATED = re.compile(r"(?:correct\s+)?answer\s+is\s+\**([A-D])\**", re.IGNORECASE)
+_STATED = re.compile(r"(?i:answer\s+is)\s+\**([A-Db-d]\b(?!')|a(?=\W*$))")
 
 
 def multiple_choice(answer: str, reference: Reference) -> float:
@@ -25,7 +25,9 @@ def option_of(answer: str, choices: Mapping[str, str]) -> str | None:
 
     The rules of VLMEvalKit (`vlmeval/utils/matching_util.py`, `can_infer`) without a language model as a judge: the
     one letter that stands alone among the last words, or else "the answer is B", or else the one option whose text
-    stands in an answer that is not much longer than the options.
+    stands in an answer that is not much longer than the options. There is one difference: behind "the answer is"
+    VLMEvalKit takes the first letter of any word, so that "a dog" is A and "blue" is B. Here the letter is a word of
+    its own, and an `a` that another word follows is an article.
     """
     words = answer.translate(_SPACED).split()
     letters = [letter for letter in choices if letter in words]

@@ -71,8 +71,9 @@ class Bundle:
         """
         graphs = self.manifest.graphs.get(mode, {}).get(kind)
         if graphs is None:
+            how = f"; uhd calibrate {self.path} makes INT8" if kind == "int8" and mode in self.manifest.graphs else ""
             raise EngineUnavailableError(
-                f"{self.path}: no {mode} graphs in {kind}; the bundle has {self.describe_graphs()}"
+                f"{self.path}: no {mode} graphs in {kind}; the bundle has {self.describe_graphs()}{how}"
             )
         return self.path / graphs.encoder, self.path / graphs.connector
 

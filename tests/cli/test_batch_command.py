@@ -120,7 +120,11 @@ def test_a_schema_and_what_is_chosen_reach_the_model(
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["none"], "none: no such file or folder"),
+        (["none/", "-q", "?"], "none: no such file or folder\n"),
+        (["none.txt", "-q", "?"], "none.txt: no such file or folder\n"),
+        (["list.txt", "-q", "?", "--split", "test"], "list.txt: only a folder of parquet files has splits"),
+        (["*.png", "-q", "?", "--split", "test"], "*.png: only a folder of parquet files has splits"),
+        ([".", "-q", "?", "--split", "test"], "only a folder of parquet files has splits"),
         (["rows.jsonl"], "rows.jsonl, line 1: no question; the columns are image"),
         (["rows.jsonl", "--column", "question=query"], "line 1: no column 'query'; the columns are image"),
         (["rows.jsonl", "-q", "?", "-o", "out.csv"], "out.csv: give a name that ends in .jsonl"),
@@ -142,6 +146,8 @@ def test_what_cannot_be_asked_is_one_line(
     (tmp_path / "rows.jsonl").write_text('{"image": "a.png"}\n')
     (tmp_path / "broken.jsonl").write_text("{\n")
     (tmp_path / "empty.jsonl").write_text("")
+    (tmp_path / "list.txt").write_text("a.png\n")
+    (tmp_path / "a.png").write_text("")
     output = [] if "-o" in arguments else ["-o", "out.jsonl"]
     assert cli.exit_code(["batch", *arguments, *output]) == 1
     captured = capsys.readouterr()

@@ -131,6 +131,16 @@ def test_every_kind_is_read_on_from_a_number(begin: int, tmp_path: Path) -> None
         assert source.count() == 7
 
 
+def test_a_suffix_may_be_in_capitals(tmp_path: Path) -> None:
+    write_tar(tmp_path / "A.TAR", {"1.png": PNG})
+    (tmp_path / "LIST.TXT").write_text("x.png")
+    (tmp_path / "ROWS.JSONL").write_text('{"image": "x.png"}')
+    (tmp_path / "ROWS.TSV").write_text("index\timage_path\n1\tx.png\n")
+    assert images(tmp_path / "A.TAR") == images(f"{tmp_path}/*.TAR") == ["A.TAR/1"]
+    for name in ("LIST.TXT", "ROWS.JSONL", "ROWS.TSV"):
+        assert [row.pictures for row in rows(tmp_path / name)] == [(tmp_path / "x.png",)]
+
+
 def test_the_checksum_changes_with_the_names_and_sizes(folder: Path) -> None:
     before = open_source(str(folder), {}).sha256
     assert open_source(str(folder), {}).sha256 == before

@@ -116,15 +116,16 @@ def test_what_is_chosen_reaches_the_assistant(evaluated: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["none.jsonl"], "none.jsonl: cannot be read"),
+        (["none.jsonl"], "none.jsonl: no such file or folder\n"),
         (["./nowhere", "questions.jsonl"], "nowhere: no such bundle folder"),
         (["questions.jsonl", "--metric", "bleu"], "no metric 'bleu'; valid are exact_match"),
         (["questions.jsonl", "--column", "answer=label"], "line 1: no column 'label'; the columns are image, question"),
         (["questions.jsonl", "--column", "label=answer"], "no column 'label' is read"),
         (["questions.jsonl", "--modes", "8x"], "no mode '8x'; valid are 16x, 4x"),
-        (["questions.jsonl", "--precisions", "fp32,int8"], "no 16x graphs in int8"),
+        (["questions.jsonl", "--precisions", "fp32,int8"], "16x (fp32, fp16), 4x (fp32, fp16); uhd calibrate "),
         (["questions.jsonl", "--max-slices", "0"], "max_slices is 0"),
         (["questions.jsonl", "--split", "test"], "only a folder of parquet files has splits"),
+        (["nope/"], "nope: no such file or folder\n"),
         (["questions.jsonl", "--output", "questions.jsonl"], "questions.jsonl: cannot be written"),
     ],
 )

@@ -39,6 +39,27 @@ def test_an_answer_means_an_option(answer: str, option: str | None) -> None:
     assert option_of(answer, CHOICES) == option
 
 
+@pytest.mark.parametrize(
+    ("answer", "option"),
+    [
+        ("The answer is a dog", "B"),
+        ("The answer is A because of the ears that can be seen behind the tree", "A"),
+        ("The answer is blue", "C"),
+        ("The answer is a", "A"),
+        ("The answer is a.", "A"),
+        ("the answer is **a**", "A"),
+        ("The answer is c, because of the tail that can be seen behind the tree", "C"),
+        ("The answer is B because of the tail that can be seen behind the tree", "B"),
+        ("The answer is d'Artagnan", None),
+        ("The answer is a horse, and that horse stands behind the house", None),
+    ],
+)
+def test_a_word_behind_the_answer_is_is_not_taken_for_the_letter_that_it_begins_with(
+    answer: str, option: str | None
+) -> None:
+    assert option_of(answer, {"A": "a cat", "B": "a dog", "C": "blue", "D": "a zebra"}) == option
+
+
 def test_the_option_must_be_a_right_one() -> None:
     assert multiple_choice("(B)", Reference(("B",), CHOICES)) == 1
     assert multiple_choice("(B)", Reference(("C",), CHOICES)) == 0
