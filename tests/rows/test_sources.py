@@ -187,7 +187,7 @@ def test_what_holds_no_pictures_says_so(folder: Path, tmp_path: Path) -> None:
         ("list.tar", "list.tar: no pictures"),
         ("none/*.png", "no file fits this pattern"),
         ("none.png", "no such file or folder"),
-        ("none.txt", "none.txt: cannot be read"),
+        ("none.txt", "none.txt: no such file or folder"),
         ("empty.txt", "no paths in it"),
         ("broken.tar", "broken.tar: not readable as a tar file"),
         ("short.tar", "short.tar: not readable as a tar file"),
