@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, get_args
@@ -15,6 +16,7 @@ from uhd_edge.export.checkpoint.checkpoint import open_checkpoint
 from uhd_edge.export.checkpoint.hub import is_hub_name
 from uhd_edge.export.disk_space import bytes_to_convert, bytes_to_copy, check_disk_space
 from uhd_edge.export.finished_steps import inputs_of
+from uhd_edge.export.language_model.canvas_sections import move_time_to_fourth
 from uhd_edge.export.language_model.conversion import (
     GGUF,
     check_language_model,
@@ -23,7 +25,7 @@ from uhd_edge.export.language_model.conversion import (
     require_converter,
 )
 from uhd_edge.export.language_model.quantize import file_type
-from uhd_edge.export.language_model.tokenizer_check import load_tokenizer
+from uhd_edge.export.language_model.tokenizer_check import check_markers, load_tokenizer
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.manifest import FORMAT_VERSION, GraphKind, Graphs, Manifest, Prompt, Vision
 from uhd_edge.runtime.errors import CheckpointError, ExportError
@@ -119,6 +121,9 @@ def _prompt(checkpoint: Checkpoint) -> Prompt:
     missing = [text for text in prompt.tokens.model_dump().values() if tokenizer.token_to_id(text) is None]
     if missing:
         raise CheckpointError(f"{checkpoint.folder}: the tokenizer has no token {', '.join(missing)}")
+    if checkpoint.config.has_canvas:
+        check_markers(checkpoint, prompt.tokens)
+        prompt = prompt.model_copy(update={"canvas": True})
     if type(tokenizer.normalizer).__name__ == "NFC":
         prompt = prompt.model_copy(update={"normalization": "NFC"})
     end = tokenizer.token_to_id(TURN_END)
@@ -134,7 +139,11 @@ def _copied(
     facts = check_language_model(llm, checkpoint, name=str(llm))
     check_disk_space(writer.folder, bytes_to_copy(checkpoint, llm, precisions))
     progress("language model: copying", 0.1)
-    writer.copy(llm, GGUF)
+    if checkpoint.config.has_canvas:
+        shutil.copyfile(llm, writer.folder / GGUF)
+        move_time_to_fourth(writer.folder / GGUF, name=str(llm))
+    else:
+        writer.copy(llm, GGUF)
     return describe(facts, None)
 
 
@@ -156,6 +165,8 @@ def _converted(
             scratch=writer.scratch,
             progress=lambda fraction: progress("language model: converting", 0.95 * GRAPHS_BEGIN * fraction),
         )
+        if checkpoint.config.has_canvas:
+            move_time_to_fourth(target, name="the converted language model")
         writer.clear_scratch()  # the graphs need the space
 
     writer.step("language-model", {"type": llm_type, "tokenizer": tokenizer_pre or ""}, convert)
@@ -205,7 +216,7 @@ def _manifest(
     trained_for = checkpoint.config.default_mode
     return Manifest(
         format=FORMAT_VERSION,
-        architecture="minicpmv4_6",
+        architecture=checkpoint.config.architecture,
         name=name,
         default_mode=trained_for if trained_for in graphs else next(iter(graphs)),
         vision=_vision(checkpoint.config.tower),

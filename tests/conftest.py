@@ -59,6 +59,24 @@ def hybrid_bundle(hybrid_checkpoint: Path, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="session")
+def canvas_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny MiniCPM-V 4.7, with a hybrid text model; do not write into it."""
+    from support.checkpoints import TinyCheckpoint, save_checkpoint
+
+    tiny = TinyCheckpoint("qwen3_5_text", version="4_7", seed=7)
+    return save_checkpoint(tmp_path_factory.mktemp("checkpoints") / "canvas", tiny)
+
+
+@pytest.fixture(scope="session")
+def canvas_bundle(canvas_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """`canvas_checkpoint` exported with both modes, in FP32."""
+    from uhd_edge.export.export import export_bundle
+
+    target = tmp_path_factory.mktemp("bundles") / "canvas"
+    return export_bundle(canvas_checkpoint, target, llm_type="f32", precisions=["fp32"])
+
+
+@pytest.fixture(scope="session")
 def calibration_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of six pictures, 0.png to 5.png."""
     from support.int8 import draw_pictures

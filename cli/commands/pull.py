@@ -52,9 +52,9 @@ def pull(
 ) -> None:
     """Bring MODEL to this machine: download it, check it, and export it as a bundle.
 
-    MODEL is a known name (minicpm-v-4.6, minicpm-v-4.6-thinking), a repository OWNER/NAME on
-    Hugging Face, or the folder of a checkpoint. Afterwards `--bundle NAME` uses it. A pull that
-    was interrupted goes on where it stopped when it is run again.
+    MODEL is a known name (minicpm-v-4.6, minicpm-v-4.6-thinking, minicpm-v-4.7-1b), a repository
+    OWNER/NAME on Hugging Face, or the folder of a checkpoint. Afterwards `--bundle NAME` uses it. A
+    pull that was interrupted goes on where it stopped when it is run again.
     """
     with extra_needed("pull", "a pull"), shown_progress() as progress:
         import huggingface_hub  # noqa: F401 - what is missing is said before anything is downloaded

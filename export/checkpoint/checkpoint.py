@@ -1,4 +1,4 @@
-"""Opens and checks a `minicpmv4_6` checkpoint, and reads its tensors one at a time."""
+"""Opens and checks a checkpoint of `minicpmv4_6` or `minicpmv4_7`, and reads its tensors one at a time."""
 
 from __future__ import annotations
 

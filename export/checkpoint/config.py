@@ -1,19 +1,20 @@
 """Reads a checkpoint's `config.json`: the architecture, and the sizes of its parts.
 
-Fields and defaults are those of transformers' `MiniCPMV4_6Config`, `MiniCPMV4_6VisionConfig`,
-`Qwen3Config` and `Qwen3_5TextConfig`. What these accept but the graphs cannot reproduce is
-refused here.
+Fields and defaults are those of transformers' `MiniCPMV4_6Config`, `MiniCPMV4_7Config`, their
+`VisionConfig`s. What these accept but the graphs cannot reproduce is refused here. The text model's
+part is read in `text_config.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from uhd_edge.export.checkpoint.derived import refuse_adapter, refuse_quantized
 from uhd_edge.export.checkpoint.json_file import read_object, validated
+from uhd_edge.export.checkpoint.text_config import Count, Fields, Layers, TextConfig, read_text_config
 from uhd_edge.export.tower_config import TowerConfig
 from uhd_edge.runtime.errors import CheckpointError
 from uhd_edge.runtime.modes import Mode
@@ -23,22 +24,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONFIG = "config.json"
-ARCHITECTURE = "minicpmv4_6"
-TEXT_MODELS = ("qwen3_5_text", "qwen3")
+Architecture = Literal["minicpmv4_6", "minicpmv4_7"]
+# The text models of each: MiniCPM-V 4.7 gives tokens positions in time and plane, for which Qwen3 has no room.
+TEXT_MODELS: dict[str, tuple[str, ...]] = {
+    "minicpmv4_6": ("qwen3_5_text", "qwen3"),
+    "minicpmv4_7": ("qwen3_5_text",),
+}
 
-# A limit far above any model's sizes, so that a broken file cannot start endless work.
-Count = Annotated[int, Field(ge=1, le=1 << 20, strict=True)]
-Layers = Annotated[int, Field(ge=1, le=1024, strict=True)]
 Index = Annotated[int, Field(strict=True)]
 Square = tuple[Count, Count]
+MARKERS = ("image_start", "image_end", "slice_start", "slice_end", "newline")
 SQUARE_SIDE = 2  # the side of every merge: transformers' code always halves the grid and quadruples the width
 
 
-class _Fields(BaseModel):
-    model_config = ConfigDict(extra="ignore", protected_namespaces=(), allow_inf_nan=False)
-
-
-class _Vision(_Fields):
+class _Vision(Fields):
     hidden_size: Count = 768
     intermediate_size: Count = 3072
     num_hidden_layers: Layers = 12
@@ -51,7 +50,7 @@ class _Vision(_Fields):
     window_kernel_size: Square = (2, 2)
 
 
-class _Config(_Fields):
+class _Config(Fields):
     insert_layer_id: Index = 6
     drop_vision_last_layer: bool = False
     downsample_mode: Mode = "16x"
@@ -60,60 +59,12 @@ class _Config(_Fields):
     tie_word_embeddings: bool = False
     vision_config: _Vision
     text_config: dict[str, Any]
-
-
-class TextConfig(_Fields):
-    """The sizes of the text model, as far as its tensors depend on them.
-
-    `layer_types` has one entry per layer: `full_attention`, `sliding_attention` or `linear_attention`.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    model_type: Literal["qwen3", "qwen3_5_text"]
-    vocab_size: Count
-    hidden_size: Count = 4096
-    intermediate_size: Count
-    num_hidden_layers: Layers = 32
-    num_attention_heads: Count
-    num_key_value_heads: Count
-    head_dim: Count
-    attention_bias: bool = False
-    tie_word_embeddings: bool = False
-    use_sliding_window: Literal[False] = False
-    layer_types: tuple[Literal["full_attention", "sliding_attention", "linear_attention"], ...] | None = None
-    full_attention_interval: Count = 4
-    linear_conv_kernel_dim: Count = 4
-    linear_key_head_dim: Count = 128
-    linear_value_head_dim: Count = 128
-    linear_num_key_heads: Count = 16
-    linear_num_value_heads: Count = 32
-
-    def is_linear(self, layer: int) -> bool:
-        """Whether a layer is a Gated DeltaNet instead of an attention."""
-        if self.model_type == "qwen3":
-            return False
-        if self.layer_types is not None:
-            return self.layer_types[layer] == "linear_attention"
-        return (layer + 1) % self.full_attention_interval != 0
-
-
-TEXT_DEFAULTS: dict[str, dict[str, int]] = {
-    "qwen3": {
-        "vocab_size": 151936,
-        "intermediate_size": 22016,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 32,
-        "head_dim": 128,
-    },
-    "qwen3_5_text": {
-        "vocab_size": 248320,
-        "intermediate_size": 12288,
-        "num_attention_heads": 16,
-        "num_key_value_heads": 4,
-        "head_dim": 256,
-    },
-}
+    # Of MiniCPM-V 4.7 alone.
+    image_start_id: Index | None = None
+    image_end_id: Index | None = None
+    slice_start_id: Index | None = None
+    slice_end_id: Index | None = None
+    newline_id: Index | None = None
 
 
 @dataclass(frozen=True)
@@ -121,14 +72,22 @@ class ModelConfig:
     """What `config.json` says: sizes of the vision tower and the text model, and the mode it was trained for.
 
     `text_config` is the file's `text_config`, unchanged. `tied` is true where the output layer
-    shares its weights with the token embeddings.
+    shares its weights with the token embeddings. `marker_ids` are the ids that the file gives to
+    the tokens around views, by the names of `SpecialTokens`, and to "newline".
     """
 
+    architecture: Architecture
     tower: TowerConfig
     text: TextConfig
     text_config: dict[str, Any]
     default_mode: Mode
     tied: bool
+    marker_ids: dict[str, int]
+
+    @property
+    def has_canvas(self) -> bool:
+        """Whether the tokens of an image have positions in the plane."""
+        return self.architecture == "minicpmv4_7"
 
 
 def read_model_config(folder: Path) -> ModelConfig:
@@ -139,36 +98,34 @@ def read_model_config(folder: Path) -> ModelConfig:
     _refuse_others(content, where)
     refuse_quantized(folder, content, where)
     config = validated(_Config, {"vision_config": {}, **content}, where)
-    text = _text_config(config.text_config, where)
+    architecture = cast("Architecture", content["model_type"])
+    text = read_text_config(config.text_config, where, TEXT_MODELS[architecture])
     _check_vision(config, where)
     return ModelConfig(
+        architecture=architecture,
         tower=_tower(config, text.hidden_size),
         text=text,
         text_config=config.text_config,
         default_mode=config.downsample_mode,
         tied=config.tie_word_embeddings or text.tie_word_embeddings,
+        marker_ids=_marker_ids(config, where) if architecture == "minicpmv4_7" else {},
     )
+
+
+def _marker_ids(config: _Config, where: str) -> dict[str, int]:
+    """The ids of the tokens around views, all of which transformers needs too."""
+    given = {name: getattr(config, f"{name}_id") for name in MARKERS}
+    missing = [f"{name}_id" for name, token_id in given.items() if token_id is None]
+    if missing:
+        raise CheckpointError(f"{where}: {', '.join(missing)} is missing; copy or download the checkpoint again")
+    return given
 
 
 def _refuse_others(content: dict[str, Any], where: str) -> None:
     found = content.get("model_type")
-    if found != ARCHITECTURE:
-        raise CheckpointError(
-            f"{where}: architecture {found!r} is not supported; only {ARCHITECTURE} (MiniCPM-V 4.6) is"
-        )
-
-
-def _text_config(content: dict[str, Any], where: str) -> TextConfig:
-    found = content.get("model_type")
     if found not in TEXT_MODELS:
-        raise CheckpointError(f"{where}: text model {found!r} is not supported; only {' and '.join(TEXT_MODELS)} are")
-    given = {name: value for name, value in content.items() if value is not None}
-    text = validated(TextConfig, {**TEXT_DEFAULTS[found], **given}, f"{where}: text_config")
-    if text.layer_types is not None and len(text.layer_types) != text.num_hidden_layers:
-        raise CheckpointError(
-            f"{where}: text_config.layer_types has {len(text.layer_types)} entries for {text.num_hidden_layers} layers"
-        )
-    return text
+        known = "minicpmv4_6 (MiniCPM-V 4.6) and minicpmv4_7 (MiniCPM-V 4.7)"
+        raise CheckpointError(f"{where}: architecture {found!r} is not supported; only {known} are")
 
 
 def _check_vision(config: _Config, where: str) -> None:

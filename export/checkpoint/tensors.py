@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from uhd_edge.export.checkpoint.config import ModelConfig, TextConfig
+    from uhd_edge.export.checkpoint.config import ModelConfig
+    from uhd_edge.export.checkpoint.text_config import TextConfig
     from uhd_edge.export.tower_config import TowerConfig
 
 Shape = tuple[int, ...]

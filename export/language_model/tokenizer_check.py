@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer
 
+    from uhd_edge.export.checkpoint.checkpoint import Checkpoint
+    from uhd_edge.runtime.bundles.manifest import SpecialTokens
+
 # Texts that pre-tokenizers are known to split differently. They are in NFC, because llama.cpp does not normalize.
 PROBES = (
     "What is the code on the red circle? I'LL say it's K7Q2, they've 'd said so, didn't WE'RE?",
@@ -88,6 +91,19 @@ def check_table(checkpoint: Path, rows: int) -> None:
             f"is {text!r} ({token_id}); take the tokenizer that belongs to the checkpoint, or add rows with "
             "transformers' model.resize_token_embeddings"
         )
+
+
+def check_markers(checkpoint: Checkpoint, tokens: SpecialTokens) -> None:
+    """Raise `CheckpointError` unless the tokens around views have the ids that config.json gives them."""
+    tokenizer = load_tokenizer(checkpoint.folder)
+    texts = {**tokens.model_dump(), "newline": "\n"}
+    for name, expected in checkpoint.config.marker_ids.items():
+        found = tokenizer.encode(texts[name], add_special_tokens=False).ids
+        if found != [expected]:
+            raise CheckpointError(
+                f"{checkpoint.folder}: config.json says that {name}_id is {expected}, but {texts[name]!r} is "
+                f"{_tokens(found)}; take the tokenizer that belongs to the checkpoint"
+            )
 
 
 def pre_tokenizer_name(checkpoint: Path) -> str | None:

@@ -50,7 +50,8 @@ def wanted_model(model: str) -> Wanted:
             raise CheckpointError(
                 f"{known.name}: {known.unsupported}; nothing was downloaded. There are {', '.join(supported_names())}"
             )
-        return Wanted(known.name, checkpoint=known.checkpoint, gguf=(known.gguf,) if known.gguf else ())
+        gguf = (known.gguf,) if known.gguf else tuple(known.checkpoint + end for end in GGUF_SUFFIXES)
+        return Wanted(known.name, checkpoint=known.checkpoint, gguf=gguf)
     folder = Path(model).expanduser()
     if folder.is_dir():
         if (folder / MANIFEST).is_file():

@@ -36,13 +36,7 @@ _MODELS = (
     KnownModel("minicpm-v-4.6", "openbmb/MiniCPM-V-4.6", "openbmb/MiniCPM-V-4.6-gguf", 3.1),
     # MiniCPM-V-4_6-Thinking-Q4_K_M.gguf; checkpoint and sizes are those of 4.6.
     KnownModel("minicpm-v-4.6-thinking", "openbmb/MiniCPM-V-4.6-Thinking", "openbmb/MiniCPM-V-4.6-Thinking-gguf", 3.1),
-    KnownModel(
-        "minicpm-v-4.7-1b",
-        "openbmb/MiniCPM-V-4.7-1B",
-        None,
-        3.1,
-        unsupported="its architecture, minicpmv4_7, cannot be exported yet",
-    ),
+    KnownModel("minicpm-v-4.7-1b", "openbmb/MiniCPM-V-4.7-1B", None, 3.1),
     KnownModel(
         "llava-uhd-v4-8m",
         "PhoenixGS/LLaVA-UHD-v4-8M",

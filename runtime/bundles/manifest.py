@@ -82,7 +82,8 @@ class Prompt(_Record):
     `stop_ids` are the token ids that end an answer; `use_image_id` puts
     `<image_id>0</image_id>` before each image; `bos_token` and `eos_token` are handed to
     the template. `normalization` is the Unicode form that the tokenizer brings text into,
-    which llama.cpp leaves to its caller.
+    which llama.cpp leaves to its caller. `canvas` says that the tokens of an image have positions
+    in the plane (see `uhd_edge.runtime.prompt.canvas`).
     """
 
     chat_template: str
@@ -92,6 +93,7 @@ class Prompt(_Record):
     bos_token: str | None = None
     eos_token: str | None = None
     normalization: Literal["NFC"] | None = None
+    canvas: bool = False
 
 
 class Graphs(_Record):
@@ -165,7 +167,7 @@ class Manifest(_Record):
     """
 
     format: Literal[1, 2]
-    architecture: Literal["minicpmv4_6"]
+    architecture: Literal["minicpmv4_6", "minicpmv4_7"]
     name: str
     default_mode: Mode
     vision: Vision

@@ -86,6 +86,6 @@ def _answer(model: LanguageModel, inputs: PromptInputs, embeddings: NDArray[np.f
     layout = inputs.lay_out(model.vocabulary)
     require_room(layout.size, inputs, model)
     model.clear()
-    model.prefill(fill_slots(layout, [embeddings]))
+    model.prefill(fill_slots(layout, [embeddings]), layout.positions)
     with closing(model.generate(Sampling(), max_tokens=max_tokens)) as tokens:
         return "".join(TextStream(tokens, model.vocabulary, inputs.manifest.prompt.stop_ids))

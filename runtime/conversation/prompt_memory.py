@@ -71,7 +71,7 @@ class PromptMemory:
         self._save_what_is_needed(0)
         self._model.clear()
         self._note(NOTHING)
-        yield from self._model.prefill_steps(prompt.between(0, len(prompt.ids)))
+        yield from self._model.prefill_steps(prompt.between(0, len(prompt.ids)), prompt.positions)
 
     def read(self, prompt: PromptTokens, *, owner: object, stable_prefix: int) -> Generator[str, None, int]:
         """Prefill a prompt of the conversation `owner`, in steps, and return how many of its tokens were in memory.
@@ -82,7 +82,7 @@ class PromptMemory:
         start = begin = self._go_back(prompt)
         self._note(prompt.ids[:start])
         for stop in (*self._places_to_save(prompt, start, stable_prefix), len(prompt.ids)):
-            yield from self._model.prefill_steps(prompt.between(begin, stop))
+            yield from self._model.prefill_steps(prompt.between(begin, stop), prompt.positions_between(begin, stop))
             self._note(prompt.ids[:stop])
             if stop < len(prompt.ids):
                 self._saved.add(SavedPrompt(prompt.ids[:stop], self._model.save(whole=False)))

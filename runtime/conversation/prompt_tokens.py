@@ -16,23 +16,30 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from uhd_edge.runtime.conversation.turns import SeenImage
+    from uhd_edge.runtime.llm.batch import Positions
     from uhd_edge.runtime.llm.chunks import PromptChunk
     from uhd_edge.runtime.llm.language_model import LanguageModel
     from uhd_edge.runtime.prompt.layout import PromptLayout
+
+
+OPENS_VIEW = 2**40  # more than any vocabulary has tokens
 
 
 @dataclass(frozen=True, eq=False)
 class PromptTokens:
     """A prompt as it is read: `ids` int64 [n], a token id or, below zero, the id of an image's row.
 
+    A token id that opens a view is `OPENS_VIEW` larger: on a canvas such a token has another place.
+
     `chunks` are the same in order, token ids and embeddings. `starts` tells where those
     chunks begin that are read in batches of their own; it is (0,) when the language model
-    reads text and images in the same batches.
+    reads text and images in the same batches. `positions` are those of `PromptLayout`.
     """
 
     ids: NDArray[np.int64]
     chunks: tuple[PromptChunk, ...]
     starts: tuple[int, ...]
+    positions: Positions | None = None
 
     def between(self, start: int, stop: int) -> list[PromptChunk]:
         """Return the chunks of tokens `start` to `stop`."""
@@ -44,6 +51,10 @@ class PromptTokens:
             if len(part):
                 chunks.append(part)
         return chunks
+
+    def positions_between(self, start: int, stop: int) -> Positions | None:
+        """Return the positions of tokens `start` to `stop`, None where they have none of their own."""
+        return None if self.positions is None else self.positions[:, start:stop]
 
     def start_before(self, position: int) -> int:
         """Where the chunk begins that has token `position` in it and is read in batches of its own."""
@@ -61,7 +72,7 @@ def fill_prompt(layout: PromptLayout, images: Sequence[SeenImage], model: Langua
     chunks = fill_slots(layout, [image.encoded.embeddings for image in images])
     together = model.reads_in_one_piece or all(isinstance(chunk, list) for chunk in chunks)
     starts = (0,) if together else tuple(accumulate((len(chunk) for chunk in chunks[:-1]), initial=0))
-    return PromptTokens(number_tokens(layout, images), tuple(chunks), starts)
+    return PromptTokens(number_tokens(layout, images), tuple(chunks), starts, layout.positions)
 
 
 def number_tokens(layout: PromptLayout, images: Sequence[SeenImage]) -> NDArray[np.int64]:
@@ -72,6 +83,9 @@ def number_tokens(layout: PromptLayout, images: Sequence[SeenImage]) -> NDArray[
             ids.append(images[part.image].row_ids[part.start : part.start + part.tokens])
         else:
             ids.append(np.array(part, np.int64))
+    for part, before in zip(layout.parts[1:], ids[1:], strict=False):
+        if isinstance(part, ImageSlot) and len(before):
+            before[-1] += OPENS_VIEW
     return np.concatenate(ids)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from uhd_edge.runtime.conversation.encoded_images import plan_encoded
-from uhd_edge.runtime.prompt.layout import ImageLayout
+from uhd_edge.runtime.prompt.layout import layout_of_views
 from uhd_edge.runtime.prompt.messages import Message, TextPart, result_messages, user_message
 from uhd_edge.runtime.vision.encoder import Encoded
 from uhd_edge.runtime.vision.slicing import plan_views
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.manifest import Preprocessing
     from uhd_edge.runtime.conversation.request import Request
     from uhd_edge.runtime.modes import Mode
+    from uhd_edge.runtime.prompt.layout import ImageLayout
     from uhd_edge.runtime.prompt.messages import ToolResult
     from uhd_edge.runtime.tools.tool_set import Tool
     from uhd_edge.runtime.vision.slicing import SlicePlan
@@ -48,7 +49,7 @@ class SeenImage:
     @property
     def layout(self) -> ImageLayout:
         """Its grid and token counts, for laying out a prompt."""
-        return ImageLayout(self.encoded.grid, tuple(view.tokens for view in self.encoded.views), self.video)
+        return layout_of_views(self.encoded.grid, self.encoded.views, self.video)
 
     @property
     def row_ids(self) -> NDArray[np.int64]:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from uhd_edge.runtime.llm.chunks import PromptChunk
+    from uhd_edge.runtime.llm.token_embeddings import TokenEmbeddings
+
+# int32 [3, n]: time, height and width of n tokens.
+Positions: TypeAlias = NDArray[np.int32]
 
 # Sections of an M-RoPE position: time, height, width, and one that is unused.
 MROPE_SECTIONS = 4
@@ -34,11 +37,15 @@ class Batch:
 
 @dataclass(frozen=True)
 class NextToken:
-    """The token that a conversation reads next, at `position`; `sequence` is the number of the conversation."""
+    """The token that a conversation reads next, at `position`; `sequence` is the number of the conversation.
+
+    `place` is where it stands on a canvas, in time, height and width alike.
+    """
 
     sequence: int
     position: int
     token: int
+    place: int
 
 
 def prompt_batch(
@@ -88,6 +95,41 @@ def embedding_batch(
     if mrope:
         positions = np.concatenate([positions] * (MROPE_SECTIONS - 1) + [np.zeros(count, np.int32)])
     return _batch(api, rows, positions, _only_last(count, want_logits), [sequence] * count)
+
+
+def canvas_batch(
+    api: Any,
+    embeddings: NDArray[np.float32],
+    first: int,
+    positions: Positions,
+    *,
+    want_logits: bool,
+    sequence: int = 0,
+) -> Batch:
+    """`embeddings` float32 [n, d], the tokens from number `first` on, at `positions` int32 [3, n] in time and plane."""
+    rows = np.ascontiguousarray(embeddings, np.float32)
+    count = len(rows)
+    sections = _canvas_sections(np.arange(first, first + count, dtype=np.int32), positions)
+    return _batch(api, rows, sections, _only_last(count, want_logits), [sequence] * count)
+
+
+def next_canvas_batch(api: Any, tokens: Sequence[NextToken], table: TokenEmbeddings) -> Batch:
+    """The next tokens of several conversations on canvases, in this order; asks for the logits of all."""
+    rows = table.rows([one.token for one in tokens])
+    numbers, places = (np.array([getattr(one, name) for one in tokens], np.int32) for name in ("position", "place"))
+    sections = _canvas_sections(numbers, np.stack([places] * 3))
+    return _batch(api, rows, sections, np.ones(len(rows), np.int8), [one.sequence for one in tokens])
+
+
+def _canvas_sections(numbers: NDArray[np.int32], positions: Positions) -> NDArray[np.int32]:
+    """Lay out positions for a GGUF whose fourth section rotates what the first would.
+
+    llama.cpp orders tokens by the first section of a position, and would hide from each other the
+    tokens of an image, which stand still in time. So that section holds numbers of tokens, and the
+    fourth one the time (see `uhd_edge.export.language_model.canvas_sections`).
+    """
+    time, height, width = positions
+    return np.concatenate([numbers, height, width, time])
 
 
 def _batch(

@@ -51,7 +51,12 @@ def join_chunks(chunks: list[PromptChunk], table: TokenEmbeddings | None) -> lis
     """Join text and images to one chunk by looking up the text's embeddings in `table`, see `TokenEmbeddings`."""
     if table is None or all(isinstance(chunk, list) for chunk in chunks):
         return chunks
-    return [np.concatenate([table.rows(chunk) if isinstance(chunk, list) else chunk for chunk in chunks])]
+    return [np.concatenate([look_up(chunk, table) for chunk in chunks])]
+
+
+def look_up(chunk: PromptChunk, table: TokenEmbeddings) -> NDArray[np.float32]:
+    """Return the embeddings float32 [n, d] of a chunk."""
+    return table.rows(chunk) if isinstance(chunk, list) else chunk
 
 
 def split_into_batches(chunks: Iterable[PromptChunk], most: int) -> Iterator[PromptChunk]:

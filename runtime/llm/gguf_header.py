@@ -1,9 +1,9 @@
-"""What must be known of a GGUF file before llama.cpp reads it, because llama.cpp would abort on it."""
+"""What must be known of a GGUF file before llama.cpp reads it, or in another way than it is read there."""
 
 from __future__ import annotations
 
 import mmap
-from struct import Struct
+from struct import Struct, unpack_from
 from struct import error as TooShort  # noqa: N812  # that is all it says here
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,12 @@ if TYPE_CHECKING:
 
 GGUF_MAGIC = b"GGUF"
 TOKENS = b"tokenizer.ggml.tokens"
+SECTIONS = "rope.dimension_sections"  # behind the name of the architecture
 
 # gguf_type of llama.cpp: sizes of numbers and booleans, and the two types that hold others.
 NUMBER_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 STRING, ARRAY = 8, 9
+INT32 = 5
 
 _HEADER = Struct("<4sIQQ")  # magic, version, number of tensors, number of keys
 _LENGTH = Struct("<Q")
@@ -42,18 +44,42 @@ def repeated_token(path: Path) -> str | None:
     return repeated.decode("utf-8", errors="replace")
 
 
+def find_sections(path: Path) -> tuple[int, tuple[int, ...]] | None:
+    """Return where a file has the sections of its M-RoPE, int32 one after the other, and what they are.
+
+    None when it has none, breaks off or is no GGUF. Raises `OSError` when it cannot be read.
+    """
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            at = _find_array(data, f".{SECTIONS}".encode(), INT32)
+            if at is None:
+                return None
+            _, count = _ARRAY.unpack_from(data, at)
+            return at + _ARRAY.size, unpack_from(f"<{min(count, 8)}i", data, at + _ARRAY.size)
+        except (TooShort, KeyError, OverflowError):
+            return None
+
+
 def _tokens(data: mmap.mmap) -> list[bytes]:
+    at = _find_array(data, TOKENS, STRING)
+    if at is None:
+        return []
+    _, count = _ARRAY.unpack_from(data, at)
+    return _strings(data, at + _ARRAY.size, count)[0]
+
+
+def _find_array(data: mmap.mmap, key_end: bytes, element: int) -> int | None:
+    """Find the array of `element`s under the first key that ends so; it begins with their type and number."""
     _, _, _, keys = _HEADER.unpack_from(data)
     at = _HEADER.size
     for _ in range(keys):
         (key,), at = _strings(data, at, 1)
         (kind,) = _TYPE.unpack_from(data, at)
         at += _TYPE.size
-        if key == TOKENS and kind == ARRAY:
-            _, count = _ARRAY.unpack_from(data, at)
-            return _strings(data, at + _ARRAY.size, count)[0]
+        if key.endswith(key_end) and kind == ARRAY and _TYPE.unpack_from(data, at)[0] == element:
+            return at
         at = _after(data, at, kind)
-    return []
+    return None
 
 
 def _after(data: mmap.mmap, at: int, kind: int) -> int:

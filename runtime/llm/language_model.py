@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from uhd_edge.runtime.llm.batch import Positions
     from uhd_edge.runtime.llm.chunks import PromptChunk
     from uhd_edge.runtime.llm.llama_loading import GpuLayers
 
@@ -50,7 +51,8 @@ class LanguageModel(ConversationMemory):
 
     Prefilled and generated tokens (`position` of them) stay in memory until `clear`. See `rewind`,
     `save` and `restore` for going on from an earlier place. `is_recurrent` means that some layers keep
-    only their newest state, `reads_in_one_piece` that text and images are in the same batches. Not thread-safe.
+    only their newest state, `reads_in_one_piece` that text and images are in the same batches, `has_canvas`
+    that tokens have positions in the plane. Not thread-safe.
 
     Raises `ModelError` with llama.cpp's own reason when the file cannot be loaded, and
     `OptionError` for an invalid setting.
@@ -79,13 +81,12 @@ class LanguageModel(ConversationMemory):
         self.trained_context = facts.trained_context or context
         try:
             self.vocabulary = Vocabulary(self._api, opened.model)
-            self._table = open_token_embeddings(
-                path, architecture=facts.architecture, vocabulary_size=self.vocabulary.size, width=facts.width
-            )
+            self._table = open_token_embeddings(path, facts, vocabulary_size=self.vocabulary.size)
         except BaseException:
             self.close()
             raise
-        self.width, self.is_recurrent = facts.width, facts.is_recurrent
+        self.width, self.is_recurrent, self.has_canvas = facts.width, facts.is_recurrent, facts.has_canvas
+        self._shared.canvas_table = self._table if facts.has_canvas else None
         self.reads_in_one_piece = self._table is not None
         self._batch = min(BATCH, self.context, int(self._api.llama_n_batch(opened.context)))
         self.conversations = (self, *(self.beside(number) for number in range(1, conversations)))
@@ -94,17 +95,21 @@ class LanguageModel(ConversationMemory):
         """Count the tokens of `text`."""
         return len(self.vocabulary.tokenize(text))
 
-    def prefill(self, chunks: Sequence[PromptChunk]) -> None:
+    def prefill(self, chunks: Sequence[PromptChunk], positions: Positions | None = None) -> None:
         """Read chunks after what is in memory; the logits after the last token are kept for `generate`.
+
+        `positions` int32 [3, n], where the model `has_canvas`, says where their tokens stand; None is as text.
 
         Raises `ContextError` when they do not fit and `EngineError` for embeddings of another
         width or with NaN; nothing was read then. Raises `ModelError` when llama.cpp fails;
         memory is empty then.
         """
-        for _ in self.prefill_steps(chunks):
+        for _ in self.prefill_steps(chunks, positions):
             pass
 
-    def prefill_steps(self, chunks: Sequence[PromptChunk]) -> Generator[str, None, None]:
+    def prefill_steps(
+        self, chunks: Sequence[PromptChunk], positions: Positions | None = None
+    ) -> Generator[str, None, None]:
         """Read chunks as `prefill` does, and yield an empty text between two batches, where it may be closed."""
         self._require_open()
         check_embeddings(chunks, width=self.width, path=self.path)
@@ -115,13 +120,13 @@ class LanguageModel(ConversationMemory):
                 f"the prompt has {self.position + total} tokens, the context {self.context}; raise --context"
             )
         ids, done = list_ids(chunks), 0
+        places = self._read.positions(total) if positions is None else positions
         for batch in split_into_batches(join_chunks(chunks, self._table), self._batch):
             if done:
                 yield ""
                 self._require_open()
-            self._history[self.position :] = ids[done : done + len(batch)]
-            done += len(batch)
-            self._decode(batch, want_logits=done == total)
+            begin, done = done, done + len(batch)
+            self._decode(batch, ids[begin:done], places[:, begin:done], want_logits=done == total)
 
     def keep_logits(self, logits: NDArray[np.float32]) -> None:
         """Choose the next token by logits that were here after the same tokens before."""
@@ -145,8 +150,8 @@ class LanguageModel(ConversationMemory):
             sampling,
             vocabulary_size=self.vocabulary.size,
             context=self.context,
-            history=[token for token in self._history if token != IMAGE_ROW],
-            answer=self._history[self.position if answer_start is None else answer_start :],
+            history=[token for token in self._read.ids if token != IMAGE_ROW],
+            answer=self._read.ids[self.position if answer_start is None else answer_start :],
             grammar=None if grammar is None else Grammar(self._library, self.vocabulary, grammar),
         ) as sampler:
             for _ in range(min(max_tokens, room)):
@@ -160,7 +165,7 @@ class LanguageModel(ConversationMemory):
     def announce(self, token: int) -> None:
         """Say that `generate` will read this token next, so that it may be read together with others'."""
         if self._shared.is_shared:
-            self._shared.announce(NextToken(self._number, self.position, token))
+            self._shared.announce(NextToken(self._number, self.position, token, self._read.following))
 
     def require_grammar(self, grammar: str) -> None:
         """Raise `SchemaError` or `ModelError` when `grammar` cannot be used."""
@@ -186,14 +191,14 @@ class LanguageModel(ConversationMemory):
             self.announce(token)
             self._shared.read_announced()
         else:
-            self._history.append(token)
-            self._decode([token], want_logits=True)
+            self._decode([token], [token], self._read.positions(1), want_logits=True)
 
-    def _decode(self, chunk: PromptChunk, *, want_logits: bool) -> None:
+    def _decode(self, chunk: PromptChunk, ids: Sequence[int], places: Positions, *, want_logits: bool) -> None:
         """Read one batch."""
+        self._read.add(ids, places)
         self._kept_logits = None
         try:
-            logits = self._shared.read(chunk, self.position, sequence=self._number, want_logits=want_logits)
+            logits = self._shared.read(chunk, self.position, places, sequence=self._number, want_logits=want_logits)
         except ModelError:
             self.clear()
             raise

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from uhd_edge.engines.threads import usable_cores
 from uhd_edge.runtime.errors import ModelError
-from uhd_edge.runtime.llm.gguf_header import GGUF_MAGIC, repeated_token
+from uhd_edge.runtime.llm.gguf_header import GGUF_MAGIC, find_sections, repeated_token
 from uhd_edge.runtime.llm.llama_library import find_gpus, weights_may_be_repacked
 from uhd_edge.runtime.validation import HIGHEST_COUNT, require_whole
 
@@ -109,7 +109,7 @@ def _open(library: LlamaLibrary, path: Path, options: LlamaOptions, gpu_layers: 
     api = library.api
     model = open_model(library, path, gpu_layers=gpu_layers)
     try:
-        facts = read_facts(api, model)
+        facts = read_facts(api, model, path)
         size = min(options.context, facts.trained_context or options.context)
         fitting = replace(options, context=size, batch=min(options.batch, size))
         threads = _threads(api, model, options)
@@ -179,7 +179,8 @@ class ModelFacts:
     """The facts that reading a prompt depends on.
 
     `width` is that of the embeddings the model reads. `trained_context` is in tokens, 0 where
-    the file does not say. With M-RoPE (`has_mrope`) an embedding has several positions.
+    the file does not say. With M-RoPE (`has_mrope`) an embedding has several positions, and with
+    a canvas (`has_canvas`) every token has its own in time and in the plane.
     `is_recurrent` tells that some layers keep only their newest state.
     """
 
@@ -187,17 +188,21 @@ class ModelFacts:
     width: int
     trained_context: int
     has_mrope: bool
+    has_canvas: bool
     is_recurrent: bool
 
 
-def read_facts(api: Any, model: Any) -> ModelFacts:
-    """Ask llama.cpp for the facts of an open model."""
+def read_facts(api: Any, model: Any, path: Path) -> ModelFacts:
+    """Ask llama.cpp for the facts of a model that was opened from `path`, and the file for what it does not tell."""
     rope = api.llama_model_rope_type(model)
+    has_mrope = rope in (api.LLAMA_ROPE_TYPE_MROPE, api.LLAMA_ROPE_TYPE_IMROPE)
+    sections = find_sections(path) if has_mrope else None
     return ModelFacts(
         architecture=metadata(api, model, "general.architecture"),
         width=int(api.llama_model_n_embd_inp(model)),
         trained_context=int(api.llama_model_n_ctx_train(model)),
-        has_mrope=rope in (api.LLAMA_ROPE_TYPE_MROPE, api.LLAMA_ROPE_TYPE_IMROPE),
+        has_mrope=has_mrope,
+        has_canvas=sections is not None and sections[1][:1] == (0,),
         is_recurrent=bool(api.llama_model_is_hybrid(model) or api.llama_model_is_recurrent(model)),
     )
 

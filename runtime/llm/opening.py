@@ -65,6 +65,12 @@ def _require_match(model: LanguageModel, manifest: Manifest) -> None:
                 f"{model.path}: this language model has {what} {found}, but the bundle was made for {expected}; "
                 "export the bundle again"
             )
+    if model.has_canvas != manifest.prompt.canvas:
+        has, wants = ("", "without") if model.has_canvas else ("no ", "with")
+        raise ModelError(
+            f"{model.path}: this language model has {has}positions on a canvas, but the bundle was made {wants} them; "
+            "export the bundle again"
+        )
     split = [text for text in manifest.prompt.tokens.model_dump().values() if len(model.vocabulary.tokenize(text)) != 1]
     if split:
         raise ModelError(

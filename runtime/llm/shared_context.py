@@ -15,17 +15,19 @@ import numpy as np
 
 from uhd_edge.engines.engine import ClosedByWith
 from uhd_edge.runtime.errors import ModelError
-from uhd_edge.runtime.llm.batch import next_tokens_batch, prompt_batch
+from uhd_edge.runtime.llm.batch import canvas_batch, next_canvas_batch, next_tokens_batch, prompt_batch
+from uhd_edge.runtime.llm.chunks import look_up
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from uhd_edge.runtime.llm.batch import Batch, NextToken
+    from uhd_edge.runtime.llm.batch import Batch, NextToken, Positions
     from uhd_edge.runtime.llm.chunks import PromptChunk
     from uhd_edge.runtime.llm.llama_library import LlamaLibrary
     from uhd_edge.runtime.llm.llama_loading import OpenLlama
+    from uhd_edge.runtime.llm.token_embeddings import TokenEmbeddings
 
 NEWEST = -1
 
@@ -45,7 +47,8 @@ class Reader(Protocol):
 class SharedContext(ClosedByWith):
     """An open context of llama.cpp for one or more conversations; close it, or use it with `with`.
 
-    `handle` is None once it is closed. `readers` are the conversations, each with its number. Not thread-safe.
+    `handle` is None once it is closed. `readers` are the conversations, each with its number. With
+    `canvas_table`, tokens have positions on a canvas and are read as its rows. Not thread-safe.
     """
 
     def __init__(self, library: LlamaLibrary, path: Path, opened: OpenLlama) -> None:
@@ -56,6 +59,7 @@ class SharedContext(ClosedByWith):
         self._vocabulary_size = int(self._api.llama_vocab_n_tokens(self._api.llama_model_get_vocab(self._model)))
         self._next: dict[int, NextToken] = {}
         self.readers: dict[int, Reader] = {}
+        self.canvas_table: TokenEmbeddings | None = None
 
     @property
     def is_shared(self) -> bool:
@@ -96,14 +100,20 @@ class SharedContext(ClosedByWith):
         except ModelError as error:
             self.lose_all(error)
 
-    def read(self, chunk: PromptChunk, first: int, *, sequence: int, want_logits: bool) -> NDArray[np.float32] | None:
-        """Read a batch of a conversation, at the positions from `first` on.
+    def read(
+        self, chunk: PromptChunk, first: int, places: Positions, *, sequence: int, want_logits: bool
+    ) -> NDArray[np.float32] | None:
+        """Read a batch of a conversation, its tokens from number `first` on, which stand at `places` on a canvas.
 
         Returns a copy of the logits where others may read on; otherwise they are llama.cpp's newest. Raises
         `ModelError`; what the conversation has in memory is undefined then.
         """
         self._next.pop(sequence, None)
-        batch = prompt_batch(self._api, chunk, first, mrope=self._mrope, want_logits=want_logits, sequence=sequence)
+        if self.canvas_table is None:
+            batch = prompt_batch(self._api, chunk, first, mrope=self._mrope, want_logits=want_logits, sequence=sequence)
+        else:
+            rows = look_up(chunk, self.canvas_table)
+            batch = canvas_batch(self._api, rows, first, places, want_logits=want_logits, sequence=sequence)
         self._decode(batch)
         return self._copy_logits(NEWEST) if want_logits and self.is_shared else None
 
@@ -118,7 +128,7 @@ class SharedContext(ClosedByWith):
         # Otherwise llama.cpp takes the threads for prompts as soon as there is more than one token.
         self._api.llama_set_n_threads(self.handle, to_generate, to_generate)
         try:
-            self._decode(next_tokens_batch(self._api, tokens))
+            self._decode(self._batch_of(tokens))
         except ModelError as error:
             self.lose_all(error)
             raise
@@ -137,6 +147,11 @@ class SharedContext(ClosedByWith):
         finally:
             if model is not None:
                 self._library.call(self._api.llama_model_free, model)
+
+    def _batch_of(self, tokens: list[NextToken]) -> Batch:
+        if self.canvas_table is None:
+            return next_tokens_batch(self._api, tokens)
+        return next_canvas_batch(self._api, tokens, self.canvas_table)
 
     def _decode(self, batch: Batch) -> None:
         self._library.forget_log()

@@ -19,22 +19,23 @@ from uhd_edge.runtime.llm.sampling import are_sound
 from uhd_edge.runtime.llm.shared_context import put_state, take_state
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
     from typing_extensions import Self
 
+    from uhd_edge.runtime.llm.batch import Positions
     from uhd_edge.runtime.llm.llama_library import LlamaLibrary
-    from uhd_edge.runtime.llm.sampling import are_sound
-from uhd_edge.runtime.llm.shared_context import SharedContext
+    from uhd_edge.runtime.llm.shared_context import SharedContext
 
 
 @dataclass(frozen=True, eq=False)
 class SavedState:
     """The memory after its first `position` tokens: all of it if `whole`, else only that of recurrent layers.
 
-    `history` is int32 [position], a token id or below zero the place of an image's row. It
-    fits the language model that it was taken from and no other.
+    `history` is int32 [2, position] as in `ReadTokens.copy`. It fits the language model that it was
+    taken from and no other.
     """
 
     data: NDArray[np.uint8]
@@ -44,12 +45,58 @@ class SavedState:
     @property
     def position(self) -> int:
         """Number of tokens that were read before the state was saved."""
-        return len(self.history)
+        return int(self.history.shape[1])
 
     @property
     def nbytes(self) -> int:
         """Size in bytes."""
         return self.data.nbytes + self.history.nbytes
+
+
+class ReadTokens:
+    """Ids of the tokens read so far, and for each the first position that no token up to it has taken.
+
+    Where positions are numbers of tokens that is the next number. Behind an image on a canvas it
+    is what lies beyond the canvas.
+    """
+
+    def __init__(self) -> None:
+        self._ids: list[int] = []
+        self._following: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @property
+    def ids(self) -> list[int]:
+        """The ids, below zero for a row of an image."""
+        return self._ids
+
+    @property
+    def following(self) -> int:
+        """The first position that none of them has taken."""
+        return self._following[-1] if self._following else 0
+
+    def positions(self, count: int) -> Positions:
+        """Return int32 [3, count], the positions of so many tokens of text that come next."""
+        return np.tile(np.arange(self.following, self.following + count, dtype=np.int32), (3, 1))
+
+    def add(self, ids: Sequence[int], positions: Positions) -> None:
+        """Note tokens that are read at positions int32 [3, n]."""
+        self._ids += ids
+        self._following += np.maximum(np.maximum.accumulate(positions.max(axis=0)) + 1, self.following).tolist()
+
+    def cut(self, length: int) -> None:
+        """Forget all but the first `length` tokens."""
+        del self._ids[length:], self._following[length:]
+
+    def copy(self, length: int) -> NDArray[np.int32]:
+        """Return the first `length` tokens as int32 [2, length]: ids, and the positions that follow them."""
+        return np.array([self._ids[:length], self._following[:length]], np.int32).reshape(2, -1)
+
+    def restore(self, copied: NDArray[np.int32]) -> None:
+        """Replace everything by what `copy` returned."""
+        self._ids, self._following = copied[0].tolist(), copied[1].tolist()
 
 
 class ConversationMemory(ClosedByWith):
@@ -73,7 +120,7 @@ class ConversationMemory(ClosedByWith):
         """Begin conversation `number` of the context."""
         self._number = number
         self._shared.readers[number] = self
-        self._history: list[int] = []
+        self._read = ReadTokens()
         self._kept_logits: NDArray[np.float32] | None = None
         self._lost: ModelError | None = None
         self.position = self.clearings = 0
@@ -90,7 +137,7 @@ class ConversationMemory(ClosedByWith):
             self._shared.forget(self._number)
         else:
             self._shared.cleanse(self._number)
-        self._history.clear()
+        self._read.cut(0)
         self.position = 0
         self.clearings += 1
 
@@ -103,7 +150,7 @@ class ConversationMemory(ClosedByWith):
         if position > self.position or not self._shared.forget(self._number, after=position):
             self.clear()
             raise ModelError(f"{self.path}: the conversation cannot go back to its token {position}")
-        del self._history[position:]
+        self._read.cut(position)
         self._kept_logits = None
         self.position = position
 
@@ -111,7 +158,7 @@ class ConversationMemory(ClosedByWith):
         """Copy the memory, or only that of recurrent layers unless `whole`. Raises `ModelError`."""
         self._require_open()
         data = take_state(self._library, self._shared.handle, whole=whole, sequence=self._number)
-        return SavedState(data, np.array(self._history[: self.position], np.int32), whole)
+        return SavedState(data, self._read.copy(self.position), whole)
 
     def restore(self, state: SavedState) -> None:
         """Restore a state that `save` copied; unless it is `whole`, its tokens must still be in memory.
@@ -126,13 +173,13 @@ class ConversationMemory(ClosedByWith):
         except ModelError:
             self.clear()
             raise
-        self._history[:] = state.history.tolist()
+        self._read.restore(state.history)
         self.position = max(self.position, state.position)
         self.rewind(state.position)
 
     def note_read(self, token: int, logits: NDArray[np.float32]) -> None:
         """Note that the announced token was read together with others', see `Reader`."""
-        self._history[self.position :] = [token]
+        self._read.add([token], self._read.positions(1))
         self._kept_logits = logits
         self.position += 1
 

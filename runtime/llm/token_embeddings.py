@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from uhd_edge.engines.interrupts import raise_interrupt_behind
+from uhd_edge.runtime.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from uhd_edge.runtime.llm.llama_loading import ModelFacts
 
 # Architectures whose graph takes the rows of the table as they are, neither scaled nor added to.
 PLAIN_ARCHITECTURES = ("qwen2", "qwen2vl", "qwen3", "qwen35")
@@ -72,21 +75,26 @@ class TokenEmbeddings:
         return rows
 
 
-def open_token_embeddings(path: Path, *, architecture: str, vocabulary_size: int, width: int) -> TokenEmbeddings | None:
+def open_token_embeddings(path: Path, facts: ModelFacts, *, vocabulary_size: int) -> TokenEmbeddings | None:
     """Map the table of a GGUF file that llama.cpp has loaded; None when that is impossible.
 
     It is impossible for an architecture that is not in `PLAIN_ARCHITECTURES`, for a table in
     another part of a split file, for a type that is not in `TO_FLOAT`, and with a
     llama-cpp-python that keeps its library elsewhere. Text then goes in as token ids, which
-    is only slower.
+    is only slower. On a canvas it cannot, and `ModelError` is raised.
     """
-    if architecture not in PLAIN_ARCHITECTURES:
-        return None
-    try:
-        return _open(path, vocabulary_size, width)
-    except (ImportError, AttributeError, OSError, RuntimeError) as error:
-        raise_interrupt_behind(error)
-        return None
+    table = None
+    if facts.architecture in PLAIN_ARCHITECTURES:
+        try:
+            table = _open(path, vocabulary_size, facts.width)
+        except (ImportError, AttributeError, OSError, RuntimeError) as error:
+            raise_interrupt_behind(error)
+    if table is None and facts.has_canvas:
+        raise ModelError(
+            f"{path}: positions on a canvas need the table of token embeddings, which cannot be read here; "
+            "convert the language model to another type with --llm-type, such as q4_k_m"
+        )
+    return table
 
 
 def _open(path: Path, vocabulary_size: int, width: int) -> TokenEmbeddings | None:

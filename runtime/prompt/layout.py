@@ -20,10 +20,14 @@ image placeholder is refused, since it would claim an image that is not there.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from uhd_edge.runtime.errors import PromptError
+from uhd_edge.runtime.prompt.canvas import Crop, find_markers, place_on_canvas
 from uhd_edge.runtime.prompt.messages import as_template_message, check_messages, normalized, split_beginning
 from uhd_edge.runtime.prompt.template import AS_BY_DEFAULT, TemplateOptions, render_chat
 from uhd_edge.runtime.prompt.thinking import EMPTY_THOUGHTS_END, ends_in_thoughts, require_thinking
@@ -32,26 +36,34 @@ from uhd_edge.runtime.tools.call_format import find_call_format
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
+    from uhd_edge.runtime.answer import EncodedView
     from uhd_edge.runtime.bundles.manifest import Prompt, SpecialTokens
+    from uhd_edge.runtime.llm.batch import Positions
     from uhd_edge.runtime.llm.chunks import PromptChunk
     from uhd_edge.runtime.llm.vocabulary import Vocabulary
+    from uhd_edge.runtime.prompt.canvas import Markers
     from uhd_edge.runtime.prompt.messages import Message
     from uhd_edge.runtime.vision.encoder import Encoded
+
+
+NO_TOKEN = -1  # stands where a view has its embeddings
 
 
 @dataclass(frozen=True)
 class ImageLayout:
     """What the prompt must know of an image: `grid` (rows, columns) of its slices and `tokens` per view.
 
-    A frame of a video has the number of its video, which the frame after it shares.
+    `shapes` are the (rows, columns) of each view's embeddings, for positions on a canvas; without
+    them a view counts as one row. A frame of a video has the number of its video, which the frame
+    after it shares.
     """
 
     grid: tuple[int, int]
     tokens: tuple[int, ...]
     video: int | None = None
+    shapes: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,11 +92,13 @@ class PromptSize:
 class PromptLayout:
     """A prompt as token ids, with a slot in place of every view.
 
-    `ends_in_thoughts` says whether the model's thoughts begin at its end.
+    `ends_in_thoughts` says whether the model's thoughts begin at its end. `positions` are those on
+    canvases, None where a token's position is its number.
     """
 
     parts: tuple[list[int] | ImageSlot, ...]
     ends_in_thoughts: bool = False
+    positions: Positions | None = None
 
     @property
     def size(self) -> PromptSize:
@@ -97,7 +111,7 @@ def build_prompt(
     messages: Sequence[Message], images: Sequence[Encoded], prompt: Prompt, vocabulary: Vocabulary
 ) -> list[PromptChunk]:
     """Make the whole prompt, ready for `LanguageModel.prefill`; raises `PromptError` as `write_prompt` does."""
-    layouts = [ImageLayout(image.grid, tuple(view.tokens for view in image.views)) for image in images]
+    layouts = [layout_of_views(image.grid, image.views) for image in images]
     layout = lay_out_prompt(messages, layouts, prompt, vocabulary)
     return fill_slots(layout, [image.embeddings for image in images])
 
@@ -112,7 +126,32 @@ def lay_out_prompt(
     """Lay out the prompt before its images are encoded; raises what `write_prompt` raises."""
     written = write_prompt(messages, images, prompt, options)
     parts = tuple(vocabulary.tokenize(part) if isinstance(part, str) else part for part in written)
-    return PromptLayout(parts, any(isinstance(part, str) and ends_in_thoughts(part) for part in written[-1:]))
+    in_thoughts = any(isinstance(part, str) and ends_in_thoughts(part) for part in written[-1:])
+    positions = _place(parts, images, find_markers(prompt.tokens, vocabulary)) if prompt.canvas else None
+    return PromptLayout(parts, in_thoughts, positions)
+
+
+def layout_of_views(grid: tuple[int, int], views: Sequence[EncodedView], video: int | None = None) -> ImageLayout:
+    """Return the layout of an image that has been encoded into `views`."""
+    sides = [math.isqrt(view.rows * view.columns // view.tokens) for view in views]
+    shapes = tuple((view.rows // side, view.columns // side) for view, side in zip(views, sides, strict=True))
+    return ImageLayout(grid, tuple(view.tokens for view in views), video, shapes)
+
+
+def _place(parts: Sequence[list[int] | ImageSlot], images: Sequence[ImageLayout], markers: Markers) -> Positions:
+    """Place every token of a prompt on the canvases of its images."""
+    ids: list[int] = []
+    crops: list[Crop] = []
+    begun = [0] * len(images)  # views of each image so far
+    for part in parts:
+        if isinstance(part, ImageSlot):
+            shape = (images[part.image].shapes or ((1, part.tokens),) * (begun[part.image] + 1))[begun[part.image]]
+            begun[part.image] += 1
+            crops.append(Crop(len(ids), len(ids) + part.tokens, shape))
+            ids += [NO_TOKEN] * part.tokens
+        else:
+            ids += part
+    return place_on_canvas(np.array(ids, np.int64), crops, markers)
 
 
 def write_prompt(

@@ -10,7 +10,7 @@ from uhd_edge.runtime.errors import ContextError, ImageError
 from uhd_edge.runtime.prompt.layout import ImageLayout, lay_out_prompt, write_prompt
 from uhd_edge.runtime.prompt.messages import TextPart
 from uhd_edge.runtime.prompt.template import AS_BY_DEFAULT, TemplateOptions
-from uhd_edge.runtime.vision.patches import tokens_per_view
+from uhd_edge.runtime.vision.patches import block_side, tokens_per_view
 from uhd_edge.runtime.vision.slicing import plan_views
 
 if TYPE_CHECKING:
@@ -78,7 +78,9 @@ class PromptInputs:
 def image_layout(plan: SlicePlan, vision: Vision, video: int | None = None) -> ImageLayout:
     """Grid and token counts of an image that will be cut as `plan` says."""
     tokens = tuple(tokens_per_view(rows, columns, vision, mode=plan.mode) for rows, columns in plan.views)
-    return ImageLayout(plan.grid, tokens, video)
+    block = block_side(vision, mode=plan.mode)
+    shapes = tuple((rows // block, columns // block) for rows, columns in plan.views)
+    return ImageLayout(plan.grid, tokens, video, shapes)
 
 
 def require_room(size: PromptSize, inputs: PromptInputs, model: LanguageModel) -> None:

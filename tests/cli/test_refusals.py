@@ -178,8 +178,8 @@ def test_a_bundle_that_exists_already(qwen3_checkpoint: Path, bundle: Path, refu
 def test_a_checkpoint_of_another_architecture(qwen3_checkpoint: Path, tmp_path: Path, refused) -> None:
     checkpoint = Path(shutil.copytree(qwen3_checkpoint, tmp_path / "checkpoint"))
     config = json.loads((checkpoint / "config.json").read_text())
-    (checkpoint / "config.json").write_text(json.dumps({**config, "model_type": "minicpmv4_7"}))
+    (checkpoint / "config.json").write_text(json.dumps({**config, "model_type": "minicpmv4_8"}))
     error = refused("export", checkpoint, tmp_path / "bundle")
-    assert "minicpmv4_7" in error
+    assert "minicpmv4_8" in error
     assert "minicpmv4_6" in error
     assert not (tmp_path / "bundle").exists()

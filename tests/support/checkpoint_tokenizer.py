@@ -65,7 +65,11 @@ CHAT_TEMPLATE = """\
 """
 
 
-def save_tokenizer(folder: Path, *, split: str, vocabulary: int) -> PreTrainedTokenizerFast:
+THINKS_IF_TOLD = "enable_thinking is defined and enable_thinking"
+THINKS_UNLESS_TOLD = "enable_thinking is not defined or enable_thinking"  # as MiniCPM-V 4.7's template
+
+
+def save_tokenizer(folder: Path, *, split: str, vocabulary: int, thinks: bool = False) -> PreTrainedTokenizerFast:
     """Train a byte-level BPE with Qwen's pre-tokenizer on a few lines, add the special tokens, and save it."""
     backend = Tokenizer(models.BPE(byte_fallback=False))
     backend.normalizer = normalizers.NFC()
@@ -91,7 +95,7 @@ def save_tokenizer(folder: Path, *, split: str, vocabulary: int) -> PreTrainedTo
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
         extra_special_tokens=NAMED_TOKENS,
-        chat_template=CHAT_TEMPLATE,
+        chat_template=CHAT_TEMPLATE.replace(THINKS_IF_TOLD, THINKS_UNLESS_TOLD) if thinks else CHAT_TEMPLATE,
         model_max_length=4096,
     )
     tokenizer.save_pretrained(folder)

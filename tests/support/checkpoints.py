@@ -21,6 +21,9 @@ from transformers import (
     MiniCPMV4_6ForConditionalGeneration,
     MiniCPMV4_6ImageProcessorPil,
     MiniCPMV4_6Processor,
+    MiniCPMV4_7Config,
+    MiniCPMV4_7ForConditionalGeneration,
+    MiniCPMV4_7Processor,
     Qwen3_5TextConfig,
     Qwen3Config,
 )
@@ -29,6 +32,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TextType = Literal["qwen3", "qwen3_5_text"]
+Version = Literal["4_6", "4_7"]
+MODELS = {"4_6": MiniCPMV4_6ForConditionalGeneration, "4_7": MiniCPMV4_7ForConditionalGeneration}
+
+
+MARKERS = {
+    "image_start": "<image>",
+    "image_end": "</image>",
+    "slice_start": "<slice>",
+    "slice_end": "</slice>",
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,7 @@ class TinyCheckpoint:
     """The sizes of a tiny checkpoint. The defaults are small, and unusual on purpose."""
 
     text_type: TextType = "qwen3"
+    version: Version = "4_6"
     seed: int = 0
     vision_hidden: int = 48
     vision_intermediate: int = 80
@@ -52,16 +66,17 @@ class TinyCheckpoint:
     scale_resolution: int = 112
     max_slices: int = 9
     dtype: torch.dtype = torch.float32
+    mostly_attention: bool = False  # only the first of the hybrid's layers is recurrent
 
 
 def save_checkpoint(folder: Path, tiny: TinyCheckpoint) -> Path:
     """Write the checkpoint into `folder`, as `save_pretrained` would. Returns `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     split = SPLIT_QWEN2 if tiny.text_type == "qwen3" else SPLIT_QWEN35
-    tokenizer = save_tokenizer(folder, split=split, vocabulary=tiny.vocabulary)
+    tokenizer = save_tokenizer(folder, split=split, vocabulary=tiny.vocabulary, thinks=tiny.version == "4_7")
     save_processor(folder, tiny)
     torch.manual_seed(tiny.seed)
-    model = MiniCPMV4_6ForConditionalGeneration(model_config(tiny, tokenizer)).eval()
+    model = MODELS[tiny.version](model_config(tiny, tokenizer)).eval()
     spread_weights(model, tiny.seed)
     stops = [tokenizer.convert_tokens_to_ids(text) for text in ("<|im_end|>", "<|endoftext|>")]
     model.generation_config = GenerationConfig(eos_token_id=stops, pad_token_id=stops[1], do_sample=False)
@@ -69,9 +84,16 @@ def save_checkpoint(folder: Path, tiny: TinyCheckpoint) -> Path:
     return folder
 
 
-def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> MiniCPMV4_6ForConditionalGeneration:
+def load_model(
+    folder: Path, dtype: torch.dtype = torch.float32
+) -> MiniCPMV4_6ForConditionalGeneration | MiniCPMV4_7ForConditionalGeneration:
     """The reference model of a checkpoint, in evaluation mode."""
-    return MiniCPMV4_6ForConditionalGeneration.from_pretrained(folder, dtype=dtype).eval()
+    return MODELS[version_of(folder)].from_pretrained(folder, dtype=dtype).eval()
+
+
+def version_of(folder: Path) -> Version:
+    kind = json.loads((folder / "config.json").read_text())["model_type"]
+    return "4_7" if kind == "minicpmv4_7" else "4_6"
 
 
 class NoVideo:
@@ -87,14 +109,21 @@ class ImageAndTextProcessor(MiniCPMV4_6Processor):  # type: ignore[misc]
     def check_argument_for_proper_class(self, argument_name: str, argument: object) -> None: ...
 
 
-def load_processor(folder: Path) -> MiniCPMV4_6Processor:
+class ImageAndTextProcessor47(MiniCPMV4_7Processor):  # type: ignore[misc]
+    """The same of MiniCPM-V 4.7."""
+
+    def check_argument_for_proper_class(self, argument_name: str, argument: object) -> None: ...
+
+
+def load_processor(folder: Path) -> MiniCPMV4_6Processor | MiniCPMV4_7Processor:
     """The reference processor with the Pillow image processor, which is the one that the runtime reproduces.
 
     `AutoProcessor` cannot be used: it needs torchvision, and then it resizes with torchvision.
     """
     tokenizer = AutoTokenizer.from_pretrained(folder)
     images = MiniCPMV4_6ImageProcessorPil.from_pretrained(folder)
-    return ImageAndTextProcessor(images, NoVideo(), tokenizer, chat_template=tokenizer.chat_template)
+    kind = ImageAndTextProcessor47 if version_of(folder) == "4_7" else ImageAndTextProcessor
+    return kind(images, NoVideo(), tokenizer, chat_template=tokenizer.chat_template)
 
 
 def save_processor(folder: Path, tiny: TinyCheckpoint) -> None:
@@ -123,9 +152,13 @@ def save_processor(folder: Path, tiny: TinyCheckpoint) -> None:
         (folder / name).write_text(json.dumps(shared | kind, indent=2))
 
 
-def model_config(tiny: TinyCheckpoint, tokenizer: Any) -> MiniCPMV4_6Config:
+def model_config(tiny: TinyCheckpoint, tokenizer: Any) -> MiniCPMV4_6Config | MiniCPMV4_7Config:
     """The configuration of the whole model."""
-    return MiniCPMV4_6Config(
+    markers = {f"{name}_id": tokenizer.convert_tokens_to_ids(token) for name, token in MARKERS.items()}
+    kind, more = (MiniCPMV4_6Config, {"image_size": tiny.scale_resolution})
+    if tiny.version == "4_7":
+        kind, more = (MiniCPMV4_7Config, markers | {"newline_id": tokenizer.encode("\n")[0]})
+    return kind(
         text_config=text_config(tiny, tokenizer),
         vision_config={
             "hidden_size": tiny.vision_hidden,
@@ -136,10 +169,10 @@ def model_config(tiny: TinyCheckpoint, tokenizer: Any) -> MiniCPMV4_6Config:
             "image_size": tiny.table_side * tiny.patch,
         },
         insert_layer_id=tiny.insert_layer,
-        image_size=tiny.scale_resolution,
         image_token_id=tokenizer.image_token_id,
         video_token_id=tokenizer.video_token_id,
         tie_word_embeddings=tiny.tied,
+        **more,
     )
 
 
@@ -163,8 +196,11 @@ def text_config(tiny: TinyCheckpoint, tokenizer: Any) -> Qwen3Config | Qwen3_5Te
     }
     if tiny.text_type == "qwen3":
         return Qwen3Config(**sizes, rope_parameters={"rope_type": "default", "rope_theta": 1e4})
+    layers = ["linear_attention", *["full_attention"] * (tiny.text_layers - 1)]
+    mostly_attention = {"layer_types": layers} if tiny.mostly_attention else {}
     return Qwen3_5TextConfig(
         **sizes,
+        **mostly_attention,
         linear_key_head_dim=32,
         linear_value_head_dim=32,
         linear_num_key_heads=2,

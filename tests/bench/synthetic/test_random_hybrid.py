@@ -10,8 +10,8 @@ from support.language_models.small_hybrid import SMALL_HYBRID
 
 from uhd_edge.bench.synthetic.random_hybrid import RandomHybrid, write_random_hybrid
 from uhd_edge.bench.synthetic.random_llm import SPECIAL
-from uhd_edge.export.checkpoint.config import TextConfig
 from uhd_edge.export.checkpoint.tensors import text_tensors
+from uhd_edge.export.checkpoint.text_config import TextConfig
 from uhd_edge.runtime.llm.language_model import LanguageModel
 from uhd_edge.runtime.llm.sampling import Sampling
 

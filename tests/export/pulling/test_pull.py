@@ -109,10 +109,13 @@ def test_a_folder_with_a_checkpoint_is_kept_under_a_name(
 @pytest.mark.parametrize(
     ("model", "options", "said"),
     [
-        ("minicpm-v-4.7-1b", {}, "minicpm-v-4.7-1b: its architecture, minicpmv4_7, cannot be exported yet; nothing"),
-        ("openbmb/MiniCPM-V-4.7-1B", {}, "minicpm-v-4.7-1b: its architecture, minicpmv4_7, cannot be exported yet"),
+        ("PhoenixGS/LLaVA-UHD-v4-8M", {}, "llava-uhd-v4-8m: its checkpoint has a format of its own that cannot be"),
         ("llava-uhd-v4-8m", {}, "cannot be exported yet; nothing was downloaded. There are minicpm-v-4.6,"),
-        ("minicpm", {}, "minicpm: neither a known model (minicpm-v-4.6, minicpm-v-4.6-thinking), nor a folder"),
+        (
+            "minicpm",
+            {},
+            "minicpm: neither a known model (minicpm-v-4.6, minicpm-v-4.6-thinking, minicpm-v-4.7-1b), nor",
+        ),
         (MODEL, {"name": "../mine"}, "'../mine' is not a name for a model: use letters,"),
         (MODEL, {"name": "uhd-tiny"}, "uhd-tiny is the built-in model; choose another name"),
         (MODEL, {"llm": "nowhere.gguf"}, "nowhere.gguf: no such file"),

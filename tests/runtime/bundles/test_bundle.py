@@ -130,7 +130,7 @@ def test_a_missing_key_is_named(folder: Path, key: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        (("architecture",), "minicpmv4_7", "minicpmv4_6"),
+        (("architecture",), "minicpmv4_8", "minicpmv4_6"),
         (("default_mode",), "8x", "default_mode"),
         (("graphs", "8x"), {}, "8x"),
         (("graphs", "16x", "fp8"), {"encoder": "llm.gguf", "connector": "llm.gguf"}, "fp8"),

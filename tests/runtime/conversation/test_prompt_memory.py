@@ -104,7 +104,7 @@ def test_batches_are_whole_no_larger_than_allowed_and_not_small(count: int, most
 
 
 def saved(ids: list[int], size: int = 1000, *, whole: bool = True) -> SavedPrompt:
-    state = SavedState(np.zeros(size, np.uint8), np.zeros(len(ids), np.int32), whole)
+    state = SavedState(np.zeros(size, np.uint8), np.zeros((2, len(ids)), np.int32), whole)
     return SavedPrompt(np.array(ids, np.int64), state)
 
 

@@ -12,6 +12,7 @@ from support.tiny_gguf import CONTEXT, write_gguf
 
 from uhd_edge.bench.synthetic.random_hybrid import write_random_hybrid
 from uhd_edge.runtime.errors import ModelError
+from uhd_edge.runtime.llm.chunks import IMAGE_ROW
 from uhd_edge.runtime.llm.language_model import LanguageModel
 from uhd_edge.runtime.llm.sampling import Sampling
 
@@ -118,7 +119,8 @@ def test_an_announced_token_is_read_once(models: tuple[LanguageModel, ...]) -> N
 
 def read_nan(model: LanguageModel) -> None:
     """Let a conversation read embeddings that a check would refuse: its memory and its logits are NaN then."""
-    model._decode(np.full((3, model.width), np.nan, np.float32), want_logits=True)
+    rows = np.full((3, model.width), np.nan, np.float32)
+    model._decode(rows, [IMAGE_ROW] * 3, model._read.positions(3), want_logits=True)
 
 
 def test_logits_that_are_none_end_their_own_answer_only(models: tuple[LanguageModel, ...]) -> None:

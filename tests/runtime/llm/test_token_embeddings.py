@@ -5,22 +5,30 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gguf
 import numpy as np
 import pytest
 from support.tiny_gguf import HIDDEN, embedding_table, tokens, write_gguf
 
+from uhd_edge.runtime.errors import ModelError
 from uhd_edge.runtime.llm.language_model import LanguageModel
 from uhd_edge.runtime.llm.llama_library import llama_library
+from uhd_edge.runtime.llm.llama_loading import ModelFacts
 from uhd_edge.runtime.llm.token_embeddings import TO_FLOAT, open_token_embeddings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from uhd_edge.runtime.llm.chunks import PromptChunk
+
 VOCABULARY, WIDTH = 40, 512
 TEXT = "<|im_start|>user\nhello, wörld<|im_end|>\n"
+
+
+def facts(width: int, *, canvas: bool = False) -> ModelFacts:
+    return ModelFacts("qwen3", width, 0, has_mrope=canvas, has_canvas=canvas, is_recurrent=False)
 
 
 def write_table(path: Path, stored: np.ndarray, kind: gguf.GGMLQuantizationType, name: str) -> Path:
@@ -41,7 +49,7 @@ def test_rows_of_every_type_equal_gguf_s_own_conversion(kind: int, tmp_path: Pat
     random = np.random.default_rng(kind)
     stored = random.integers(0, 256, (VOCABULARY, WIDTH // block * size), dtype=np.uint8)
     path = write_table(tmp_path / "table.gguf", stored, quantization, "token_embd.weight")
-    table = open_token_embeddings(path, architecture="qwen3", vocabulary_size=VOCABULARY, width=WIDTH)
+    table = open_token_embeddings(path, facts(WIDTH), vocabulary_size=VOCABULARY)
     assert table is not None
     wanted = [3, 0, 39, 3]
     with np.errstate(all="ignore"):  # random bytes make some scales NaN
@@ -54,13 +62,15 @@ def test_rows_of_every_type_equal_gguf_s_own_conversion(kind: int, tmp_path: Pat
 def test_a_table_in_another_part_of_a_split_file_is_left_to_llama_cpp(tmp_path: Path) -> None:
     stored = np.zeros((VOCABULARY, WIDTH * 4), np.uint8)
     path = write_table(tmp_path / "part.gguf", stored, gguf.GGMLQuantizationType.F32, "output.weight")
-    assert open_token_embeddings(path, architecture="qwen3", vocabulary_size=VOCABULARY, width=WIDTH) is None
+    assert open_token_embeddings(path, facts(WIDTH), vocabulary_size=VOCABULARY) is None
 
 
 def test_a_type_without_a_converter_is_left_to_llama_cpp(tmp_path: Path) -> None:
     stored = np.zeros((VOCABULARY, WIDTH), np.uint8)
     path = write_table(tmp_path / "table.gguf", stored, gguf.GGMLQuantizationType.I8, "token_embd.weight")
-    assert open_token_embeddings(path, architecture="qwen3", vocabulary_size=VOCABULARY, width=WIDTH) is None
+    assert open_token_embeddings(path, facts(WIDTH), vocabulary_size=VOCABULARY) is None
+    with pytest.raises(ModelError, match="convert the language model to another type with --llm-type"):
+        open_token_embeddings(path, facts(WIDTH, canvas=True), vocabulary_size=VOCABULARY)
 
 
 @pytest.mark.parametrize("file_type", ["LLAMA_FTYPE_MOSTLY_F16", "LLAMA_FTYPE_MOSTLY_Q8_0", "LLAMA_FTYPE_MOSTLY_Q4_0"])
@@ -72,7 +82,7 @@ def test_a_quantized_model_gives_the_logits_of_the_ids(file_type: str, tmp_path:
     assert library.api.llama_model_quantize(os.fsencode(source), os.fsencode(path), ctypes.byref(parameters)) == 0
     with LanguageModel(path, threads=1, exact=True) as model:
         ids = model.vocabulary.tokenize(TEXT)
-        table = open_token_embeddings(path, architecture="qwen3", vocabulary_size=len(tokens()), width=HIDDEN)
+        table = open_token_embeddings(path, facts(HIDDEN), vocabulary_size=len(tokens()))
         assert table is not None
         assert np.abs(table.rows(ids) - embedding_table()[ids]).max() < 0.5
         model.prefill([model.vocabulary.tokenize(TEXT)])
@@ -102,8 +112,13 @@ def test_without_llama_cpp_pythons_private_library_text_goes_in_as_ids(
 def test_text_between_images_does_not_cost_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with LanguageModel(write_gguf(tmp_path / "model.gguf"), threads=1) as model:
         sizes: list[int] = []
-        decode = model._decode
-        monkeypatch.setattr(model, "_decode", lambda part, **more: (sizes.append(len(part)), decode(part, **more)))
+        decode_part = model._decode
+
+        def decode(part: PromptChunk, *more: Any, **how: Any) -> None:
+            sizes.append(len(part))
+            decode_part(part, *more, **how)
+
+        monkeypatch.setattr(model, "_decode", decode)
         view = embedding_table()[:16]
         before, between, after = map(model.vocabulary.tokenize, ("<image>", "</image><slice>", "</slice>a"))
         model.prefill([before, view, between, view, after])
