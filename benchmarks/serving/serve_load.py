@@ -13,6 +13,7 @@ import base64
 import http.client
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -66,10 +67,14 @@ def load_on_a_server(clients: int, requests: int) -> Load:
 
 
 @contextmanager
-def a_server(*arguments: str) -> Iterator[tuple[int, tuple[str, int]]]:
-    """Start a server with uhd-tiny, and end it at last. Yields its process id, and its host and port."""
+def a_server(*arguments: str, tree: str | None = None) -> Iterator[tuple[int, tuple[str, int]]]:
+    """Start a server with uhd-tiny, and end it at last. Yields its process id, and its host and port.
+
+    `tree` is a folder with another version of this project, whose server is started.
+    """
     command = [sys.executable, "-m", "uhd_edge.cli", "serve", "--port", "0", *arguments]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+    environment = os.environ if tree is None else {**os.environ, "PYTHONPATH": tree}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as server:
         try:
             line = server.stderr.readline() if server.stderr else ""
             found = re.search(r"http://([\d.]+):(\d+)/v1", line)

@@ -1,13 +1,15 @@
 """Compares `uhd serve` with and without `--one-at-a-time`: mixed load, and short questions beside a long answer.
 
-    python benchmarks/serving/serve_together.py [CLIENTS] [REQUESTS] [ROUNDS] [BUNDLE]
+    python benchmarks/serving/serve_together.py [CLIENTS] [REQUESTS] [ROUNDS] [--bundle BUNDLE] [--before TREE]
 
-Both ways are measured in each round, one after the other, so that what else the machine does disturbs both. Of the
+All ways are measured in each round, one after the other, so that what else the machine does disturbs all. `TREE` is a
+folder with an earlier version of this project, which is measured as it answers without being told how. Of the
 mixed requests a quarter is about a picture of its own, a quarter has a long answer, and half are short questions.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import sys
@@ -16,19 +18,27 @@ import time
 
 from serve_load import a_server, about_a_picture, ask_server, put_load
 
-WAYS = {"one at a time": ("--one-at-a-time",), "four at once": ("--at-once", "4")}
+WAYS: dict[str, tuple[str, ...]] = {"one at a time": ("--one-at-a-time",), "four at once": ("--at-once", "4")}
 SHORT_QUESTIONS = 20
 LONG = {"type": "array", "items": {"type": "integer"}, "minItems": 2000}
 
 
 def main() -> None:
     """Print a line for each way and round. The exit code is 1 if a request was lost."""
-    clients, requests, rounds = (int(argument) for argument in (*sys.argv[1:4], "8", "400", "2")[:3])
-    bundle = sys.argv[4:5]
+    parser = argparse.ArgumentParser()
+    for name, default in (("clients", 8), ("requests", 400), ("rounds", 2)):
+        parser.add_argument(name, type=int, nargs="?", default=default)
+    parser.add_argument("--bundle")
+    parser.add_argument("--before")
+    given = parser.parse_args()
+    clients, requests, rounds = given.clients, given.requests, given.rounds
+    ways = WAYS if given.before is None else {"before": (), **WAYS}
+    bundle = [] if given.bundle is None else [given.bundle]
     lost = 0
     for number in range(rounds):
-        for way, arguments in WAYS.items():
-            with a_server(*bundle, "--queue", str(clients), *arguments) as (server, address):
+        for way, arguments in ways.items():
+            tree = given.before if way == "before" else None
+            with a_server(*bundle, "--queue", str(clients), *arguments, tree=tree) as (server, address):
                 load = put_load(server, address, [_mixed(place) for place in range(requests)], clients)
                 waits = sorted(_beside_a_long_answer(address))
             lost += requests - load.statuses[200]
@@ -58,7 +68,7 @@ def _long(number: int, tokens: int) -> bytes:
 
 
 def _body(text: str, **settings: object) -> bytes:
-    return json.dumps({"messages": [{"role": "user", "content": text}], **settings}).encode()
+    return json.dumps({"model": "uhd-tiny", "messages": [{"role": "user", "content": text}], **settings}).encode()
 
 
 def _beside_a_long_answer(address: tuple[str, int]) -> list[float]:
