@@ -62,13 +62,15 @@ class Measured:
     """The results of one configuration.
 
     `stages` has the milliseconds of each of `STAGES`. `peak_memory` is in bytes. `precision` and
-    `provider` are those that really ran. `tokens_per_second` is the speed of the tokens after the
+    `provider` are those that really ran; `language_model` is where llama.cpp ran the other half: "CPU",
+    or a GPU and the layers on it. `tokens_per_second` is the speed of the tokens after the
     first; it is None if the answer had only one.
     """
 
     configuration: Configuration
     precision: str
     provider: str
+    language_model: str
     views: int
     vision_tokens: int
     prompt_tokens: int
@@ -93,6 +95,7 @@ class Measured:
             "precision": self.precision,
             "engine": configuration.engine,
             "provider": self.provider,
+            "language_model": self.language_model,
             "views": self.views,
             "vision_tokens": self.vision_tokens,
             "prompt_tokens": self.prompt_tokens,
@@ -132,6 +135,7 @@ def summarize(configuration: Configuration, samples: Sequence[Sample], peak_memo
         configuration=configuration,
         precision=last.precision,
         provider=last.provider,
+        language_model=last.language_model,
         views=last.views,
         vision_tokens=last.vision_tokens,
         prompt_tokens=last.prompt_tokens,

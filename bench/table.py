@@ -20,12 +20,19 @@ def table(report: BenchReport) -> str:
     """One table for each size of picture, with a row for each stage and a column for each configuration."""
     rounds = report.settings.rounds
     spread = f"the median of {rounds} rounds (lowest - highest)" if rounds > 1 else "one round"
-    lines = [f"{report.bundle} on {report.machine.line}", f"milliseconds, {spread}"]
+    lines = [f"{report.bundle} on {report.machine.line}", *_places(report.measured), f"milliseconds, {spread}"]
     for size, of_size in itertools.groupby(report.measured, key=lambda one: one.configuration.picture.name):
         columns = list(of_size)
         for start in range(0, len(columns), COLUMNS):
             lines += ["", *_block(size, columns[start : start + COLUMNS])]
     return "\n".join(lines)
+
+
+def _places(measured: Sequence[Measured]) -> Iterator[str]:
+    """Say where each half ran, a line each."""
+    vision = dict.fromkeys(f"{one.precision} on {one.provider}" for one in measured)
+    yield f"vision: {', '.join(vision)}"
+    yield f"language model: {'; '.join(dict.fromkeys(one.language_model for one in measured))}"
 
 
 def _block(size: str, columns: Sequence[Measured]) -> list[str]:

@@ -26,7 +26,8 @@ class Sample:
 
     `timings` has the milliseconds of each stage, as `Answer.timings_ms` does; `first_token` is the
     time from the question to the first token. `peak_memory` is in bytes, see
-    `uhd_edge.bench.memory`. `precision` and `provider` are those that really ran.
+    `uhd_edge.bench.memory`. `precision` and `provider` are those that really ran, and
+    `language_model` is where llama.cpp ran the other half: "CPU", or a GPU and its layers.
     """
 
     timings: Mapping[str, float]
@@ -36,6 +37,7 @@ class Sample:
     completion_tokens: int
     precision: str
     provider: str
+    language_model: str
     peak_memory: int
     notes: tuple[str, ...]
 
@@ -98,6 +100,7 @@ def measure(assistant: Assistant, configuration: Configuration, settings: Settin
         completion_tokens=answer.usage.completion_tokens,
         precision=engines.precision,
         provider=engines.encoder.provider,
+        language_model=assistant.language_model_place,
         peak_memory=peak_memory(),
         notes=assistant.notes,
     )

@@ -55,8 +55,7 @@ class Assistant(ClosedByWith):
         threads: CPU threads; None is the number of usable cores.
         gpu_layers: Layers of the language model on a GPU: "auto" is all where llama.cpp finds one and
             none otherwise; -1 is all of them.
-        cache_bytes: Limit of the embedding cache; a view that is in it is not encoded again.
-            0 turns it off.
+        cache_bytes: Limit of the embedding cache, 0 for none; a view that is in it is not encoded again.
         session_bytes: Limit of what is saved of sessions while others use the language model.
             What was not saved is prefilled again; images are not re-encoded.
         at_once: Answers that may be in progress (1 to 16), each with a context; one more ends the oldest. Their tokens
@@ -226,12 +225,13 @@ class Assistant(ClosedByWith):
         return self._model.context
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What "auto" chose and could not use, one line each; complete once the mode has been used.
+    def language_model_place(self) -> str:
+        """Where the language model runs: "CPU", or a GPU with llama.cpp's backend and the layers that are on it."""
+        return self._model.place
 
-        A line says why a better engine or a GPU is not used, and which precision was chosen where
-        the bundle holds INT8.
-        """
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What "auto" chose, and why no better engine or GPU, one line each; complete once the mode was used."""
         return (*self._model.notes, *self._encoder.notes)
 
     def close(self) -> None:

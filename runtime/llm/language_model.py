@@ -42,8 +42,8 @@ class LanguageModel(ConversationMemory):
 
     `context` is the most tokens a conversation may have, cut down to what the model was
     trained for. `gpu_layers` counts the layers on a GPU, -1 means all, and "auto" all where
-    llama.cpp found a GPU with room for them; the attribute is what it came to, and `notes` says
-    when a GPU was left out. `threads` defaults to the usable cores, and to one for generating
+    llama.cpp found a GPU with room for them; the attribute is what it came to, `place` says it in
+    words, and `notes` when a GPU was left out. `threads` defaults to the usable cores, and to one for generating
     with a tiny model. llama.cpp's defaults, an F16 attention cache and flash attention, save
     time and memory and move logits by less than 1e-3; `exact` uses neither, for comparisons
     with a reference. llama.cpp aborts on a vocabulary with a repeated token:
@@ -78,6 +78,7 @@ class LanguageModel(ConversationMemory):
         super().__init__(library, path, SharedContext(library, path, opened))
         facts = opened.facts
         self.context, self.gpu_layers, self.notes = opened.context_size, opened.gpu_layers, opened.notes
+        self.place = opened.place
         self.trained_context = facts.trained_context or context
         try:
             self.vocabulary = Vocabulary(self._api, opened.model)

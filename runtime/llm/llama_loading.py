@@ -47,7 +47,7 @@ class OpenLlama:
     """What llama.cpp opened: free `context` with `llama_free`, then `model` with `llama_model_free`.
 
     `context_size` is in tokens. `threads` are those for a token and those for a prompt. `gpu_layers` is what "auto"
-    came to; `notes` says when it left out a GPU.
+    came to, `place` what that means here, see `describe_place`; `notes` says when it left out a GPU.
     """
 
     model: Any
@@ -55,6 +55,7 @@ class OpenLlama:
     facts: ModelFacts
     context_size: int
     gpu_layers: int
+    place: str = "CPU"
     threads: tuple[int, int] = (1, 1)
     notes: tuple[str, ...] = ()
 
@@ -72,6 +73,20 @@ def choose_gpu_layers(gpus: LlamaGpus) -> ChosenLayers:
     if gpus.found:
         return ChosenLayers(ALL_LAYERS, f"llama.cpp found {', '.join(gpus.found)}")
     return ChosenLayers(0, _why_no_gpu(gpus))
+
+
+def describe_place(gpus: LlamaGpus, gpu_layers: int, layers: int) -> str:
+    """Say where a model of `layers` layers runs: "CPU", or "RTX 4090 (CUDA), 25 of 25 layers".
+
+    llama.cpp counts the output as one more layer, and puts layers on a GPU only where it finds one.
+    """
+    if gpu_layers == 0 or not gpus.found:
+        return "CPU"
+    every = layers + 1
+    built_for = f" ({', '.join(gpus.built_for)})" if gpus.built_for else ""
+    return (
+        f"{', '.join(gpus.found)}{built_for}, {every if gpu_layers < 0 else min(gpu_layers, every)} of {every} layers"
+    )
 
 
 def check_gpu_layers(layers: GpuLayers) -> GpuLayers:
@@ -113,7 +128,8 @@ def _open(library: LlamaLibrary, path: Path, options: LlamaOptions, gpu_layers: 
         size = min(options.context, facts.trained_context or options.context)
         fitting = replace(options, context=size, batch=min(options.batch, size))
         threads = _threads(api, model, options)
-        return OpenLlama(model, open_context(library, path, model, fitting), facts, size, gpu_layers, threads)
+        place = describe_place(find_gpus(api), gpu_layers, int(api.llama_model_n_layer(model)))
+        return OpenLlama(model, open_context(library, path, model, fitting), facts, size, gpu_layers, place, threads)
     except BaseException:
         library.call(api.llama_model_free, model)
         raise

@@ -55,6 +55,7 @@ def test_json_has_what_was_measured_and_on_what(report: BenchReport) -> None:
         assert (package in answer["machine"]["packages"]) == installed
     first = answer["measured"][0]
     assert (first["size"], first["mode"], first["engine"]) == ("224x224", "16x", "onnxruntime")
+    assert (first["provider"], first["language_model"]) == ("CPUExecutionProvider", "CPU")
     assert set(first["timings_ms"]) == set(STAGES)
     assert set(first["timings_ms"]["encoder"]) == {"median", "lowest", "highest", "values"}
     assert len(first["tokens_per_second"]["values"]) == 2

@@ -19,6 +19,18 @@ def test_the_table_has_a_block_for_each_size_and_a_row_for_each_stage(report: Be
     assert "16x fp32 onnxruntime" in first.splitlines()[0]
 
 
+def test_the_table_says_where_each_half_ran(report: BenchReport) -> None:
+    assert table(report).splitlines()[1:3] == ["vision: fp32 on CPUExecutionProvider", "language model: CPU"]
+
+
+def test_a_gpu_that_only_some_were_measured_on_is_told_too(report: BenchReport) -> None:
+    first, *others = report.measured
+    on_gpu = replace(first, provider="TensorRT", language_model="RTX 4090 (CUDA), 25 of 25 layers")
+    _, vision, language, *_ = table(replace(report, measured=(on_gpu, *others))).splitlines()
+    assert vision == "vision: fp32 on TensorRT, fp32 on CPUExecutionProvider"
+    assert language == "language model: RTX 4090 (CUDA), 25 of 25 layers; CPU"
+
+
 def test_a_block_has_no_more_columns_than_a_terminal_takes(report: BenchReport) -> None:
     many = replace(report, measured=report.measured[:1] * 6)
     _, *blocks = table(many).split("\n\n")

@@ -12,7 +12,7 @@ from uhd_edge.runtime.llm import llama_library as llama_library_module
 from uhd_edge.runtime.llm import llama_loading
 from uhd_edge.runtime.llm.language_model import LanguageModel
 from uhd_edge.runtime.llm.llama_library import LlamaGpus, find_gpus, llama_library
-from uhd_edge.runtime.llm.llama_loading import choose_gpu_layers
+from uhd_edge.runtime.llm.llama_loading import choose_gpu_layers, describe_place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,6 +88,23 @@ def test_auto_leaves_out_a_gpu_that_the_model_cannot_be_put_on_and_says_why(
     with LanguageModel(path, threads=1) as model:
         assert model.gpu_layers == 0
         assert model.notes[0].startswith("llama.cpp found Tesla T4, and no layers are on it: --gpu-layers all: ")
+
+
+@pytest.mark.parametrize(
+    ("gpus", "gpu_layers", "place"),
+    [
+        (LlamaGpus(("RTX 4090",), ("CUDA",)), -1, "RTX 4090 (CUDA), 25 of 25 layers"),
+        (LlamaGpus(("RTX 4090",), ("CUDA",)), 10, "RTX 4090 (CUDA), 10 of 25 layers"),
+        (LlamaGpus(("RTX 4090",), ("CUDA",)), 99, "RTX 4090 (CUDA), 25 of 25 layers"),
+        (LlamaGpus(("a GPU",)), -1, "a GPU, 25 of 25 layers"),
+        (LlamaGpus(("RTX 4090",), ("CUDA",)), 0, "CPU"),
+        (LlamaGpus((), ("CUDA",)), -1, "CPU"),
+    ],
+)
+def test_the_place_names_the_gpu_what_llama_cpp_was_built_for_and_the_layers(
+    gpus: LlamaGpus, gpu_layers: int, place: str
+) -> None:
+    assert describe_place(gpus, gpu_layers, layers=24) == place
 
 
 class PretendedGgml:
