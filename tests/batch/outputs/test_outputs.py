@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -170,6 +171,24 @@ def test_a_disk_that_is_full_for_a_parquet_file_keeps_its_rows(tmp_path: Path, m
     assert not list(folder.glob("*.unfinished"))
     monkeypatch.undo()
     with ParquetOutput(folder, HEAD, rows_a_file=4) as output:
+        write_on(output)
+    assert [Row(**row) for row in read_parquet(folder)] == ROWS
+
+
+def test_a_parquet_file_that_the_system_does_not_take_whole_is_one_line_and_is_written_later(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    folder, limits = tmp_path / "out.parquet", resource.getrlimit(resource.RLIMIT_FSIZE)
+    with ParquetOutput(folder, HEAD) as output:
+        for row in ROWS:
+            output.append(row)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+        try:
+            with pytest.raises(OutputError, match=r"cannot be written \(File too large\); what is answered is kept"):
+                output.finish()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(folder.glob("*.parquet")) + list(folder.glob("*.unfinished"))
+    with ParquetOutput(folder, HEAD) as output:
         write_on(output)
     assert [Row(**row) for row in read_parquet(folder)] == ROWS
 
