@@ -7,6 +7,7 @@ Rows are written by the process that started the run, and so there is one of eac
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -120,7 +121,7 @@ def connected(asking: Asking, options: ClusterOptions) -> Iterator[Cluster]:
         import ray  # pyright: ignore[reportMissingImports]  # an extra of its own
     address = None if options.address == LOCAL else options.address
     try:
-        ray.init(address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise OptionError(f"--ray {options.address}: no cluster there ({' '.join(str(error).split())})") from error
     try:
