@@ -91,7 +91,7 @@ class Asking:
 
     def _take_goal(self, _: Any) -> GoalResponse:
         try:
-            self._require_inbox().require_room()
+            self._require_inbox().keep_place()
         except UhdError as error:
             self._node.failed(f"a goal was rejected: {error}")
             return GoalResponse.REJECT
@@ -106,7 +106,7 @@ class Asking:
 
         images = [*request.images, *request.compressed_images]
         job = Job(request.question, images, {}, lambda: bool(goal.is_cancel_requested), tell)
-        self._do(job, request.options)
+        self._do(job, request.options, has_place=True)
         if job.answer is not None:
             goal.succeed()
         elif goal.is_cancel_requested:
@@ -116,17 +116,20 @@ class Asking:
             goal.abort()
         return self._fill(interfaces.ask.Result(), job)
 
-    def _do(self, job: Job, options: str) -> Job:
-        """Queue the job and wait for its end; an error is in the job then."""
-        settings = self._node.settings
+    def _do(self, job: Job, options: str, *, has_place: bool = False) -> Job:
+        """Queue the job, perhaps in a place kept for it, and wait for its end; an error is in the job then."""
+        settings, given = self._node.settings, self._node.inbox
         try:
             job.question = job.question.strip() or settings.question
             if not job.question:
                 raise OptionError("there is no question; give one, or set the parameter `question`")
             job.options = parse_options(options, settings)
             inbox = self._require_inbox()
-            inbox.put_job(job)
+            inbox.put_job(job, has_place=has_place)
+            has_place = False
         except UhdError as error:
+            if has_place and given is not None:
+                given.give_place()
             job.error = " ".join(str(error).split())
             self._node.failed(job.error)
             return job

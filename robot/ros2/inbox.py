@@ -60,6 +60,7 @@ class Inbox:
         self._changed = threading.Condition()
         self._most_jobs = most_jobs
         self._jobs: deque[Job] = deque()
+        self._kept = 0  # places for jobs to come
         self._message: Any = None
         self._is_new = False
         self._is_busy = False
@@ -80,10 +81,16 @@ class Inbox:
         with self._changed:
             return self._dropped()
 
-    def require_room(self) -> None:
-        """Raise `BusyError` when no further job may wait, and `ModelError` after the end."""
+    def keep_place(self) -> None:
+        """Keep a place for a job that is to come; raises what `put_job` does."""
         with self._changed:
             self._require_room()
+            self._kept += 1
+
+    def give_place(self) -> None:
+        """Give back a place that was kept, or that another inbox kept before this one."""
+        with self._changed:
+            self._kept = max(0, self._kept - 1)
 
     def put_frame(self, message: Any) -> None:
         """Replace the newest frame."""
@@ -92,9 +99,11 @@ class Inbox:
             self.seen += 1
             self._changed.notify()
 
-    def put_job(self, job: Job) -> None:
-        """Queue a job; raises `BusyError` when too many wait, and `ModelError` after the end."""
+    def put_job(self, job: Job, *, has_place: bool = False) -> None:
+        """Queue a job, perhaps in a place kept for it; raises `BusyError` when too many wait, or `ModelError`."""
         with self._changed:
+            if has_place:
+                self._kept = max(0, self._kept - 1)
             self._require_room()
             self._jobs.append(job)
             self._changed.notify()
@@ -150,9 +159,10 @@ class Inbox:
     def _require_room(self) -> None:
         if self.stopped:
             raise ModelError(NOT_ACTIVE)
-        if len(self._jobs) + self._is_busy > self._most_jobs:
+        waiting = len(self._jobs) + self._kept
+        if waiting + self._is_busy > self._most_jobs:
             self.refused += 1
-            raise BusyError(f"{len(self._jobs)} questions are waiting; ask again later")
+            raise BusyError(f"{waiting} questions are waiting; ask again later")
 
     def _dropped(self) -> int:
         return self.seen - self.taken - self.waiting

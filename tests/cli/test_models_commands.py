@@ -86,7 +86,7 @@ def test_the_list_shows_models_with_their_sizes(
         "uhd: minicpm-v-4.6: 0.2 MB are downloaded; `uhd pull` goes on from there, "
         "`uhd remove minicpm-v-4.6` removes them"
     )
-    assert more == "uhd: more with `uhd pull`: minicpm-v-4.6, minicpm-v-4.6-thinking"
+    assert more == "uhd: more with `uhd pull`: minicpm-v-4.6, minicpm-v-4.6-thinking, minicpm-v-4.7-1b"
 
 
 def test_the_list_as_json_has_all_of_it(run: Callable[..., tuple[int, str, str]], models: Path, mine: Path) -> None:
@@ -98,7 +98,7 @@ def test_the_list_as_json_has_all_of_it(run: Callable[..., tuple[int, str, str]]
     assert found["models"][1]["path"] == str(mine)
     assert found["models"][1]["origin"]["checkpoint"] == "me/mine"
     assert found["downloads"] == []
-    assert found["to_pull"] == ["minicpm-v-4.6", "minicpm-v-4.6-thinking"]
+    assert found["to_pull"] == ["minicpm-v-4.6", "minicpm-v-4.6-thinking", "minicpm-v-4.7-1b"]
 
 
 def test_a_removed_model_is_gone(run: Callable[..., tuple[int, str, str]], models: Path, mine: Path) -> None:

@@ -48,7 +48,7 @@ def test_one_job_is_in_work_and_as_many_wait_as_there_is_room_for() -> None:
     inbox.take(due)
     inbox.put_job(job())
     with pytest.raises(BusyError):
-        inbox.require_room()
+        inbox.keep_place()
     with pytest.raises(BusyError, match="1 questions are waiting; ask again later"):
         inbox.put_job(job())
 
@@ -72,3 +72,19 @@ def test_the_newest_frame_can_be_looked_at_without_taking_it() -> None:
     inbox.put_frame("b")
     assert inbox.newest() == Frame("b", 1, 1)
     assert inbox.take(due) == Frame("b", 1, 1)
+
+
+def test_a_kept_place_is_for_its_job_until_it_is_given_back() -> None:
+    inbox = Inbox(1)
+    inbox.put_job(job())
+    inbox.take(due)
+    inbox.keep_place()
+    with pytest.raises(BusyError, match="1 questions are waiting"):
+        inbox.put_job(job())
+    inbox.put_job(job(), has_place=True)
+    inbox.take(due)
+    inbox.keep_place()
+    inbox.give_place()
+    inbox.give_place()
+    inbox.put_job(job())
+    assert inbox.refused == 1
