@@ -11,7 +11,6 @@ import re
 from importlib import resources
 from pathlib import Path
 
-from uhd_edge.runtime.bundles.known_models import KNOWN_MODELS, supported_names
 from uhd_edge.runtime.errors import BundleError, OptionError
 
 BUILT_IN = "uhd-tiny"
@@ -73,6 +72,8 @@ def builtin_bundle() -> Path:
 
 
 def _not_kept(name: str, kept: list[str]) -> str:
+    from uhd_edge.runtime.bundles.known_models import KNOWN_MODELS, supported_names  # which most starts do without
+
     known = KNOWN_MODELS.get(name)
     if known is not None and known.unsupported:
         return f"{name}: {known.unsupported}; there are {', '.join((BUILT_IN, *kept))}"

@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from uhd_edge.runtime.errors import PromptError
-from uhd_edge.runtime.prompt.canvas import Crop, find_markers, place_on_canvas
 from uhd_edge.runtime.prompt.messages import as_template_message, check_messages, normalized, split_beginning
 from uhd_edge.runtime.prompt.template import AS_BY_DEFAULT, TemplateOptions, render_chat
 from uhd_edge.runtime.prompt.thinking import EMPTY_THOUGHTS_END, ends_in_thoughts, require_thinking
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.llm.batch import Positions
     from uhd_edge.runtime.llm.chunks import PromptChunk
     from uhd_edge.runtime.llm.vocabulary import Vocabulary
-    from uhd_edge.runtime.prompt.canvas import Markers
     from uhd_edge.runtime.prompt.messages import Message
     from uhd_edge.runtime.vision.encoder import Encoded
 
@@ -127,7 +125,7 @@ def lay_out_prompt(
     written = write_prompt(messages, images, prompt, options)
     parts = tuple(vocabulary.tokenize(part) if isinstance(part, str) else part for part in written)
     in_thoughts = any(isinstance(part, str) and ends_in_thoughts(part) for part in written[-1:])
-    positions = _place(parts, images, find_markers(prompt.tokens, vocabulary)) if prompt.canvas else None
+    positions = _place(parts, images, prompt.tokens, vocabulary) if prompt.canvas else None
     return PromptLayout(parts, in_thoughts, positions)
 
 
@@ -138,8 +136,12 @@ def layout_of_views(grid: tuple[int, int], views: Sequence[EncodedView], video: 
     return ImageLayout(grid, tuple(view.tokens for view in views), video, shapes)
 
 
-def _place(parts: Sequence[list[int] | ImageSlot], images: Sequence[ImageLayout], markers: Markers) -> Positions:
+def _place(
+    parts: Sequence[list[int] | ImageSlot], images: Sequence[ImageLayout], tokens: SpecialTokens, vocabulary: Vocabulary
+) -> Positions:
     """Place every token of a prompt on the canvases of its images."""
+    from uhd_edge.runtime.prompt.canvas import Crop, find_markers, place_on_canvas  # which most models do without
+
     ids: list[int] = []
     crops: list[Crop] = []
     begun = [0] * len(images)  # views of each image so far
@@ -151,7 +153,7 @@ def _place(parts: Sequence[list[int] | ImageSlot], images: Sequence[ImageLayout]
             ids += [NO_TOKEN] * part.tokens
         else:
             ids += part
-    return place_on_canvas(np.array(ids, np.int64), crops, markers)
+    return place_on_canvas(np.array(ids, np.int64), crops, find_markers(tokens, vocabulary))
 
 
 def write_prompt(
