@@ -63,6 +63,8 @@ def run(arguments: Sequence[str] | None = None) -> None:
 
 def start(node: AnswerNode) -> None:
     """Let the node configure and activate itself once it spins, unless a lifecycle manager is to do so."""
+    from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+    from rclpy.clock import Clock, ClockType
     from rclpy.lifecycle import TransitionCallbackReturn
 
     def open_and_answer() -> None:
@@ -71,7 +73,8 @@ def start(node: AnswerNode) -> None:
             node.trigger_activate()
 
     if node.settings.values["autostart"]:
-        timer = node.create_timer(0.0, open_and_answer)
+        clock = Clock(clock_type=ClockType.STEADY_TIME)  # that of a simulation may stand still
+        timer = node.create_timer(0.0, open_and_answer, MutuallyExclusiveCallbackGroup(), clock)
 
 
 if __name__ == "__main__":

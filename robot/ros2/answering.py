@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from uhd_edge.robot.ros2.inbox import Frame, Job
+from uhd_edge.robot.ros2.messages import one_line
 from uhd_edge.runtime.answer import Thought
 from uhd_edge.runtime.errors import UhdError
 from uhd_edge.runtime.images.changes import ChangeDetector
@@ -158,7 +159,7 @@ class AnsweringThread:
 
     def _report(self, error: Exception) -> str:
         """Tell an error in one line, and return it."""
-        message = " ".join(str(error).split())
+        message = one_line(error)
         if not isinstance(error, UhdError):
             message = f"unexpected {type(error).__name__}: {message}"
         self.counts.last_error = message

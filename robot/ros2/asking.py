@@ -12,7 +12,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import Trigger
 
 from uhd_edge.robot.ros2.inbox import NOT_ACTIVE, Job
-from uhd_edge.robot.ros2.messages import answer_json
+from uhd_edge.robot.ros2.messages import answer_json, one_line, sendable
 from uhd_edge.robot.ros2.settings import parse_options
 from uhd_edge.runtime.errors import OptionError, UhdError
 
@@ -36,7 +36,6 @@ class Answering(Protocol):
     inbox: Inbox | None
     settings: Settings
     create_service: Callable[..., Any]
-    destroy_service: Callable[[Any], Any]
 
     def failed(self, message: str) -> None:
         """Log an error."""
@@ -48,20 +47,19 @@ class Answering(Protocol):
 class Asking:
     """Serves `~/ask_now`, and with `uhd_edge_msgs` the action `~/ask` and the service `~/ask_short`.
 
-    A callback waits for its answer, so the executor needs a thread for each question that may
-    wait, see `node.threads_needed`.
+    They are there for as long as the node is, so that whoever waits when it is cleaned up or shut
+    down still hears of it. A callback waits for its answer, so the executor needs a thread for each
+    question that may wait, see `node.threads_needed`.
     """
 
     def __init__(self, node: Answering) -> None:
         self._node = node
         group = ReentrantCallbackGroup()
-        self._services = [node.create_service(Trigger, "~/ask_now", self._ask_now, callback_group=group)]
+        node.create_service(Trigger, "~/ask_now", self._ask_now, callback_group=group)
         self._action: ActionServer | None = None
         if node.interfaces is None:
             return
-        self._services.append(
-            node.create_service(node.interfaces.ask_short, "~/ask_short", self._ask_short, callback_group=group)
-        )
+        node.create_service(node.interfaces.ask_short, "~/ask_short", self._ask_short, callback_group=group)
         self._action = ActionServer(
             node,
             node.interfaces.ask,
@@ -73,9 +71,7 @@ class Asking:
         )
 
     def destroy(self) -> None:
-        """Take back the services and the action."""
-        for service in self._services:
-            self._node.destroy_service(service)
+        """Take back the action, before its node is destroyed with the services."""
         if self._action is not None:
             self._action.destroy()
 
@@ -102,7 +98,7 @@ class Asking:
         assert interfaces is not None  # noqa: S101  # without it there is no action
 
         def tell(text: str) -> None:
-            goal.publish_feedback(interfaces.ask.Feedback(text=text))
+            goal.publish_feedback(interfaces.ask.Feedback(text=sendable(text)))
 
         images = [*request.images, *request.compressed_images]
         job = Job(request.question, images, {}, lambda: bool(goal.is_cancel_requested), tell)
@@ -130,7 +126,7 @@ class Asking:
         except UhdError as error:
             if has_place and given is not None:
                 given.give_place()
-            job.error = " ".join(str(error).split())
+            job.error = one_line(error)
             self._node.failed(job.error)
             return job
         while not job.ended.wait(LOOK_SECONDS):
@@ -146,7 +142,7 @@ class Asking:
     def _fill(self, response: Any, job: Job) -> Any:
         response.success, response.message = job.answer is not None, job.error
         if job.answer is None:
-            response.answer.question, response.answer.text = job.question, job.text
+            response.answer.question, response.answer.text = job.question, sendable(job.text)
         else:
             response.answer = self._node.answer_message(job.question, job.answer, job.frame)
         return response

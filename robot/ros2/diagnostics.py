@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from uhd_edge.robot.ros2.answering import Counts
     from uhd_edge.robot.ros2.inbox import Inbox
 
-NAME = "uhd_edge: answers"
 LOSING = "most frames are lost on their way to the node; see 'Large frames' in docs/ros2.md"
 
 FULL = "a question was refused, because as many wait as the parameter `queue` says"
@@ -27,9 +26,11 @@ FULL = "a question was refused, because as many wait as the parameter `queue` sa
 class Diagnostics:
     """Builds the message; remembers what was told, so that a warning stands for news only.
 
+    `node` is the node's name with its namespace, so that those of several nodes are told apart.
     `opening_error` says why the model could not be opened, empty otherwise.
     """
 
+    node: str
     opening_error: str = ""
     told_failed: int = 0
     told_missed: int = 0
@@ -43,7 +44,9 @@ class Diagnostics:
         if inbox is not None and counts is not None:
             values |= _frames(inbox, counts)
         level, message = self._judge(state, inbox, counts)
-        status = DiagnosticStatus(level=level, name=NAME, message=message, hardware_id=platform.node())
+        status = DiagnosticStatus(
+            level=level, name=f"{self.node}: answers", message=message, hardware_id=platform.node()
+        )
         status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
         array = DiagnosticArray(status=[status])
         array.header.stamp = stamp

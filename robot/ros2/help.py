@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 HELP = ("-h", "--help")
 
 _HEAD = """\
-Usage: uhd_edge_ros node --ros-args [-p NAME:=VALUE].. [--params-file FILE] [-r image:=TOPIC]
+Usage: python3 -m uhd_edge.robot.ros2 --ros-args [-p NAME:=VALUE]..
+                [--params-file FILE] [-r image:=TOPIC]
 
   A ROS 2 lifecycle node that answers questions about the newest frame of a camera.
 

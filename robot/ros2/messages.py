@@ -49,7 +49,7 @@ def answer_json(question: str, answer: Answer, frame: Frame | None) -> str:
             "frame_id": frame.message.header.frame_id,
         }
         about |= {"frame": frame.number, "dropped": frame.dropped}
-    return json.dumps(about | answer.to_dict(), ensure_ascii=False)
+    return _json(about | answer.to_dict())
 
 
 def fill_answer(message: Any, question: str, answer: Answer, frame: Frame | None) -> Any:
@@ -58,8 +58,8 @@ def fill_answer(message: Any, question: str, answer: Answer, frame: Frame | None
         message.header = frame.message.header
         message.frame, message.dropped = frame.number, frame.dropped
     facts = answer.to_dict()
-    message.question, message.text = question, answer.text
-    message.finish_reason, message.thinking = answer.finish_reason, answer.thinking
+    message.question, message.text = question, sendable(answer.text)
+    message.finish_reason, message.thinking = answer.finish_reason, sendable(answer.thinking)
     message.parsed = _json(facts.get("parsed"))
     message.tool_calls = _json(facts.get("tool_calls"))
     message.vision_tokens = answer.usage.vision_tokens
@@ -79,5 +79,15 @@ def fill_plan(message: Any, plan: Plan) -> Any:
     return message
 
 
+def sendable(text: str) -> str:
+    """Return a text as ROS can send it: halves of surrogate pairs, which JSON has and UTF-8 has not, become U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an error says, in one line that ROS can send."""
+    return sendable(" ".join(str(error).split()))
+
+
 def _json(value: Any) -> str:
-    return "" if value is None else json.dumps(value, ensure_ascii=False)
+    return "" if value is None else sendable(json.dumps(value, ensure_ascii=False))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from std_msgs.msg import String
@@ -22,13 +23,14 @@ from uhd_edge.robot.ros2.diagnostics import LOSING, Diagnostics
 from uhd_edge.robot.ros2.inbox import Inbox
 from uhd_edge.robot.ros2.interfaces import find_interfaces
 from uhd_edge.robot.ros2.listening import listen
-from uhd_edge.robot.ros2.messages import answer_json, fill_answer, fill_plan, read_frame, read_picture
+from uhd_edge.robot.ros2.messages import answer_json, fill_answer, fill_plan, one_line, read_frame, read_picture
+from uhd_edge.robot.ros2.parameters import MOST_WAITING
 from uhd_edge.robot.ros2.settings import Settings, change_settings, read_settings
 from uhd_edge.runtime.assistant import Assistant
 from uhd_edge.runtime.errors import UhdError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from uhd_edge.robot.ros2.inbox import Frame
     from uhd_edge.runtime.answer import Answer
@@ -54,7 +56,7 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
         self._inputs: list[Any] = []  # subscriptions and publishers of a configured node
         self._outputs: list[Any] = []
         self._asking: Asking | None = None
-        self._diagnostics = Diagnostics()
+        self._diagnostics = self._new_diagnostics()
         self._logged = ("", 0.0)  # the last warning, and when
         self.phase, self._engine = "unconfigured", ""
         self.settings = read_settings(declare_parameters(self))
@@ -62,13 +64,22 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
             self.get_logger().warning(warning)
         self.add_on_set_parameters_callback(self._change_parameters)
         self._told = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        # In a group of its own, so that it also tells while the model is opened.
-        self.create_timer(1.0, self._tell, callback_group=MutuallyExclusiveCallbackGroup())
+        # In a group of its own, so that it also tells while the model is opened; and a simulation's clock may stand.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(1.0, self._tell, MutuallyExclusiveCallbackGroup(), steady)
 
     @property
     def threads_needed(self) -> int:
-        """Threads of an executor: one for each question that may wait or is answered, and some for the rest."""
-        return int(self.settings.values["queue"]) + 4
+        """Most threads of an executor: one for each question that may ever wait or is answered, and some for the rest.
+
+        One that starts them as they are needed, as ROS's does, has few.
+        """
+        return MOST_WAITING + 4
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the model is open, or about to be."""
+        return self._assistant is not None or self.phase == "opening"
 
     def on_configure(self, _: Any) -> TransitionCallbackReturn:
         """Open the model, and with a budget measure the machine."""
@@ -78,16 +89,14 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
             self._assistant = Assistant(values["bundle"] or None, **self.settings.assistant_options())
             if values["budget_ms"]:
                 self._assistant.measure(lambda step: self.get_logger().info(step))
+            self._connect(self._assistant, values)
         except Exception as error:  # whatever a bundle can make fail must not end the node
             self._close()
-            self._diagnostics.opening_error = " ".join(str(error).split())
+            self._diagnostics.opening_error = one_line(error)
             self.get_logger().error(self._diagnostics.opening_error)
             return TransitionCallbackReturn.FAILURE
-        encoder = self._assistant.encoder
-        self._engine = encoder.open_mode(values["mode"] or encoder.mode).encoder.provider
         for note in self._assistant.notes:
             self.get_logger().info(note)
-        self._connect(values["image_transport"], reliable=values["reliable"])
         self.phase = "inactive"
         return TransitionCallbackReturn.SUCCESS
 
@@ -95,7 +104,8 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
         """Start to answer."""
         assert self._assistant is not None  # noqa: S101  # a node is configured before it is activated
         inbox = Inbox(int(self.settings.values["queue"]))
-        self._diagnostics = Diagnostics()
+        self._diagnostics = self._new_diagnostics()
+        super().on_activate(state)  # the publishers
         self._answers = AnsweringThread(
             self._assistant,
             inbox,
@@ -106,7 +116,7 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
         )
         self.inbox, self.phase = inbox, "active"
         self.get_logger().info("ready to answer")
-        return super().on_activate(state)  # the publishers
+        return TransitionCallbackReturn.SUCCESS
 
     def on_deactivate(self, state: Any) -> TransitionCallbackReturn:
         """End the answer in work within a step; the model stays open."""
@@ -124,6 +134,18 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
         self._close()
         self.phase = "finalized"
         return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, _: Any) -> TransitionCallbackReturn:
+        """Stop and close after a transition that raised an exception; the node can be configured again."""
+        self._close()
+        return TransitionCallbackReturn.SUCCESS
+
+    def destroy_node(self) -> None:
+        """Close everything, and then take the node out of the graph."""
+        self._close()
+        if self._asking is not None:
+            self._asking.destroy()
+        super().destroy_node()
 
     def close(self) -> None:
         """End everything before the program ends. Safe to call twice."""
@@ -152,7 +174,12 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
             message.plan = [fill_plan(self.interfaces.plan(), answer.plan)]
         return message
 
-    def _connect(self, transport: str, *, reliable: bool) -> None:
+    def _new_diagnostics(self) -> Diagnostics:
+        return Diagnostics(str(self.get_fully_qualified_name()).strip("/"))
+
+    def _connect(self, assistant: Assistant, values: Mapping[str, Any]) -> None:
+        encoder = assistant.encoder
+        self._engine = encoder.open_mode(values["mode"] or encoder.mode).encoder.provider
         self._json_answers = self.create_lifecycle_publisher(String, "~/answer_json", 10)
         self._outputs = [self._json_answers]
         self._inputs = [self.create_subscription(String, "~/question", self._set_question, 10)]
@@ -161,8 +188,8 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
             self._outputs.append(self._message_answers)
         else:
             self.get_logger().info("uhd_edge_msgs is not built: no action, no ~/ask_short, no ~/answer")
-        self._inputs += listen(self, transport, self._keep, self._lose, reliable=reliable)
-        self._asking = Asking(self)
+        self._inputs += listen(self, values["image_transport"], self._keep, self._lose, reliable=values["reliable"])
+        self._asking = self._asking or Asking(self)
 
     def _keep(self, message: Any) -> None:
         if self.inbox is not None:
@@ -181,9 +208,9 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
         """Take changes of our parameters, all of them or none."""
         ours = {change.name: change.value for change in changes if change.name in self.settings.values}
         try:
-            self.settings = change_settings(self.settings, ours, is_open=self._assistant is not None)
+            self.settings = change_settings(self.settings, ours, is_open=self.is_open)
         except UhdError as error:
-            return SetParametersResult(successful=False, reason=" ".join(str(error).split()))
+            return SetParametersResult(successful=False, reason=one_line(error))
         if self.inbox is not None:
             self.inbox.poke()
         return SetParametersResult(successful=True)
@@ -206,13 +233,11 @@ class AnswerNode(LifecycleNode):  # type: ignore[misc]  # ROS comes without type
 
     def _close(self) -> None:
         self._stop()
-        if self._asking is not None:
-            self._asking.destroy()
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         for publisher in self._outputs:
             self.destroy_publisher(publisher)
-        self._asking, self._inputs, self._outputs = None, [], []
+        self._inputs, self._outputs = [], []
         if self._assistant is not None:
             self._assistant.close()
         self._assistant, self.phase = None, "unconfigured"

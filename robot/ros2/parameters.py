@@ -43,6 +43,7 @@ class Parameter:
 
 
 MOST = 2**31 - 1
+MOST_WAITING = 64  # questions
 
 PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
@@ -55,7 +56,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("precision", "auto", "Of the vision graphs.", choices=("auto", "fp32", "fp16", "int8"), fixed=True),
     Parameter("threads", 0, "CPU threads; 0: all usable cores.", 0, 1024, fixed=True),
     Parameter("context", 4096, "Most tokens of prompt and answer together.", 2, MOST, fixed=True),
-    Parameter("queue", 4, "How many questions of actions and services may wait.", 1, 64, fixed=True),
+    Parameter("queue", 4, "How many questions of actions and services may wait.", 1, MOST_WAITING, fixed=True),
     Parameter("image_transport", "raw", "Which topics to read.", choices=("raw", "compressed", "both"), fixed=True),
     Parameter(
         "reliable", False, "Ask the camera to send lost frames again; its publisher must be reliable.", fixed=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ pytestmark = needs_ros
 CONFIGURE, CLEANUP, ACTIVATE, DEACTIVATE, SHUTDOWN = 1, 2, 3, 4, 7  # of lifecycle_msgs/Transition
 STAR = "What is the code on the white star?"
 BENCH = (EXAMPLES / "bench.png").read_bytes()
+LONG = json.dumps({"schema": {"type": "array", "minItems": 400, "items": {"enum": ["star"]}}, "max_tokens": 3000})
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +84,16 @@ def test_diagnostics_tell_what_the_node_did_and_what_it_takes(graph: Graph) -> N
     assert float(values["first_token_ms"]) > 0
 
 
+def test_what_utf_8_cannot_say_is_answered_all_the_same(graph: Graph) -> None:
+    request = {"question": STAR, "options": '{"schema": {"enum": ["\\ud800"]}}'}  # half of a surrogate pair
+    reply = graph.peer.do("ask_short", **request)
+    assert reply["success"] or reply["message"]
+    graph.peer.do("ask", **request)
+    ended = graph.peer.do("ask_result")
+    assert (ended["success"], ended["message"]) == (reply["success"], reply["message"])
+    assert ended["answer"]["text"] == reply["answer"]["text"]
+
+
 def test_a_broken_frame_is_a_warning_once_and_then_the_state_again(graph: Graph) -> None:
     graph.peer.do("send", kind="CompressedImage", data=encoded(b"no image"))
     status = graph.peer.told("frames_failed", 1)
@@ -123,7 +135,14 @@ def test_a_deactivated_node_keeps_the_model_and_a_cleaned_up_one_frees_it(graph:
     graph.peer.do("wait_for_node")
     graph.peer.do("send", kind="CompressedImage", data=encoded(BENCH))
     assert graph.peer.do("answer_json")["answer"] == "JX7"
+
+
+def test_a_shutdown_ends_the_answer_in_work_and_its_client_is_told(graph: Graph) -> None:
+    assert graph.peer.do("ask", question="List the stars.", options=LONG)["accepted"]
+    graph.peer.do("wait_for_text", pieces=1)
     assert graph.peer.do("change_state", transition=SHUTDOWN)["success"]
+    ended = graph.peer.do("ask_result")
+    assert (ended["status"], ended["message"]) == (6, "the node was deactivated")
     assert state(graph) == "finalized"
 
 

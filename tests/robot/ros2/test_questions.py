@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.places import EXAMPLES
-from support.robot.raw_frames import encode
+from support.robot.raw_frames import encode, mosaic
 from support.robot.ros_graph import encoded, needs_ros, running
 
 from uhd_edge.runtime.assistant import Assistant
@@ -56,12 +56,6 @@ def send_sent(graph: Graph, encoding: str, rows: np.ndarray, size: tuple[int, in
     graph.peer.do("send", encoding=encoding, data=encoded(rows.tobytes()), **about)
 
 
-def mosaic(pattern: str, colour: np.ndarray) -> np.ndarray:
-    """What a sensor of 320 x 240 pixels sees of one colour."""
-    seen = np.array(["rgb".index(name) for name in pattern]).reshape(2, 2)
-    return np.tile(colour[seen], (120, 160))
-
-
 def test_every_encoding_arrives_as_the_pixels_that_numpy_says_and_is_answered(
     graph: Graph, picture: np.ndarray, fresh: Assistant
 ) -> None:
@@ -73,8 +67,6 @@ def test_every_encoding_arrives_as_the_pixels_that_numpy_says_and_is_answered(
     back = np.repeat(np.clip(np.rint((luma.astype(float) - 16) * 255 / 219), 0, 255)[:, :, None], 3, 2).astype(np.uint8)
     uyvy, yuyv = np.stack([neutral, luma], 2).reshape(240, -1), np.stack([luma, neutral], 2).reshape(240, -1)
     nv = np.concatenate([luma, neutral[:120]])
-    colour = np.array([200, 90, 30], np.uint8)
-    colours = np.broadcast_to(colour, (240, 320, 3))
     sent: list[tuple[str, np.ndarray | None, np.ndarray]] = [
         *((name, None, picture) for name in ("rgb8", "bgr8", "rgba8", "bgra8", "rgb16", "bgr16")),
         ("mono8", grey, grey),
@@ -82,8 +74,12 @@ def test_every_encoding_arrives_as_the_pixels_that_numpy_says_and_is_answered(
         *((name, uyvy, back) for name in ("yuv422", "uyvy")),
         *((name, yuyv, back) for name in ("yuv422_yuy2", "yuyv")),
         *((name, nv, back) for name in ("nv12", "nv21")),
-        *((f"bayer_{name}8", mosaic(name, colour), colours) for name in ("rggb", "bggr", "gbrg", "grbg")),
     ]
+    for name in ("rggb", "bggr", "gbrg", "grbg"):
+        values, quarters = mosaic(name, picture)
+        sent.append((f"bayer_{name}8", values, ((quarters + 2) // 4).astype(np.uint8)))
+        in_16_bits = (257 * quarters + 2) // 4
+        sent.append((f"bayer_{name}16", values.astype("<u2") * 257, np.rint(in_16_bits / 257).astype(np.uint8)))
     for number, (encoding, rows, expected) in enumerate(sent):
         if rows is None:
             send_raw(graph, encoding, picture, gap=number, big=number % 2 == 1)

@@ -88,6 +88,14 @@ class Peer:
                 return status
         raise AssertionError(f"{name} stayed below {least}: {status}")
 
+    def told_level(self, level: int, state: str) -> dict[str, Any]:
+        """Wait for diagnostics of a level and a state, and return them."""
+        for _ in range(20):
+            status: dict[str, Any] = self.do("diagnostics")
+            if (status["level"], status["values"]["state"]) == (level, state):
+                return status
+        raise AssertionError(f"level {level} and {state} did not come: {status}")
+
 
 class Graph:
     """The running node, the peer, and what the node wrote to its log so far."""
@@ -103,18 +111,18 @@ class Graph:
         return self._log.read_text(encoding="utf-8")
 
 
-def node_command(parameters: dict[str, Any]) -> list[str]:
-    """The command that runs the node with parameters."""
+def node_command(parameters: dict[str, Any], *words: str) -> list[str]:
+    """The command that runs the node with parameters, and with other words for ROS."""
     arguments = [word for name, value in parameters.items() for word in ("-p", f"{name}:={json.dumps(value)}")]
-    return [ros_python(), "-m", "uhd_edge.robot.ros2", "--ros-args", *arguments]
+    return [ros_python(), "-m", "uhd_edge.robot.ros2", "--ros-args", *arguments, *words]
 
 
 @contextmanager
-def running(folder: Path, parameters: dict[str, Any], *, wait: bool = True) -> Iterator[Graph]:
+def running(folder: Path, parameters: dict[str, Any], *words: str, wait: bool = True) -> Iterator[Graph]:
     """Run the node with parameters in a domain of its own, and end it as a terminal does."""
     environment = ros_environment(random.SystemRandom().randrange(1, 233))
     environment |= {"ROS_LOG_DIR": str(folder / "ros"), "XDG_CACHE_HOME": str(folder / "cache")}
-    command = node_command(parameters)
+    command = node_command(parameters, *words)
     log = folder / "node.log"
     with (
         log.open("wb") as written,

@@ -26,6 +26,7 @@ from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
+from support.robot.ros_messages import as_image, plain, with_images
 from uhd_edge_msgs.action import Ask
 from uhd_edge_msgs.msg import Answer
 from uhd_edge_msgs.srv import AskShort
@@ -33,15 +34,6 @@ from uhd_edge_msgs.srv import AskShort
 from uhd_edge.robot.ros2.messages import read_picture
 
 SECONDS = 60.0
-
-
-def as_image(kind: str = "Image", data: str = "", stamp: int = 0, **fields: Any) -> Any:
-    """Build a message; `data` is in base64, and `stamp` in nanoseconds."""
-    message = {"Image": Image, "CompressedImage": CompressedImage}[kind](**fields)
-    message.data = base64.b64decode(data)
-    message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
-    message.header.frame_id = "camera"
-    return message
 
 
 class Peer(Node):
@@ -132,7 +124,7 @@ class Peer(Node):
         return json.loads(self._next("answer_json", seconds).data)
 
     def answer(self) -> Any:
-        return _plain(self._next("answer", SECONDS))
+        return plain(self._next("answer", SECONDS))
 
     def diagnostics(self) -> Any:
         """The next status that is told from now on."""
@@ -141,12 +133,28 @@ class Peer(Node):
         values = {pair.key: pair.value for pair in status.values}
         return {"level": status.level[0], "name": status.name, "message": status.message, "values": values}
 
+    def listens(self, node: str, namespace: str) -> Any:
+        """The topics of pictures that a node listens to, and how reliable each is to be."""
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            topics = [
+                (topic, one.qos_profile.reliability.name)
+                for topic, kinds in self.get_topic_names_and_types()
+                if kinds[0] in ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+                for one in self.get_subscriptions_info_by_topic(topic)
+                if (one.node_name, one.node_namespace) == (node, namespace)
+            ]
+            if topics:
+                return dict(topics)
+            time.sleep(0.02)
+        raise TimeoutError(f"{node} in {namespace} listens to no pictures")
+
     def _call(self, kind: Any, name: str, request: Any) -> Any:
         if name not in self.known:
             self.known[name] = self.create_client(kind, name)
         if not self.known[name].wait_for_service(SECONDS):
             raise TimeoutError(name)
-        return _plain(_result(self.known[name].call_async(request)))
+        return plain(_result(self.known[name].call_async(request)))
 
     def state(self) -> Any:
         return self._call(GetState, "/uhd_edge/get_state", GetState.Request())["current_state"]
@@ -172,13 +180,13 @@ class Peer(Node):
         return self._call(Trigger, "/uhd_edge/ask_now", Trigger.Request())
 
     def ask_short(self, **request: Any) -> Any:
-        return self._call(AskShort, "/uhd_edge/ask_short", _with_images(AskShort.Request(), request))
+        return self._call(AskShort, "/uhd_edge/ask_short", with_images(AskShort.Request(), request))
 
     def ask(self, **request: Any) -> Any:
         """Send a goal; its feedback is gathered in `texts`."""
         self.texts = []
         sent = self.action.send_goal_async(
-            _with_images(Ask.Goal(), request), feedback_callback=lambda told: self.texts.append(told.feedback.text)
+            with_images(Ask.Goal(), request), feedback_callback=lambda told: self.texts.append(told.feedback.text)
         )
         self.goal = _result(sent)
         if self.goal.accepted:
@@ -199,16 +207,7 @@ class Peer(Node):
 
     def ask_result(self) -> Any:
         done = _result(self.result)
-        return {"status": done.status, "texts": self.texts, **_plain(done.result)}
-
-
-def _with_images(message: Any, request: dict[str, Any]) -> Any:
-    for name in ("images", "compressed_images"):
-        kind = "Image" if name == "images" else "CompressedImage"
-        setattr(message, name, [as_image(kind, **image) for image in request.pop(name, [])])
-    for name, value in request.items():
-        setattr(message, name, value)
-    return message
+        return {"status": done.status, "texts": self.texts, **plain(done.result)}
 
 
 def _result(future: Any) -> Any:
@@ -218,12 +217,6 @@ def _result(future: Any) -> Any:
             raise TimeoutError("no reply")
         time.sleep(0.001)
     return future.result()
-
-
-def _plain(message: Any) -> Any:
-    if hasattr(message, "get_fields_and_field_types"):
-        return {name: _plain(getattr(message, name)) for name in message.get_fields_and_field_types()}
-    return [_plain(one) for one in message] if hasattr(message, "typecode") or isinstance(message, list) else message
 
 
 def main() -> None:
