@@ -44,17 +44,30 @@ class StoppedText:
         held = ""
         for piece in self._pieces:
             held += piece
-            places = [(place, stop) for stop in self._stops if (place := held.find(stop)) >= 0]
-            if places:
-                place, self.found = min(places)
-                self.rest = held[place + len(self.found) :]
-                yield held[:place]
+            place, stop = self._first_stop(held)
+            if stop and not self._may_begin_before(place, held):
+                yield self._ended(held, place, stop)
                 return
-            certain = len(held) - self._beginning_at_the_end(held)
+            certain = 0 if stop else len(held) - self._beginning_at_the_end(held)
             yield held[:certain]
             held = held[certain:]
-        if held:
+        place, stop = self._first_stop(held)
+        if stop:
+            yield self._ended(held, place, stop)
+        elif held:
             yield held
+
+    def _ended(self, text: str, place: int, stop: str) -> str:
+        self.found, self.rest = stop, text[place + len(stop) :]
+        return text[:place]
+
+    def _first_stop(self, text: str) -> tuple[int, str]:
+        """Return the place of the first stop in `text` and the stop, "" without one."""
+        return min(((place, stop) for stop in self._stops if (place := text.find(stop)) >= 0), default=(0, ""))
+
+    def _may_begin_before(self, place: int, text: str) -> bool:
+        """Whether a longer stop may have begun before `place` that is not complete yet."""
+        return any(stop.startswith(text[begin:]) for begin in range(place) for stop in self._stops)
 
     def _beginning_at_the_end(self, text: str) -> int:
         """Count the characters at the end of `text` that may be the beginning of a stop."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.places import EXAMPLES
 
@@ -18,6 +18,9 @@ BENCH = EXAMPLES / "bench.png"
 few_letters = st.text("ab\n", max_size=12)
 
 
+@example(["abb", "a"], ["b", "abba"])
+@example(["abb", "b"], ["b", "abba"])
+@example(["abb"], ["b", "abba"])
 @given(st.lists(few_letters, max_size=8), st.lists(st.text("ab\n", min_size=1, max_size=4), max_size=3))
 def test_a_text_ends_before_its_first_stop(pieces: list[str], stops: list[str]) -> None:
     whole = "".join(pieces)
