@@ -34,6 +34,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
         from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
     except ImportError as error:
         sys.exit(f"uhd: {error}; source the setup file of ROS 2, such as /opt/ros/jazzy/setup.bash")
+    from uhd_edge.robot.ros2.messages import one_line
     from uhd_edge.robot.ros2.node import AnswerNode
 
     try:
@@ -41,7 +42,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
         node = AnswerNode()
     except Exception as error:  # words that ROS does not know, a parameter of a wrong type or value
         rclpy.try_shutdown()
-        sys.exit(f"uhd: {' '.join(str(error).split())}")
+        sys.exit(f"uhd: {one_line(error)}")
     executor = MultiThreadedExecutor(num_threads=node.threads_needed)
     executor.add_node(node)
     start(node)
@@ -52,7 +53,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
             except (KeyboardInterrupt, ExternalShutdownException):
                 break
             except Exception as error:  # such as a text that is not UTF-8, which rclpy raises from here
-                node.failed(f"{type(error).__name__}: {' '.join(str(error).split())}")
+                node.failed(f"{type(error).__name__}: {one_line(error)}")
     finally:
         if node.phase == "opening":  # which takes seconds, and nobody waits for the model any more
             os._exit(0)

@@ -122,7 +122,6 @@ class Asking:
             job.options = parse_options(options, settings)
             inbox = self._require_inbox()
             inbox.put_job(job, has_place=has_place)
-            has_place = False
         except UhdError as error:
             if has_place and given is not None:
                 given.give_place()

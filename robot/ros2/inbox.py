@@ -102,9 +102,10 @@ class Inbox:
     def put_job(self, job: Job, *, has_place: bool = False) -> None:
         """Queue a job, perhaps in a place kept for it; raises `BusyError` when too many wait, or `ModelError`."""
         with self._changed:
-            if has_place:
-                self._kept = max(0, self._kept - 1)
-            self._require_room()
+            if has_place and self._kept and not self.stopped:
+                self._kept -= 1
+            else:
+                self._require_room()
             self._jobs.append(job)
             self._changed.notify()
 

@@ -86,6 +86,12 @@ class ReadTokens:
         self._ids += ids
         self._following += np.maximum(np.maximum.accumulate(positions.max(axis=0)) + 1, self.following).tolist()
 
+    def add_text(self, token: int) -> None:
+        """Note a token of text, which stands where the last ones end."""
+        following = self.following + 1
+        self._ids.append(token)
+        self._following.append(following)
+
     def cut(self, length: int) -> None:
         """Forget all but the first `length` tokens."""
         del self._ids[length:], self._following[length:]
@@ -179,7 +185,7 @@ class ConversationMemory(ClosedByWith):
 
     def note_read(self, token: int, logits: NDArray[np.float32]) -> None:
         """Note that the announced token was read together with others', see `Reader`."""
-        self._read.add([token], self._read.positions(1))
+        self._read.add_text(token)
         self._kept_logits = logits
         self.position += 1
 

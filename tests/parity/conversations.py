@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from PIL import Image
 from support.checkpoints import load_processor
 
@@ -84,3 +85,20 @@ def our_ids(
     for part in inputs.lay_out(vocabulary).parts:
         ids += [placeholder] * part.tokens if isinstance(part, ImageSlot) else part
     return ids
+
+
+def generate_greedily(model: Any, inputs: Any, mode: Mode, count: int, **options: Any) -> tuple[list[int], list[float]]:
+    """transformers' answer of at most `count` tokens, and by how much each was ahead of the second best."""
+    with torch.inference_mode():
+        out = model.generate(
+            **inputs,
+            downsample_mode=mode,
+            max_new_tokens=count,
+            do_sample=False,
+            return_dict_in_generate=True,
+            output_scores=True,
+            **options,
+        )
+    best = [torch.topk(scores[0], 2).values for scores in out.scores]
+    tokens = out.sequences[0, inputs["input_ids"].shape[1] :].tolist()
+    return tokens, [float(first - second) for first, second in best]

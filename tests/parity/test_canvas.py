@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from parity.conversations import Reference, messages, our_ids, picture
+from parity.conversations import Reference, generate_greedily, messages, our_ids, picture
 from support.checkpoints import TinyCheckpoint, load_model, save_checkpoint
 
 from uhd_edge.export.export import export_bundle
@@ -43,18 +43,8 @@ class Sides:
 
     def generate(self, inputs: Any, mode: Mode) -> tuple[list[int], str]:
         """The reference's answer, up to the first tie."""
-        with torch.inference_mode():
-            out = self.model.generate(
-                **inputs,
-                downsample_mode=mode,
-                max_new_tokens=TOKENS,
-                do_sample=False,
-                return_dict_in_generate=True,
-                output_scores=True,
-            )
-        best = [torch.topk(scores[0], 2).values for scores in out.scores]
-        tokens = out.sequences[0, inputs["input_ids"].shape[1] :].tolist()
-        ties = [step for step, (first, second) in enumerate(best) if float(first - second) < TIE]
+        tokens, ahead = generate_greedily(self.model, inputs, mode, TOKENS)
+        ties = [step for step, margin in enumerate(ahead) if margin < TIE]
         tokens = tokens[: ties[0]] if ties else tokens
         return tokens, self.reference.processor.post_process_image_text_to_text([tokens])[0]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from parity.conversations import Reference, messages, picture
+from parity.conversations import Reference, generate_greedily, messages, picture
 from support.checkpoints import load_model
 
 from uhd_edge.runtime.assistant import Assistant
@@ -38,19 +38,7 @@ class Sides:
 
     def generate(self, inputs: Any, mode: Mode, **options: Any) -> tuple[list[int], list[float]]:
         """The reference's answer as token ids, and by how much each was ahead of the second best."""
-        with torch.inference_mode():
-            out = self.model.generate(
-                **inputs,
-                downsample_mode=mode,
-                max_new_tokens=TOKENS,
-                do_sample=False,
-                return_dict_in_generate=True,
-                output_scores=True,
-                **options,
-            )
-        best = [torch.topk(scores[0], 2).values for scores in out.scores]
-        tokens = out.sequences[0, inputs["input_ids"].shape[1] :].tolist()
-        return tokens, [float(first - second) for first, second in best]
+        return generate_greedily(self.model, inputs, mode, TOKENS, **options)
 
     def text(self, tokens: list[int]) -> str:
         return self.reference.processor.post_process_image_text_to_text([tokens])[0]
