@@ -33,7 +33,9 @@ ask: $(VENV)/.ask
 	@echo 'uhd ask $(PICTURE) "$(QUESTION)"'
 	@$(BIN)/uhd ask $(PICTURE) "$(QUESTION)"
 
+# Bytecode is written first, also where PYTHONDONTWRITEBYTECODE is set: the tests start hundreds of processes.
 test: lint types docs $(VENV)/.ros
+	@$(BIN)/python -m compileall -q -x '/($(VENV)|site)/' .
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
 
 # On a PC: `.venv/bin/pip install -e ".[rtx]" pycuda`, or ".[gpu]", comes first.
