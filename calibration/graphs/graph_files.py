@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import onnx_ir as ir
 
+from uhd_edge.calibration.graphs.external_weights import read_weight
 from uhd_edge.calibration.graphs.fused_operators import fuse
 from uhd_edge.calibration.graphs.quantize import quantize
 from uhd_edge.calibration.ranges.linears import find_sites
@@ -65,7 +66,7 @@ class FullWeights:
 
     def __call__(self, name: str) -> NDArray[np.float32]:
         """Read one weight."""
-        return self._tensors[name].numpy()
+        return read_weight(self._tensors[name])
 
     def read_site(self, site: Site) -> dict[str, NDArray[np.float32]]:
         """Read the weights [in, out] of the linears of `site`, by the linears' names."""
@@ -115,11 +116,11 @@ def _unload(model: ir.Model) -> None:
     for value in model.graph.initializers.values():
         tensor = value.const_value
         if isinstance(tensor, ir.ExternalTensor):
-            value.const_value = ir.LazyTensor(partial(_itself, tensor), tensor.dtype, tensor.shape, name=tensor.name)
+            value.const_value = ir.LazyTensor(partial(_mapped, tensor), tensor.dtype, tensor.shape, name=tensor.name)
 
 
-def _itself(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
-    return tensor
+def _mapped(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
+    return ir.Tensor(read_weight(tensor), tensor.dtype, name=tensor.name)
 
 
 def _int8_name(file: Path, flavour: Flavour) -> str:

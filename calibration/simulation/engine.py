@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import numpy as np
 import onnx_ir as ir
 
+from uhd_edge.calibration.graphs.external_weights import read_weight
 from uhd_edge.calibration.ranges.linears import PRODUCT
 from uhd_edge.calibration.simulation.operators import OPERATORS
 from uhd_edge.calibration.simulation.products import Dequantized, SumCount, int8_product
@@ -61,7 +62,7 @@ class SimulatedEngine(ClosedByWith):
         known = cast("ir.Value", value)
         if known in values:
             return values[known]
-        return cast("ir.TensorProtocol", known.const_value).numpy()
+        return read_weight(cast("ir.TensorProtocol", known.const_value))
 
     def _compute(self, node: ir.Node, inputs: list[Computed]) -> Computed:
         if node.op_type == "DequantizeLinear":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -48,10 +50,10 @@ def test_the_report_tells_what_each_step_gained_and_lies_in_the_bundle(calibrate
         assert plot.format == "PNG"
 
 
-def test_calibrating_again_replaces_the_int8_graphs_and_nothing_else(
+def test_calibrating_again_replaces_the_int8_graphs_and_nothing_else_also_with_hard_links(
     calibrated: Calibrated, calibration_pictures: Path, tmp_path: Path
 ) -> None:
-    old = copy_of(calibrated.bundle, tmp_path / "again")
+    old = Bundle.open(shutil.copytree(calibrated.bundle.path, tmp_path / "again", copy_function=os.link))
     new = calibrate_bundle(old, [calibration_pictures / "0.png", calibration_pictures / "1.png"], threads=1).bundle
     new.check_files()
     assert new.manifest.calibration == "calibration.2.json"

@@ -1,4 +1,4 @@
-"""Makes the files for `side_by_side.py` from one set of weights: a checkpoint, a bundle, and llama.cpp's mmproj.
+"""Makes the files for `encoding.py` from one set of weights: a checkpoint, a bundle, and llama.cpp's mmproj.
 
 Without a checkpoint, the weights are random. The vision tower then has MiniCPM-V 4.6's sizes. The
 language model has two small layers; it is opened, but never run.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.bundles.manifest import GraphKind
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SIDES = {"one view": 448, "ten views": 1344}
 KINDS: tuple[GraphKind, ...] = ("fp32", "int8", "int8-tensorrt")
 MERGER, LAYERS = "vision_tower.vit_merger", "vision_tower.encoder.layers."
@@ -62,7 +62,7 @@ def prepare(folder: Path, checkpoint: Path | None) -> Weights:
         make_bundle(weights)
     for kind in ("f16", "q8_0"):
         if not weights.mmproj(kind).exists():
-            make_mmproj(weights, kind)
+            make_mmproj(weights.checkpoint, weights.mmproj(kind), kind)
     return weights
 
 
@@ -98,28 +98,33 @@ def make_checkpoint(folder: Path) -> None:
 def make_bundle(weights: Weights) -> None:
     """Export a bundle, calibrate INT8 on four drawn pictures, and write the post-ViT graphs."""
     from uhd_edge.calibration.calibrate import calibrate_bundle
+    from uhd_edge.cli.progress import shown_time_left
     from uhd_edge.export.export import export_bundle
 
     print("exporting", flush=True)
     bundle = export_bundle(weights.checkpoint, weights.bundle, modes=["16x"], llm_type="f16")
-    pictures = weights.folder / "pictures"
-    pictures.mkdir(exist_ok=True)
-    for seed in range(4):
-        draw(pictures / f"{seed}.png", SIDES["one view"], seed)
-    bundle = calibrate_bundle(
-        bundle, [pictures], progress=lambda stage: print(f"calibrating: {stage}", flush=True)
-    ).bundle
+    with shown_time_left() as progress:
+        bundle = calibrate_bundle(bundle, [make_pictures(weights.folder)], progress=progress).bundle
     add_post_vit(bundle, KINDS)
 
 
-def make_mmproj(weights: Weights, kind: str) -> None:
+def make_pictures(folder: Path) -> Path:
+    """Draw four pictures to calibrate on; returns their folder."""
+    pictures = folder / "pictures"
+    pictures.mkdir(exist_ok=True)
+    for seed in range(4):
+        draw(pictures / f"{seed}.png", SIDES["one view"], seed)
+    return pictures
+
+
+def make_mmproj(checkpoint: Path, file: Path, kind: str) -> None:
     """Convert the vision tower with llama.cpp's own converter."""
     from uhd_edge.export.language_model.converter import converter_folder
 
     print(f"converting to mmproj {kind}", flush=True)
     converter = converter_folder()
     command = [sys.executable, str(converter / "convert_hf_to_gguf.py"), "--mmproj", "--outtype", kind]
-    command += ["--outfile", str(weights.mmproj(kind)), str(weights.checkpoint)]
+    command += ["--outfile", str(file), str(checkpoint)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"llama.cpp's converter failed: {done.stderr.strip().splitlines()[-1]}")

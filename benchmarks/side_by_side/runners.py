@@ -1,4 +1,4 @@
-"""The competitors of `side_by_side.py`. Each opens the same weights and turns a picture into embeddings."""
+"""The competitors of `encoding.py`. Each opens the same weights and turns a picture into embeddings."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from lanes import Competitor
 from numpy.typing import NDArray
 from PIL import Image
-from side_by_side_weights import Weights, post_vit_name
+from weights import Weights, post_vit_name
 
 if TYPE_CHECKING:
     from uhd_edge.engines.names import EngineName
@@ -30,14 +31,6 @@ class Setting:
     weights: Weights
     threads: int
     site: Path | None
-
-
-@dataclass(frozen=True)
-class Competitor:
-    """A competitor. `install` says how to install it."""
-
-    open: Callable[[Setting], Encode]
-    install: str
 
 
 def ours(engine: EngineName, precision: Precision, *, post_vit: bool = False) -> Callable[[Setting], Encode]:
@@ -134,13 +127,13 @@ def transformers(dtype: str) -> Callable[[Setting], Encode]:
     return open_transformers
 
 
-def mtmd(kind: str) -> Callable[[Setting], Encode]:
+def llama_cpp(kind: str) -> Callable[[Setting], Encode]:
     """llama.cpp's mtmd, with its own slicing, which differs from the reference's."""
 
     def open_mtmd(setting: Setting) -> Encode:
         if setting.site is not None:
             sys.path.insert(0, str(setting.site))
-        from side_by_side_mtmd import Mtmd
+        from mtmd import Mtmd
 
         weights = setting.weights
         return Mtmd(weights.mmproj(kind), weights.bundle / "llm.gguf", setting.threads).encode
@@ -148,17 +141,17 @@ def mtmd(kind: str) -> Callable[[Setting], Encode]:
     return open_mtmd
 
 
-_MTMD = "CMAKE_ARGS=-DLLAVA_BUILD=ON pip install --target FOLDER llama-cpp-python, then --mtmd FOLDER"
+MTMD = "CMAKE_ARGS=-DLLAVA_BUILD=ON pip install --target FOLDER llama-cpp-python, then --mtmd FOLDER"
 _TRANSFORMERS = "pip install 'uhd-edge[export]'"
 _PROVIDER = "pip install 'uhd-edge[openvino]'"
 
-COMPETITORS = {
+COMPETITORS: dict[str, Competitor[Setting, Embeddings]] = {
     "ours fp32": Competitor(ours("onnxruntime", "fp32"), ""),
     "ours int8": Competitor(ours("onnxruntime", "int8"), ""),
     "ours bf16, openvino": Competitor(ours("openvino", "fp16"), _PROVIDER),
     "ours int8, openvino": Competitor(ours("openvino", "int8"), _PROVIDER),
-    "llama.cpp mtmd f16": Competitor(mtmd("f16"), _MTMD),
-    "llama.cpp mtmd q8_0": Competitor(mtmd("q8_0"), _MTMD),
+    "llama.cpp mtmd f16": Competitor(llama_cpp("f16"), MTMD),
+    "llama.cpp mtmd q8_0": Competitor(llama_cpp("q8_0"), MTMD),
     "transformers fp32": Competitor(transformers("float32"), _TRANSFORMERS),
     "transformers bf16": Competitor(transformers("bfloat16"), _TRANSFORMERS),
     "OpenVINO fp32": Competitor(openvino("fp32", "f32"), "pip install openvino"),
