@@ -238,6 +238,9 @@ def _vision(tower: TowerConfig) -> Vision:
         window=math.isqrt(tower.window),
         merge=math.isqrt(tower.merge),
         merge_rounds=tower.merge_rounds,
+        compressor=tower.compressor,
+        connector=tower.connector,
+        queries=tower.queries or None,
     )
 
 

@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
+
+from uhd_edge.runtime.bundles.compressors import COMPRESSORS, CrossMerge
+
+if TYPE_CHECKING:
+    from uhd_edge.runtime.bundles.compressors import CompressorName
+
+
+def first_weights(compressor: CompressorName, layer: dict[str, Tensor], window: int) -> dict[str, Tensor]:
+    """The tensors of a new `compressor` that are taken from the encoder layer before it; the others stay as they are.
+
+    `layer` and the result are as in `reuse_initialisation`. A merge by cross-attention has the layer's
+    own tensors. A narrow MLP takes nothing from the layer: the paper initialises it at random.
+    """
+    merge = COMPRESSORS[compressor]
+    if isinstance(merge, CrossMerge):
+        return {name: tensor.clone() for name, tensor in layer.items()}
+    taken = ("pre_norm.", "linear_") if merge.mlp == "wide" else ()
+    taken = (*taken, "layer_norm1.", "self_attn.") if merge.attends else taken
+    return {name: tensor for name, tensor in reuse_initialisation(layer, window).items() if name.startswith(taken)}
 
 
 def reuse_initialisation(layer: dict[str, Tensor], window: int) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""The vision tower and the connector as torch modules: what the ONNX graphs compute.
+"""The vision tower as torch modules: what the ONNX graphs compute. `connectors.py` has the connectors.
 
 Every module takes a batch of views whose patches are laid out in *block order*
 (see `uhd_edge.runtime.vision.patches`): tokens that will be merged stand next to each
@@ -16,47 +16,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from uhd_edge.export.attention import Attention, FeedForward
+from uhd_edge.export.compressors import make_compressor
+from uhd_edge.export.places import table_places
 
 if TYPE_CHECKING:
     from uhd_edge.export.tower_config import TowerConfig
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention over the second-to-last axis, without a mask."""
-
-    def __init__(self, hidden: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.q_proj = nn.Linear(hidden, hidden)
-        self.k_proj = nn.Linear(hidden, hidden)
-        self.v_proj = nn.Linear(hidden, hidden)
-        self.out_proj = nn.Linear(hidden, hidden)
-
-    def forward(self, hidden_states: Tensor) -> Tensor:
-        """[.., T, d] -> [.., T, d]."""
-        queries, keys, values = (
-            projection(hidden_states).unflatten(-1, (self.heads, -1)).transpose(-3, -2)
-            for projection in (self.q_proj, self.k_proj, self.v_proj)
-        )  # each [.., heads, T, d/heads]
-        mixed = functional.scaled_dot_product_attention(queries, keys, values)
-        output: Tensor = self.out_proj(mixed.transpose(-3, -2).flatten(-2))
-        return output
-
-
-class FeedForward(nn.Module):
-    """Linear, tanh-GELU, Linear."""
-
-    def __init__(self, hidden: int, intermediate: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(hidden, intermediate)
-        self.fc2 = nn.Linear(intermediate, hidden)
-
-    def forward(self, hidden_states: Tensor) -> Tensor:
-        """[.., d] -> [.., d]."""
-        output: Tensor = self.fc2(functional.gelu(self.fc1(hidden_states), approximate="tanh"))
-        return output
 
 
 class EncoderLayer(nn.Module):
@@ -74,33 +42,6 @@ class EncoderLayer(nn.Module):
         hidden_states = hidden_states + self.self_attn(self.layer_norm1(hidden_states))
         output: Tensor = hidden_states + self.mlp(self.layer_norm2(hidden_states))
         return output
-
-
-class Compressor(nn.Module):
-    """The in-ViT compressor (LLaVA-UHD v4, section 3.2): window attention, then a fused MLP.
-
-    Every `window` tokens in a row become one. First comes attention within the window, with a
-    residual. Then an MLP reads the concatenated tokens, and their mean is added to its result.
-    """
-
-    def __init__(self, config: TowerConfig) -> None:
-        super().__init__()
-        self.window = config.window
-        fused = config.window * config.hidden
-        self.layer_norm1 = nn.LayerNorm(config.hidden, eps=config.epsilon)
-        self.self_attn = Attention(config.hidden, config.heads)
-        self.pre_norm = nn.LayerNorm(fused, eps=config.epsilon)
-        self.linear_1 = nn.Linear(fused, config.window * config.intermediate)
-        self.linear_2 = nn.Linear(config.window * config.intermediate, config.hidden)
-
-    def forward(self, hidden_states: Tensor) -> Tensor:
-        """[B, N, d] in block order -> [B, N / window, d]."""
-        batch, _, hidden = hidden_states.shape
-        windows = hidden_states.reshape(batch, -1, self.window, hidden)
-        windows = windows + self.self_attn(self.layer_norm1(windows))
-        fused = functional.gelu(self.linear_1(self.pre_norm(windows.flatten(2))), approximate="tanh")
-        merged: Tensor = self.linear_2(fused) + windows.mean(dim=2)
-        return merged
 
 
 class Embeddings(nn.Module):
@@ -129,8 +70,11 @@ class Layers(nn.Module):
 class VisionTower(nn.Module):
     """Patches to features, with the compressor (16x) or without it (4x).
 
-    Both modes share one set of weights. `encode` with `compress=False` is the 4x mode.
+    Both modes share one set of weights. `encode` with `compress=False` is the 4x mode. A tower whose
+    `window` is 1 has no compressor, and compresses nothing.
     """
+
+    places: Tensor
 
     def __init__(self, config: TowerConfig) -> None:
         super().__init__()
@@ -138,51 +82,23 @@ class VisionTower(nn.Module):
         self.embeddings = Embeddings(config)
         self.encoder = Layers(config)
         self.post_layernorm = nn.LayerNorm(config.hidden, eps=config.epsilon)
-        self.vit_merger = Compressor(config)
+        if config.has_compressor:
+            self.vit_merger = make_compressor(config)
+        self.register_buffer("places", torch.from_numpy(table_places(config.table_side)), persistent=False)
 
     def encode(self, patches: Tensor, position_ids: Tensor, *, compress: bool) -> Tensor:
-        """[B, N, 3*p*p] float and [B, N] int64 -> [B, N / window, d] or, uncompressed, [B, N, d]."""
+        """[B, N, 3*p*p] float and [B, N] int64 -> [B, N / window, d] or, uncompressed, [B, N, d].
+
+        Before a resampler, the row and column of each feature's first patch follow its d numbers.
+        """
+        compress = compress and self.config.has_compressor
         hidden_states = self.embeddings(patches, position_ids)
         for index, layer in enumerate(self.encoder.layers):
             hidden_states = layer(hidden_states)
             if compress and index == self.config.insert_layer:
                 hidden_states = self.vit_merger(hidden_states)
         features: Tensor = self.post_layernorm(hidden_states)
+        if self.config.connector == "resampler":
+            first = position_ids[:, :: self.config.window] if compress else position_ids
+            features = torch.cat((features, self.places[first]), dim=-1)
         return features
-
-
-class ConnectorRound(nn.Module):
-    """Concatenate every `merge` tokens in a row, then LayerNorm, Linear, erf-GELU, Linear."""
-
-    def __init__(self, hidden: int, merge: int, output: int) -> None:
-        super().__init__()
-        self.merge = merge
-        merged = hidden * merge
-        self.pre_norm = nn.LayerNorm(merged, eps=1e-6)
-        self.linear_1 = nn.Linear(merged, merged)
-        self.linear_2 = nn.Linear(merged, output)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """[B, M, d] in block order -> [B, M / merge, output]."""
-        batch, _, hidden = features.shape
-        merged = features.reshape(batch, -1, self.merge * hidden)
-        output: Tensor = self.linear_2(functional.gelu(self.linear_1(self.pre_norm(merged))))
-        return output
-
-
-class Connector(nn.Module):
-    """Features to LLM embeddings, by one or several rounds of 2x2 merging."""
-
-    def __init__(self, config: TowerConfig) -> None:
-        super().__init__()
-        inner = [config.hidden] * (config.merge_rounds - 1)
-        self.mlp = nn.ModuleList(
-            ConnectorRound(config.hidden, config.merge, output) for output in [*inner, config.llm_hidden]
-        )
-
-    def forward(self, features: Tensor) -> Tensor:
-        """[B, M, d] in block order -> [B, M / merge**rounds, d_llm], row by row."""
-        embeddings = features
-        for connector_round in self.mlp:
-            embeddings = connector_round(embeddings)
-        return embeddings

@@ -1,8 +1,14 @@
-"""The sizes of the vision tower and the connector."""
+"""The sizes of the vision tower and the connector, and which of their variants they are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uhd_edge.runtime.bundles.compressors import CompressorName, ConnectorName
+
+HEAD = 128  # width of a resampler's head, as in its source: the language model's width is divided into such
 
 
 @dataclass(frozen=True)
@@ -11,7 +17,9 @@ class TowerConfig:
 
     `window` is the number of tokens that the compressor turns into one (2x2 = 4), `merge` the
     number that one round of the connector does (2x2 = 4). The compressor stands after the layer
-    with the index `insert_layer`.
+    with the index `insert_layer`. A `window` of 1 means that there is no compressor. `compressor`
+    is one of `uhd_edge.runtime.bundles.compressors`. A `resampler` as connector has `queries`
+    learned queries, as many as it gives embeddings for a view, and merges nothing.
     """
 
     hidden: int
@@ -27,8 +35,26 @@ class TowerConfig:
     merge_rounds: int
     llm_hidden: int
     epsilon: float = 1e-6
+    compressor: CompressorName = "window-reuse"
+    connector: ConnectorName = "mlp"
+    queries: int = 0
+
+    @property
+    def has_compressor(self) -> bool:
+        """Whether tokens are merged within the tower."""
+        return self.window > 1
 
     @property
     def patch_values(self) -> int:
         """Numbers in one flattened patch: channels * patch * patch."""
         return self.channels * self.patch * self.patch
+
+    @property
+    def feature_width(self) -> int:
+        """Numbers in a feature: `hidden`, and before a resampler the row and column of its place."""
+        return self.hidden + (2 if self.connector == "resampler" else 0)
+
+    @property
+    def resampler_heads(self) -> int:
+        """Heads of a resampler's attention."""
+        return max(1, self.llm_hidden // HEAD)

@@ -126,7 +126,8 @@ def _make(model: SyntheticModel, target: Path, precisions: Sequence[str], progre
     with BundleWriter(target, overwrite=True, tell=progress) as writer:
         check_disk_space(writer.folder, needed)
         progress(f"writing random weights of {model.sizes.name}, {needed / 1e9:.2g} GB, to {target}")
-        graphs = write_graphs(weights, writer.folder, modes=["16x", "4x"], precisions=chosen, progress=progress)
+        modes: list[Mode] = ["16x", "4x"] if model.sizes.vision.has_both_modes else ["16x"]
+        graphs = write_graphs(weights, writer.folder, modes=modes, precisions=chosen, progress=progress)
         progress("making the language model")
         return writer.finish(_manifest(model, graphs, _write_llm(writer.folder / LLM, model.llm)))
 
@@ -170,6 +171,9 @@ def tower_config(model: SyntheticModel) -> TowerConfig:
         merge=vision.merge**2,
         merge_rounds=vision.merge_rounds,
         llm_hidden=model.sizes.llm_width,
+        compressor=vision.compressor,
+        connector=vision.connector,
+        queries=vision.queries or 0,
     )
 
 

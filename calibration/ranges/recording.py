@@ -13,7 +13,7 @@ from uhd_edge.calibration.ranges.linears import find_sites
 from uhd_edge.calibration.ranges.recorder import Recorder, peak_name
 from uhd_edge.calibration.work import pass_cost
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
-from uhd_edge.export.graphs.onnx_tower import COMPRESSOR
+from uhd_edge.export.graphs.compressor_graphs import COMPRESSOR
 from uhd_edge.runtime.bundles.update import copy_beside
 
 if TYPE_CHECKING:

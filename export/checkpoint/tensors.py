@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from uhd_edge.runtime.bundles.compressors import COMPRESSORS, CrossMerge
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -40,7 +42,8 @@ def _tower(tower: TowerConfig) -> dict[str, Shape]:
     }
     for layer in range(tower.layers):
         shapes |= _within(f"encoder.layers.{layer}", _vision_layer(tower))
-    return shapes | _norm("post_layernorm", tower.hidden) | _within("vit_merger", _compressor(tower))
+    compressor = _within("vit_merger", _compressor(tower)) if tower.has_compressor else {}
+    return shapes | _norm("post_layernorm", tower.hidden) | compressor
 
 
 def _vision_layer(tower: TowerConfig) -> dict[str, Shape]:
@@ -54,17 +57,22 @@ def _vision_layer(tower: TowerConfig) -> dict[str, Shape]:
 
 
 def _compressor(tower: TowerConfig) -> dict[str, Shape]:
-    fused, inner = tower.window * tower.hidden, tower.window * tower.intermediate
-    return {
-        **_norm("layer_norm1", tower.hidden),
-        **_vision_attention(tower),
-        **_norm("pre_norm", fused),
-        **_linear("linear_1", fused, inner),
-        **_linear("linear_2", inner, tower.hidden),
-    }
+    merge = COMPRESSORS[tower.compressor]
+    if isinstance(merge, CrossMerge):
+        return _vision_layer(tower)
+    fused = tower.window * tower.hidden
+    shapes = _norm("layer_norm1", tower.hidden) | _vision_attention(tower) if merge.attends else {}
+    if merge.mlp is not None:
+        inner = tower.window * tower.intermediate if merge.mlp == "wide" else fused
+        shapes |= (
+            _norm("pre_norm", fused) | _linear("linear_1", fused, inner) | _linear("linear_2", inner, tower.hidden)
+        )
+    return shapes
 
 
 def _connector(tower: TowerConfig) -> dict[str, Shape]:
+    if tower.connector == "resampler":
+        return _resampler(tower)
     merged = tower.merge * tower.hidden
     shapes: dict[str, Shape] = {}
     for index in range(tower.merge_rounds):
@@ -74,9 +82,26 @@ def _connector(tower: TowerConfig) -> dict[str, Shape]:
     return shapes
 
 
+def _resampler(tower: TowerConfig) -> dict[str, Shape]:
+    width = tower.llm_hidden
+    return {
+        "query": (tower.queries, width),
+        **_linear("kv_proj", tower.hidden, width),
+        **_norm("norm_query", width),
+        **_norm("norm_features", width),
+        **_within("attn", _projections(width)),
+        **_norm("norm_output", width),
+        **_linear("proj", width, width),
+    }
+
+
 def _vision_attention(tower: TowerConfig) -> dict[str, Shape]:
-    projections = (_linear(name, tower.hidden, tower.hidden) for name in ("q_proj", "k_proj", "v_proj", "out_proj"))
-    return _within("self_attn", {name: shape for linear in projections for name, shape in linear.items()})
+    return _within("self_attn", _projections(tower.hidden))
+
+
+def _projections(width: int) -> dict[str, Shape]:
+    linears = (_linear(name, width, width) for name in ("q_proj", "k_proj", "v_proj", "out_proj"))
+    return {name: shape for linear in linears for name, shape in linear.items()}
 
 
 def _linear(name: str, width: int, output: int) -> dict[str, Shape]:

@@ -91,7 +91,11 @@ class GraphBuilder:
 
     def number(self, number: float, name: str) -> ir.Value:
         """Add a scalar float32 constant."""
-        return self._initializer(name, ir.tensor(np.array(number, dtype=np.float32), name=name))
+        return self.numbers(np.array(number, dtype=np.float32), name)
+
+    def numbers(self, array: NDArray[np.float32], name: str) -> ir.Value:
+        """Add a float32 constant that is no weight of the checkpoint, such as a table."""
+        return self._initializer(name, ir.tensor(array, name=name))
 
     def model(self, name: str, inputs: Sequence[ir.Value], output: ir.Value) -> ir.Model:
         """Make a model of the nodes and weights added so far."""
@@ -116,3 +120,8 @@ class GraphBuilder:
 def graph_input(name: str, dtype: ir.DataType, axes: Sequence[int | str]) -> ir.Value:
     """Describe an input of the graph. An axis that has a name instead of a length is dynamic."""
     return ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(axes))
+
+
+def declare(value: ir.Value, name: str, axes: Sequence[int | str]) -> None:
+    """Make the float32 `value` an output of the graph. An axis that has a name is dynamic."""
+    value.name, value.type, value.shape = name, ir.TensorType(ir.DataType.FLOAT), ir.Shape(axes)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import onnx_ir as ir
 
+from uhd_edge.export.graphs.connector_graphs import connector_graph
 from uhd_edge.export.graphs.half_precision import to_half_precision
-from uhd_edge.export.graphs.onnx_tower import connector_graph, encoder_graph
+from uhd_edge.export.graphs.onnx_tower import encoder_graph
 from uhd_edge.export.graphs.weight_file import WeightFile
 from uhd_edge.runtime.bundles.manifest import GraphKind, Graphs
 from uhd_edge.runtime.errors import ExportError, OutputError

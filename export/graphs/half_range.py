@@ -27,6 +27,8 @@ LIMIT = 2.0**15
 # The next product in the same module: `out_proj` reads what the attention made of `v_proj`'s output, `fc2`
 # and `linear_2` what GELU made of `fc1`'s and `linear_1`'s. A row's `_Bound.length` holds after either step.
 _FOLLOWED_BY = {"v_proj": "out_proj", "fc1": "fc2", "linear_1": "linear_2"}
+# These only take rows, or the means of rows.
+_ROWS = frozenset({"ReduceMean", "Slice"})
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,37 @@ def products_near_overflow(graph: ir.Graph, balanced_size: float) -> frozenset[s
     nodes = {str(node.name): node for node in graph}
     return frozenset(
         name
-        for norm in nodes.values()
-        if norm.op_type == "LayerNormalization"
-        for name in _near_overflow(norm, nodes, balanced_size)
+        for node in nodes.values()
+        for name in (
+            _near_overflow(node, nodes, balanced_size) if node.op_type == "LayerNormalization" else _without_bound(node)
+        )
     )
+
+
+def _without_bound(node: ir.Node) -> Iterator[str]:
+    """A linear for which no bound is known: in a resampler those that read features, or keys with their places."""
+    if node.op_type != "MatMul" or not _is_weight(node.inputs[1]):
+        return
+    source = cast("ir.Value", node.inputs[0]).producer()
+    if source is None:  # the patch embedding: pixels are small
+        return
+    sums = source.op_type == "Add" and not any(_is_weight(value) for value in source.inputs)
+    if sums or (source.op_type == "Slice" and cast("ir.Value", source.inputs[0]).is_graph_input()):
+        yield str(node.name)
+
+
+def _readers(value: ir.Value) -> Iterator[ir.Node]:
+    """The products that read `value`, or rows of it, or means of its rows, which no row's bound is exceeded by."""
+    for node in value.consumers():
+        if node.op_type == "MatMul":
+            yield node
+        elif node.op_type in _ROWS:
+            yield from _readers(node.outputs[0])
 
 
 def _near_overflow(norm: ir.Node, nodes: dict[str, ir.Node], balanced_size: float) -> Iterator[str]:
     gain, shift = _array(norm.inputs[1]), _array(norm.inputs[2])
-    linears = {_module(node): node for node in norm.outputs[0].consumers() if node.op_type == "MatMul"}
+    linears = {_module(node): node for node in _readers(norm.outputs[0])}
     if _exceeds((np.sqrt(len(gain)) * np.abs(gain) + np.abs(shift)).max()):
         yield from (str(node.name) for node in linears.values())
     bounds = {module: _bound(node, gain, shift) for module, node in linears.items()}
@@ -71,6 +95,10 @@ def _near_overflow(norm: ir.Node, nodes: dict[str, ir.Node], balanced_size: floa
             yield str(following.name)
         if last == "q_proj" and _exceeds(_largest_score(nodes, parent, gain, shift)):
             yield f"{parent}/MatMul"
+
+
+def _is_weight(value: ir.Value | None) -> bool:
+    return value is not None and value.is_initializer()
 
 
 def _exceeds(bound: float) -> bool:

@@ -1,4 +1,4 @@
-"""The vision tower and the connector as ONNX operators, in block order.
+"""The vision tower as ONNX operators, in block order.
 
 The same steps as `uhd_edge.export.tower`, which is the description to read first, under the
 same names. They are written out rather than traced with `torch.onnx.export`: the operators
@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from uhd_edge.export.graphs.graph_builder import GraphBuilder, graph_input
+from uhd_edge.export.graphs.compressor_graphs import COMPRESSOR, compress, compress_first
+from uhd_edge.export.graphs.graph_builder import GraphBuilder, declare, graph_input
+from uhd_edge.export.graphs.operators import attention, feed_forward, layer_norm, linear
+from uhd_edge.export.places import table_places
+from uhd_edge.runtime.errors import ExportError
 from uhd_edge.runtime.vision.patches import UNCOMPRESSED
 
 if TYPE_CHECKING:
@@ -23,103 +27,48 @@ if TYPE_CHECKING:
     from uhd_edge.export.tower_config import TowerConfig
     from uhd_edge.runtime.modes import Mode
 
-TOWER, CONNECTOR = "vision_tower", "merger"
-COMPRESSOR = f"{TOWER}.vit_merger"
+TOWER = "vision_tower"
 
 
 def encoder_graph(config: TowerConfig, read: ReadTensor, *, modes: Sequence[Mode]) -> ir.Model:
     """Build the encoder of `modes`, with dynamic batch and patch count.
 
     `patches` float32 [B, N, 3*p*p] and `position_ids` int64 [B, N] -> `features` float32
-    [B, N / 4, d] (16x) or [B, N, d] (4x). `read` returns a weight by its name below `model.`.
+    [B, N / 4, feature width] (16x) or [B, N, feature width] (4x, and 16x of a tower without a
+    compressor). `read` returns a weight by its name below `model.`.
 
     The encoder of both modes has a third input, `uncompressed` int64 [B, K]: the last K windows
     of a view are not compressed. K is 0 in 16x and N / 4 in 4x; the numbers are not read. So one
-    engine holds the weights for both modes, and no branch has to be taken while it runs.
+    engine holds the weights for both modes, and no branch has to be taken while it runs. Raises
+    `ExportError` where there is only one mode: without a compressor, or before a resampler.
     """
+    both = len(modes) > 1
+    _refuse_both(config, both)
     graph = GraphBuilder(read)
     patches = graph_input("patches", ir.DataType.FLOAT, ["batch", "patches", config.patch_values])
     position_ids = graph_input("position_ids", ir.DataType.INT64, ["batch", "patches"])
     uncompressed = graph_input(UNCOMPRESSED, ir.DataType.INT64, ["batch", UNCOMPRESSED])
-    both = len(modes) > 1
+    compressed = config.has_compressor and "16x" in modes
     hidden = _embed(graph, config, patches, position_ids)
     for index in range(config.layers):
         hidden = _layer(graph, config, hidden, f"{TOWER}.encoder.layers.{index}")
-        if index == config.insert_layer and "16x" in modes:
-            windows = _windows(graph, config, hidden)
-            compress = _compress if not both else partial(_compress_first, uncompressed=uncompressed)
-            hidden = compress(graph, config, windows)
-    features = _layer_norm(graph, hidden, f"{TOWER}.post_layernorm", config.hidden, config.epsilon)
-    axis = "features" if both else "windows" if "16x" in modes else "patches"
-    _declare(features, "features", ["batch", axis, config.hidden])
+        if index == config.insert_layer and compressed:
+            merge = compress if not both else partial(compress_first, uncompressed=uncompressed)
+            hidden = merge(graph, config, _windows(graph, config, hidden))
+    features = layer_norm(graph, hidden, f"{TOWER}.post_layernorm", config.hidden, config.epsilon)
+    if config.connector == "resampler":
+        features = _with_places(graph, config, features, position_ids, compressed=compressed)
+    axis = "features" if both else "windows" if compressed else "patches"
+    declare(features, "features", ["batch", axis, config.feature_width])
     inputs = [patches, position_ids, uncompressed] if both else [patches, position_ids]
     return graph.model("encoder" if both else f"encoder-{modes[0]}", inputs, features)
 
 
-def connector_graph(config: TowerConfig, read: ReadTensor) -> ir.Model:
-    """Build the connector: `features` float32 [B, M, d] -> `embeddings` float32 [B, M / 4**rounds, d_llm]."""
-    graph = GraphBuilder(read)
-    features = graph_input("features", ir.DataType.FLOAT, ["batch", "features", config.hidden])
-    merged = config.merge * config.hidden
-    hidden = features
-    for index in range(config.merge_rounds):
-        scope = f"{CONNECTOR}.mlp.{index}"
-        width = config.llm_hidden if index == config.merge_rounds - 1 else config.hidden
-        hidden = graph.node("Reshape", scope, [hidden, graph.integers(0, -1, merged)])
-        hidden = _layer_norm(graph, hidden, f"{scope}.pre_norm", merged, 1e-6)
-        hidden = _linear(graph, hidden, f"{scope}.linear_1", merged, merged)
-        hidden = graph.node("Gelu", scope, [hidden], {"approximate": "none"})
-        hidden = _linear(graph, hidden, f"{scope}.linear_2", merged, width)
-    _declare(hidden, "embeddings", ["batch", "tokens", config.llm_hidden])
-    return graph.model("connector", [features], hidden)
-
-
-def _declare(value: ir.Value, name: str, axes: list[int | str]) -> None:
-    value.name, value.type, value.shape = name, ir.TensorType(ir.DataType.FLOAT), ir.Shape(axes)
-
-
-def _embed(graph: GraphBuilder, config: TowerConfig, patches: ir.Value, position_ids: ir.Value) -> ir.Value:
-    """[B, N, 3*p*p] and [B, N] -> [B, N, d]."""
-    scope = f"{TOWER}.embeddings"
-    embedded = _linear(graph, patches, f"{scope}.patch_embedding", config.patch_values, config.hidden)
-    table = graph.weight(f"{scope}.position_embedding.weight", (config.table_side**2, config.hidden))
-    positions = graph.node("Gather", f"{scope}.position_embedding", [table, position_ids], {"axis": 0})
-    return graph.node("Add", scope, [embedded, positions])
-
-
-def _layer(graph: GraphBuilder, config: TowerConfig, hidden: ir.Value, scope: str) -> ir.Value:
-    """[B, T, d] -> [B, T, d]."""
-    normed = _layer_norm(graph, hidden, f"{scope}.layer_norm1", config.hidden, config.epsilon)
-    attended = _attention(graph, config, normed, f"{scope}.self_attn", leading=1)
-    hidden = graph.node("Add", scope, [hidden, attended])
-    normed = _layer_norm(graph, hidden, f"{scope}.layer_norm2", config.hidden, config.epsilon)
-    inner = _linear(graph, normed, f"{scope}.mlp.fc1", config.hidden, config.intermediate)
-    inner = graph.node("Gelu", f"{scope}.mlp", [inner], {"approximate": "tanh"})
-    return graph.node(
-        "Add", scope, [hidden, _linear(graph, inner, f"{scope}.mlp.fc2", config.intermediate, config.hidden)]
-    )
-
-
-def _attention(graph: GraphBuilder, config: TowerConfig, hidden: ir.Value, scope: str, *, leading: int) -> ir.Value:
-    """[.., T, d] -> [.., T, d] with `leading` axes before T: the batch, and the windows if there are any."""
-    first = list(range(leading))
-    tokens, heads, values = leading, leading + 1, leading + 2
-    split = graph.integers(*[0] * leading, 0, config.heads, config.hidden // config.heads)
-
-    def project(name: str, order: list[int]) -> ir.Value:
-        projected = _linear(graph, hidden, f"{scope}.{name}", config.hidden, config.hidden)
-        projected = graph.node("Reshape", f"{scope}.{name}", [projected, split])
-        return graph.node("Transpose", f"{scope}.{name}", [projected], {"perm": [*first, *order]})
-
-    # Scaled before the product, so that the scores keep in range in FP16.
-    scale = graph.number((config.hidden // config.heads) ** -0.5, "attention_scale")
-    queries = graph.node("Mul", scope, [project("q_proj", [heads, tokens, values]), scale])
-    scores = graph.node("MatMul", scope, [queries, project("k_proj", [heads, values, tokens])])
-    weights = graph.node("Softmax", scope, [scores], {"axis": -1})
-    mixed = graph.node("MatMul", scope, [weights, project("v_proj", [heads, tokens, values])])
-    mixed = graph.node("Transpose", scope, [mixed], {"perm": [*first, heads, tokens, values]})
-    joined = graph.node("Reshape", scope, [mixed, graph.integers(*[0] * leading, 0, config.hidden)])
-    return _linear(graph, joined, f"{scope}.out_proj", config.hidden, config.hidden)
+def _refuse_both(config: TowerConfig, both: bool) -> None:
+    if both and not config.has_compressor:
+        raise ExportError("a tower without a compressor has one mode; export 16x alone")
+    if both and config.connector == "resampler":
+        raise ExportError("a resampler has the queries of one mode; export 16x or 4x alone")
 
 
 def _windows(graph: GraphBuilder, config: TowerConfig, hidden: ir.Value) -> ir.Value:
@@ -127,50 +76,36 @@ def _windows(graph: GraphBuilder, config: TowerConfig, hidden: ir.Value) -> ir.V
     return graph.node("Reshape", COMPRESSOR, [hidden, graph.integers(0, -1, config.window, config.hidden)])
 
 
-def _compress_first(graph: GraphBuilder, config: TowerConfig, windows: ir.Value, *, uncompressed: ir.Value) -> ir.Value:
-    """[B, W, window, d] -> [B, W - K + K * window, d]: the tokens of the last K windows stay as they are.
-
-    With K = 0 or K = W one of the two parts is empty, which costs nothing.
-    """
-    axis, count = graph.integers(1), _size(graph, windows)
-    border = graph.integer_node("Sub", COMPRESSOR, [count, _size(graph, uncompressed)])
-    first = graph.node("Slice", COMPRESSOR, [windows, graph.integers(0), border, axis])
-    rest = graph.node("Slice", COMPRESSOR, [windows, border, count, axis])
-    tokens = graph.node("Reshape", COMPRESSOR, [rest, graph.integers(0, -1, config.hidden)])
-    return graph.node("Concat", COMPRESSOR, [_compress(graph, config, first), tokens], {"axis": 1})
+def _embed(graph: GraphBuilder, config: TowerConfig, patches: ir.Value, position_ids: ir.Value) -> ir.Value:
+    """[B, N, 3*p*p] and [B, N] -> [B, N, d]."""
+    scope = f"{TOWER}.embeddings"
+    embedded = linear(graph, patches, f"{scope}.patch_embedding", config.patch_values, config.hidden)
+    table = graph.weight(f"{scope}.position_embedding.weight", (config.table_side**2, config.hidden))
+    positions = graph.node("Gather", f"{scope}.position_embedding", [table, position_ids], {"axis": 0})
+    return graph.node("Add", scope, [embedded, positions])
 
 
-def _size(graph: GraphBuilder, value: ir.Value) -> ir.Value:
-    """Return the size of the second axis, int64 [1]."""
-    # TensorRT 10.3 does not know the attributes of Shape that would leave out the other axes.
-    shape = graph.integer_node("Shape", COMPRESSOR, [value])
-    return graph.integer_node("Gather", COMPRESSOR, [shape, graph.integers(1)], {"axis": 0})
+def _layer(graph: GraphBuilder, config: TowerConfig, hidden: ir.Value, scope: str) -> ir.Value:
+    """[B, T, d] -> [B, T, d]."""
+    normed = layer_norm(graph, hidden, f"{scope}.layer_norm1", config.hidden, config.epsilon)
+    attended = attention(graph, normed, f"{scope}.self_attn", width=config.hidden, heads=config.heads)
+    hidden = graph.node("Add", scope, [hidden, attended])
+    normed = layer_norm(graph, hidden, f"{scope}.layer_norm2", config.hidden, config.epsilon)
+    return graph.node(
+        "Add", scope, [hidden, feed_forward(graph, normed, f"{scope}.mlp", config.hidden, config.intermediate)]
+    )
 
 
-def _compress(graph: GraphBuilder, config: TowerConfig, windows: ir.Value) -> ir.Value:
-    """[B, W, window, d] -> [B, W, d]: attention within each window, then an MLP over it plus its mean."""
-    scope = COMPRESSOR
-    fused = config.window * config.hidden
-    inner = config.window * config.intermediate
-    normed = _layer_norm(graph, windows, f"{scope}.layer_norm1", config.hidden, config.epsilon)
-    attended = _attention(graph, config, normed, f"{scope}.self_attn", leading=2)
-    windows = graph.node("Add", scope, [windows, attended])
-    mean = graph.node("ReduceMean", scope, [windows, graph.integers(2)], {"keepdims": 0})
-    merged = graph.node("Reshape", scope, [windows, graph.integers(0, 0, fused)])
-    merged = _layer_norm(graph, merged, f"{scope}.pre_norm", fused, config.epsilon)
-    merged = _linear(graph, merged, f"{scope}.linear_1", fused, inner)
-    merged = graph.node("Gelu", scope, [merged], {"approximate": "tanh"})
-    return graph.node("Add", scope, [_linear(graph, merged, f"{scope}.linear_2", inner, config.hidden), mean])
-
-
-def _linear(graph: GraphBuilder, hidden: ir.Value, name: str, width: int, output: int) -> ir.Value:
-    """[.., width] -> [.., output]; a torch weight is [output, width], and MatMul reads it the other way round."""
-    weight = graph.weight(f"{name}.weight", (output, width), transposed=True)
-    product = graph.node("MatMul", name, [hidden, weight])
-    return graph.node("Add", name, [product, graph.weight(f"{name}.bias", (output,))])
-
-
-def _layer_norm(graph: GraphBuilder, hidden: ir.Value, name: str, width: int, epsilon: float) -> ir.Value:
-    """Normalize the last axis; one operator, which TensorRT computes in FP32 and ONNX Runtime fuses."""
-    inputs = [hidden, graph.weight(f"{name}.weight", (width,)), graph.weight(f"{name}.bias", (width,))]
-    return graph.node("LayerNormalization", name, inputs, {"axis": -1, "epsilon": epsilon})
+def _with_places(
+    graph: GraphBuilder, config: TowerConfig, features: ir.Value, position_ids: ir.Value, *, compressed: bool
+) -> ir.Value:
+    """[B, M, d] -> [B, M, d + 2]: row and column in the position table, of each feature's first patch."""
+    scope = f"{TOWER}.places"
+    if compressed:
+        windows = graph.integer_node("Reshape", scope, [position_ids, graph.integers(0, -1, config.window)])
+        ends = [graph.integers(0), graph.integers(1), graph.integers(2)]
+        first = graph.integer_node("Slice", scope, [windows, *ends])
+        position_ids = graph.integer_node("Reshape", scope, [first, graph.integers(0, -1)])
+    table = graph.numbers(table_places(config.table_side), "table_places")
+    places = graph.node("Gather", scope, [table, position_ids], {"axis": 0})
+    return graph.node("Concat", scope, [features, places], {"axis": -1})

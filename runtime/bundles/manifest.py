@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from uhd_edge.engines.checksums import compute_sha256
+from uhd_edge.runtime.bundles.compressors import CompressorName, ConnectorName
 from uhd_edge.runtime.modes import Mode
 
 if TYPE_CHECKING:
@@ -36,9 +37,12 @@ class Vision(_Record):
     """Sizes of the vision tower that the runtime needs.
 
     `window` and `merge` are the sides of the compressor's and the connector's squares
-    (2 and 2); `merge_rounds` is how often the connector merges. `intermediate_size`, the
+    (2 and 2); `merge_rounds` is how often the connector merges. A `window` of 1 means that there
+    is no compressor: the connector alone merges, after all layers. `intermediate_size`, the
     width of the MLPs, is for counting operations alone; bundles from before it was recorded
-    do without.
+    do without. `compressor` and `connector` say which of those in
+    `uhd_edge.runtime.bundles.compressors` they are; a resampler makes `queries` embeddings of
+    every view.
     """
 
     hidden_size: Count
@@ -49,15 +53,44 @@ class Vision(_Record):
     window: Count
     merge: Count
     merge_rounds: Count
+    compressor: CompressorName = "window-reuse"
+    connector: ConnectorName = "mlp"
+    queries: Count | None = None
+
+    @model_validator(mode="after")
+    def _a_resampler_has_queries(self) -> Vision:
+        if (self.connector == "resampler") != (self.queries is not None):
+            raise ValueError(f"queries is {self.queries}, and the connector is {self.connector}")
+        return self
+
+    @property
+    def has_compressor(self) -> bool:
+        """Whether tokens are merged within the tower."""
+        return self.window > 1
+
+    @property
+    def has_both_modes(self) -> bool:
+        """Whether the tower can do without its compressor; a resampler has the queries of one mode."""
+        return self.has_compressor and self.connector == "mlp"
+
+    @property
+    def feature_width(self) -> int:
+        """Numbers in a feature between encoder and connector; a resampler is told its row and column too."""
+        return self.hidden_size + (2 if self.connector == "resampler" else 0)
 
 
 class Preprocessing(_Record):
-    """How an image becomes views: the values of the checkpoint's image processor."""
+    """How an image becomes views: the values of the checkpoint's image processor.
+
+    `encoding` is `slices` for a thumbnail and slices, `global` for one view of the image's own
+    size, shrunk to the pixels of `max_slices` views where it has more.
+    """
 
     scale_resolution: Count
     max_slices: Count
     patch_size: Count
     slicing: bool
+    encoding: Literal["slices", "global"] = "slices"
     rescale_factor: float
     mean: tuple[float, float, float]
     std: tuple[float, float, float]

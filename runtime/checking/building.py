@@ -43,6 +43,11 @@ def engine_orders(
     limit = manifest.preprocessing.max_slices if max_slices is None else max_slices
     if limit < 1:
         raise OptionError(f"max_slices is {limit}; it must be 1 (the thumbnail alone) or more")
+    if manifest.preprocessing.encoding == "global":
+        raise EngineUnavailableError(
+            f"{bundle.path}: encodes images whole, in views of any size, for which no engine can be built ahead of "
+            "time; use onnxruntime or openvino"
+        )
     kind = KINDS[precision]
     if precision == "int8":
         check_int8_sums(bundle)
@@ -62,7 +67,7 @@ def engine_orders(
     for graph, served in connectors.items():
         name = f"connector-{precision}" if len(connectors) == 1 else f"connector-{served[0]}-{precision}"
         patches_per_feature = {slicings[mode]: manifest.vision.window**2 if mode == "16x" else 1 for mode in served}
-        profile = connector_profile(patches_per_feature, width=manifest.vision.hidden_size)
+        profile = connector_profile(patches_per_feature, width=manifest.vision.feature_width)
         orders.append(EngineOrder(name, graph, precision, profile))
     return orders
 

@@ -8,7 +8,7 @@ together are under 1 % of it. It equals the sum over every MatMul of the exporte
 graphs. With T tokens of width d and an MLP of width m, a layer's linears take
 2 * T * (4 * d**2 + 2 * d * m) and its attention 4 * d * T**2, half for the scores and half
 for mixing the values. The compressor attends within its windows of w patches, which takes
-4 * d * w * N for N patches.
+4 * d * w * N for N patches. Other compressors and the resampler are counted by their products too.
 
 *paper* reproduces the tables of LLaVA-UHD v4 (arXiv 2605.08985, Tables 4, 5 and A3), whose
 convention is not described there and was found from the numbers. They count one view of
@@ -20,7 +20,8 @@ are counted as usual. What differs:
   that counts a fused attention and the products inside it; what is left, about 18
   operations for each score of each head, is softmax and scaling.
 - The compressor's attention is counted as if every patch attended to every other under a
-  mask, as it was run, not within windows.
+  mask, as it was run, not within windows. Cross-attention is counted within them, and projects
+  the queries of all patches, of which the graphs project one for each window.
 - The connector is left out.
 
 With that the sums agree with the tables to within 0.1 %. The savings the paper prints are
@@ -33,6 +34,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from uhd_edge.runtime.bundles.compressors import COMPRESSORS, CrossMerge
 from uhd_edge.runtime.errors import OptionError
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ def view_flops(model: ModelSizes, patches: int, *, compressed: bool, count: Coun
     """
     vision = model.vision
     window = vision.window**2
-    merged = vision.merge ** (2 * vision.merge_rounds) * (window if compressed else 1)
+    merged = patches_per_token(model, compressed=compressed)
     if patches < 1 or patches % merged:
         raise OptionError(
             f"{patches} patches do not become whole tokens: {merged} patches become one; give a multiple of it"
@@ -92,7 +94,7 @@ def view_flops(model: ModelSizes, patches: int, *, compressed: bool, count: Coun
     return Flops(
         patch_embedding=2 * patches * model.patch_values * vision.hidden_size,
         layers_before=before * _layer(model, patches, count),
-        compressor=_compressor(model, patches, count) if compressed else 0,
+        compressor=_compressor(model, patches, count) if compressed and vision.has_compressor else 0,
         layers_after=(vision.layers - before) * _layer(model, features, count),
         connector=_connector(model, features) if count == "usual" else 0,
     )
@@ -104,16 +106,42 @@ def _layer(model: ModelSizes, tokens: int, count: Count) -> int:
     return _projections(width, tokens) + _full_attention(width, tokens, count) + mlp
 
 
+def patches_per_token(model: ModelSizes, *, compressed: bool) -> int:
+    """How many patches become one embedding; of a resampler, one of the features it reads."""
+    vision = model.vision
+    merged = 1 if vision.connector == "resampler" else vision.merge ** (2 * vision.merge_rounds)
+    return int(merged * (vision.window**2 if compressed else 1))
+
+
 def _compressor(model: ModelSizes, patches: int, count: Count) -> int:
-    """Attention within windows, then the fused MLP: w*d -> w*m -> d for each window of w patches."""
+    """Each compressor's products, over N patches in windows of w."""
     width, window = model.vision.hidden_size, model.vision.window**2
+    merge = COMPRESSORS[model.vision.compressor]
+    if isinstance(merge, CrossMerge):
+        return _cross(model, patches // window, window, count)
     attention = 4 * width * window * patches if count == "usual" else _full_attention(width, patches, count)
-    inner = window * model.mlp_width
-    mlp = 2 * (patches // window) * (window * width * inner + inner * width)
-    return _projections(width, patches) + attention + mlp
+    flops = _projections(width, patches) + attention if merge.attends else 0
+    if merge.mlp is not None:
+        inner = window * (model.mlp_width if merge.mlp == "wide" else width)
+        flops += 2 * (patches // window) * (window * width * inner + inner * width)
+    return flops
+
+
+def _cross(model: ModelSizes, windows: int, window: int, count: Count) -> int:
+    """One query of each window attends to its tokens, then a layer's MLP."""
+    width = model.vision.hidden_size
+    queries = windows if count == "usual" else windows * window
+    projections = 2 * (queries + 2 * windows * window + windows) * width**2
+    scores = 4 * width * windows * window
+    attention = scores if count == "usual" else 33 * scores // 16
+    return projections + attention + 2 * windows * 2 * width * model.mlp_width
 
 
 def _connector(model: ModelSizes, features: int) -> int:
+    return (_merging if model.vision.queries is None else _resampler)(model, features)
+
+
+def _merging(model: ModelSizes, features: int) -> int:
     """Each round: merge, merge*d -> merge*d -> d, the last one -> d_llm."""
     vision = model.vision
     merged = vision.merge**2 * vision.hidden_size
@@ -123,6 +151,13 @@ def _connector(model: ModelSizes, features: int) -> int:
         tokens //= vision.merge**2
         flops += 2 * tokens * (merged * merged + merged * output)
     return flops
+
+
+def _resampler(model: ModelSizes, features: int) -> int:
+    """Features d -> d_llm, keys and values of them; queries, attention, and two linears behind it."""
+    width, queries = model.llm_width, model.vision.queries or 0
+    linears = 2 * features * width * (model.vision.hidden_size + 2 * width) + 2 * queries * 3 * width**2
+    return linears + 4 * width * queries * features
 
 
 def _projections(width: int, tokens: int) -> int:

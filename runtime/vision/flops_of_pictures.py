@@ -12,7 +12,8 @@ nothing is compressed before the connector. *global* is encoding without slices:
 is one view of its own width and height, rounded to whole squares of the connector, and every
 patch attends to every other, so that attention grows with the square of the picture. In all
 four the connector is the bundle's own and reads what the tower gives, a quarter as much in
-16x as in the others.
+16x as in the others. A model without a compressor is that baseline itself: its only mode is
+counted as post-vit, beside global. One with a resampler has no 4x.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from uhd_edge.runtime.vision.flops import NO_FLOPS, Flops, view_flops
+from uhd_edge.runtime.vision.flops import NO_FLOPS, Flops, patches_per_token, view_flops
 from uhd_edge.runtime.vision.slicing import plan_views
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def flops_of_picture(
         "post-vit": sliced("16x"),
         "global": (_global_patches(model, width, height),),
     }
-    return [_count(model, encoding, views[encoding], count) for encoding in ENCODINGS]
+    return [_count(model, encoding, views[encoding], count) for encoding in encodings_of(model)]
 
 
 def flops_of_patches(model: ModelSizes, patches: int, *, count: Count = "usual") -> list[EncodingFlops]:
@@ -66,15 +67,22 @@ def flops_of_patches(model: ModelSizes, patches: int, *, count: Count = "usual")
 
     Without a picture to slice, 4x, post-vit and global are the same.
     """
-    return [_count(model, encoding, (patches,), count) for encoding in ENCODINGS]
+    return [_count(model, encoding, (patches,), count) for encoding in encodings_of(model)]
+
+
+def encodings_of(model: ModelSizes) -> tuple[Encoding, ...]:
+    """The encodings that a model can be counted in."""
+    if not model.vision.has_compressor:
+        return ("post-vit", "global")
+    return ENCODINGS if model.vision.has_both_modes else ("16x", "post-vit", "global")
 
 
 def _count(model: ModelSizes, encoding: Encoding, views: tuple[int, ...], count: Count) -> EncodingFlops:
     compressed = encoding == "16x"
     flops = sum((view_flops(model, patches, compressed=compressed, count=count) for patches in views), NO_FLOPS)
-    vision = model.vision
-    merged = vision.merge ** (2 * vision.merge_rounds) * (vision.window**2 if compressed else 1)
-    return EncodingFlops(encoding, views, sum(views) // merged, flops)
+    queries = model.vision.queries
+    tokens = sum(views) // patches_per_token(model, compressed=compressed) if queries is None else queries * len(views)
+    return EncodingFlops(encoding, views, tokens, flops)
 
 
 def _global_patches(model: ModelSizes, width: int, height: int) -> int:

@@ -89,6 +89,8 @@ def encoder_inputs(
 
 def tokens_per_view(rows: int, columns: int, vision: Vision, *, mode: Mode) -> int:
     """How many embeddings the connector makes of a view of `rows` x `columns` patches."""
+    if vision.queries is not None:
+        return vision.queries
     block = block_side(vision, mode=mode)
     return (rows // block) * (columns // block)
 

@@ -97,12 +97,17 @@ def plan_slices(
     """Plan how to cut an image of `width` x `height` pixels, both at least 1.
 
     At most `max_slices` slices are cut: 1 means the thumbnail alone, None the bundle's own
-    number. Raises `OptionError` unless `max_slices` is a whole number of at least 1. Follows
-    `MiniCPMV4_6ImageProcessorPil._preprocess`.
+    number. A bundle that encodes images whole makes one view, of at most as many pixels as so
+    many slices have, and never more than its own number of them. Raises `OptionError` unless
+    `max_slices` is a whole number of at least 1. Slices follow `MiniCPMV4_6ImageProcessorPil._preprocess`.
     """
     limit = preprocessing.max_slices if max_slices is None else _most_slices(max_slices)
     block = preprocessing.patch_size * BLOCK_SIDES[mode]
     scale = preprocessing.scale_resolution
+    if preprocessing.encoding == "global":
+        whole = _whole_size(height, width, min(limit, preprocessing.max_slices) * scale * scale, block)
+        sizes = (preprocessing.patch_size, preprocessing.resample)
+        return SlicePlan((width, height), mode, limit, whole, (0, 0), (0, 0), *sizes)
     grid = _best_grid(width, height, scale, limit) if preprocessing.slicing else None
     thumbnail = _view_size(height, width, scale, block, enlarge=grid is None)
     slice_size = (0, 0)
@@ -146,7 +151,8 @@ def plan_views(
 def largest_view(preprocessing: Preprocessing) -> int:
     """Most patches that a view may have; an image that would have more is refused."""
     ordinary = (preprocessing.scale_resolution // preprocessing.patch_size) ** 2
-    return max(LARGEST_VIEW, 4 * ordinary)
+    whole = preprocessing.max_slices if preprocessing.encoding == "global" else 1
+    return max(LARGEST_VIEW, (2 * whole + 2) * ordinary)
 
 
 def slice_image(image: Image.Image, plan: SlicePlan) -> SlicedImage:
@@ -191,6 +197,12 @@ def _best_grid(width: int, height: int, scale: int, max_slices: int) -> tuple[in
             if error < least_error or (error == least_error and rows > best[0]):
                 best, least_error = (rows, columns), error
     return best
+
+
+def _whole_size(height: int, width: int, area: int, block: int) -> tuple[int, int]:
+    """(height, width) of a picture as one view: its own, or shrunk to `area` pixels, in whole blocks."""
+    shrink = min(1.0, math.sqrt(area / (height * width)))
+    return _nearest_multiple(height * shrink, block), _nearest_multiple(width * shrink, block)
 
 
 def _view_size(height: float, width: float, scale: int, block: int, *, enlarge: bool) -> tuple[int, int]:

@@ -34,8 +34,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("runtime.async_assistant",),
     ("runtime",),
     # from a checkpoint to a bundle
-    ("export.tower_config",),
-    ("export.tower", "export.reuse"),
+    ("export.tower_config", "export.places"),
+    ("export.attention",),
+    ("export.compressors", "export.connectors", "export.reuse"),
+    ("export.tower",),
     ("export.checkpoint",),
     ("export.graphs",),
     ("export.language_model",),

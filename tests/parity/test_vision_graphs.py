@@ -14,8 +14,9 @@ from support.checkpoints import TinyCheckpoint, load_model, save_checkpoint, spr
 from transformers import AutoConfig, MiniCPMV4_6ForConditionalGeneration, MiniCPMV4_6ImageProcessorPil
 
 from uhd_edge.export.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from uhd_edge.export.connectors import Connector
 from uhd_edge.export.graphs.graphs import write_graphs
-from uhd_edge.export.tower import Connector, VisionTower
+from uhd_edge.export.tower import VisionTower
 from uhd_edge.runtime.bundles.manifest import Vision
 from uhd_edge.runtime.modes import Mode, Precision
 from uhd_edge.runtime.vision.patches import encoder_inputs, make_patches, position_ids

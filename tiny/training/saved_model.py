@@ -17,7 +17,8 @@ from transformers import (
     Qwen3Config,
 )
 
-from uhd_edge.export.tower import Connector, VisionTower
+from uhd_edge.export.connectors import Connector
+from uhd_edge.export.tower import VisionTower
 from uhd_edge.tiny.training.tower_start import CONFIG
 from uhd_edge.tiny.world.tokenizer import END_OF_TEXT, TURN_END, VOCABULARY, train_tokenizer
 from uhd_edge.tiny.world.views import PATCH, TABLE_SIDE, VIEW_SIDE

@@ -12,7 +12,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from uhd_edge.export.tower import Attention, Connector, EncoderLayer, VisionTower
+from uhd_edge.export.attention import Attention
+from uhd_edge.export.connectors import Connector
+from uhd_edge.export.tower import EncoderLayer, VisionTower
 from uhd_edge.export.tower_config import TowerConfig
 from uhd_edge.tiny.world.views import PATCH, TABLE_SIDE
 

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.graph_flops import graph_flops
-from support.vision.paper import PAPER_PATCHES, POST_VIT_BASELINE, TABLE_5, inserted_after
+from support.vision.paper import PAPER_PATCHES, POST_VIT_BASELINE, TABLE_5, TABLE_A3, inserted_after
 
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.model_sizes import MINICPM_V_4_6, read_sizes
+from uhd_edge.runtime.bundles.variants import VARIANTS, vary
 from uhd_edge.runtime.errors import OptionError
 from uhd_edge.runtime.modes import Mode
 from uhd_edge.runtime.vision.flops import Flops, view_flops
@@ -60,6 +61,20 @@ def test_the_paper_s_count_gives_table_5(layer: int, printed: float) -> None:
 def test_the_paper_s_count_gives_the_baseline_of_post_vit_compression() -> None:
     counted = view_flops(MINICPM_V_4_6, PAPER_PATCHES, compressed=False, count="paper")
     assert counted.encoder / 1e9 == pytest.approx(POST_VIT_BASELINE, rel=0.001)
+
+
+@pytest.mark.parametrize(("name", "printed"), TABLE_A3.items())
+def test_the_paper_s_count_gives_table_a3(name: str, printed: float) -> None:
+    sizes = vary(MINICPM_V_4_6, VARIANTS[name])
+    counted = view_flops(sizes, PAPER_PATCHES, compressed=True, count="paper")
+    assert counted.encoder / 1e9 == pytest.approx(printed, rel=0.001)
+
+
+def test_a_resampler_is_counted_as_by_hand() -> None:
+    """64 queries over 256 features: features and keys and values of them, queries, attention, output, projection."""
+    sizes = vary(MINICPM_V_4_6, VARIANTS["window-reuse-resampler"])
+    linears = 2 * 256 * (1152 * 1024 + 2 * 1024**2) + 2 * 64 * 3 * 1024**2
+    assert view_flops(sizes, 1024, compressed=True).connector == linears + 4 * 1024 * 64 * 256
 
 
 def test_the_paper_s_count_saves_what_the_paper_says() -> None:

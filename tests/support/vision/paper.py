@@ -10,6 +10,17 @@ PAPER_PATCHES = 2448
 TABLE_5 = {3: 1245.1, 6: 1573.1, 9: 1901.1, 15: 2557.0}
 POST_VIT_BASELINE = 3555.1
 
+TABLE_A3 = {
+    "average-pool": 1368.7,
+    "pixel-unshuffle": 1401.2,
+    "reused-mlp": 1490.2,
+    "cross-top-left": 1402.0,
+    "cross-mean": 1402.0,
+    "window-mlp": 1484.1,
+    "window-reuse": 1573.1,
+    "post-vit": 3555.1,
+}
+
 
 def inserted_after(layer: int) -> ModelSizes:
     vision = MINICPM_V_4_6.vision.model_copy(update={"insert_layer": layer})

@@ -1,0 +1,86 @@
+"""The compressors as torch modules: each turns every `window` tokens in a row into one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from uhd_edge.export.attention import Attention, FeedForward
+from uhd_edge.runtime.bundles.compressors import COMPRESSORS, CrossMerge, WindowMerge
+
+if TYPE_CHECKING:
+    from uhd_edge.export.tower_config import TowerConfig
+
+
+class WindowCompressor(nn.Module):
+    """Attention within the window and a fused MLP, or one of the two, or the mean alone (`WindowMerge`).
+
+    With both this is the compressor of LLaVA-UHD v4, section 3.2. The MLP reads the concatenated
+    tokens, and their mean is added to its result.
+    """
+
+    def __init__(self, config: TowerConfig, merge: WindowMerge) -> None:
+        super().__init__()
+        self.window, self.merge = config.window, merge
+        fused = config.window * config.hidden
+        if merge.attends:
+            self.layer_norm1 = nn.LayerNorm(config.hidden, eps=config.epsilon)
+            self.self_attn = Attention(config.hidden, config.heads)
+        if merge.mlp is not None:
+            inner = config.window * config.intermediate if merge.mlp == "wide" else fused
+            self.pre_norm = nn.LayerNorm(fused, eps=config.epsilon)
+            self.linear_1 = nn.Linear(fused, inner)
+            self.linear_2 = nn.Linear(inner, config.hidden)
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """[B, N, d] in block order -> [B, N / window, d]."""
+        windows = _windows(hidden_states, self.window)
+        if self.merge.attends:
+            windows = windows + self.self_attn(self.layer_norm1(windows))
+        merged: Tensor = windows.mean(dim=2)
+        if self.merge.mlp is not None:
+            approximate = "tanh" if self.merge.mlp == "wide" else "none"
+            inner = functional.gelu(self.linear_1(self.pre_norm(windows.flatten(2))), approximate=approximate)
+            merged = self.linear_2(inner) + merged
+        return merged
+
+
+class CrossCompressor(nn.Module):
+    """An encoder layer in which one query of each window attends to the window's tokens (`CrossMerge`)."""
+
+    def __init__(self, config: TowerConfig, merge: CrossMerge) -> None:
+        super().__init__()
+        self.window, self.merge = config.window, merge
+        self.layer_norm1 = nn.LayerNorm(config.hidden, eps=config.epsilon)
+        self.self_attn = Attention(config.hidden, config.heads)
+        self.layer_norm2 = nn.LayerNorm(config.hidden, eps=config.epsilon)
+        self.mlp = FeedForward(config.hidden, config.intermediate)
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """[B, N, d] in block order -> [B, N / window, d]."""
+        windows = _windows(hidden_states, self.window)
+        normed = self.layer_norm1(windows)
+        attended = self.self_attn(normed, queries=self._one(normed).unsqueeze(2)).squeeze(2)
+        merged = self._one(windows) + attended
+        output: Tensor = merged + self.mlp(self.layer_norm2(merged))
+        return output
+
+    def _one(self, windows: Tensor) -> Tensor:
+        """[B, W, window, d] -> [B, W, d]."""
+        return windows.mean(dim=2) if self.merge.query == "mean" else windows[:, :, 0]
+
+
+def make_compressor(config: TowerConfig) -> WindowCompressor | CrossCompressor:
+    """The compressor that `config` names, untrained."""
+    merge = COMPRESSORS[config.compressor]
+    if isinstance(merge, CrossMerge):
+        return CrossCompressor(config, merge)
+    return WindowCompressor(config, merge)
+
+
+def _windows(hidden_states: Tensor, window: int) -> Tensor:
+    """[B, N, d] -> [B, N / window, window, d]."""
+    batch, _, hidden = hidden_states.shape
+    return hidden_states.reshape(batch, -1, window, hidden)

@@ -1,0 +1,86 @@
+"""The ways of encoding that LLaVA-UHD v4 compares (arXiv 2605.08985), each applied to the sizes of a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal
+
+from uhd_edge.runtime.bundles.compressors import COMPRESSOR_NAMES, COMPRESSORS, CrossMerge
+from uhd_edge.runtime.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from uhd_edge.runtime.bundles.compressors import CompressorName, ConnectorName
+    from uhd_edge.runtime.bundles.model_sizes import ModelSizes
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How patches become tokens. Without a `compressor`, all of it happens after the tower."""
+
+    compressor: CompressorName | None = "window-reuse"
+    connector: ConnectorName = "mlp"
+    encoding: Literal["slices", "global"] = "slices"
+
+    @property
+    def what(self) -> str:
+        """What it is, in a line."""
+        where = "nothing in the tower" if self.compressor is None else _what_merges(self.compressor)
+        behind = "a resampler" if self.connector == "resampler" else "the MLP" + " twice" * (self.compressor is None)
+        views = "" if self.encoding == "slices" else "; one view of the picture's own size"
+        return f"{where}, then {behind}{views}"
+
+
+VARIANTS: Final[Mapping[str, Variant]] = MappingProxyType(
+    {
+        **{name: Variant(name) for name in COMPRESSOR_NAMES},
+        "post-vit": Variant(None),
+        "post-vit-resampler": Variant(None, connector="resampler"),
+        "window-reuse-resampler": Variant(connector="resampler"),
+        "post-vit-global": Variant(None, encoding="global"),
+        "window-reuse-global": Variant(encoding="global"),
+    }
+)
+
+
+def find_variant(name: str) -> Variant:
+    """Return the variant `name`; raises `OptionError` for another."""
+    if name not in VARIANTS:
+        raise OptionError(f"unknown variant {name!r}; valid are {', '.join(VARIANTS)}")
+    return VARIANTS[name]
+
+
+def vary(sizes: ModelSizes, variant: Variant, *, insert_layer: int | None = None) -> ModelSizes:
+    """Return the sizes of the same model as `variant`, at the same 16 patches for an embedding of a square view.
+
+    `sizes` has a compressor and the MLP. `insert_layer` is the layer after which the compressor
+    stands, where it is not that of `sizes`. Raises `OptionError` for a layer that the tower does not have.
+    """
+    vision = sizes.vision
+    layer = vision.insert_layer if insert_layer is None else insert_layer
+    if not 0 <= layer < vision.layers:
+        raise OptionError(f"no layer {layer}: the tower has layers 0 to {vision.layers - 1}")
+    changes: dict[str, object] = {"insert_layer": layer, "connector": variant.connector}
+    if variant.compressor is None:
+        changes |= {"window": 1, "merge_rounds": vision.merge_rounds + 1, "insert_layer": vision.layers - 1}
+    else:
+        changes["compressor"] = variant.compressor
+    if variant.connector == "resampler":
+        side = sizes.preprocessing.scale_resolution // sizes.preprocessing.patch_size
+        changes["queries"] = (side // (vision.window * vision.merge**vision.merge_rounds)) ** 2
+    return replace(
+        sizes,
+        vision=vision.model_copy(update=changes),
+        preprocessing=sizes.preprocessing.model_copy(update={"encoding": variant.encoding}),
+    )
+
+
+def _what_merges(name: CompressorName) -> str:
+    merge = COMPRESSORS[name]
+    if isinstance(merge, CrossMerge):
+        return f"one query of each window ({merge.query}) attends to it, and a layer's MLP"
+    mlps = {"wide": "four of a layer's MLPs fused", "narrow": "a new MLP over the four tokens", None: ""}
+    parts = ["attention in 2x2 windows"] * merge.attends + [mlps[merge.mlp]] * (merge.mlp is not None) + ["their mean"]
+    return ", ".join(parts)
