@@ -1,20 +1,22 @@
-"""List the files of a graph by reading its ONNX file, without the onnx package.
+"""List the files of a graph, and count its operators, by reading its ONNX file without the onnx package.
 
 An engine is valid only for the exact graph and weights it was built from, and a device that
-runs engines has no onnx package. Only the few fields that name external files are read.
-Everything else is skipped, including weights inside the file.
+runs engines has no onnx package. Only the few fields that name external files and operators are
+read. Everything else is skipped, including weights inside the file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from uhd_edge.engines.errors import EngineError
 
 # Field numbers in onnx.proto.
 _MODEL_GRAPH = 7
-_GRAPH_INITIALIZER = 5
+_GRAPH_NODE, _GRAPH_INITIALIZER = 1, 5
+_NODE_OPERATOR = 4
 _TENSOR_EXTERNAL_DATA = 13
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 
@@ -27,17 +29,29 @@ def graph_files(graph: Path) -> tuple[Path, ...]:
 
     Raises `EngineError` if the graph cannot be read, is not ONNX, or names a file outside its folder.
     """
-    try:
-        content = memoryview(graph.read_bytes())
+    with _reading(graph) as content:
         names = {_location(entries) for entries in _external_data(content)} - {""}
-    except OSError as error:
-        raise EngineError(f"{graph}: cannot be read ({error.strerror}); export the bundle again") from error
-    except (ValueError, IndexError) as error:
-        raise EngineError(f"{graph}: is not an ONNX graph; export the bundle again") from error
     for name in names:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise EngineError(f"{graph}: keeps weights outside its folder ({name}); export the bundle again")
     return (graph, *(graph.parent / name for name in sorted(names)))
+
+
+def count_operators(graph: Path, operator: str) -> int:
+    """Count the nodes of `graph` that are `operator`, such as "Softmax"; raises `EngineError` as `graph_files` does."""
+    with _reading(graph) as content:
+        nodes = [node for part in _messages(content, _MODEL_GRAPH) for node in _messages(part, _GRAPH_NODE)]
+        return sum(bytes(name) == operator.encode() for node in nodes for name in _messages(node, _NODE_OPERATOR))
+
+
+@contextmanager
+def _reading(graph: Path) -> Iterator[memoryview]:
+    try:
+        yield memoryview(graph.read_bytes())
+    except OSError as error:
+        raise EngineError(f"{graph}: cannot be read ({error.strerror}); export the bundle again") from error
+    except (ValueError, IndexError) as error:
+        raise EngineError(f"{graph}: is not an ONNX graph; export the bundle again") from error
 
 
 def _external_data(model: memoryview) -> Iterator[list[memoryview]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import click
 
@@ -12,13 +12,16 @@ from uhd_edge.cli.commands.export import parser_of_names
 from uhd_edge.cli.commands.verify import verify
 from uhd_edge.engines.building.targets import TARGETS
 from uhd_edge.engines.errors import EngineError, UhdError
+from uhd_edge.engines.extras import extra_needed
 
 if TYPE_CHECKING:
-    from uhd_edge.engines.building.build import BuiltPrecision, EngineOrder
+    from uhd_edge.engines.building.build import EngineOrder
     from uhd_edge.engines.building.engine_record import EngineRecord
     from uhd_edge.engines.building.targets import Target
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.modes import Mode
+
+Attention: TypeAlias = Literal["plain", "padded", "faster"]
 
 
 @click.command()
@@ -27,7 +30,13 @@ if TYPE_CHECKING:
 @click.option(
     "--target", required=True, metavar="T", help=f"Device to build for: {', '.join(t.name for t in TARGETS)}."
 )
-@click.option("--precision", default="fp16", show_default=True, metavar="fp16|int8", help="Precision of the engines.")
+@click.option(
+    "--precision",
+    default="fp16",
+    show_default=True,
+    metavar="fp16|int8",
+    help="Precision of the engines; fp16,int8 builds both, and auto takes the faster.",
+)
 @click.option(
     "--modes", type=parser_of_names("16x", "4x"), metavar="16x,4x", help="Modes to build.  [default: the bundle's]"
 )
@@ -36,6 +45,12 @@ if TYPE_CHECKING:
 )
 @click.option("--image", "images", multiple=True, metavar="FILE", help="For here: compare on this image; repeatable.")
 @click.option("--picture", "pictures", multiple=True, hidden=True)  # the former name of --image
+@click.option(
+    "--attention",
+    type=click.Choice(["plain", "padded", "faster"]),
+    help="Attention heads of FP16 encoders: as they are, padded for the GPU, or what is faster here.  "
+    "[default: faster where this GPU can time them, else plain]",
+)
 @click.option("--jetpack", metavar="V", help="For orin and thor: JetPack version of the device, such as 6.2.")
 @click.option(
     "--output",
@@ -54,6 +69,7 @@ def build(
     max_slices: int | None,
     images: tuple[str, ...],
     pictures: tuple[str, ...],
+    attention: Attention | None,
     jetpack: str | None,
     output: Path | None,
 ) -> None:
@@ -63,7 +79,6 @@ def build(
     this device's TensorRT and compared with FP32 before they are used. For another Jetson
     (orin, thor) a kit is written: copy it to the device and run its build.sh there.
     """
-    from uhd_edge.engines.building.build import build_engines
     from uhd_edge.engines.building.targets import check_precision, find_jetpack, find_target
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.checking.building import engine_orders, has_reference
@@ -73,25 +88,87 @@ def build(
         _say("uhd: --picture is now called --image; the old name goes away with the next release")
     images += pictures
     wanted = find_target(target)
-    check_precision(wanted, precision)
+    precisions = [check_precision(wanted, name) for name in precision.split(",")]
     if jetpack is not None or wanted.jetpacks:
         find_jetpack(wanted, jetpack)
     if output is not None and not wanted.jetpacks:
         raise click.UsageError("--output is for the kits of orin and thor; other engines are written into the bundle")
+    if wanted.jetpacks and (attention is not None or len(precisions) > 1):
+        raise click.UsageError(
+            "a kit has one precision and plain attention heads; on the device, uhd build bundle --target here "
+            "--precision fp16,int8 builds and times the rest"
+        )
     opened = Bundle.open(named)
     modes = list(opened.manifest.graphs) if modes is None else modes
-    checked: BuiltPrecision = precision  # type: ignore[assignment]  # by `check_precision`
-    orders = engine_orders(opened, modes=modes, precision=checked, max_slices=max_slices)
+    ordered = [engine_orders(opened, modes=modes, precision=one, max_slices=max_slices) for one in precisions]
     if wanted.backend == "tensorrt" and not has_reference(opened, modes):
         _say(f"uhd: {opened.path} has no FP32 graphs, so the engines cannot be compared with FP32 before they are used")
     if wanted.jetpacks:
-        _make_kit(opened, orders, wanted, modes, max_slices=max_slices, jetpack=jetpack, output=output)
+        _make_kit(opened, ordered[0], wanted, modes, max_slices=max_slices, jetpack=jetpack, output=output)
         return
-    records = build_engines(opened.path, orders, target=wanted, progress=_say)
-    if wanted.backend == "tensorrt":
-        _verify(ctx, opened, records, modes, images)
-    for record in records:
+    built = [
+        record
+        for orders in ordered
+        for record in _build(ctx, opened, orders, wanted, modes, attention=attention, images=images)
+    ]
+    _say_which_auto_takes(opened, modes)
+    for record in built:
         click.echo(str(record.path))
+
+
+def _build(
+    ctx: click.Context,
+    bundle: Bundle,
+    orders: list[EngineOrder],
+    target: Target,
+    modes: list[Mode],
+    *,
+    attention: Attention | None,
+    images: tuple[str, ...],
+) -> list[EngineRecord]:
+    """Build the engines of one precision, and compare those that were built for this device with FP32."""
+    from uhd_edge.engines.building.build import build_engines
+    from uhd_edge.engines.tensorrt.run_time import milliseconds_a_run
+    from uhd_edge.runtime.checking.padded_heads import pad_heads, why_not_measured, with_faster_heads
+
+    if attention == "padded":
+        orders = pad_heads(bundle.path, orders, _write_padded)
+    records = build_engines(bundle.path, orders, target=target, progress=_say)
+    if attention in (None, "faster") and orders[0].precision == "fp16":
+        reason = why_not_measured(target)
+        if reason is None:
+            records = with_faster_heads(
+                bundle.path,
+                orders,
+                records,
+                target=target,
+                write_padded=_write_padded,
+                timer=milliseconds_a_run,
+                progress=_say,
+            )
+        else:
+            _say(f"attention heads are not padded: {reason}, so nothing can be timed; --attention padded pads them")
+    if target.backend == "tensorrt":
+        _verify(ctx, bundle, records, modes, images)
+    return records
+
+
+def _write_padded(graph: Path, file: Path) -> None:
+    with extra_needed("pull", "padding attention heads"):
+        from uhd_edge.export.graphs.padded_heads import write_padded
+    write_padded(graph, file)
+
+
+def _say_which_auto_takes(bundle: Bundle, modes: list[Mode]) -> None:
+    """Say which precision is faster, where both were timed on this GPU."""
+    from uhd_edge.runtime.vision.engine_choice import BACKENDS
+    from uhd_edge.runtime.vision.opening import EngineOpener
+
+    opener = EngineOpener(bundle, engine="auto", precision="auto", threads=None, notes=[])
+    for mode in modes:
+        choice = opener.best(mode)
+        if choice.engine in BACKENDS and choice.reason:
+            _say(f"{mode}: auto takes {choice.precision}: {choice.reason}")
 
 
 def _make_kit(

@@ -96,6 +96,7 @@ def _table(bundle: Bundle) -> str:
             for name, record in manifest.files.items()
         ),
         ("total", _size(total)),
+        *_engines(bundle),
         *_origin(manifest.origin),
     ]
     width = max(len(label) for label, _ in rows)
@@ -109,6 +110,24 @@ def _chosen(bundle: Bundle, mode: Mode) -> str:
     opener = EngineOpener(bundle, engine="auto", precision="auto", threads=None, notes=[])
     choice = opener.best(mode)
     return f"{choice.precision} on {choice.engine}" + (f": {choice.reason}" if choice.reason else "")
+
+
+def _engines(bundle: Bundle) -> Iterator[tuple[str, str]]:
+    """Tell of the engines that were built, and of what they were found to do on a GPU."""
+    from uhd_edge.engines.building.engine_record import find_engines
+    from uhd_edge.engines.tensorrt.library import NAMES
+    from uhd_edge.runtime.vision.verdicts.kept import read_verdicts
+
+    records = find_engines(bundle.path, lambda problem: click.echo(f"uhd: {problem}", err=True))
+    for record in records:
+        name = record.path.relative_to(bundle.path).as_posix()
+        built = f"{record.precision}, {NAMES[record.backend]} {record.backend_version}"
+        yield name, f"{_size(record.engine.bytes)}  {built} for compute capability {record.compute_capability}"
+    precisions = {record.engine.sha256: record.precision for record in records}
+    for verdict in read_verdicts(bundle):
+        if found := {precisions[engine] for engine in verdict.engines if engine in precisions}:
+            agrees = "agrees with FP32" if verdict.passed else "differs too much from FP32, and auto does not use it"
+            yield f"{verdict.mode} on {verdict.gpu}", f"{found.pop()} {', '.join([agrees, *verdict.measurements])}"
 
 
 def _origin(origin: Origin | None) -> Iterator[tuple[str, str]]:

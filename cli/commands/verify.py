@@ -13,6 +13,7 @@ from uhd_edge.cli.bundle import bundle_before_images, bundle_option
 from uhd_edge.cli.fp16_tables import aligned, range_table, simulation_table
 from uhd_edge.engines.extras import extra_needed
 from uhd_edge.engines.names import ENGINE_NAMES
+from uhd_edge.runtime.vision.verdicts.kept import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -163,6 +164,8 @@ def _intro(report: VerificationReport) -> list[str]:
         f"{verified.mode}: {verified.precision} on {verified.provider}, compared with FP32 on ONNX Runtime's CPU"
         for verified in report.verified
     ]
+    found = [(one.mode, in_words(one.milliseconds, one.fused_attention)) for one in report.verified]
+    lines += [f"{mode}: {', '.join(words)}" for mode, words in found if words]
     if all((one.precision, one.provider) == ("fp32", "CPUExecutionProvider") for one in report.verified):
         lines.append("That is the reference itself; choose a --precision or an --engine to compare.")
     return [*lines, DRAWN] if report.synthetic else lines

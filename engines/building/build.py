@@ -8,10 +8,11 @@ cache is kept next to the engines, so that rebuilding takes seconds.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from uhd_edge.engines.building.builder import compile_graph
 from uhd_edge.engines.building.engine_record import (
@@ -25,7 +26,7 @@ from uhd_edge.engines.building.engine_record import (
     write_record,
     write_whole,
 )
-from uhd_edge.engines.building.targets import Target, why_unbuildable
+from uhd_edge.engines.building.targets import BuiltPrecision, Target, why_unbuildable
 from uhd_edge.engines.building.trtexec import blames_timing_cache, build_arguments, find_trtexec, run_trtexec
 from uhd_edge.engines.errors import EngineBuildError, EngineUnavailableError, MissingExtraError
 from uhd_edge.engines.tensorrt.gpu import first_gpu
@@ -33,24 +34,26 @@ from uhd_edge.engines.tensorrt.library import import_tensorrt
 from uhd_edge.engines.unfinished import locked, remove_abandoned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from uhd_edge.engines.building.profiles import Profile
     from uhd_edge.engines.unfinished import Tell
 
 TIMING_CACHE = "timing.cache"
 
-BuiltPrecision: TypeAlias = Literal["fp16", "int8"]
-
 
 @dataclass(frozen=True)
 class EngineOrder:
-    """One engine to build: its name, the path of its graph in the bundle, its precision and its shapes."""
+    """One engine to build: its name, the path of its graph in the bundle, its precision and its shapes.
+
+    With `write_padded`, called with the graph and the file to write, attention heads are padded first.
+    """
 
     name: str
     graph: str
     precision: BuiltPrecision
     profiles: tuple[Profile, ...]
+    write_padded: Callable[[Path, Path], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,21 @@ def build_engines(
         records = []
         for order in orders:
             progress(order.name)
-            records.append(_build(build, order, bundle, folder, target))
+            if record := _build(build, order, bundle, folder, target):
+                records.append(record)
         return records
+
+
+def build_if_accepted(
+    bundle: Path, order: EngineOrder, *, target: Target, accept: Callable[[Path], bool], progress: Callable[[str], None]
+) -> EngineRecord | None:
+    """Build `order`, and put it in the place of the engine of its name if `accept` says so of the engine's file.
+
+    Returns its record, None if the former engine stays. Raises the errors of `build_engines`.
+    """
+    build = _builder(target)
+    with _writing(bundle / FOLDER / target.name, progress) as folder:
+        return _build(build, order, bundle, folder, target, accept=accept)
 
 
 _Build: TypeAlias = "Callable[[Path, Path, Sequence[Profile]], _Origin]"
@@ -152,11 +168,22 @@ def _partial(engine: Path) -> Path:
     return engine.with_name(f".{engine.name}.partial")
 
 
-def _build(build: _Build, order: EngineOrder, bundle: Path, folder: Path, target: Target) -> EngineRecord:
+def _build(
+    build: _Build,
+    order: EngineOrder,
+    bundle: Path,
+    folder: Path,
+    target: Target,
+    *,
+    accept: Callable[[Path], bool] = lambda _: True,
+) -> EngineRecord | None:
     graph, engine = bundle / order.graph, folder / f"{order.name}{ENGINE_SUFFIX}"
     before = read_digests(graph)
     try:
-        origin = build(graph, engine, order.profiles)
+        with _as_ordered(graph, order) as source:
+            origin = build(source, engine, order.profiles)
+        if not accept(_partial(engine)):
+            return None
         # An old record next to a new engine would be wrong; an engine without a record is not found.
         (folder / f"{order.name}{RECORD_SUFFIX}").unlink(missing_ok=True)
         _partial(engine).replace(engine)
@@ -169,6 +196,7 @@ def _build(build: _Build, order: EngineOrder, bundle: Path, folder: Path, target
         compute_capability=origin.compute_capability,
         gpu=origin.gpu,
         precision=order.precision,
+        attention="plain" if order.write_padded is None else "padded",
         graph=order.graph,
         graph_files=before,
         profiles=order.profiles,
@@ -177,6 +205,20 @@ def _build(build: _Build, order: EngineOrder, bundle: Path, folder: Path, target
     )
     write_record(record)
     return record
+
+
+@contextmanager
+def _as_ordered(graph: Path, order: EngineOrder) -> Iterator[Path]:
+    """Yield the graph to build from: beside `graph` and its weights, with padded heads if that is ordered."""
+    if order.write_padded is None:
+        yield graph
+        return
+    padded = graph.with_name(f".{graph.stem}.padded{graph.suffix}")
+    try:
+        order.write_padded(graph, padded)
+        yield padded
+    finally:
+        padded.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -76,6 +76,8 @@ class _Compilation:
             flag = self._trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED
             self._network = self._builder.create_network(1 << int(flag))
             self._config = self._builder.create_builder_config()
+            # The engine then names its kernels, so that fused attention can be counted.
+            self._config.profiling_verbosity = self._trt.ProfilingVerbosity.DETAILED
         except Exception as error:  # pybind raises various types for a missing GPU or driver
             raise self._failed(f"cannot start building ({' '.join(str(error).split())})") from error
         self._parse()

@@ -46,8 +46,8 @@ class EngineRecord(BaseModel):
 
     `graph` is the graph's path in the bundle. `graph_files` maps the graph and its weight
     files, by their names in the graph's folder, to their digests. `gpu` is the GPU the engine
-    was built on, or None if it was built ahead of time. `path` is the engine's file; it is not
-    stored.
+    was built on, or None if it was built ahead of time. `attention` says whether the graph's
+    attention heads were padded before. `path` is the engine's file; it is not stored.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,6 +59,7 @@ class EngineRecord(BaseModel):
     compute_capability: Annotated[str, Field(pattern=r"^\d+\.\d+$")]
     gpu: str | None
     precision: Literal["fp16", "int8"]
+    attention: Literal["plain", "padded"] = "plain"
     graph: str
     graph_files: Annotated[dict[str, FileDigest], Field(min_length=1)]
     profiles: Annotated[tuple[Profile, ...], Field(min_length=1)]

@@ -22,6 +22,7 @@ from uhd_edge.engines.building.kit_files import writing_kit
 from uhd_edge.engines.building.own_wheel import write_own_wheel
 from uhd_edge.engines.building.trtexec import run_arguments, shape_arguments
 from uhd_edge.engines.errors import EngineUnavailableError, MissingExtraError
+from uhd_edge.engines.graph_files import count_operators
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -126,6 +127,7 @@ def _record_template(bundle: Path, order: EngineOrder, target: Target) -> dict[s
         "compute_capability": target.compute_capability,
         "gpu": "@GPU@",
         "precision": order.precision,
+        "attention": "plain",
         "graph": order.graph,
         "graph_files": {name: _plain(digest) for name, digest in read_digests(bundle / order.graph).items()},
         "profiles": [
@@ -146,7 +148,9 @@ def _plain(digest: FileDigest) -> dict[str, Any]:
 def _script(orders: Sequence[EngineOrder], contents: KitContents, target: Target, jetpack: JetPack) -> str:
     template = (resources.files("uhd_edge.engines.building") / "kit.sh").read_text(encoding="utf-8")
     builds = [
-        shlex.join(["build_engine", order.name, order.graph, *shape_arguments(order.profiles)]) for order in orders
+        shlex.join(["build_engine", order.name, order.graph, str(attentions), *shape_arguments(order.profiles)])
+        for order in orders
+        for attentions in [count_operators(contents.bundle / order.graph, "Softmax")]
     ]
     runs = [shlex.join(["run_engine", order.name, run_arguments(order.profiles[0])]) for order in orders]
     values = {

@@ -87,11 +87,26 @@ is_built() {
         ! grep -vxFf "$record" "records/$1.json" | grep -qv '@[A-Z0-9]*@'
 }
 
-# build_engine NAME GRAPH SHAPES..
+# say_fused NAME ATTENTIONS: says how many attentions of its graph an engine runs as one kernel each.
+# With several profiles, the layers of all but the first have [profile N] behind their names.
+say_fused() {
+    layers=$ENGINES/$1.layers.json
+    if [ "$2" -gt 0 ] && [ -s "$layers" ]; then
+        fused=$(awk '/"LayerType"/ { other = index(last, "[profile ") }
+            /"TacticName".*mha/ { if (!other) count++ }
+            { last = $0 }
+            END { print count + 0 }' "$layers")
+        say "$1: $fused of $2 attentions fused"
+    fi
+    rm -f "$layers"
+}
+
+# build_engine NAME GRAPH ATTENTIONS SHAPES..
 build_engine() {
     name=$1
     graph=$2
-    shift 2
+    attentions=$3
+    shift 3
     if is_built "$name"; then
         say "$name: already built"
         return
@@ -100,19 +115,21 @@ build_engine() {
     engine=$ENGINES/$name.engine
     rm -f "$engine.json" "$engine.partial"
     run_trtexec "$ENGINES/$name.log" "--onnx=bundle/$graph" "--saveEngine=$engine.partial" --stronglyTyped \
-        --skipInference "--timingCacheFile=$ENGINES/timing-$version.cache" "$@" ||
+        --skipInference --profilingVerbosity=detailed "--exportLayerInfo=$ENGINES/$name.layers.json" \
+        "--timingCacheFile=$ENGINES/timing-$version.cache" "$@" ||
         give_up "$name" "trtexec could not build it: $(first_error "$ENGINES/$name.log")"
     if grep -q 'UINT8 zero_point' "$ENGINES/$name.log"; then
         give_up "$name" "its graph is quantized to uint8, which TensorRT reads as int8"
     fi
     [ -s "$engine.partial" ] || give_up "$name" "trtexec reported PASSED but wrote no engine; check the free disk space"
     mv "$engine.partial" "$engine"
+    say_fused "$name" "$attentions"
     write_record "$name" "$ENGINES/$name.log"
     rm -f "$ENGINES/$name.log"
 }
 
 give_up() {
-    rm -f "$ENGINES/$1.engine.partial"
+    rm -f "$ENGINES/$1.engine.partial" "$ENGINES/$1.layers.json"
     fail "$1: $2"
 }
 

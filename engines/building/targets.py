@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from uhd_edge.engines.errors import EngineRefusedError
 
@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from uhd_edge.engines.tensorrt.library import Backend
 
 
+BuiltPrecision: TypeAlias = Literal["fp16", "int8"]
 # The precisions of the graphs that engines are built from.
-PRECISIONS = ("fp16", "int8")
+PRECISIONS: tuple[BuiltPrecision, ...] = get_args(BuiltPrecision)
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,11 @@ def find_jetpack(target: Target, version: str | None) -> JetPack:
     raise EngineRefusedError(f"JetPack {version} cannot be used for {target.name}: {reason}; use {have}")
 
 
-def check_precision(target: Target, precision: str) -> None:
-    """Raise `EngineRefusedError` with the reason if `target` does not support `precision`."""
-    if precision in PRECISIONS:
-        return
+def check_precision(target: Target, precision: str) -> BuiltPrecision:
+    """Return `precision`; raises `EngineRefusedError` with the reason if `target` does not support it."""
+    for known in PRECISIONS:
+        if precision == known:
+            return known
     raise EngineRefusedError(f"{target.name} cannot be built in {precision}: {_why_not(target, precision)}")
 
 

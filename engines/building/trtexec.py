@@ -44,12 +44,13 @@ def find_trtexec() -> str | None:
 def build_arguments(
     graph: PathText, engine: PathText, profiles: Sequence[Profile], *, timing_cache: PathText
 ) -> list[str]:
-    """Return the arguments that compile `graph` into the file `engine`."""
+    """Return the arguments that compile `graph` into the file `engine`, which then names its kernels."""
     return [
         f"--onnx={graph}",
         f"--saveEngine={engine}",
         "--stronglyTyped",
         "--skipInference",
+        "--profilingVerbosity=detailed",
         f"--timingCacheFile={timing_cache}",
         *shape_arguments(profiles),
     ]

@@ -20,6 +20,7 @@ from uhd_edge.engines.interrupts import held_interrupts
 from uhd_edge.engines.signature import TensorSpec, check_inputs
 from uhd_edge.engines.tensorrt.cuda import CudaDevice
 from uhd_edge.engines.tensorrt.executions import Executions
+from uhd_edge.engines.tensorrt.fused_attention import count_fused
 from uhd_edge.engines.tensorrt.library import INSTALL, NAMES, Backend, gathering_logger, import_tensorrt
 from uhd_edge.engines.tensorrt.profile_shapes import profile_for, read_profiles, split_batch
 
@@ -56,8 +57,14 @@ class TensorRtEngine(ClosedByWith):
             self._logger = gathering_logger(trt, self._errors)
             self._runtime: Any = trt.Runtime(self._logger)
             self._engine: Any = self._deserialize()
+            self._json = trt.LayerInformationFormat.JSON
             self._allocate(trt, undo)
             self._release = undo.pop_all()
+
+    @property
+    def inputs(self) -> Mapping[str, TensorSpec]:
+        """Element type and shape of each input."""
+        return self._inputs
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run the engine: arrays by input name -> new arrays by output name.
@@ -74,6 +81,18 @@ class TensorRtEngine(ClosedByWith):
         return (
             parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         )
+
+    def count_fused_attentions(self) -> int | None:
+        """Count the attentions that run as one kernel each; None if the engine does not name its layers.
+
+        Raises `EngineError` if it is closed.
+        """
+        with self._lock:
+            if self._engine is None:
+                raise EngineError(f"{self._file}: the engine is closed; open it again")
+            with held_interrupts(), self._device.active(str(self._file)), self._naming():
+                inspector = self._engine.create_engine_inspector()
+                return count_fused(inspector.get_engine_information(self._json))
 
     def close(self) -> None:
         """Free graphs, contexts, buffers and the engine; safe to call twice."""

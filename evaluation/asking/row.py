@@ -18,7 +18,7 @@ class Row:
 
     `question` is its number in the data set, from 0. `seconds` are those from the question to the end of the answer.
     `reused_views` of the `views` were in the cache, because another question was about the same picture. `ran` is the
-    precision and the provider that really ran.
+    precision and the provider that really ran, `language_model` where llama.cpp ran: "CPU", or a GPU and its layers.
     """
 
     question: int
@@ -33,6 +33,7 @@ class Row:
     completion_tokens: int = 0
     finish_reason: str = ""
     ran: str = ""
+    language_model: str = ""
 
     def line(self) -> bytes:
         """One line of JSON; halves of characters, which UTF-8 does not have, become question marks."""
@@ -50,7 +51,7 @@ def parse_row(line: bytes) -> Row | None:
         return None
 
 
-def row_of(question: int, name: str, answer: Answer, ran: str) -> Row:
+def row_of(question: int, name: str, answer: Answer, *, ran: str, language_model: str) -> Row:
     """Make the row of an answer."""
     return Row(
         question=question,
@@ -64,4 +65,5 @@ def row_of(question: int, name: str, answer: Answer, ran: str) -> Row:
         completion_tokens=answer.usage.completion_tokens,
         finish_reason=answer.finish_reason,
         ran=ran,
+        language_model=language_model,
     )

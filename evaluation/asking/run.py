@@ -167,6 +167,7 @@ def _require_engines(order: Order) -> None:
 
 
 def _answer(assistant: Assistant, question: Question, asking: Asking, ran: str) -> Row:
+    place = assistant.language_model_place
     try:
         answer = assistant.ask(
             [image_input(picture) for picture in question.pictures],
@@ -177,5 +178,5 @@ def _answer(assistant: Assistant, question: Question, asking: Asking, ran: str) 
             think_tokens=asking.think_tokens,
         )
     except (ImageError, PromptError, EngineError) as error:
-        return Row(question.number, question.name, error=" ".join(str(error).split()), ran=ran)
-    return row_of(question.number, question.name, answer, ran)
+        return Row(question.number, question.name, error=" ".join(str(error).split()), ran=ran, language_model=place)
+    return row_of(question.number, question.name, answer, ran=ran, language_model=place)

@@ -51,6 +51,8 @@ def _page(summary: Summary, data: DataSet) -> Iterator[str]:
     yield f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>\n'
     yield f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>\n'
     yield f"<h1>{title}</h1>\n<p>{len(summary.asked)} questions, {html.escape(', '.join(summary.metrics))}</p>\n"
+    if summary.language_model:
+        yield f"<p>language model: {html.escape(summary.language_model)}</p>\n"
     yield from _settings(summary)
     yield from _comparisons(summary)
     yield from _parts(summary)

@@ -47,7 +47,8 @@ class Column:
     `score` is the mean over all questions, `groups` that of each group, `metrics` that of each metric. `unanswered`
     counts those without an answer, and `first_error` says why the first of them has none. `cut` counts answers that
     ended at the most tokens. `seconds` is the median over questions whose pictures were all encoded for them, tokens
-    are means. `ran` is the precision and the provider that really ran.
+    are means. `ran` is the precision and the provider that really ran, and `language_models` are the places where
+    llama.cpp did: one, unless a run went on somewhere else.
     """
 
     setting: Setting
@@ -61,6 +62,7 @@ class Column:
     prompt_tokens: float
     completion_tokens: float
     ran: str
+    language_models: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,11 @@ class Summary:
     asked: tuple[Asked, ...]
     columns: tuple[Column, ...]
     comparisons: tuple[Comparison, ...]
+
+    @property
+    def language_model(self) -> str:
+        """Where the language model ran, in all settings together; empty for answers of an earlier version."""
+        return "; ".join(dict.fromkeys(place for column in self.columns for place in column.language_models))
 
     def as_object(self) -> dict[str, Any]:
         """What `uhd eval --json` prints."""
@@ -136,6 +143,7 @@ def _column(setting: Setting, index: int, asked: Sequence[Asked]) -> Column:
         prompt_tokens=statistics.fmean(row.prompt_tokens for row in answered) if answered else 0.0,
         completion_tokens=statistics.fmean(row.completion_tokens for row in answered) if answered else 0.0,
         ran=rows[0].ran,
+        language_models=tuple(dict.fromkeys(row.language_model for row in rows if row.language_model)),
     )
 
 
@@ -150,7 +158,8 @@ def _parts(scores: Iterable[tuple[str | None, float]]) -> dict[str, Interval]:
 
 def _column_object(column: Column) -> dict[str, Any]:
     return {
-        "setting": asdict(column.setting) | {"label": column.setting.label, "ran": column.ran},
+        "setting": asdict(column.setting)
+        | {"label": column.setting.label, "ran": column.ran, "language_models": list(column.language_models)},
         "score": asdict(column.score),
         "groups": {group: asdict(interval) for group, interval in column.groups.items()},
         "metrics": {metric: asdict(interval) for metric, interval in column.metrics.items()},

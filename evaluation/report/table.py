@@ -18,7 +18,9 @@ def table(summary: Summary) -> str:
     """The settings below each other, their differences from the first one, and the groups side by side."""
     count = len(summary.asked)
     asked = f"{count} question{'' if count == 1 else 's'}"
-    lines = [f"{summary.bundle} on {summary.data}: {asked}, {', '.join(summary.metrics)}", ""]
+    lines = [f"{summary.bundle} on {summary.data}: {asked}, {', '.join(summary.metrics)}"]
+    lines += [f"language model: {summary.language_model}"] if summary.language_model else []
+    lines += [""]
     lines += aligned([HEADINGS, *(_row(column) for column in summary.columns)])
     lines += notes(summary)
     if summary.comparisons:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from uhd_edge.engines.building.build import BuiltPrecision, EngineOrder
+from uhd_edge.engines.building.build import EngineOrder
 from uhd_edge.engines.building.kit import KitContents
 from uhd_edge.engines.building.profiles import Slicing, connector_profile, encoder_profiles
+from uhd_edge.engines.building.targets import BuiltPrecision
 from uhd_edge.engines.graph_files import graph_files
 from uhd_edge.runtime.bundles.int8_record import check_int8_sums
 from uhd_edge.runtime.errors import EngineUnavailableError, OptionError

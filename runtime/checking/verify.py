@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from uhd_edge.engines.names import EngineName
+    from uhd_edge.engines.tensorrt.fused_attention import FusedAttention
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.bundles.manifest import Threshold
     from uhd_edge.runtime.modes import Mode, Precision
@@ -36,11 +37,13 @@ ANSWER_TOKENS = 48
 
 @dataclass(frozen=True)
 class Verified:
-    """What ran one mode."""
+    """What ran one mode. Of TensorRT engines, the milliseconds of one view, and how many attentions are fused."""
 
     mode: Mode
     provider: str
     precision: Precision
+    milliseconds: float | None = None
+    fused_attention: FusedAttention | None = None
 
 
 @dataclass(frozen=True)
@@ -95,9 +98,9 @@ def verify_bundle(
     with VisionEncoder(
         bundle, mode=chosen[0], max_slices=max_slices, engine=engine, precision=precision, threads=threads
     ) as encoder:
-        compared = [_compare_mode(encoder, mode, pictures, threads, progress) for mode in chosen]
-        for of_mode in compared:
-            encoder.keep_verdict(of_mode.verified.mode, passed=not list(_failures(bundle, of_mode, [])))
+        compared = [
+            _with_verdict(encoder, _compare_mode(encoder, mode, pictures, threads, progress)) for mode in chosen
+        ]
         notes = tuple(encoder.notes)
     seen = [picture for mode in compared for picture in mode.seen]
     answers: list[AnswerComparison] = []
@@ -178,6 +181,16 @@ def _compare_mode(
     return _ComparedMode(
         Verified(mode, engines.encoder.provider, engines.precision), tuple(views), tuple(seen), tuple(errors)
     )
+
+
+def _with_verdict(encoder: VisionEncoder, compared: _ComparedMode) -> _ComparedMode:
+    """Keep the verdict on TensorRT engines, and add what was measured for it."""
+    passed = not list(_failures(encoder.bundle, compared, []))
+    verdict = encoder.keep_verdict(compared.verified.mode, passed=passed)
+    if verdict is None:
+        return compared
+    measured = replace(compared.verified, milliseconds=verdict.milliseconds, fused_attention=verdict.fused_attention)
+    return replace(compared, verified=measured)
 
 
 def _compare_views(

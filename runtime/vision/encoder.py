@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from uhd_edge.runtime.vision.slicing import SlicedImage, SlicePlan
+    from uhd_edge.runtime.vision.verdicts.kept import Verdict
 
 STAGES: tuple[str, ...] = ("decode", "slice", "open", CACHE_STAGE, "patches", "encoder", "connector")
 
@@ -220,9 +221,12 @@ class VisionEncoder(ClosedByWith):
         """
         return self._opener.open_mode(mode)
 
-    def keep_verdict(self, mode: Mode, *, passed: bool) -> None:
-        """Keep whether the open TensorRT engines of `mode` agreed with FP32, which `auto` goes by."""
-        self._opener.keep_verdict(mode, passed=passed)
+    def keep_verdict(self, mode: Mode, *, passed: bool) -> Verdict | None:
+        """Keep whether the open TensorRT engines of `mode` agreed with FP32, and what a view takes them.
+
+        `auto` goes by it. Returns what was kept, None for other engines.
+        """
+        return self._opener.keep_verdict(mode, passed=passed)
 
     def _encode_views(
         self,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from uhd_edge.engines.openvino import Arithmetic
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.modes import Mode
+    from uhd_edge.runtime.vision.verdicts.kept import Verdict
 
 Key: TypeAlias = "tuple[str, Path, tuple[Path, ...]]"
 
@@ -93,15 +94,22 @@ class EngineOpener:
         self._note(f"{mode} runs in {engines.precision} on {engines.encoder.provider} where that happens")
         return engines
 
-    def keep_verdict(self, mode: Mode, *, passed: bool) -> None:
-        """Keep whether the TensorRT engines that run `mode` agreed with FP32; does nothing for other engines."""
+    def keep_verdict(self, mode: Mode, *, passed: bool) -> Verdict | None:
+        """Keep whether the TensorRT engines that run `mode` agreed with FP32, with what a view takes them.
+
+        Returns what was kept; other engines are not measured, and None is returned.
+        """
         choice = self._used.get(mode)
         if choice is None or choice.engine not in BACKENDS:
-            return
-        from uhd_edge.runtime.vision.first_check import keep_verdict
+            return None
+        from uhd_edge.runtime.vision.verdicts.kept import keep_verdict, verdict_about
+        from uhd_edge.runtime.vision.verdicts.measuring import measured
 
-        built = select_records(self._bundle, mode, choice, self._built)
-        keep_verdict(self._bundle, mode, [record for records in built for record in records], passed=passed)
+        graph, _ = choice.graphs(self._bundle, mode)
+        verdict = verdict_about(mode, self._records(mode, choice), passed=passed)
+        verdict = measured(self._bundle, self.open_mode(mode), graph, verdict)
+        keep_verdict(self._bundle, verdict)
+        return verdict
 
     def close(self) -> None:
         """Close every engine. Safe to call twice."""
@@ -123,10 +131,20 @@ class EngineOpener:
 
     def _choices(self, mode: Mode) -> list[Choice]:
         if mode not in self._chosen:
-            self._chosen[mode] = choices(
-                self._bundle, mode, engine=self._engine, precision=self._precision, built=self._built
-            )
+            found = choices(self._bundle, mode, engine=self._engine, precision=self._precision, built=self._built)
+            self._chosen[mode] = self._fastest_first(mode, found)
         return self._chosen[mode]
+
+    def _fastest_first(self, mode: Mode, found: list[Choice]) -> list[Choice]:
+        if not any(choice.engine in BACKENDS for choice in found):
+            return found
+        from uhd_edge.runtime.vision.verdicts.order import fastest_first
+
+        return fastest_first(self._bundle, mode, found, self._built)
+
+    def _records(self, mode: Mode, choice: Choice) -> list[EngineRecord]:
+        built = select_records(self._bundle, mode, choice, self._built)
+        return [record for records in built for record in records]
 
     def _open_best(self, mode: Mode) -> VisionEngines:
         choice, engines = self._open_first(mode)
@@ -155,14 +173,16 @@ class EngineOpener:
             )
             engines = VisionEngines(encoder, connector, self._bundle.manifest, mode, choice.precision, both_modes)
             if self._engine == "auto" and choice.engine in BACKENDS:
-                self._check(engines, [record for records in built for record in records])
+                self._check(engines, choice)
         self._used[mode] = choice
         return engines
 
-    def _check(self, engines: VisionEngines, records: list[EngineRecord]) -> None:
-        from uhd_edge.runtime.vision.first_check import check_before_use
+    def _check(self, engines: VisionEngines, choice: Choice) -> None:
+        from uhd_edge.runtime.vision.verdicts.first_check import check_before_use
 
-        if found := check_before_use(self._bundle, engines, records, self._threads):
+        graph, _ = choice.graphs(self._bundle, engines.mode)
+        records = self._records(engines.mode, choice)
+        if found := check_before_use(self._bundle, engines, graph, records, self._threads):
             self._note(found)
 
     @contextmanager

@@ -31,7 +31,11 @@ def test_the_command_prints_where_the_engines_are(qwen3_bundle: Bundle, tmp_path
     assert out.splitlines() == [
         str(bundle / f"engines/rtx-40/{name}-fp16.engine") for name in ("encoder-4x", "connector")
     ]
-    assert err.splitlines() == ["encoder-4x-fp16", "connector-fp16"]
+    assert err.splitlines() == [
+        "encoder-4x-fp16",
+        "connector-fp16",
+        "attention heads are not padded: there is no GPU here, so nothing can be timed; --attention padded pads them",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -61,6 +65,13 @@ def test_an_output_for_engines_is_wrong_usage(qwen3_bundle: Bundle, capsys: Any)
     code, _, err = run(capsys, qwen3_bundle.path, "--target", "rtx-40", "--output", "x")
     assert code == 2
     assert "--output is for the kits" in err
+
+
+@pytest.mark.parametrize("option", [("--attention", "faster"), ("--precision", "fp16,int8")])
+def test_a_kit_of_two_flavours_is_wrong_usage(qwen3_bundle: Bundle, capsys: Any, option: tuple[str, str]) -> None:
+    code, _, err = run(capsys, qwen3_bundle.path, "--target", "orin", *option)
+    assert code == 2
+    assert "uhd build bundle --target here --precision fp16,int8" in err
 
 
 def test_a_kit_that_will_have_nothing_to_compare_with_is_told_of(

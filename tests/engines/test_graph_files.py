@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from uhd_edge.engines.errors import EngineError
-from uhd_edge.engines.graph_files import graph_files
+from uhd_edge.engines.graph_files import count_operators, graph_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +30,13 @@ def test_the_files_of_a_graph_are_those_that_onnx_finds(qwen3_bundle: Bundle) ->
         assert graph_files(graph) == (graph, *(graph.parent / name for name in sorted(named)))
 
 
+def test_the_operators_of_a_graph_are_counted_as_onnx_counts_them(qwen3_bundle: Bundle) -> None:
+    graph = qwen3_bundle.path / GRAPH
+    operators = [node.op_type for node in onnx.load(graph, load_external_data=False).graph.node]
+    assert count_operators(graph, "Softmax") == operators.count("Softmax") == 4
+    assert count_operators(graph, "Soft") == 0
+
+
 def test_a_graph_with_its_weights_inside_is_one_file(qwen3_bundle: Bundle, tmp_path: Path) -> None:
     model = onnx.load(qwen3_bundle.path / GRAPH)
     onnx.save(model, tmp_path / "whole.onnx")
@@ -42,6 +49,8 @@ def test_what_is_not_onnx_is_said_to_be_none(tmp_path: Path, content: bytes) -> 
     graph.write_bytes(content)
     with pytest.raises(EngineError, match=r"graph.onnx: is not an ONNX graph"):
         graph_files(graph)
+    with pytest.raises(EngineError, match=r"graph.onnx: is not an ONNX graph"):
+        count_operators(graph, "Softmax")
 
 
 def test_weights_outside_the_graphs_folder_are_refused(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 STAND_IN = STAND_INS / "trtexec.py"
-PROGRAMS = "sh dirname basename sed grep head tr wc cat rm mv mkdir sha256sum flock"  # every Ubuntu has these
+PROGRAMS = "sh awk dirname basename sed grep head tr wc cat rm mv mkdir sha256sum flock"  # every Ubuntu has these
 ENGINES = ("connector-fp16", "encoder-fp16")  # in the kit of the plain checkpoint
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike
 
-    from uhd_edge.engines.building.build import BuiltPrecision
+    from uhd_edge.engines.building.targets import BuiltPrecision
     from uhd_edge.runtime.bundles.manifest import GraphKind
 
 tensorrt_rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx has wheels for x86-64 alone")

@@ -25,6 +25,15 @@ def test_the_script_builds_runs_and_verifies(kit: Path, device: Path) -> None:
     assert done.stdout.endswith("built and verified: bundle/engines/orin\n")
 
 
+def test_it_says_how_many_attentions_are_fused(kit: Path, device: Path) -> None:
+    """The stand-in's engines have one fused attention in each profile; the graph has four, and the connector none."""
+    install_uhd(device)
+    done = build(kit, device)
+    assert [line for line in done.stdout.splitlines() if "fused" in line] == ["encoder-fp16: 1 of 4 attentions fused"]
+    shutil.rmtree(kit / "bundle/engines")
+    assert "encoder-fp16: 0 of 4 attentions fused" in build(kit, device, does="unfused").stdout
+
+
 def test_what_the_script_builds_is_found_and_fits(kit: Path, device: Path) -> None:
     install_uhd(device)
     build(kit, device)

@@ -39,6 +39,7 @@ def test_every_question_is_asked_in_every_setting(at_once: Order) -> None:
     assert alone[2].answer != "a orange square"
     assert (alone[2].views, sliced[2].views) == (1, 10)
     assert all(row.ran == "fp32 CPUExecutionProvider" and row.seconds > 0 for row in sliced.values())
+    assert {row.language_model for row in sliced.values()} == {"CPU"}
     assert (sliced[1].reused_views, sliced[2].reused_views) == (1, 0)
 
 

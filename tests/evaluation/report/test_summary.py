@@ -60,6 +60,13 @@ def test_the_table_shows_settings_differences_and_groups(summary: Summary) -> No
     assert lines[-1].split() == ["place", "100.0", "%", "0.0", "%"]
 
 
+def test_the_table_says_where_the_language_model_ran(summary: Summary) -> None:
+    first, *others = summary.columns
+    places = (replace(first, language_models=("CPU", "CUDA: Orin, all layers")), *others)
+    assert table(replace(summary, columns=places)).splitlines()[1] == "language model: CPU; CUDA: Orin, all layers"
+    assert "language model" not in table(summary)  # of answers that an earlier version has kept
+
+
 def test_json_has_every_answer_and_score(summary: Summary) -> None:
     shown = json.loads(json.dumps(summary.as_object()))
     assert [one["setting"]["label"] for one in shown["settings"]] == [setting.label for setting in SETTINGS]

@@ -9,6 +9,7 @@ The pretended engine computes y [B, N, 3] = 2 * x [B, N, 3] + n [B, N].
 
 from __future__ import annotations
 
+import json
 from enum import Enum
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -29,6 +30,7 @@ def tensorrt_package(
         __version__="10.3.0",
         ILogger=PretendedLogger,
         TensorIOMode=Mode,
+        LayerInformationFormat=SimpleNamespace(JSON="json"),
         ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED="user"),
         nptype=lambda dtype: dtype,
         Runtime=lambda _: SimpleNamespace(
@@ -71,6 +73,12 @@ class Engine:
 
     def get_tensor_profile_shape(self, name: str, index: int) -> list[tuple[int, ...]]:
         return self.profiles[index][name]
+
+    def create_engine_inspector(self) -> Any:
+        """Two profiles, and one fused attention in each."""
+        assert self.gpu.contexts > 0
+        names = ["_gemm_mha_v2_myl0_4", "__myl_MulAdd_myl0_5", "_gemm_mha_v2_myl1_4 [profile 1]"]
+        return SimpleNamespace(get_engine_information=lambda _: json.dumps({"Layers": names, "Bindings": []}))
 
     def create_runtime_config(self) -> Any:
         return SimpleNamespace(set_execution_context_allocation_strategy=lambda _: None, cuda_graph_strategy=None)

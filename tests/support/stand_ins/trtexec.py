@@ -7,6 +7,7 @@ lines are taken from real logs. TRTEXEC_DOES makes it do something else:
     lie                    report an error and exit with 0
     crash                  be killed
     empty                  pass without writing an engine
+    unfused                list no fused attention among the layers
     uint8                  warn as the parser does about uint8 Q/DQ
     other-gpu, other-version, no-version
 """
@@ -93,6 +94,40 @@ def build(options: dict[str, list[str]], does: str) -> None:
     if does != "empty":
         Path(options["--saveEngine"][0]).write_bytes(MARK + graph.name.encode())
     cache.write_bytes(TIMINGS)
+    if "--exportLayerInfo" in options:
+        detailed = options.get("--profilingVerbosity") == ["detailed"]
+        Path(options["--exportLayerInfo"][0]).write_text(
+            layers(len(profiles), fused=does != "unfused", detailed=detailed)
+        )
+
+
+def layers(profiles: int, *, fused: bool, detailed: bool) -> str:
+    """The layers of an engine with one attention, as TensorRT's inspector writes them."""
+    kernels = ["_gemm_mha_v2"] if fused else ["__myl_bb1_2_MulMaxSub", "__myl_ExpSumDiv"]
+    names = [
+        (kernel, f"{kernel}_myl{profile}_4" + (f" [profile {profile}]" if profile else ""))
+        for profile in range(profiles)
+        for kernel in kernels
+    ]
+    if not detailed:
+        return '{"Layers": [' + "\n,".join(f'"{name}"' for _, name in names) + "]}"
+    described = [
+        f'''{{
+  "Name": "{name}",
+  "LayerType": "kgen",
+  "Inputs": [
+  {{
+    "Name": "__mye17",
+    "Dimensions": [16,1024,72],
+    "Format/Datatype": "Half"
+  }}],
+  "TacticName": "{kernel}_0xbce0",
+  "StreamId": 0,
+  "Metadata": ""
+}}'''
+        for kernel, name in names
+    ]
+    return '{"Layers": [' + ",".join(described) + '],\n"Bindings": ["patches"]}'
 
 
 def read_profiles(options: dict[str, list[str]]) -> list[list[str]]:

@@ -13,7 +13,7 @@ from uhd_edge.engines.building.engine_record import EngineRecord, read_digest, r
 from uhd_edge.engines.building.profiles import ShapeRange
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
 from uhd_edge.runtime.bundles.bundle import Bundle
-from uhd_edge.runtime.bundles.manifest import Manifest
+from uhd_edge.runtime.bundles.manifest import GraphKind, Manifest
 
 PARTS = ("encoder", "connector")
 
@@ -37,22 +37,36 @@ def with_fp16(bundle: Bundle) -> Bundle:
     return Bundle(bundle.path, Manifest.model_validate(manifest))
 
 
+def with_int8(bundle: Bundle) -> Bundle:
+    """The bundle with its FP16 graphs listed as INT8 for TensorRT too."""
+    manifest = bundle.manifest.model_dump()
+    for graphs in manifest["graphs"].values():
+        graphs["int8-tensorrt"] = {}
+        for part in PARTS:
+            name = graphs["fp16"][part].replace("-fp16", "-int8")
+            (bundle.path / name).write_bytes((bundle.path / graphs["fp16"][part]).read_bytes())
+            graphs["int8-tensorrt"][part] = name
+    return Bundle(bundle.path, Manifest.model_validate(manifest))
+
+
 def build(
     bundle: Bundle,
     *,
+    precision: Any = "fp16",
     capability: str = "8.9",
     version: str = "1.7.1",
     target: str = "rtx-40",
     backend: Any = "tensorrt-rtx",
 ) -> list[Path]:
-    """Write records of engines for the 16x graphs in FP16 into the bundle, and files that stand for the engines."""
+    """Write records of engines for the 16x graphs into the bundle, and files that stand for the engines."""
     folder = bundle.path / "engines" / target
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     files = []
+    kinds: dict[str, GraphKind] = {"fp16": "fp16", "int8": "int8-tensorrt"}
     for part in PARTS:
-        graph = getattr(bundle.manifest.graphs["16x"]["fp16"], part)
-        engine = folder / f"{part}-fp16.engine"
-        engine.write_bytes(b"engine")
+        graph = getattr(bundle.manifest.graphs["16x"][kinds[precision]], part)
+        engine = folder / f"{part}-{precision}.engine"
+        engine.write_bytes(b"engine" if precision == "fp16" else b"engine in INT8")
         shapes = ShapeRange((1, 4), (1, 4), (1, 4))
         record = EngineRecord(
             backend=backend,
@@ -60,7 +74,7 @@ def build(
             target=target,
             compute_capability=capability,
             gpu=None,
-            precision="fp16",
+            precision=precision,
             graph=graph,
             graph_files=read_digests(bundle.path / graph),
             profiles=({"features": shapes},),

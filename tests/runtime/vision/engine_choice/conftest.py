@@ -17,7 +17,7 @@ from uhd_edge.engines import selection
 from uhd_edge.engines.tensorrt import engine as tensorrt_module
 from uhd_edge.engines.tensorrt.gpu import Gpu
 from uhd_edge.runtime.bundles.bundle import Bundle
-from uhd_edge.runtime.vision import first_check
+from uhd_edge.runtime.vision.verdicts import kept
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> type[Told]:
     """A machine with TensorRT-RTX 1.7.1 and a GPU of compute capability 8.9."""
     monkeypatch.setattr(selection, "import_tensorrt", lambda _: SimpleNamespace(__version__="1.7.1.116"))
     monkeypatch.setattr(selection, "first_gpu", lambda: Gpu("pretended", "8.9"))
-    monkeypatch.setattr(first_check, "first_gpu", lambda: Gpu("pretended", "8.9"))
+    monkeypatch.setattr(kept, "first_gpu", lambda: Gpu("pretended", "8.9"))
     monkeypatch.setattr(tensorrt_module, "TensorRtEngine", Told)
     monkeypatch.setattr(Told, "opened", [])
     return Told

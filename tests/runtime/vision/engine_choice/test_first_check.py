@@ -14,8 +14,8 @@ from uhd_edge.engines.tensorrt.gpu import Gpu
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.manifest import Manifest
 from uhd_edge.runtime.checking.verify import verify_bundle
-from uhd_edge.runtime.vision import first_check
 from uhd_edge.runtime.vision.encoder import VisionEncoder
+from uhd_edge.runtime.vision.verdicts import kept
 
 
 def opened(bundle: Bundle, **options: Any) -> tuple[str, list[str]]:
@@ -61,7 +61,7 @@ def test_on_another_gpu_and_after_a_rebuild_it_is_compared_again(
 ) -> None:
     encoder, _ = build(bundle)
     opened(bundle)
-    monkeypatch.setattr(first_check, "first_gpu", lambda: Gpu("another", "8.9"))
+    monkeypatch.setattr(kept, "first_gpu", lambda: Gpu("another", "8.9"))
     assert "before its first use" in opened(bundle)[1][0]
     assert opened(bundle)[1] == []
     record = encoder.with_name("encoder-fp16.engine.json")
@@ -119,7 +119,7 @@ def test_without_fp32_graphs_an_engine_is_only_used_by_who_asks_for_it(bundle: B
 
 def test_a_bundle_that_cannot_be_written_is_compared_each_time_and_says_so(bundle: Bundle, machine: type[Told]) -> None:
     build(bundle)
-    (bundle.path / "engines" / first_check.FILE).mkdir()
+    (bundle.path / "engines" / kept.FILE).mkdir()
     for _ in range(2):
         provider, (note,) = opened(bundle)
         assert provider == "pretended"
@@ -128,6 +128,17 @@ def test_a_bundle_that_cannot_be_written_is_compared_each_time_and_says_so(bundl
 
 def test_damaged_verdicts_count_as_none(bundle: Bundle, machine: type[Told]) -> None:
     build(bundle)
-    (bundle.path / "engines" / first_check.FILE).write_text("{")
+    (bundle.path / "engines" / kept.FILE).write_text("{")
     assert "before its first use" in opened(bundle)[1][0]
     assert opened(bundle)[1] == []
+
+
+def test_what_a_view_takes_is_kept_and_said(bundle: Bundle, machine: type[Told]) -> None:
+    build(bundle)
+    (note,) = opened(bundle)[1]
+    (verdict,) = kept.read_verdicts(bundle)
+    assert verdict.passed
+    assert verdict.milliseconds is not None
+    assert verdict.milliseconds > 0
+    assert verdict.fused_attention is None  # the telling bundle has no attention
+    assert f"{verdict.milliseconds:.3g} ms a view" in note
