@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import TYPE_CHECKING, TypeVar, get_args
 
 from pydantic import JsonValue, TypeAdapter
 
+from uhd_edge.export.bundle_manifest import bundle_name, make_manifest
 from uhd_edge.export.bundle_writer import BundleWriter
 from uhd_edge.export.checkpoint.checkpoint import open_checkpoint
-from uhd_edge.export.checkpoint.hub import is_hub_name
 from uhd_edge.export.disk_space import bytes_to_convert, bytes_to_copy, check_disk_space
 from uhd_edge.export.finished_steps import inputs_of
 from uhd_edge.export.language_model.canvas_sections import move_time_to_fourth
@@ -27,14 +26,13 @@ from uhd_edge.export.language_model.conversion import (
 from uhd_edge.export.language_model.quantize import file_type
 from uhd_edge.export.language_model.tokenizer_check import check_markers, load_tokenizer
 from uhd_edge.runtime.bundles.bundle import Bundle
-from uhd_edge.runtime.bundles.manifest import FORMAT_VERSION, GraphKind, Graphs, Manifest, Prompt, Vision
+from uhd_edge.runtime.bundles.manifest import GraphKind, Graphs, Prompt
 from uhd_edge.runtime.errors import CheckpointError, ExportError
 from uhd_edge.runtime.modes import Mode, Precision
 
 if TYPE_CHECKING:
     from uhd_edge.engines.unfinished import Tell
     from uhd_edge.export.checkpoint.checkpoint import Checkpoint
-    from uhd_edge.export.tower_config import TowerConfig
     from uhd_edge.runtime.bundles.manifest import LanguageModelFile, Origin
 
 # Called with the name of the step and the fraction done, from 0 to 1.
@@ -53,9 +51,10 @@ def export_bundle(
     source: str | Path,
     target: str | Path,
     *,
+    base: str | Path | None = None,
     llm: str | Path | None = None,
     llm_type: str = "f16",
-    modes: Sequence[Mode] = ("16x", "4x"),
+    modes: Sequence[Mode] | None = None,
     precisions: Sequence[Precision] = EXPORTED_PRECISIONS,
     tokenizer_pre: str | None = None,
     name: str | None = None,
@@ -66,20 +65,22 @@ def export_bundle(
 ) -> Bundle:
     """Export the checkpoint `source`, a folder or a Hugging Face name, into the bundle folder `target`.
 
-    `llm` is a ready GGUF; it is checked and copied unchanged. Without it, the checkpoint's own text
-    model is converted to `llm_type` (see `uhd_edge.export.language_model.quantize.FILE_TYPES`).
-    `tokenizer_pre` is llama.cpp's name for the pre-tokenizer, needed only where it is not recognized.
-    `name` is the bundle's name; by default it is the source's. An existing bundle is replaced only
-    with `overwrite`, and only when the new one is complete. The files that a killed export to the
-    same target had finished are used if they were made from the same checkpoint, with the same
-    settings. `progress` is called with the name of each step and the fraction done. `tell` is called
-    with one line about such files, and about each folder of a killed export that was removed.
-    `origin` is recorded in the bundle.
+    `source` may also be a state dict that torch has saved (`.pt`). All but its weights then comes
+    from its base model `base`, a folder or a name. `llm` is a ready GGUF; it is checked and copied
+    unchanged. Without it, the checkpoint's own text model is converted to `llm_type` (see
+    `uhd_edge.export.language_model.quantize.FILE_TYPES`). `modes` are all that the checkpoint has,
+    unless they are given. `tokenizer_pre` is llama.cpp's name for the pre-tokenizer, needed only
+    where it is not recognized. `name` is the bundle's name; by default it is the source's. An
+    existing bundle is replaced only with `overwrite`, and only when the new one is complete. The
+    files that a killed export to the same target had finished are used if they were made from the
+    same checkpoint, with the same settings. `progress` is called with the name of each step and the
+    fraction done. `tell` is called with one line about such files, and about each folder of a
+    killed export that was removed. `origin` is recorded in the bundle.
 
     Raises `CheckpointError`, `ModelError`, `ExportError` or `OutputError`, each with a message of
     one line. After any exception nothing is left behind.
     """
-    modes = _chosen(modes, get_args(Mode), "mode")
+    modes = None if modes is None else _chosen(modes, get_args(Mode), "mode")
     precisions = _chosen(precisions, EXPORTED_PRECISIONS, "precision")
     llm_type = llm_type.lower()
     file_type(llm_type)
@@ -87,9 +88,13 @@ def export_bundle(
     if ready is None:
         require_converter()
     progress("checkpoint", 0.0)
-    with BundleWriter(Path(target), overwrite=overwrite, tell=tell) as writer, open_checkpoint(source) as checkpoint:
+    with (
+        BundleWriter(Path(target), overwrite=overwrite, tell=tell) as writer,
+        open_checkpoint(source, base=base) as checkpoint,
+    ):
+        modes = _modes(checkpoint, modes)
         prompt = _prompt(checkpoint)
-        writer.inputs = inputs_of(checkpoint.folder)
+        writer.inputs = inputs_of(checkpoint.folder, checkpoint.weights)
         if ready is None:
             needed = bytes_to_convert(checkpoint, llm_type, precisions) - writer.taken_bytes()
             check_disk_space(writer.folder, needed)
@@ -98,7 +103,7 @@ def export_bundle(
             model = _copied(checkpoint, writer, ready, precisions, progress)
         graphs = _graphs(checkpoint, writer, modes, precisions, progress)
         progress("manifest", GRAPHS_END)
-        manifest = _manifest(checkpoint, name or _bundle_name(source), prompt, graphs, model)
+        manifest = make_manifest(checkpoint, name or bundle_name(source), prompt, graphs, model)
         bundle = writer.finish(manifest.model_copy(update={"origin": origin}))
     progress("done", 1.0)
     return bundle
@@ -112,6 +117,18 @@ def _chosen(given: Sequence[Choice], valid: Sequence[Choice], what: str) -> list
         named = f"no {what} {', '.join(map(repr, unknown))}" if unknown else f"no {what} given"
         raise ExportError(f"{named}; valid are {', '.join(valid)}")
     return chosen
+
+
+def _modes(checkpoint: Checkpoint, given: Sequence[Mode] | None) -> Sequence[Mode]:
+    """Return the modes to export; raises `ExportError` for one that the checkpoint does not have."""
+    has = checkpoint.config.modes
+    missing = [mode for mode in given or () if mode not in has]
+    if missing:
+        raise ExportError(
+            f"{checkpoint.folder}: has no mode {', '.join(missing)}: without a compressor in its tower there is only "
+            f"{', '.join(has)}, by the connector"
+        )
+    return has if given is None else given
 
 
 def _prompt(checkpoint: Checkpoint) -> Prompt:
@@ -203,47 +220,3 @@ def _graphs(
         for mode, of_mode in GRAPHS.validate_python(found).items():
             graphs[mode] |= of_mode
     return graphs
-
-
-def _manifest(
-    checkpoint: Checkpoint,
-    name: str,
-    prompt: Prompt,
-    graphs: dict[Mode, dict[GraphKind, Graphs]],
-    llm: LanguageModelFile,
-) -> Manifest:
-    """The manifest without its list of files, which the writer adds."""
-    trained_for = checkpoint.config.default_mode
-    return Manifest(
-        format=FORMAT_VERSION,
-        architecture=checkpoint.config.architecture,
-        name=name,
-        default_mode=trained_for if trained_for in graphs else next(iter(graphs)),
-        vision=_vision(checkpoint.config.tower),
-        preprocessing=checkpoint.processor.preprocessing,
-        prompt=prompt,
-        graphs=graphs,
-        llm=llm,
-        files={},
-    )
-
-
-def _vision(tower: TowerConfig) -> Vision:
-    return Vision(
-        hidden_size=tower.hidden,
-        intermediate_size=tower.intermediate,
-        layers=tower.layers,
-        insert_layer=tower.insert_layer,
-        table_side=tower.table_side,
-        window=math.isqrt(tower.window),
-        merge=math.isqrt(tower.merge),
-        merge_rounds=tower.merge_rounds,
-        compressor=tower.compressor,
-        connector=tower.connector,
-        queries=tower.queries or None,
-    )
-
-
-def _bundle_name(source: str | Path) -> str:
-    """The bundle's default name: the checkpoint's Hugging Face name, or its folder's name."""
-    return str(source) if isinstance(source, str) and is_hub_name(source) else Path(source).resolve().name

@@ -31,8 +31,8 @@ RECORD = "step.json"
 PACKAGES = ("llama-cpp-python", "transformers", "torch", "onnx", "onnx-ir", "onnxscript")
 
 
-# Of a checkpoint's folder; a training's other files may be larger than the model.
-READ = (".safetensors", ".json", ".txt", ".jinja", ".model")
+# What is read of a checkpoint's folder beside its weights; a training's other files may be larger than the model.
+READ = (".json", ".txt", ".jinja", ".model")
 
 
 class Step(BaseModel):
@@ -95,9 +95,10 @@ def remove_records(folder: Path) -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def inputs_of(checkpoint: Path) -> dict[str, str]:
-    """Return what every step depends on: the checkpoint's files, this package and those it uses."""
-    files = sorted(path for path in checkpoint.iterdir() if path.suffix in READ and path.is_file())
+def inputs_of(folder: Path, weights: Iterable[Path]) -> dict[str, str]:
+    """Return what every step depends on: a checkpoint's `folder` and `weights`, this package and those it uses."""
+    beside = (path for path in folder.iterdir() if path.suffix in READ and path.is_file())
+    files = sorted({*beside, *weights})
     return {
         "checkpoint": _digest(f"{path.name} {compute_sha256(path)}" for path in files),
         "versions": " ".join(f"{name} {_version(name)}" for name in PACKAGES),

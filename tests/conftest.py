@@ -77,6 +77,40 @@ def canvas_bundle(canvas_checkpoint: Path, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="session")
+def llava_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny LLaVA-UHD v4 as its own code stores it; do not write into it."""
+    from support.llava_checkpoint import save_llava
+
+    return save_llava(tmp_path_factory.mktemp("checkpoints") / "llava")
+
+
+@pytest.fixture(scope="session")
+def llava_baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same without a compressor: the baseline, whose connector merges twice; do not write into it."""
+    from support.llava_checkpoint import save_llava
+
+    return save_llava(tmp_path_factory.mktemp("checkpoints") / "baseline", compressed=False)
+
+
+@pytest.fixture(scope="session")
+def llava_bundle(llava_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """`llava_checkpoint` exported with both modes, in FP32."""
+    from uhd_edge.export.export import export_bundle
+
+    target = tmp_path_factory.mktemp("bundles") / "llava"
+    return export_bundle(llava_checkpoint, target, llm_type="f32", precisions=["fp32"])
+
+
+@pytest.fixture(scope="session")
+def baseline_bundle(llava_baseline: Path, llava_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """`llava_baseline` exported in FP32, with the language model of `llava_bundle`, which is its own too."""
+    from uhd_edge.export.export import export_bundle
+
+    target = tmp_path_factory.mktemp("bundles") / "baseline"
+    return export_bundle(llava_baseline, target, llm=llava_bundle.llm_path, precisions=["fp32"])
+
+
+@pytest.fixture(scope="session")
 def calibration_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of six pictures, 0.png to 5.png."""
     from support.int8 import draw_pictures

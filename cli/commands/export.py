@@ -28,6 +28,7 @@ def parser_of_names(*valid: str) -> Callable[[str], list[str]]:
 @click.argument("checkpoint")
 @click.argument("folder", metavar="BUNDLE", required=False)
 @bundle_option
+@click.option("--base", metavar="MODEL", help="Base model of a state dict, CHECKPOINT.pt: a folder or a name.")
 @click.option("--llm", metavar="FILE.gguf", help="Language model to use.  [default: the checkpoint's, converted]")
 @click.option(
     "--llm-type",
@@ -38,10 +39,8 @@ def parser_of_names(*valid: str) -> Callable[[str], list[str]]:
 @click.option(
     "--modes",
     type=parser_of_names("16x", "4x"),
-    default="16x,4x",
-    show_default=True,
     metavar="16x,4x",
-    help="Modes to export.",
+    help="Modes to export.  [default: all that the checkpoint has]",
 )
 @click.option(
     "--precisions",
@@ -59,15 +58,16 @@ def export(
     folder: str | None,
     *,
     bundle: str | None,
+    base: str | None,
     llm: str | None,
     llm_type: str,
-    modes: list[str],
+    modes: list[str] | None,
     precisions: list[str],
     tokenizer_pre: str | None,
     name: str | None,
     force: bool,
 ) -> None:
-    """Export CHECKPOINT, a folder or a Hugging Face name, into the folder BUNDLE."""
+    """Export CHECKPOINT, a folder, a Hugging Face name or a state dict, into the folder BUNDLE."""
     target = required_bundle(folder, bundle)
     with extra_needed("export", "an export"), shown_progress() as progress:
         from uhd_edge.export.export import export_bundle
@@ -75,6 +75,7 @@ def export(
         written = export_bundle(
             checkpoint,
             target,
+            base=base,
             llm=llm,
             llm_type=llm_type,
             modes=modes,  # type: ignore[arg-type]  # checked by `parser_of_names`

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from uhd_edge.runtime.bundles.bundle import Bundle
-    from uhd_edge.runtime.bundles.manifest import Origin
+    from uhd_edge.runtime.bundles.manifest import Origin, Vision
     from uhd_edge.runtime.modes import Mode
 
 MOST_DIFFERENCES = 5  # in one message
@@ -81,7 +81,7 @@ def _table(bundle: Bundle) -> str:
         ("format", f"{manifest.format}, architecture {manifest.architecture}"),
         (
             "vision",
-            f"{vision.layers} layers of width {vision.hidden_size}, compressor after layer {vision.insert_layer}",
+            f"{vision.layers} layers of width {vision.hidden_size}, {_merging(vision)}",
         ),
         (
             "views",
@@ -101,6 +101,12 @@ def _table(bundle: Bundle) -> str:
     ]
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
+
+
+def _merging(vision: Vision) -> str:
+    if vision.has_compressor:
+        return f"compressor after layer {vision.insert_layer}"
+    return f"no compressor, the connector merges {vision.merge_rounds} times"
 
 
 def _chosen(bundle: Bundle, mode: Mode) -> str:

@@ -23,12 +23,12 @@ HEADINGS = ("name", "size", "graphs", "language model", "from")
 def list(*, as_json: bool) -> None:  # noqa: A001 - the command's name
     """List the models on this machine, which `--bundle NAME` uses, with their sizes."""
     from uhd_edge.runtime.bundles.kept_models import list_fetched, list_models
-    from uhd_edge.runtime.bundles.known_models import supported_names
+    from uhd_edge.runtime.bundles.known_models import KNOWN_MODELS
     from uhd_edge.runtime.bundles.model_names import models_folder
 
     models, fetched = list_models(), list_fetched()
     here = {model.name for model in models}
-    more = [name for name in supported_names() if name not in here]
+    more = [name for name in KNOWN_MODELS if name not in here]
     if as_json:
         found = {
             "folder": str(models_folder()),

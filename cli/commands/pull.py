@@ -23,10 +23,8 @@ from uhd_edge.engines.extras import extra_needed
 @click.option(
     "--modes",
     type=parser_of_names("16x", "4x"),
-    default="16x,4x",
-    show_default=True,
     metavar="16x,4x",
-    help="Modes to export.",
+    help="Modes to export.  [default: all that the checkpoint has]",
 )
 @click.option(
     "--precisions",
@@ -45,16 +43,17 @@ def pull(
     llm: str | None,
     llm_type: str,
     revision: str | None,
-    modes: list[str],
+    modes: list[str] | None,
     precisions: list[str],
     keep_checkpoint: bool,
     force: bool,
 ) -> None:
     """Bring MODEL to this machine: download it, check it, and export it as a bundle.
 
-    MODEL is a known name (minicpm-v-4.6, minicpm-v-4.6-thinking, minicpm-v-4.7-1b), a repository
-    OWNER/NAME on Hugging Face, or the folder of a checkpoint. Afterwards `--bundle NAME` uses it. A
-    pull that was interrupted goes on where it stopped when it is run again.
+    MODEL is a known name (minicpm-v-4.6, minicpm-v-4.6-thinking, minicpm-v-4.7-1b, llava-uhd-v4-8m,
+    llava-uhd-v4-8m-baseline), a repository OWNER/NAME on Hugging Face, or the folder of a
+    checkpoint. Afterwards `--bundle NAME` uses it. A pull that was interrupted goes on where it
+    stopped when it is run again.
     """
     with extra_needed("pull", "a pull"), shown_progress() as progress:
         import huggingface_hub  # noqa: F401 - what is missing is said before anything is downloaded

@@ -1,43 +1,42 @@
-"""Opens and checks a checkpoint of `minicpmv4_6` or `minicpmv4_7`, and reads its tensors one at a time."""
+"""Opens and checks a checkpoint of MiniCPM-V 4.6 or 4.7 or LLaVA-UHD v4, and reads its tensors one at a time."""
 
 from __future__ import annotations
 
 import re
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uhd_edge.export.checkpoint.config import CONFIG, ModelConfig, read_model_config
 from uhd_edge.export.checkpoint.derived import refuse_derived_tensors
-from uhd_edge.export.checkpoint.hub import download, is_hub_name
+from uhd_edge.export.checkpoint.hub import BESIDE_WEIGHTS, PATTERNS, download, is_hub_name
 from uhd_edge.export.checkpoint.json_file import read_object
+from uhd_edge.export.checkpoint.llava_config import MODEL_TYPE, read_llava_config
+from uhd_edge.export.checkpoint.llava_names import UNUSED, has_llava_names, llava_name
+from uhd_edge.export.checkpoint.llava_processor import read_llava_processor
 from uhd_edge.export.checkpoint.processor import ProcessorConfig, read_processor_config
-from uhd_edge.export.checkpoint.tensors import HEAD, Shape, differences, expected_tensors
+from uhd_edge.export.checkpoint.tensors import HEAD, differences, expected_tensors
+from uhd_edge.export.checkpoint.weights import (
+    STATE_DICTS,
+    TENSOR_TYPES,
+    StoredTensor,
+    find_weights,
+    indexed_names,
+    open_weights,
+    readable,
+)
 from uhd_edge.runtime.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Sequence
     from types import TracebackType
 
     from numpy.typing import NDArray
 
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-TENSOR_TYPES = ("F32", "F16", "BF16")
-
 # Tensors that are not needed: those of Qwen3.5's multi-token prediction (neither transformers nor
 # llama.cpp runs it here), and the frequencies of rotary embeddings, which follow from the configuration.
-IGNORED = re.compile(r"(model\.)?mtp\.|.*rotary_emb\.inv_freq$")
-
-
-@dataclass(frozen=True)
-class _Stored:
-    """Where a tensor is stored: an open file, and the tensor's name in it."""
-
-    file: Any
-    name: str
-    shape: Shape
-    type: str
+IGNORED = re.compile(r"(model\.)?mtp\.|.*rotary_emb\.(original_)?inv_freq$")
 
 
 @dataclass(frozen=True)
@@ -45,13 +44,14 @@ class Checkpoint:
     """An open checkpoint whose tensors fit its configuration. Close it, or use it in a `with` statement.
 
     `config` comes from `config.json`, `processor` from the files of the tokenizer and the image
-    processor.
+    processor, all in `folder`. `weights` are the files that hold the tensors.
     """
 
     folder: Path
+    weights: tuple[Path, ...]
     config: ModelConfig
     processor: ProcessorConfig
-    _tensors: dict[str, _Stored] = field(repr=False)
+    _tensors: dict[str, StoredTensor] = field(repr=False)
     _files: ExitStack = field(repr=False)
 
     @property
@@ -65,9 +65,8 @@ class Checkpoint:
         Raises `CheckpointError` when it cannot be read.
         """
         stored = self._tensors[name]
-        with _readable(self.folder):
-            tensor: NDArray[Any] = stored.file.get_tensor(stored.name)
-        return tensor
+        with readable(self.folder):
+            return stored.file.get_tensor(stored.name)
 
     def close(self) -> None:
         """Close the files. No tensor can be read after that."""
@@ -82,93 +81,105 @@ class Checkpoint:
         self.close()
 
 
-def open_checkpoint(source: str | Path) -> Checkpoint:
+def open_checkpoint(source: str | Path, *, base: str | Path | None = None) -> Checkpoint:
     """Open a folder, or download a checkpoint by its Hugging Face name such as `openbmb/MiniCPM-V-4.6`.
+
+    `source` may also be a state dict that torch has saved in a file (`.pt`). Everything but the
+    weights then comes from the checkpoint `base`, a folder or a name.
 
     Raises `CheckpointError`, with a message of one line, when there is no such checkpoint, when it
     has another architecture, when a file is broken, or when tensors are missing, unexpected or of
     another shape than `config.json` says.
     """
-    folder = _find_folder(source)
-    config = read_model_config(folder)
-    processor = read_processor_config(folder, patch_size=config.tower.patch)
+    state_dict = _find_state_dict(source, base)
+    folder = _find_folder(source) if base is None else _find_folder(base, BESIDE_WEIGHTS)
+    content = read_object(folder / CONFIG)
     with ExitStack() as files:
-        tensors = _open_tensors(folder, files)
-        refuse_derived_tensors(folder, read_object(folder / CONFIG), tensors)
-        if config.tied:
-            tensors.pop(HEAD, None)  # some checkpoints store it all the same; transformers overwrites it
-        _check_tensors(folder, config, tensors)
-        return Checkpoint(folder, config, processor, tensors, files.pop_all())
+        weights = find_weights(folder) if state_dict is None else (state_dict,)
+        stored = open_weights(weights, files)
+        where = folder if state_dict is None else state_dict
+        refuse_derived_tensors(where, content, stored)
+        stored = {name: tensor for name, tensor in stored.items() if not IGNORED.match(name)}
+        config = read_config(folder, stored)
+        is_llava = config.architecture == "llava_uhd_v4"
+        read_processor = read_llava_processor if is_llava else read_processor_config
+        processor = read_processor(folder, patch_size=config.tower.patch)
+        tensors = (_llava_tensors if is_llava else _plain_tensors)(where, config, stored)
+        return Checkpoint(folder, weights, config, processor, tensors, files.pop_all())
 
 
-def _find_folder(source: str | Path) -> Path:
-    try:
-        folder = Path(source).expanduser()
-        if folder.is_dir():
-            return folder
-        found = folder.exists()
-    except (
-        OSError,
-        RuntimeError,
-    ) as error:  # the name is too long, a parent folder has no permission, an unknown ~user
-        raise CheckpointError(f"{source}: not a folder that can be opened ({error})") from error
-    if found:
-        raise CheckpointError(f"{folder}: this is a file; a checkpoint is a folder")
+def read_config(folder: Path, names: Collection[str] | None = None) -> ModelConfig:
+    """Read `config.json` beside tensors of these stored `names`, or of those that an index lists.
+
+    LLaVA-UHD v4's own checkpoints are told by them. Where there are none, before the weights are
+    there, the `model_type` tells. Raises `CheckpointError`.
+    """
+    names = indexed_names(folder) if names is None else names
+    is_llava = has_llava_names(names) if names else read_object(folder / CONFIG).get("model_type") == MODEL_TYPE
+    return read_llava_config(folder, names) if is_llava else read_model_config(folder)
+
+
+def _find_state_dict(source: str | Path, base: str | Path | None) -> Path | None:
+    """The file of a state dict, which goes with a base; None for a folder or a name, which go without."""
+    path, is_folder = _look_at(source)
+    is_state_dict = path.suffix in STATE_DICTS and not is_folder
+    if is_state_dict and not path.is_file():
+        raise CheckpointError(f"{path}: no such file")
+    if is_state_dict and base is None:
+        raise CheckpointError(
+            f"{path}: is a state dict; name its base model, a folder with config.json and the tokenizer, with --base"
+        )
+    if base is not None and not is_state_dict:
+        raise CheckpointError(f"{source}: needs no base model; --base goes with a state dict, FILE.pt")
+    return path if is_state_dict else None
+
+
+def _find_folder(source: str | Path, patterns: Sequence[str] = PATTERNS) -> Path:
+    path, is_folder = _look_at(source)
+    if is_folder:
+        return path
+    if path.exists():
+        raise CheckpointError(f"{path}: this is a file; a checkpoint is a folder")
     if isinstance(source, str) and is_hub_name(source):
-        return download(source)
-    raise CheckpointError(f"{folder}: no such checkpoint folder")
+        return download(source, patterns)
+    raise CheckpointError(f"{path}: no such checkpoint folder")
 
 
-def _open_tensors(folder: Path, files: ExitStack) -> dict[str, _Stored]:
-    """The needed tensors, by their names in `MiniCPMV4_6ForConditionalGeneration`."""
-    import ml_dtypes  # noqa: F401 - gives numpy the type bfloat16
-    from safetensors import safe_open
-
-    tensors: dict[str, _Stored] = {}
-    for shard in _shards(folder):
-        with _readable(shard):
-            file = files.enter_context(safe_open(shard, framework="np"))
-            for name in file.keys():  # noqa: SIM118 - not a mapping
-                entry = file.get_slice(name)
-                tensors[name] = _Stored(file, name, tuple(entry.get_shape()), entry.get_dtype())
-    needed = {name: stored for name, stored in tensors.items() if not IGNORED.match(name)}
-    if any(name.startswith("vision_tower.") for name in needed):  # saved as `MiniCPMV4_6Model`
-        needed = {name if name == HEAD else f"model.{name}": stored for name, stored in needed.items()}
-    return needed
-
-
-def _shards(folder: Path) -> list[Path]:
-    """The files that hold the weights. Beside a single file an index counts for nothing, as in transformers."""
-    if (folder / WEIGHTS).is_file():
-        return [folder / WEIGHTS]
-    if not (folder / INDEX).exists():
-        raise CheckpointError(f"{folder}: neither {WEIGHTS} nor {INDEX} is there; only safetensors can be read")
-    weights = read_object(folder / INDEX).get("weight_map")
-    if not isinstance(weights, dict) or not weights or not all(isinstance(name, str) for name in weights.values()):
-        raise CheckpointError(f"{folder / INDEX}: weight_map does not name files; copy or download it again")
-    names = sorted(set(weights.values()))
-    missing = [name for name in names if Path(name).name != name or not (folder / name).is_file()]
-    if missing:
-        raise CheckpointError(f"{folder}: {', '.join(missing)} is missing; copy or download the checkpoint again")
-    return [folder / name for name in names]
-
-
-@contextmanager
-def _readable(file: Path) -> Iterator[None]:
-    from safetensors import SafetensorError
-
+def _look_at(source: str | Path) -> tuple[Path, bool]:
+    """The path, and whether it is a folder."""
     try:
-        yield
-    except (SafetensorError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{file}: cannot be read ({reason}); copy or download the checkpoint again") from error
+        path = Path(source).expanduser()
+        path.exists()
+        return path, path.is_dir()
+    # the name is too long, a parent folder has no permission, an unknown ~user
+    except (OSError, RuntimeError) as error:
+        raise CheckpointError(f"{source}: not a folder that can be opened ({error})") from error
 
 
-def _check_tensors(folder: Path, config: ModelConfig, tensors: dict[str, _Stored]) -> None:
-    found = {name: stored.shape for name, stored in tensors.items()}
-    if problems := differences(expected_tensors(config), found):
-        raise CheckpointError(f"{folder}: tensors do not fit config.json: {problems}")
-    others = sorted({stored.type for stored in tensors.values()} - set(TENSOR_TYPES))
+def _plain_tensors(where: Path, config: ModelConfig, stored: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
+    if any(name.startswith("vision_tower.") for name in stored):  # saved as `MiniCPMV4_6Model`
+        stored = {name if name == HEAD else f"model.{name}": tensor for name, tensor in stored.items()}
+    if config.tied:
+        stored.pop(HEAD, None)  # some checkpoints store it all the same; transformers overwrites it
+    _check_tensors(where, {name: name for name in expected_tensors(config)}, config, stored)
+    return stored
+
+
+def _llava_tensors(where: Path, config: ModelConfig, stored: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
+    names = {name: llava_name(name) for name in expected_tensors(config)}
+    needed = {name: tensor for name, tensor in stored.items() if not UNUSED.match(name)}
+    if config.tied:
+        needed.pop(llava_name(HEAD), None)
+    _check_tensors(where, names, config, needed)
+    return {name: needed[theirs] for name, theirs in names.items()}
+
+
+def _check_tensors(where: Path, names: dict[str, str], config: ModelConfig, stored: dict[str, StoredTensor]) -> None:
+    """Compare with what the configuration says, by the stored names."""
+    expected = {names[name]: shape for name, shape in expected_tensors(config).items()}
+    if problems := differences(expected, {name: tensor.shape for name, tensor in stored.items()}):
+        raise CheckpointError(f"{where}: tensors do not fit config.json: {problems}")
+    others = sorted({tensor.type for tensor in stored.values()} - set(TENSOR_TYPES))
     if others:
         read = ", ".join(TENSOR_TYPES)
-        raise CheckpointError(f"{folder}: has tensors of type {', '.join(others)}; only {read} can be read")
+        raise CheckpointError(f"{where}: has tensors of type {', '.join(others)}; only {read} can be read")

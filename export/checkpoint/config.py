@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONFIG = "config.json"
-Architecture = Literal["minicpmv4_6", "minicpmv4_7"]
+Architecture = Literal["minicpmv4_6", "minicpmv4_7", "llava_uhd_v4"]
 # The text models of each: MiniCPM-V 4.7 gives tokens positions in time and plane, for which Qwen3 has no room.
 TEXT_MODELS: dict[str, tuple[str, ...]] = {
     "minicpmv4_6": ("qwen3_5_text", "qwen3"),
@@ -37,7 +37,9 @@ MARKERS = ("image_start", "image_end", "slice_start", "slice_end", "newline")
 SQUARE_SIDE = 2  # the side of every merge: transformers' code always halves the grid and quadruples the width
 
 
-class _Vision(Fields):
+class VisionFields(Fields):
+    """The fields of `vision_config`, with the defaults that all these models share."""
+
     hidden_size: Count = 768
     intermediate_size: Count = 3072
     num_hidden_layers: Layers = 12
@@ -57,7 +59,7 @@ class _Config(Fields):
     merge_kernel_size: Square = (2, 2)
     merger_times: Count = 1
     tie_word_embeddings: bool = False
-    vision_config: _Vision
+    vision_config: VisionFields
     text_config: dict[str, Any]
     # Of MiniCPM-V 4.7 alone.
     image_start_id: Index | None = None
@@ -88,6 +90,11 @@ class ModelConfig:
     def has_canvas(self) -> bool:
         """Whether the tokens of an image have positions in the plane."""
         return self.architecture == "minicpmv4_7"
+
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        """The modes that can be exported; a tower without a compressor has one, whatever merges its patches."""
+        return ("16x", "4x") if self.tower.has_compressor else ("16x",)
 
 
 def read_model_config(folder: Path) -> ModelConfig:
@@ -124,7 +131,7 @@ def _marker_ids(config: _Config, where: str) -> dict[str, int]:
 def _refuse_others(content: dict[str, Any], where: str) -> None:
     found = content.get("model_type")
     if found not in TEXT_MODELS:
-        known = "minicpmv4_6 (MiniCPM-V 4.6) and minicpmv4_7 (MiniCPM-V 4.7)"
+        known = "minicpmv4_6 (MiniCPM-V 4.6), minicpmv4_7 (MiniCPM-V 4.7) and minicpmv (LLaVA-UHD v4)"
         raise CheckpointError(f"{where}: architecture {found!r} is not supported; only {known} are")
 
 
@@ -133,7 +140,7 @@ def _check_vision(config: _Config, where: str) -> None:
         raise CheckpointError(f"{where}: {problem}")
 
 
-def _vision_problems(config: _Config, vision: _Vision) -> Iterator[str]:
+def _vision_problems(config: _Config, vision: VisionFields) -> Iterator[str]:
     if config.drop_vision_last_layer:
         yield "drop_vision_last_layer: true is not supported"
     for name, square in (

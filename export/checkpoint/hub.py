@@ -12,10 +12,11 @@ from uhd_edge.engines.extras import extra_needed
 from uhd_edge.runtime.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 # The files that an export needs: not the pictures, other formats or code beside them.
-PATTERNS = ("*.json", "*.safetensors", "*.jinja", "*.txt")
+BESIDE_WEIGHTS = ("*.json", "*.jinja", "*.txt")
+PATTERNS = (*BESIDE_WEIGHTS, "*.safetensors")
 
 
 def is_hub_name(source: str) -> bool:
@@ -23,8 +24,10 @@ def is_hub_name(source: str) -> bool:
     return re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", source) is not None
 
 
-def download(name: str) -> Path:
+def download(name: str, patterns: Sequence[str] = PATTERNS) -> Path:
     """Find the checkpoint `name` in Hugging Face's cache, or download it. Returns its folder.
+
+    Only files whose names fit one of the `patterns` are needed.
 
     Raises `CheckpointError` when it is neither in the cache nor on the Hub.
     """
@@ -39,7 +42,7 @@ def download(name: str) -> Path:
         )
     try:
         with _bars_on_a_terminal():
-            return Path(snapshot_download(name, allow_patterns=list(PATTERNS)))
+            return Path(snapshot_download(name, allow_patterns=list(patterns)))
     except GatedRepoError as error:
         raise CheckpointError(
             f"{name}: its owner wants users to accept terms; accept them on huggingface.co and log in"

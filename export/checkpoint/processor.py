@@ -38,7 +38,9 @@ Mean = Annotated[tuple[float, float, float], BeforeValidator(_repeated)]
 Deviation = Annotated[tuple[Positive, Positive, Positive], BeforeValidator(_repeated)]
 
 
-class _ImageProcessor(BaseModel):
+class ImageProcessor(BaseModel):
+    """The fields of an image processor that change what it does."""
+
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
     do_resize: Literal[True] = True
@@ -70,18 +72,23 @@ def read_processor_config(folder: Path, *, patch_size: int) -> ProcessorConfig:
     `patch_size` is the vision tower's. The image processor must have the same.
     """
     images = _image_processor(folder)
+    check_patch_size(folder, images, patch_size)
+    return ProcessorConfig(to_preprocessing(images), _prompt(folder, images))
+
+
+def check_patch_size(folder: Path, images: ImageProcessor, patch_size: int) -> None:
+    """Raise `CheckpointError` unless image processor and vision tower cut the same patches."""
     if images.patch_size != patch_size:
         raise CheckpointError(
             f"{folder}: the image processor has patch_size {images.patch_size}, but the vision tower has {patch_size}"
         )
-    return ProcessorConfig(_preprocessing(images), _prompt(folder, images))
 
 
-def _image_processor(folder: Path) -> _ImageProcessor:
+def _image_processor(folder: Path) -> ImageProcessor:
     nested = read_optional_object(folder / PROCESSOR).get("image_processor")
     if nested is not None:
-        return validated(_ImageProcessor, _given(nested), f"{folder / PROCESSOR}: image_processor")
-    return validated(_ImageProcessor, _given(read_object(folder / IMAGE_PROCESSOR)), str(folder / IMAGE_PROCESSOR))
+        return validated(ImageProcessor, _given(nested), f"{folder / PROCESSOR}: image_processor")
+    return validated(ImageProcessor, _given(read_object(folder / IMAGE_PROCESSOR)), str(folder / IMAGE_PROCESSOR))
 
 
 def _given(content: object) -> object:
@@ -91,7 +98,8 @@ def _given(content: object) -> object:
     )
 
 
-def _preprocessing(images: _ImageProcessor) -> Preprocessing:
+def to_preprocessing(images: ImageProcessor) -> Preprocessing:
+    """Return the image processor's values as a manifest records them."""
     return Preprocessing(
         scale_resolution=images.scale_resolution,
         max_slices=images.max_slice_nums,
@@ -104,19 +112,19 @@ def _preprocessing(images: _ImageProcessor) -> Preprocessing:
     )
 
 
-def _prompt(folder: Path, images: _ImageProcessor) -> Prompt:
+def _prompt(folder: Path, images: ImageProcessor) -> Prompt:
     tokenizer = read_object(folder / TOKENIZER_CONFIG)
     return Prompt(
-        chat_template=_chat_template(folder, tokenizer),
+        chat_template=read_chat_template(folder, tokenizer),
         tokens=_special_tokens(folder, tokenizer),
-        stop_ids=_stop_ids(folder, tokenizer),
+        stop_ids=read_stop_ids(folder, tokenizer),
         use_image_id=images.use_image_id,
-        bos_token=_text(tokenizer.get("bos_token")),
-        eos_token=_text(tokenizer.get("eos_token")),
+        bos_token=token_text(tokenizer.get("bos_token")),
+        eos_token=token_text(tokenizer.get("eos_token")),
     )
 
 
-def _text(token: object) -> str | None:
+def token_text(token: object) -> str | None:
     """The text of a token, which is stored either as a string or in an object with a field `content`."""
     content = token.get("content") if isinstance(token, dict) else token
     return content if isinstance(content, str) and content else None
@@ -128,14 +136,15 @@ def _special_tokens(folder: Path, tokenizer: dict[str, Any]) -> SpecialTokens:
         more = tokenizer.get(group)
         named |= more if isinstance(more, dict) else {}
     named |= tokenizer
-    tokens = {field: _text(named.get(f"{field}_token")) for field in SpecialTokens.model_fields}
+    tokens = {field: token_text(named.get(f"{field}_token")) for field in SpecialTokens.model_fields}
     missing = [f"{field}_token" for field, text in tokens.items() if text is None]
     if missing:
         raise CheckpointError(f"{folder / TOKENIZER_CONFIG}: {', '.join(missing)} is missing")
     return validated(SpecialTokens, tokens, str(folder / TOKENIZER_CONFIG))
 
 
-def _chat_template(folder: Path, tokenizer: dict[str, Any]) -> str:
+def read_chat_template(folder: Path, tokenizer: dict[str, Any]) -> str:
+    """Find the chat template, in `tokenizer_config.json` or in a file; raises `CheckpointError` when there is none."""
     found = (
         read_optional_object(folder / PROCESSOR).get("chat_template")
         or read_optional_object(folder / OLD_TEMPLATE).get("chat_template")
@@ -159,7 +168,7 @@ def _template_file(file: Path) -> str | None:
         raise CheckpointError(f"{file}: cannot be read; copy or download the checkpoint again") from error
 
 
-def _stop_ids(folder: Path, tokenizer: dict[str, Any]) -> tuple[int, ...]:
+def read_stop_ids(folder: Path, tokenizer: dict[str, Any]) -> tuple[int, ...]:
     """The tokens at which transformers ends an answer, and the tokenizer's `eos_token`."""
     config = read_object(folder / CONFIG)
     found = (
@@ -170,14 +179,15 @@ def _stop_ids(folder: Path, tokenizer: dict[str, Any]) -> tuple[int, ...]:
     ids = next(([given] if isinstance(given, int) else given for given in found if given is not None), [])
     if not isinstance(ids, list) or not all(type(number) is int and number >= 0 for number in ids):
         raise CheckpointError(f"{folder}: eos_token_id is neither a token id nor a list of token ids")
-    own = _token_id(folder, _text(tokenizer.get("eos_token")))
+    own = token_id(folder, token_text(tokenizer.get("eos_token")))
     stops = tuple(dict.fromkeys([*ids, *own]))
     if not stops:
         raise CheckpointError(f"{folder}: no eos_token_id in {GENERATION} and no eos_token in {TOKENIZER_CONFIG}")
     return stops
 
 
-def _token_id(folder: Path, text: str | None) -> list[int]:
+def token_id(folder: Path, text: str | None) -> list[int]:
+    """Return the id of an added token in a list, empty when there is no such token."""
     added = read_object(folder / TOKENIZER).get("added_tokens")
     entries = added if isinstance(added, list) else []
     return [

@@ -29,7 +29,7 @@ def expected_tensors(config: ModelConfig) -> dict[str, Shape]:
 
 
 def vision_tensors(tower: TowerConfig) -> dict[str, Shape]:
-    """Shapes of the vision tower, the compressor and the connector. The patch embedding is a convolution's."""
+    """Shapes of the tower, its compressor if any, and the connector. The patch embedding is a convolution's."""
     shapes = {f"{VISION}{name}": shape for name, shape in _tower(tower).items()}
     return shapes | {f"{CONNECTOR}{name}": shape for name, shape in _connector(tower).items()}
 

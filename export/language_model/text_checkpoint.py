@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from uhd_edge.export.checkpoint.json_file import read_optional_object
+from uhd_edge.export.checkpoint.processor import TOKENIZER_CONFIG
 from uhd_edge.export.checkpoint.tensors import HEAD, TEXT
 from uhd_edge.runtime.errors import CheckpointError
 
@@ -65,13 +67,22 @@ def write_text_checkpoint(
             f"{' and '.join(ARCHITECTURES)} can; give a ready language model with --llm FILE.gguf"
         )
     folder.mkdir()
-    for name in TOKENIZER_FILES:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, folder / name)
+    _copy_tokenizer(source, folder)
     tied = HEAD not in tensors.names
     config = {**text_config, "architectures": [architecture], "tie_word_embeddings": tied}
     (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
     _write_shards(_text_tensors(tensors), folder, shard_bytes)
+
+
+def _copy_tokenizer(source: Path, folder: Path) -> None:
+    """Copy the tokenizer's files. Where code of the checkpoint's own would load it, transformers' plain class does."""
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
+    settings = read_optional_object(source / TOKENIZER_CONFIG)
+    if settings.pop("auto_map", None) is not None:
+        settings["tokenizer_class"] = "PreTrainedTokenizerFast"
+        (folder / TOKENIZER_CONFIG).write_text(json.dumps(settings), encoding="utf-8")
 
 
 def _text_tensors(tensors: Tensors) -> Iterator[tuple[str, NDArray[Any]]]:

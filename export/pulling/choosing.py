@@ -11,7 +11,7 @@ from uhd_edge.export.checkpoint.hub import PATTERNS, is_hub_name
 from uhd_edge.export.language_model.quantize import FILE_TYPES, file_type
 from uhd_edge.export.pulling.hub import list_repository
 from uhd_edge.runtime.bundles.bundle import MANIFEST
-from uhd_edge.runtime.bundles.known_models import KNOWN_MODELS, KnownModel, supported_names
+from uhd_edge.runtime.bundles.known_models import KNOWN_MODELS, KnownModel
 from uhd_edge.runtime.errors import CheckpointError, DownloadError
 
 if TYPE_CHECKING:
@@ -42,14 +42,10 @@ class Wanted:
 def wanted_model(model: str) -> Wanted:
     """Find out what `model` is: a known name, a checkpoint's folder, or a repository `OWNER/NAME`.
 
-    Raises `CheckpointError` for a known model that cannot be exported yet, and for anything else.
+    Raises `CheckpointError` for anything else.
     """
     known = KNOWN_MODELS.get(model.lower()) or _known_repository(model)
     if known is not None:
-        if known.unsupported:
-            raise CheckpointError(
-                f"{known.name}: {known.unsupported}; nothing was downloaded. There are {', '.join(supported_names())}"
-            )
         gguf = (known.gguf,) if known.gguf else tuple(known.checkpoint + end for end in GGUF_SUFFIXES)
         return Wanted(known.name, checkpoint=known.checkpoint, gguf=gguf)
     folder = Path(model).expanduser()
@@ -62,7 +58,7 @@ def wanted_model(model: str) -> Wanted:
             model.partition("/")[2].lower(), checkpoint=model, gguf=tuple(model + end for end in GGUF_SUFFIXES)
         )
     raise CheckpointError(
-        f"{model}: neither a known model ({', '.join(supported_names())}), nor a folder, nor OWNER/NAME on the Hub"
+        f"{model}: neither a known model ({', '.join(KNOWN_MODELS)}), nor a folder, nor OWNER/NAME on the Hub"
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uhd_edge.engines.unfinished import readable_size
-from uhd_edge.export.checkpoint.config import read_model_config
+from uhd_edge.export.checkpoint.checkpoint import read_config
 from uhd_edge.export.disk_space import bytes_of_graphs
 from uhd_edge.export.language_model.conversion import require_converter
 from uhd_edge.export.pulling.choosing import checkpoint_files, find_language_model
@@ -95,7 +95,7 @@ def gather(plan: Plan, space: Workspace, precisions: Sequence[Precision], progre
 def _check_room(plan: Plan, space: Workspace, precisions: Sequence[Precision]) -> None:
     """Refuse a model that cannot be exported, or for which there is no room; the first leaves nothing behind."""
     try:
-        tower = read_model_config(space.checkpoint).tower
+        tower = read_config(space.checkpoint).tower
     except CheckpointError as error:
         space.remove()
         raise CheckpointError(f"{plan.repository.name}: {error}") from error

@@ -44,7 +44,7 @@ def pull_model(
     llm: str | Path | None = None,
     llm_type: str = "q4_k_m",
     revision: str | None = None,
-    modes: Sequence[Mode] = ("16x", "4x"),
+    modes: Sequence[Mode] | None = None,
     precisions: Sequence[Precision] = EXPORTED_PRECISIONS,
     keep_checkpoint: bool = False,
     overwrite: bool = False,

@@ -20,15 +20,13 @@ class KnownModel:
     """A model by its name in this program.
 
     `checkpoint` and `gguf` are repositories on the Hub, `gguf` that of the official language model.
-    `gigabytes` is about what has to be downloaded. `unsupported` says why it cannot be exported yet;
-    it is empty for a model that can.
+    `gigabytes` is about what has to be downloaded.
     """
 
     name: str
     checkpoint: str
     gguf: str | None
     gigabytes: float
-    unsupported: str = ""
 
 
 _MODELS = (
@@ -37,18 +35,9 @@ _MODELS = (
     # MiniCPM-V-4_6-Thinking-Q4_K_M.gguf; checkpoint and sizes are those of 4.6.
     KnownModel("minicpm-v-4.6-thinking", "openbmb/MiniCPM-V-4.6-Thinking", "openbmb/MiniCPM-V-4.6-Thinking-gguf", 3.1),
     KnownModel("minicpm-v-4.7-1b", "openbmb/MiniCPM-V-4.7-1B", None, 3.1),
-    KnownModel(
-        "llava-uhd-v4-8m",
-        "PhoenixGS/LLaVA-UHD-v4-8M",
-        None,
-        17.3,
-        unsupported="its checkpoint has a format of its own that cannot be exported yet",
-    ),
+    KnownModel("llava-uhd-v4-8m", "PhoenixGS/LLaVA-UHD-v4-8M", None, 17.3),
+    # The same without a compressor, for comparison.
+    KnownModel("llava-uhd-v4-8m-baseline", "PhoenixGS/LLaVA-UHD-v4-8M-Baseline", None, 17.3),
 )
 
 KNOWN_MODELS: Final[Mapping[str, KnownModel]] = MappingProxyType({model.name: model for model in _MODELS})
-
-
-def supported_names() -> list[str]:
-    """The names of the models that can be exported."""
-    return [model.name for model in _MODELS if not model.unsupported]

@@ -78,7 +78,6 @@ class Vision(_Record):
         """Numbers in a feature between encoder and connector; a resampler is told its row and column too."""
         return self.hidden_size + (2 if self.connector == "resampler" else 0)
 
-
 class Preprocessing(_Record):
     """How an image becomes views: the values of the checkpoint's image processor.
 
@@ -200,7 +199,7 @@ class Manifest(_Record):
     """
 
     format: Literal[1, 2]
-    architecture: Literal["minicpmv4_6", "minicpmv4_7"]
+    architecture: Literal["minicpmv4_6", "minicpmv4_7", "llava_uhd_v4"]
     name: str
     default_mode: Mode
     vision: Vision

@@ -72,15 +72,13 @@ def builtin_bundle() -> Path:
 
 
 def _not_kept(name: str, kept: list[str]) -> str:
-    from uhd_edge.runtime.bundles.known_models import KNOWN_MODELS, supported_names  # which most starts do without
+    from uhd_edge.runtime.bundles.known_models import KNOWN_MODELS  # which most starts do without
 
     known = KNOWN_MODELS.get(name)
-    if known is not None and known.unsupported:
-        return f"{name}: {known.unsupported}; there are {', '.join((BUILT_IN, *kept))}"
     if known is not None:
         return f"{name} is not on this machine; `uhd pull {name}` brings it ({known.gigabytes} GB to download)"
     return (
         f"{name}: neither a bundle folder nor a model on this machine ({', '.join((BUILT_IN, *kept))}); "
-        f"bring one with `uhd pull MODEL` ({', '.join(supported_names())}), "
+        f"bring one with `uhd pull MODEL` ({', '.join(KNOWN_MODELS)}), "
         "or make one with `uhd export CHECKPOINT BUNDLE`"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -78,4 +78,14 @@ MINICPM_V_4_6: Final = ModelSizes(
     llm_width=1024,
 )
 
-KNOWN_SIZES: Final[Mapping[str, ModelSizes]] = MappingProxyType({MINICPM_V_4_6.name: MINICPM_V_4_6})
+# Of PhoenixGS/LLaVA-UHD-v4-8M and its baseline: the same tower, and Qwen3-8B behind it.
+LLAVA_UHD_V4_8M: Final = replace(MINICPM_V_4_6, name="llava-uhd-v4-8m", llm_width=4096)
+LLAVA_UHD_V4_8M_BASELINE: Final = replace(
+    LLAVA_UHD_V4_8M,
+    name="llava-uhd-v4-8m-baseline",
+    vision=MINICPM_V_4_6.vision.model_copy(update={"insert_layer": 26, "window": 1, "merge_rounds": 2}),
+)
+
+KNOWN_SIZES: Final[Mapping[str, ModelSizes]] = MappingProxyType(
+    {sizes.name: sizes for sizes in (MINICPM_V_4_6, LLAVA_UHD_V4_8M, LLAVA_UHD_V4_8M_BASELINE)}
+)

@@ -25,7 +25,7 @@ COUNTS = {
 @click.command()
 @click.argument("folder", metavar="[BUNDLE]", required=False)
 @bundle_option
-@click.option("--model", metavar="NAME", help="Use the sizes of a known model instead: minicpm-v-4.6.")
+@click.option("--model", metavar="NAME", help="Use a known model's sizes instead: minicpm-v-4.6, llava-uhd-v4-8m.")
 @click.option("--image", metavar="FILE", help="Count for this image.")
 @click.option("--size", metavar="WxH", help="Count for an image of this size.  [default: one square view]")
 @click.option("--patches", type=int, metavar="N", help="Count for one view of N patches.")
@@ -57,7 +57,8 @@ def flops(
     """Count the operations of encoding an image with BUNDLE, or without it with the built-in uhd-tiny.
 
     16x and 4x are the modes of the bundle. post-vit is the baseline without the compressor, with
-    the views of 16x. global encodes the whole image as one view in full size.
+    the views of 16x. global encodes the whole image as one view in full size. A bundle without a
+    compressor is post-vit itself.
     """
     from uhd_edge.runtime.vision.flops_of_pictures import flops_of_patches, flops_of_picture
 
@@ -101,6 +102,8 @@ def _with_compressor_after(sizes: ModelSizes, layer: int | None) -> ModelSizes:
 
     if layer is None:
         return sizes
+    if not sizes.vision.has_compressor:
+        raise OptionError(f"--insert-after {layer}: {sizes.name} has no compressor")
     if not 0 <= layer < sizes.vision.layers:
         raise OptionError(f"--insert-after {layer}: the tower has layers 0 to {sizes.vision.layers - 1}")
     return replace(sizes, vision=sizes.vision.model_copy(update={"insert_layer": layer}))

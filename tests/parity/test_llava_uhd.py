@@ -1,0 +1,120 @@
+"""LLaVA-UHD v4's own checkpoints and their baseline: embeddings, prompts and greedy text of the training code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from parity.conversations import messages, our_ids, picture
+from support.llava_reference import TrainingCode
+
+from uhd_edge.runtime.assistant import Assistant
+from uhd_edge.runtime.errors import OptionError
+from uhd_edge.runtime.llm.language_model import LanguageModel
+from uhd_edge.runtime.prompt.room import PromptInputs
+from uhd_edge.runtime.vision.encoder import VisionEncoder
+from uhd_edge.runtime.vision.slicing import plan_views
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.modes import Mode
+
+QUESTION = "What is the code on the red circle?"
+TOKENS = 32
+TIE = 0.005  # where the reference is this undecided between two tokens, rounding decides
+SIZES = [(365, 211), (153, 174), (60, 300), (50, 40), (400, 395)]
+NO, ONE, THREE = [], [picture(0, 365, 211)], [picture(1, 365, 211), picture(2, 153, 174), picture(3, 90, 400)]
+CASES = {
+    "no image": (NO, 9),
+    "one in one view": (ONE, 1),
+    "one in slices": (ONE, 9),
+    "three in one view each": (THREE, 1),
+    "three in slices": (THREE, 4),
+}
+
+
+class Sides:
+    """The training code's model, and an assistant with the bundle of the same checkpoint."""
+
+    def __init__(self, code: TrainingCode, bundle: Bundle) -> None:
+        self.code, self.bundle, self.assistant = code, bundle, Assistant(bundle, threads=1)
+
+    def __repr__(self) -> str:
+        return "both sides"
+
+    @property
+    def modes(self) -> list[Mode]:
+        return list(self.bundle.manifest.graphs)
+
+    def answer(self, turns: Any, max_slices: int) -> tuple[int, str]:
+        """The reference's answer in 16x up to the first tie: how many tokens, and the text."""
+        tokens, ahead = self.code.generate(turns, "16x", max_slices, TOKENS)
+        ties = [step for step, margin in enumerate(ahead) if margin < TIE]
+        tokens = tokens[: ties[0]] if ties else tokens
+        assert tokens
+        return len(tokens), self.code.text(tokens)
+
+
+@pytest.fixture(scope="module", params=["llava_checkpoint", "llava_baseline"])
+def sides(request: pytest.FixtureRequest) -> Iterator[Sides]:
+    bundle = "llava_bundle" if request.param == "llava_checkpoint" else "baseline_bundle"
+    both = Sides(TrainingCode(request.getfixturevalue(request.param)), request.getfixturevalue(bundle))
+    with both.assistant:
+        yield both
+
+
+def test_embeddings_are_those_of_the_training_code(sides: Sides) -> None:
+    for mode in sides.modes:
+        with VisionEncoder(sides.bundle, mode=mode, threads=1) as encoder:
+            for width, height in SIZES:
+                image = picture(width, width, height)
+                views = sides.code.prepare(image, mode, 9).views
+                seen = encoder.encode(image)
+                expected = [sides.code.embed(view, mode).numpy() for view in views]
+                assert [view.tokens for view in seen.views] == [len(view) for view in expected]
+                ends = np.cumsum([view.tokens for view in seen.views])
+                for ours, theirs in zip(np.split(seen.embeddings, ends[:-1]), expected, strict=True):
+                    assert np.abs(ours - theirs).max() <= 1e-4 * theirs.std(), (mode, width, height)
+
+
+@pytest.mark.parametrize(("images", "max_slices"), CASES.values(), ids=CASES)
+def test_prompts_are_those_of_the_training_code_and_positions_count_on(
+    sides: Sides, images: list[Any], max_slices: int
+) -> None:
+    turns: Any = [("user", [*images, QUESTION]), ("assistant", ["JX7."]), ("user", ["And", *images, "here?"])]
+    with LanguageModel(sides.bundle.llm_path, context=2000, threads=1) as model:
+        for mode in sides.modes:
+            assert our_ids(sides.bundle, model.vocabulary, turns, mode, max_slices) == sides.code.ids(
+                turns, mode, max_slices
+            )
+        manifest = sides.bundle.manifest
+        plans = [plan_views(*image.size, manifest.preprocessing, mode="16x") for image in images * 2]
+        inputs = PromptInputs(messages(turns), manifest, plans, [None] * len(plans))
+        assert inputs.lay_out(model.vocabulary).positions is None
+
+
+@pytest.mark.parametrize(("images", "max_slices"), CASES.values(), ids=CASES)
+def test_greedy_answers_of_two_turns_are_those_of_the_training_code(
+    sides: Sides, images: list[Any], max_slices: int
+) -> None:
+    turns: Any = [("user", [*images, QUESTION])]
+    options: Any = {"mode": "16x", "max_slices": max_slices}
+    with sides.assistant.session() as session:
+        count, text = sides.answer(turns, max_slices)
+        first = session.ask(images, QUESTION, max_tokens=count, **options)
+        assert first.text == text
+        turns += [("assistant", [first.text]), ("user", [*ONE, "And here?"])]
+        count, text = sides.answer(turns, max_slices)
+        second = session.ask(ONE, "And here?", max_tokens=count, **options)
+        assert second.text == text
+        assert second.usage.prompt_tokens == len(sides.code.ids(turns, "16x", max_slices))
+
+
+def test_the_baseline_has_one_mode_and_says_so(baseline_bundle: Bundle) -> None:
+    vision = baseline_bundle.manifest.vision
+    assert (list(baseline_bundle.manifest.graphs), vision.merge_rounds, vision.has_compressor) == (["16x"], 2, False)
+    with Assistant(baseline_bundle, threads=1) as assistant, pytest.raises(OptionError, match="4x"):
+        assistant.ask(ONE, QUESTION, mode="4x")
