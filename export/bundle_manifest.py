@@ -11,7 +11,7 @@ from uhd_edge.runtime.bundles.manifest import FORMAT_VERSION, GraphKind, Graphs,
 
 if TYPE_CHECKING:
     from uhd_edge.export.checkpoint.checkpoint import Checkpoint
-    from uhd_edge.export.tower_config import TowerConfig
+    from uhd_edge.export.checkpoint.config import ModelConfig
     from uhd_edge.runtime.bundles.manifest import LanguageModelFile
     from uhd_edge.runtime.modes import Mode
 
@@ -30,7 +30,7 @@ def make_manifest(
         architecture=checkpoint.config.architecture,
         name=name,
         default_mode=trained_for if trained_for in graphs else next(iter(graphs)),
-        vision=_vision(checkpoint.config.tower),
+        vision=_vision(checkpoint.config),
         preprocessing=checkpoint.processor.preprocessing,
         prompt=prompt,
         graphs=graphs,
@@ -39,7 +39,8 @@ def make_manifest(
     )
 
 
-def _vision(tower: TowerConfig) -> Vision:
+def _vision(config: ModelConfig) -> Vision:
+    tower = config.tower
     return Vision(
         hidden_size=tower.hidden,
         intermediate_size=tower.intermediate,
@@ -52,6 +53,7 @@ def _vision(tower: TowerConfig) -> Vision:
         compressor=tower.compressor,
         connector=tower.connector,
         queries=tower.queries or None,
+        coordinates="steps" if config.architecture == "llava_uhd_v4" else "quotients",
     )
 
 

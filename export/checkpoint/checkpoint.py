@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uhd_edge.export.checkpoint.config import CONFIG, ModelConfig, read_model_config
-from uhd_edge.export.checkpoint.derived import refuse_derived_tensors
+from uhd_edge.export.checkpoint.derived import refuse_adapter, refuse_derived_tensors
 from uhd_edge.export.checkpoint.hub import BESIDE_WEIGHTS, PATTERNS, download, is_hub_name
 from uhd_edge.export.checkpoint.json_file import read_object
 from uhd_edge.export.checkpoint.llava_config import MODEL_TYPE, read_llava_config
@@ -93,6 +93,7 @@ def open_checkpoint(source: str | Path, *, base: str | Path | None = None) -> Ch
     """
     state_dict = _find_state_dict(source, base)
     folder = _find_folder(source) if base is None else _find_folder(base, BESIDE_WEIGHTS)
+    refuse_adapter(folder)
     content = read_object(folder / CONFIG)
     with ExitStack() as files:
         weights = find_weights(folder) if state_dict is None else (state_dict,)

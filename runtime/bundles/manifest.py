@@ -20,6 +20,9 @@ READABLE_FORMATS: Final = (1, 2)
 # INT8 comes in two graphs: the one ONNX Runtime is fast at on a CPU, and the symmetric one TensorRT wants.
 GraphKind = Literal["fp32", "fp16", "int8", "int8-tensorrt"]
 
+# How the relative height of row i of n is computed: i / n, or i steps of 1 / n.
+Coordinates = Literal["quotients", "steps"]
+
 # A path inside the bundle: relative, with forward slashes, never upwards.
 BundlePath = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$")
@@ -38,7 +41,9 @@ class Vision(_Record):
 
     `window` and `merge` are the sides of the compressor's and the connector's squares
     (2 and 2); `merge_rounds` is how often the connector merges. A `window` of 1 means that there
-    is no compressor: the connector alone merges, after all layers. `intermediate_size`, the
+    is no compressor: the connector alone merges, after all layers. `coordinates` decides, by the
+    last bit, into which row of the position table a patch falls that lies on the border of two.
+    `intermediate_size`, the
     width of the MLPs, is for counting operations alone; bundles from before it was recorded
     do without. `compressor` and `connector` say which of those in
     `uhd_edge.runtime.bundles.compressors` they are; a resampler makes `queries` embeddings of
@@ -53,6 +58,7 @@ class Vision(_Record):
     window: Count
     merge: Count
     merge_rounds: Count
+    coordinates: Coordinates = "quotients"
     compressor: CompressorName = "window-reuse"
     connector: ConnectorName = "mlp"
     queries: Count | None = None

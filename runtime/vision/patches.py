@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from uhd_edge.runtime.bundles.manifest import Preprocessing, Vision
+    from uhd_edge.runtime.bundles.manifest import Coordinates, Preprocessing, Vision
     from uhd_edge.runtime.modes import Mode
     from uhd_edge.runtime.vision.slicing import View
 
@@ -59,10 +59,10 @@ def position_ids(rows: int, columns: int, vision: Vision, *, mode: Mode) -> NDAr
     """Return int64 [N], indices into the position table in the order of `make_patches`.
 
     Row i of n falls into the table row of the same relative height, as in transformers'
-    `get_vision_nearest_position_ids`.
+    `get_vision_nearest_position_ids`, or in the `SiglipVisionEmbeddings` of LLaVA-UHD v4.
     """
-    side = vision.table_side
-    grid = _buckets(rows, side)[:, None] * side + _buckets(columns, side)
+    side, coordinates = vision.table_side, vision.coordinates
+    grid = _buckets(rows, side, coordinates)[:, None] * side + _buckets(columns, side, coordinates)
     return _in_block_order(grid, merge_sides(vision, mode=mode)).reshape(-1)
 
 
@@ -157,23 +157,37 @@ def _by_channel(values: ArrayLike) -> NDArray[np.float32]:
     return channels[0] if (channels == channels[0]).all() else channels[:, None, None]
 
 
-def _buckets(length: int, table_side: int) -> NDArray[np.int64]:
+def _buckets(length: int, table_side: int, coordinates: Coordinates) -> NDArray[np.int64]:
     """Table index int64 [length] of each of `length` patches along one side."""
-    coordinates = np.arange(length, dtype=np.float32) / np.float32(length)
-    return np.searchsorted(_boundaries(table_side), coordinates, side="right").astype(np.int64)
+    places = _places(length, coordinates)
+    return np.searchsorted(_boundaries(table_side), places, side="right").astype(np.int64)
+
+
+def _places(length: int, coordinates: Coordinates) -> NDArray[np.float32]:
+    """Where each of `length` patches begins, from 0 to 1."""
+    if coordinates == "quotients":
+        return np.arange(length, dtype=np.float32) / np.float32(length)
+    return _count_by_steps(0.0, float(np.float32(1) / np.float32(length)), length)
 
 
 def _boundaries(table_side: int) -> NDArray[np.float32]:
     """Reproduce `torch.arange(1 / side, 1, 1 / side)` in float32, bit for bit.
 
-    Torch rounds the start of every vector of eight to float32 and counts on from there in
-    float64; what is left over after whole pairs of vectors it counts from the very start.
-    For table sides such as 27 a patch that lies exactly on a boundary falls by these last
-    bits, so they are reproduced. Sides of 16, 32, 64 and 70 do not depend on them.
+    For table sides such as 27 a patch that lies exactly on a boundary falls by the last bits. Sides
+    of 16, 32, 64 and 70 do not depend on them.
     """
     step = 1 / table_side
-    index = np.arange(int(np.ceil((1.0 - step) / step)))
+    return _count_by_steps(step, step, int(np.ceil((1.0 - step) / step)))
+
+
+def _count_by_steps(start: float, step: float, count: int) -> NDArray[np.float32]:
+    """Return `count` numbers as `torch.arange` counts them in float32, bit for bit.
+
+    Torch rounds the start of every vector of eight to float32 and counts on from there in
+    float64; what is left over after whole pairs of vectors it counts from the very start.
+    """
+    index = np.arange(count)
     lane = index % 8
-    starts = (step + step * (index - lane)).astype(np.float32).astype(np.float64)
+    starts = (start + step * (index - lane)).astype(np.float32).astype(np.float64)
     in_vectors = index < len(index) // 16 * 16
-    return np.where(in_vectors, starts + lane * step, step + step * index).astype(np.float32)
+    return np.where(in_vectors, starts + lane * step, start + step * index).astype(np.float32)

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 from parity.conversations import messages, our_ids, picture
 from support.llava_reference import TrainingCode
 
 from uhd_edge.runtime.assistant import Assistant
-from uhd_edge.runtime.errors import OptionError
+from uhd_edge.runtime.errors import UhdError
 from uhd_edge.runtime.llm.language_model import LanguageModel
 from uhd_edge.runtime.prompt.room import PromptInputs
 from uhd_edge.runtime.vision.encoder import VisionEncoder
@@ -25,14 +26,15 @@ if TYPE_CHECKING:
 QUESTION = "What is the code on the red circle?"
 TOKENS = 32
 TIE = 0.005  # where the reference is this undecided between two tokens, rounding decides
-SIZES = [(365, 211), (153, 174), (60, 300), (50, 40), (400, 395)]
+# In 4x the last has 50 patches in a row, some of which lie on the border of two rows of the position table.
+SIZES = [(365, 211), (60, 150), (50, 40), (410, 10)]
 NO, ONE, THREE = [], [picture(0, 365, 211)], [picture(1, 365, 211), picture(2, 153, 174), picture(3, 90, 400)]
 CASES = {
     "no image": (NO, 9),
     "one in one view": (ONE, 1),
     "one in slices": (ONE, 9),
     "three in one view each": (THREE, 1),
-    "three in slices": (THREE, 4),
+    "three in slices": (THREE, 2),
 }
 
 
@@ -62,8 +64,11 @@ class Sides:
 def sides(request: pytest.FixtureRequest) -> Iterator[Sides]:
     bundle = "llava_bundle" if request.param == "llava_checkpoint" else "baseline_bundle"
     both = Sides(TrainingCode(request.getfixturevalue(request.param)), request.getfixturevalue(bundle))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # for matrices as small as these more are slower
     with both.assistant:
         yield both
+    torch.set_num_threads(threads)
 
 
 def test_embeddings_are_those_of_the_training_code(sides: Sides) -> None:
@@ -105,16 +110,16 @@ def test_greedy_answers_of_two_turns_are_those_of_the_training_code(
     with sides.assistant.session() as session:
         count, text = sides.answer(turns, max_slices)
         first = session.ask(images, QUESTION, max_tokens=count, **options)
-        assert first.text == text
+        assert first.text.strip() == text
         turns += [("assistant", [first.text]), ("user", [*ONE, "And here?"])]
         count, text = sides.answer(turns, max_slices)
         second = session.ask(ONE, "And here?", max_tokens=count, **options)
-        assert second.text == text
+        assert second.text.strip() == text
         assert second.usage.prompt_tokens == len(sides.code.ids(turns, "16x", max_slices))
 
 
 def test_the_baseline_has_one_mode_and_says_so(baseline_bundle: Bundle) -> None:
     vision = baseline_bundle.manifest.vision
     assert (list(baseline_bundle.manifest.graphs), vision.merge_rounds, vision.has_compressor) == (["16x"], 2, False)
-    with Assistant(baseline_bundle, threads=1) as assistant, pytest.raises(OptionError, match="4x"):
+    with Assistant(baseline_bundle, threads=1) as assistant, pytest.raises(UhdError, match="no 4x graphs"):
         assistant.ask(ONE, QUESTION, mode="4x")

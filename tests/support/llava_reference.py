@@ -171,12 +171,14 @@ class TrainingCode:
         return made.sequences[0].tolist(), [float(first - second) for first, second in best]
 
     def text(self, tokens: list[int]) -> str:
-        return self.tokenizer.decode(tokens, skip_special_tokens=True)
+        """The answer that `chat` gives: without space around it."""
+        return self.tokenizer.decode(tokens, skip_special_tokens=True).strip()
 
 
 def buckets(count: int) -> Tensor:
     """Rows, or columns, of the position table for `count` patches."""
-    return torch.bucketize(torch.arange(0, 1 - 1e-6, 1 / count), torch.arange(1 / TABLE, 1.0, 1 / TABLE), right=True)
+    steps = torch.arange(0, 1 - 1e-6, 1 / torch.tensor(count, dtype=torch.int32))
+    return torch.bucketize(steps, torch.arange(1 / TABLE, 1.0, 1 / TABLE), right=True)
 
 
 def side_by_side(hidden: Tensor, rows: int, columns: int) -> Tensor:

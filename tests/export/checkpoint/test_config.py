@@ -51,7 +51,7 @@ def test_the_default_mode_is_the_checkpoints(folder: Path) -> None:
 @pytest.mark.parametrize("found", ["minicpmv4_8", "llava", "minicpmv", None, 3])
 def test_another_architecture_is_refused_by_name(folder: Path, found: object) -> None:
     change_json(folder / "config.json", model_type=found)
-    assert f"architecture {found!r} is not supported; only minicpmv4_6 (MiniCPM-V 4.6) and" in refusal(folder)
+    assert f"architecture {found!r} is not supported; only minicpmv4_6 (MiniCPM-V 4.6), minicpmv4_7" in refusal(folder)
 
 
 def test_another_text_model_is_refused_by_name(folder: Path) -> None:

@@ -99,6 +99,17 @@ def test_position_ids_equal_those_of_transformers(table_side: int) -> None:
         assert np.array_equal(ids[block_places(rows, columns, [2])], expected), (rows, columns)
 
 
+def test_position_ids_by_steps_equal_those_of_the_code_of_llava_uhd_v4() -> None:
+    boundaries = torch.arange(1 / 70, 1.0, 1 / 70)
+    for count in (*range(2, 402, 2), 1600, 2046):
+        steps = torch.arange(0, 1 - 1e-6, 1 / torch.tensor(count, dtype=torch.int32))
+        expected = torch.bucketize(steps, boundaries, right=True).numpy()
+        ids = position_ids(2, count, vision(coordinates="steps"), mode="4x")
+        assert np.array_equal(ids[block_places(2, count, [2])][:count], expected), count
+    by_quotients = position_ids(2, 50, vision(), mode="4x")
+    assert not np.array_equal(by_quotients, position_ids(2, 50, vision(coordinates="steps"), mode="4x"))
+
+
 def test_position_ids_follow_the_patches_into_block_order() -> None:
     expected = get_vision_nearest_position_ids(torch.tensor([[24, 40]]), 70).numpy()
     ids = position_ids(24, 40, vision(), mode="16x")
