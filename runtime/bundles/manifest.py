@@ -84,6 +84,7 @@ class Vision(_Record):
         """Numbers in a feature between encoder and connector; a resampler is told its row and column too."""
         return self.hidden_size + (2 if self.connector == "resampler" else 0)
 
+
 class Preprocessing(_Record):
     """How an image becomes views: the values of the checkpoint's image processor.
 

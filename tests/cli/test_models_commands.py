@@ -12,6 +12,7 @@ from support.places import EXAMPLES
 
 from uhd_edge.cli.main import exit_code
 from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.bundles.known_models import KNOWN_MODELS
 from uhd_edge.runtime.bundles.manifest import Manifest, Origin
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def test_the_list_shows_models_with_their_sizes(
         "uhd: minicpm-v-4.6: 0.2 MB are downloaded; `uhd pull` goes on from there, "
         "`uhd remove minicpm-v-4.6` removes them"
     )
-    assert more == "uhd: more with `uhd pull`: minicpm-v-4.6, minicpm-v-4.6-thinking, minicpm-v-4.7-1b"
+    assert more == f"uhd: more with `uhd pull`: {', '.join(KNOWN_MODELS)}"
 
 
 def test_the_list_as_json_has_all_of_it(run: Callable[..., tuple[int, str, str]], models: Path, mine: Path) -> None:
@@ -98,7 +99,7 @@ def test_the_list_as_json_has_all_of_it(run: Callable[..., tuple[int, str, str]]
     assert found["models"][1]["path"] == str(mine)
     assert found["models"][1]["origin"]["checkpoint"] == "me/mine"
     assert found["downloads"] == []
-    assert found["to_pull"] == ["minicpm-v-4.6", "minicpm-v-4.6-thinking", "minicpm-v-4.7-1b"]
+    assert found["to_pull"] == list(KNOWN_MODELS)
 
 
 def test_a_removed_model_is_gone(run: Callable[..., tuple[int, str, str]], models: Path, mine: Path) -> None:

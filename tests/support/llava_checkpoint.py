@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HIDDEN, INNER, LAYERS, HEADS, PATCH, TABLE, INSERT = 48, 80, 3, 4, 14, 70, 1
-TEXT = TinyCheckpoint("qwen3", tied=False, seed=5)
+TEXT = TinyCheckpoint("qwen3", tied=False, seed=9)
 STOPS = ("<|im_end|>", "<|endoftext|>")
 FILE = "model.safetensors"
 # The fields of tokenizer_config.json that other checkpoints have in place of code.

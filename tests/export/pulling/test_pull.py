@@ -109,12 +109,11 @@ def test_a_folder_with_a_checkpoint_is_kept_under_a_name(
 @pytest.mark.parametrize(
     ("model", "options", "said"),
     [
-        ("PhoenixGS/LLaVA-UHD-v4-8M", {}, "llava-uhd-v4-8m: its checkpoint has a format of its own that cannot be"),
-        ("llava-uhd-v4-8m", {}, "cannot be exported yet; nothing was downloaded. There are minicpm-v-4.6,"),
+        ("llava-uhd-v4-8m", {}, "PhoenixGS/LLaVA-UHD-v4-8M: no such public repository on http://127.0.0.1"),
         (
             "minicpm",
             {},
-            "minicpm: neither a known model (minicpm-v-4.6, minicpm-v-4.6-thinking, minicpm-v-4.7-1b), nor",
+            "minicpm: neither a known model (minicpm-v-4.6, minicpm-v-4.6-thinking, minicpm-v-4.7-1b, llava",
         ),
         (MODEL, {"name": "../mine"}, "'../mine' is not a name for a model: use letters,"),
         (MODEL, {"name": "uhd-tiny"}, "uhd-tiny is the built-in model; choose another name"),

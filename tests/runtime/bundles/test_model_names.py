@@ -68,8 +68,8 @@ def test_a_known_model_that_is_not_here_is_answered_with_the_command_that_brings
     assert str(caught.value) == (
         "minicpm-v-4.6 is not on this machine; `uhd pull minicpm-v-4.6` brings it (3.1 GB to download)"
     )
-    with pytest.raises(BundleError, match=r"llava-uhd-v4-8m: its checkpoint has a format of its own that cannot be"):
-        Bundle.open("llava-uhd-v4-8m")
+    with pytest.raises(BundleError, match=r"`uhd pull llava-uhd-v4-8m-baseline` brings it \(17.3 GB to download\)"):
+        Bundle.open("LLaVA-UHD-v4-8M-Baseline")
 
 
 def test_an_unknown_name_is_answered_with_what_there_is(models: Path) -> None:

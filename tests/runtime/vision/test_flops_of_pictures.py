@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uhd_edge.runtime.bundles.model_sizes import MINICPM_V_4_6
+from uhd_edge.runtime.bundles.model_sizes import LLAVA_UHD_V4_8M_BASELINE, MINICPM_V_4_6
 from uhd_edge.runtime.vision.flops import view_flops
 from uhd_edge.runtime.vision.flops_of_pictures import flops_of_picture
 
@@ -28,6 +28,15 @@ def test_a_sliced_picture_is_counted_view_by_view() -> None:
         "global": 2304,
     }
     assert counted["global"].views == (96 * 96,)
+
+
+def test_a_model_without_a_compressor_is_the_baseline_itself() -> None:
+    baseline, post_vit = LLAVA_UHD_V4_8M_BASELINE, flops_of_picture(MINICPM_V_4_6, 1344, 1344)[2]
+    counted = flops_of_picture(baseline, 1344, 1344)
+    assert [one.encoding for one in counted] == ["post-vit", "global"]
+    assert (counted[0].views, counted[0].tokens) == (post_vit.views, 640)
+    assert counted[0].flops.encoder == post_vit.flops.encoder
+    assert view_flops(baseline, 1024, compressed=True) == view_flops(baseline, 1024, compressed=False)
 
 
 def test_fewer_slices_are_counted_when_they_are_limited() -> None:
