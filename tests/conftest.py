@@ -79,7 +79,7 @@ def canvas_bundle(canvas_checkpoint: Path, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="session")
 def llava_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny LLaVA-UHD v4 as its own code stores it; do not write into it."""
-    from support.llava_checkpoint import save_llava
+    from support.llava.stored import save_llava
 
     return save_llava(tmp_path_factory.mktemp("checkpoints") / "llava")
 
@@ -87,7 +87,7 @@ def llava_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def llava_baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same without a compressor: the baseline, whose connector merges twice; do not write into it."""
-    from support.llava_checkpoint import save_llava
+    from support.llava.stored import save_llava
 
     return save_llava(tmp_path_factory.mktemp("checkpoints") / "baseline", compressed=False)
 

@@ -43,9 +43,8 @@ class Vision(_Record):
     (2 and 2); `merge_rounds` is how often the connector merges. A `window` of 1 means that there
     is no compressor: the connector alone merges, after all layers. `coordinates` decides, by the
     last bit, into which row of the position table a patch falls that lies on the border of two.
-    `intermediate_size`, the
-    width of the MLPs, is for counting operations alone; bundles from before it was recorded
-    do without. `compressor` and `connector` say which of those in
+    `intermediate_size`, the width of the MLPs, is for counting operations alone; bundles from
+    before it was recorded do without. `compressor` and `connector` say which of those in
     `uhd_edge.runtime.bundles.compressors` they are; a resampler makes `queries` embeddings of
     every view.
     """

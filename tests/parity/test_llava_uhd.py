@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from parity.conversations import messages, our_ids, picture
-from support.llava_reference import TrainingCode
+from support.llava.training_code import TrainingCode
 
 from uhd_edge.cli.main import exit_code
 from uhd_edge.runtime.assistant import Assistant

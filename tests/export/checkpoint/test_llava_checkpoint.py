@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from support.export.changed_checkpoint import change_json, change_tensors, refusal
-from support.llava_checkpoint import FILE
+from support.llava.stored import FILE
 
 from uhd_edge.export.checkpoint.checkpoint import open_checkpoint, read_config
 from uhd_edge.export.export import export_bundle

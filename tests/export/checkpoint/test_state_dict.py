@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from support.llava_checkpoint import FILE
+from support.llava.stored import FILE
 
 from uhd_edge.export.checkpoint.checkpoint import open_checkpoint
 from uhd_edge.export.export import export_bundle

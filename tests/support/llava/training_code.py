@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file
-from support.llava_checkpoint import FILE, HEADS, INSERT, LAYERS, PATCH, TABLE
+from support.llava.stored import FILE, HEADS, INSERT, LAYERS, PATCH, TABLE
 from torch import Tensor
 from torch.nn import functional
 from transformers import MiniCPMV4_6ImageProcessorPil, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
