@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +25,7 @@ from uhd_edge.export.tower_config import TowerConfig
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.manifest import FORMAT_VERSION, Manifest
 from uhd_edge.runtime.bundles.model_sizes import CHANNELS, MINICPM_V_4_6, ModelSizes
+from uhd_edge.runtime.bundles.variants import VARIANTS, Variant, vary
 from uhd_edge.runtime.errors import BundleError, ExportError, OutputError
 from uhd_edge.runtime.user_cache import user_cache
 
@@ -51,8 +52,20 @@ class SyntheticModel:
     llm: RandomHybrid | RandomLanguageModel
 
 
+_REAL = SyntheticModel(MINICPM_V_4_6, 16, RandomHybrid(MINICPM_V_4_6.llm_width))
+
+
+def _as_variant(model: SyntheticModel, name: str) -> SyntheticModel:
+    sizes = vary(model.sizes, VARIANTS[name])
+    return replace(model, sizes=replace(sizes, name=f"{sizes.name}-{name}"))
+
+
+# The real model, and what it would be with every other way of encoding, such as minicpm-v-4.6-cross-mean.
 MODELS: Final[Mapping[str, SyntheticModel]] = MappingProxyType(
-    {MINICPM_V_4_6.name: SyntheticModel(MINICPM_V_4_6, 16, RandomHybrid(MINICPM_V_4_6.llm_width))}
+    {
+        model.sizes.name: model
+        for model in (_REAL, *(_as_variant(_REAL, name) for name, way in VARIANTS.items() if way != Variant()))
+    }
 )
 
 
@@ -65,9 +78,10 @@ def synthetic_bundle(
 ) -> Bundle:
     """Open the synthetic bundle `name`, such as `minicpm-v-4.6`. It is made now if it is not in the user's cache.
 
-    It always has FP32 graphs, and FP16 and INT8 ones if `precisions` names them. FP32 and the
-    language model take 2.7 GB of disk, FP16 another 1.1 GB, INT8 another 0.7 GB. The INT8 ranges are
-    not calibrated; they are good for measuring speed only.
+    A way of encoding may follow, as in `minicpm-v-4.6-cross-mean` (see
+    `uhd_edge.runtime.bundles.variants`). The bundle always has FP32 graphs, and FP16 and INT8 ones
+    if `precisions` names them. FP32 and the language model take 2.7 GB of disk, FP16 another 1.1 GB,
+    INT8 another 0.7 GB. The INT8 ranges are not calibrated; they are good for measuring speed only.
 
     Raises `ExportError` for an unknown name, and `OutputError` when the disk has too little space
     or the cache cannot be written.

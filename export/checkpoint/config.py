@@ -16,6 +16,7 @@ from uhd_edge.export.checkpoint.derived import refuse_adapter, refuse_quantized
 from uhd_edge.export.checkpoint.json_file import read_object, validated
 from uhd_edge.export.checkpoint.text_config import Count, Fields, Layers, TextConfig, read_text_config
 from uhd_edge.export.tower_config import TowerConfig
+from uhd_edge.runtime.bundles.compressors import CompressorName
 from uhd_edge.runtime.errors import CheckpointError
 from uhd_edge.runtime.modes import Mode
 
@@ -50,6 +51,7 @@ class VisionFields(Fields):
     hidden_act: Literal["gelu_pytorch_tanh"] = "gelu_pytorch_tanh"
     layer_norm_eps: Annotated[float, Field(gt=0)] = 1e-6
     window_kernel_size: Square = (2, 2)
+    compressor: CompressorName = "window-reuse"  # of our own training; transformers knows this one alone
 
 
 class _Config(Fields):
@@ -179,4 +181,5 @@ def _tower(config: _Config, llm_hidden: int) -> TowerConfig:
         merge_rounds=config.merger_times,
         llm_hidden=llm_hidden,
         epsilon=vision.layer_norm_eps,
+        compressor=vision.compressor,
     )

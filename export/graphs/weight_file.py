@@ -27,7 +27,7 @@ class WeightFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._stream = path.open("wb")
-        self._written: dict[str, ir.ExternalTensor] = {}
+        self._written: dict[tuple[str, tuple[int, ...]], ir.ExternalTensor] = {}
 
     def __enter__(self) -> WeightFile:
         return self
@@ -40,7 +40,7 @@ class WeightFile:
     def move_weights(self, model: ir.Model) -> None:
         """Write the weights of `model` that have not been read yet, and let `model` refer to this file.
 
-        Weights of several graphs with the same name are written once. Raises `ExportError` when a
+        Weights of several graphs with the same name and shape are written once. Raises `ExportError` when a
         weight has become infinite in FP16.
         """
         for value in model.graph.initializers.values():
@@ -49,9 +49,10 @@ class WeightFile:
 
     def _place(self, tensor: ir.LazyTensor) -> ir.ExternalTensor:
         name = str(tensor.name)
-        if name not in self._written:
-            self._written[name] = self._write(name, tensor)
-        return self._written[name]
+        key = (name, tensor.shape.numpy())
+        if key not in self._written:
+            self._written[key] = self._write(name, tensor)
+        return self._written[key]
 
     def _write(self, name: str, tensor: ir.LazyTensor) -> ir.ExternalTensor:
         array = np.ascontiguousarray(tensor.numpy())

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
-from uhd_edge.runtime.bundles.compressors import COMPRESSOR_NAMES, COMPRESSORS, CrossMerge
+from uhd_edge.runtime.bundles.compressors import COMPRESSOR_NAMES
 from uhd_edge.runtime.errors import OptionError
 
 if TYPE_CHECKING:
@@ -23,14 +23,6 @@ class Variant:
     compressor: CompressorName | None = "window-reuse"
     connector: ConnectorName = "mlp"
     encoding: Literal["slices", "global"] = "slices"
-
-    @property
-    def what(self) -> str:
-        """What it is, in a line."""
-        where = "nothing in the tower" if self.compressor is None else _what_merges(self.compressor)
-        behind = "a resampler" if self.connector == "resampler" else "the MLP" + " twice" * (self.compressor is None)
-        views = "" if self.encoding == "slices" else "; one view of the picture's own size"
-        return f"{where}, then {behind}{views}"
 
 
 VARIANTS: Final[Mapping[str, Variant]] = MappingProxyType(
@@ -55,10 +47,13 @@ def find_variant(name: str) -> Variant:
 def vary(sizes: ModelSizes, variant: Variant, *, insert_layer: int | None = None) -> ModelSizes:
     """Return the sizes of the same model as `variant`, at the same 16 patches for an embedding of a square view.
 
-    `sizes` has a compressor and the MLP. `insert_layer` is the layer after which the compressor
-    stands, where it is not that of `sizes`. Raises `OptionError` for a layer that the tower does not have.
+    `insert_layer` is the layer after which the compressor stands, where it is not that of `sizes`.
+    Raises `OptionError` for a layer that the tower does not have, and unless `sizes` itself has a
+    compressor and the MLP: what it merges would not be known otherwise.
     """
     vision = sizes.vision
+    if not vision.has_both_modes:
+        raise OptionError(f"{sizes.name} has no compressor or no MLP, so its variants are not known")
     layer = vision.insert_layer if insert_layer is None else insert_layer
     if not 0 <= layer < vision.layers:
         raise OptionError(f"no layer {layer}: the tower has layers 0 to {vision.layers - 1}")
@@ -75,12 +70,3 @@ def vary(sizes: ModelSizes, variant: Variant, *, insert_layer: int | None = None
         vision=vision.model_copy(update=changes),
         preprocessing=sizes.preprocessing.model_copy(update={"encoding": variant.encoding}),
     )
-
-
-def _what_merges(name: CompressorName) -> str:
-    merge = COMPRESSORS[name]
-    if isinstance(merge, CrossMerge):
-        return f"one query of each window ({merge.query}) attends to it, and a layer's MLP"
-    mlps = {"wide": "four of a layer's MLPs fused", "narrow": "a new MLP over the four tokens", None: ""}
-    parts = ["attention in 2x2 windows"] * merge.attends + [mlps[merge.mlp]] * (merge.mlp is not None) + ["their mean"]
-    return ", ".join(parts)

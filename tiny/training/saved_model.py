@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
     GenerationConfig,
@@ -24,6 +24,7 @@ from uhd_edge.tiny.world.tokenizer import END_OF_TEXT, TURN_END, VOCABULARY, tra
 from uhd_edge.tiny.world.views import PATCH, TABLE_SIDE, VIEW_SIDE
 
 TEXT_LAYERS = 4
+COMPRESSOR = "vit_merger."
 
 
 def text_config() -> Qwen3Config:
@@ -45,7 +46,7 @@ def text_config() -> Qwen3Config:
     )
 
 
-def model_config(tokenizer: PreTrainedTokenizerFast) -> MiniCPMV4_6Config:
+def model_config(tokenizer: PreTrainedTokenizerFast, insert_layer: int = CONFIG.insert_layer) -> MiniCPMV4_6Config:
     """The whole model's configuration."""
     ids = tokenizer.get_vocab()
     text = text_config()
@@ -60,7 +61,7 @@ def model_config(tokenizer: PreTrainedTokenizerFast) -> MiniCPMV4_6Config:
             "image_size": TABLE_SIDE * PATCH,
             "patch_size": PATCH,
         },
-        insert_layer_id=CONFIG.insert_layer,
+        insert_layer_id=insert_layer,
         image_size=VIEW_SIDE,
         image_token_id=ids["<|image_pad|>"],
         video_token_id=ids["<|video_pad|>"],
@@ -99,16 +100,19 @@ def save_checkpoint(
     text: dict[str, Tensor],
     dtype: torch.dtype = torch.float16,
 ) -> None:
-    """Write a checkpoint that plain `transformers` loads.
+    """Write a checkpoint that plain `transformers` loads, unless the tower has a compressor that it does not know.
 
-    `text` holds the language model's tensors under the names of `Qwen3Model`.
+    `text` holds the language model's tensors under the names of `Qwen3Model`. A checkpoint with
+    another compressor names it in its `vision_config`, where `uhd export` looks for it.
     """
     tokenizer = train_tokenizer()
-    model = MiniCPMV4_6ForConditionalGeneration(model_config(tokenizer))
+    model = MiniCPMV4_6ForConditionalGeneration(model_config(tokenizer, tower.config.insert_layer))
     vision = {name: tensor.detach().clone() for name, tensor in tower.state_dict().items()}
     weight = vision.pop("embeddings.patch_embedding.weight")
     vision["embeddings.patch_embedding.weight"] = weight.reshape(CONFIG.hidden, CONFIG.channels, PATCH, PATCH)
-    model.model.vision_tower.load_state_dict(vision)
+    known = tower.config.compressor == CONFIG.compressor
+    others = {} if known else {name: vision.pop(name) for name in [*vision] if name.startswith(COMPRESSOR)}
+    model.model.vision_tower.load_state_dict(vision, strict=known)
     model.model.merger.load_state_dict(connector.state_dict())
     model.model.language_model.load_state_dict(text)
     model.tie_weights()
@@ -118,6 +122,19 @@ def save_checkpoint(
     torch.nn.Module.to(model, dtype)  # not `model.to`: type checkers cannot read its decorator
     model.save_pretrained(folder)
     save_processor(folder, tokenizer)
+    if not known:
+        _put_compressor(folder, tower.config.compressor, {name: tensor.to(dtype) for name, tensor in others.items()})
+
+
+def _put_compressor(folder: Path, name: str, tensors: dict[str, Tensor]) -> None:
+    """Replace the compressor of a saved checkpoint by the `tensors` of another, and name it."""
+    prefix = "model.vision_tower."
+    saved = load_file(folder / "model.safetensors")
+    kept = {key: tensor for key, tensor in saved.items() if not key.startswith(prefix + COMPRESSOR)}
+    save_file(kept | {prefix + key: tensor for key, tensor in tensors.items()}, folder / "model.safetensors")
+    config = json.loads((folder / "config.json").read_text())
+    config["vision_config"]["compressor"] = name
+    (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def load_checkpoint(folder: Path) -> tuple[VisionTower, Connector, dict[str, Tensor]]:

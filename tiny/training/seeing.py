@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from uhd_edge.export.tower_config import TowerConfig
 from uhd_edge.tiny.training.tower_start import CONFIG, new_connector, new_tower
 from uhd_edge.tiny.world.drawing import draw_picture, quick_noise
 from uhd_edge.tiny.world.labels import POSITIONS, dense_labels, token_labels
@@ -95,9 +96,9 @@ class Sight(NamedTuple):
 class Seer(nn.Module):
     """Tower and connector, with the heads that train them."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, config: TowerConfig = CONFIG) -> None:
         super().__init__()
-        self.tower = new_tower(seed)
+        self.tower = new_tower(seed, config)
         self.connector = new_connector(seed)
         self.patch_head = nn.Linear(CONFIG.hidden, sum(DENSE))
         self.cell_head = nn.Linear(CONFIG.hidden, CONFIG.window * sum(DENSE))

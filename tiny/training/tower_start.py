@@ -44,10 +44,10 @@ NEIGHBOURS = (
 )
 
 
-def new_tower(seed: int) -> VisionTower:
+def new_tower(seed: int, config: TowerConfig = CONFIG) -> VisionTower:
     """An untrained tower whose first layers attend to neighbours."""
     torch.manual_seed(seed)
-    tower = VisionTower(CONFIG)
+    tower = VisionTower(config)
     for module in tower.modules():
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=module.in_features**-0.5)

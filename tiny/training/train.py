@@ -3,7 +3,8 @@
 The folder holds the state of the run. When it is started again with the same folder, the run
 continues where it stopped. On the same CPU, the same seed gives the same run, whatever the number
 of processes that draw; on a GPU, the same batches. With --minutes, every stage ends when its share
-of the time is over, and its learning rate falls as if the time were its steps.
+of the time is over, and its learning rate falls as if the time were its steps. --compressor and
+--insert-after train another of the ways that LLaVA-UHD v4 compares; `uhd export` takes its checkpoint.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from pathlib import Path
 import torch
 
 from uhd_edge.engines.threads import usable_cores
-from uhd_edge.export.reuse import reuse_initialisation
+from uhd_edge.export.reuse import first_weights
+from uhd_edge.export.tower_config import TowerConfig
+from uhd_edge.runtime.bundles.compressors import COMPRESSOR_NAMES
 from uhd_edge.tiny.training.batches import Drawn, Steps, drawn_ahead
 from uhd_edge.tiny.training.optimizers import share_of_rate
 from uhd_edge.tiny.training.recipe import RECIPES, Stage
@@ -34,11 +37,12 @@ SAVED_EVERY = 60.0  # seconds
 
 @dataclass(frozen=True)
 class Plan:
-    """How a run is carried out: the processes that draw beside it, and its limit in minutes, if it has one."""
+    """How a run is carried out: the processes that draw beside it, its limit in minutes if it has one, its tower."""
 
     seed: int
     workers: int = 0
     minutes: float | None = None
+    tower: TowerConfig = CONFIG
 
 
 def main() -> None:
@@ -50,6 +54,8 @@ def main() -> None:
     parser.add_argument("--recipe", choices=RECIPES, help="default: large on a GPU, small on a CPU")
     parser.add_argument("--workers", type=int, help="processes that draw; default: one for each core on a GPU, else 0")
     parser.add_argument("--minutes", type=float, help="end after so many minutes")
+    parser.add_argument("--compressor", choices=COMPRESSOR_NAMES, default=CONFIG.compressor)
+    parser.add_argument("--insert-after", type=int, choices=range(CONFIG.layers), default=CONFIG.insert_layer)
     parser.add_argument("--scale", type=float, default=1.0, help="multiply the steps of every stage by this")
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
@@ -62,14 +68,15 @@ def main() -> None:
         replace(stage, steps=round(stage.steps * arguments.scale))
         for stage in RECIPES[arguments.recipe or ("large" if on_gpu else "small")]
     )
-    state = train(arguments.folder, recipe, Plan(arguments.seed, workers, arguments.minutes), device)
+    tower = replace(CONFIG, compressor=arguments.compressor, insert_layer=arguments.insert_after)
+    state = train(arguments.folder, recipe, Plan(arguments.seed, workers, arguments.minutes, tower), device)
     seer, reader = state.model.cpu().seer, state.model.reader
     save_checkpoint(arguments.folder / "checkpoint", seer.tower, seer.connector, reader.text.state_dict())
 
 
 def train(folder: Path, recipe: tuple[Stage, ...], plan: Plan, device: torch.device) -> TrainingState:
     """Run the recipe to its end, starting where the run in `folder` stopped."""
-    state = new_state(plan.seed, train_tokenizer(), device)
+    state = new_state(plan.seed, train_tokenizer(), device, plan.tower)
     if (folder / "state.pt").exists():
         load_state(state, folder / "state.pt")
     started = time.monotonic()
@@ -121,10 +128,11 @@ def one_step(state: TrainingState, stage: Stage, drawn: Drawn, seed: int, done: 
 
 
 def insert_compressor(state: TrainingState) -> None:
-    """Initialise the compressor from the layer before it."""
+    """Initialise the compressor from the layer before it, as far as it takes its weights from there."""
     tower = state.model.seer.tower
-    layer = tower.encoder.layers[CONFIG.insert_layer]
-    tower.vit_merger.load_state_dict(reuse_initialisation(layer.state_dict(), CONFIG.window))
+    layer = tower.encoder.layers[tower.config.insert_layer]
+    taken = first_weights(tower.config.compressor, layer.state_dict(), CONFIG.window)
+    tower.vit_merger.load_state_dict(taken, strict=False)
 
 
 if __name__ == "__main__":

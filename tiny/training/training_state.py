@@ -8,10 +8,12 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from uhd_edge.export.tower_config import TowerConfig
 from uhd_edge.tiny.training.joining import Joined
 from uhd_edge.tiny.training.optimizers import Pair, pair_for
 from uhd_edge.tiny.training.reading import Reader
 from uhd_edge.tiny.training.seeing import Seer
+from uhd_edge.tiny.training.tower_start import CONFIG
 
 
 @dataclass
@@ -30,9 +32,11 @@ class TrainingState:
         return self.model.reader.symbols.present.device
 
 
-def new_state(seed: int, tokenizer: PreTrainedTokenizerFast, device: torch.device) -> TrainingState:
-    """The state at the start of a run."""
-    model = Joined(Seer(seed), Reader(seed, tokenizer)).to(device)
+def new_state(
+    seed: int, tokenizer: PreTrainedTokenizerFast, device: torch.device, config: TowerConfig = CONFIG
+) -> TrainingState:
+    """The state at the start of a run. `config` may have another compressor, at another place."""
+    model = Joined(Seer(seed, config), Reader(seed, tokenizer)).to(device)
     text = torch.nn.ModuleList([model.reader.text, model.reader.symbols])
     return TrainingState(model, pair_for(model.seer, 0.0), pair_for(text, 0.0))
 

@@ -40,6 +40,9 @@ COUNTS = {
 @click.option(
     "--insert-after", type=int, metavar="K", help="Count as if the compressor came after layer K, counted from 0."
 )
+@click.option(
+    "--variant", metavar="NAME", help="Count as if encoded in another way of the paper's, such as cross-mean."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object with exact counts.")
 def flops(
     folder: str | None,
@@ -52,6 +55,7 @@ def flops(
     max_slices: int | None,
     count: str,
     insert_after: int | None,
+    variant: str | None,
     as_json: bool,
 ) -> None:
     """Count the operations of encoding an image with BUNDLE, or without it with the built-in uhd-tiny.
@@ -65,7 +69,7 @@ def flops(
     named = one_bundle(folder, bundle)
     require_one("a bundle or --model", named, model)
     require_one("--image, --size or --patches", image, size, patches)
-    sizes = _with_compressor_after(_sizes(named, model), insert_after)
+    sizes = _varied(_with_compressor_after(_sizes(named, model), insert_after), variant)
     if patches is None:
         width, height = _picture(sizes, image, size)
         counted = flops_of_picture(sizes, width, height, max_slices=max_slices, count=count)  # type: ignore[arg-type]
@@ -107,6 +111,12 @@ def _with_compressor_after(sizes: ModelSizes, layer: int | None) -> ModelSizes:
     if not 0 <= layer < sizes.vision.layers:
         raise OptionError(f"--insert-after {layer}: the tower has layers 0 to {sizes.vision.layers - 1}")
     return replace(sizes, vision=sizes.vision.model_copy(update={"insert_layer": layer}))
+
+
+def _varied(sizes: ModelSizes, name: str | None) -> ModelSizes:
+    from uhd_edge.runtime.bundles.variants import find_variant, vary
+
+    return sizes if name is None else replace(vary(sizes, find_variant(name)), name=f"{sizes.name} as {name}")
 
 
 def _picture(sizes: ModelSizes, image: str | None, size: str | None) -> tuple[int, int]:

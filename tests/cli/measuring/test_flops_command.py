@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PIL import Image
-from support.vision.paper import TABLE_5
+from support.vision.paper import TABLE_5, TABLE_A3
 
 from uhd_edge.cli import main as cli
 from uhd_edge.runtime.vision.flops_of_pictures import ENCODINGS
@@ -41,6 +41,13 @@ def test_the_command_prints_json_with_every_part(capsys: pytest.CaptureFixture[s
     assert (ours["views"], ours["tokens"]) == ([2448], 153)
 
 
+def test_the_command_counts_another_way_of_encoding(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--model", "minicpm-v-4.6", "--count", "paper", "--patches", "2448", "--json", "--variant", "cross-mean")
+    answer = json.loads(printed(capsys, *options))
+    assert answer["model"] == "minicpm-v-4.6 as cross-mean"
+    assert answer["encodings"]["16x"]["flops"]["encoder"] / 1e9 == pytest.approx(TABLE_A3["cross-mean"], rel=0.001)
+
+
 def test_the_command_counts_a_picture_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "picture.png"
     Image.fromarray(np.zeros((300, 500, 3), np.uint8)).save(file)
@@ -57,6 +64,7 @@ def test_the_command_counts_a_picture_file(tmp_path: Path, capsys: pytest.Captur
         ["--size", "20000x1"],
         ["--patches", "7"],
         ["--insert-after", "6"],
+        ["--variant", "larger"],
         ["--model", "gpt"],
         ["--image", "nowhere.png"],
         ["nowhere"],

@@ -1,0 +1,129 @@
+"""Times every way of encoding that LLaVA-UHD v4 compares, side by side, on one view in the sizes of MiniCPM-V 4.6.
+
+    python benchmarks/variants [--runs 2] [--only NAME,NAME] [--patches 1024] [--threads N] [--folder FOLDER]
+
+The weights are random and the same in all variants; those of the tower lie on the disk once. The
+graphs are FP32, on ONNX Runtime. They are opened one after the other, run `runs` times, and the
+quickest run counts. Needs 5 GB of disk, 4 GB of memory and no network. With --folder the graphs are
+kept there, and taken from there by the next run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+
+from uhd_edge.bench.synthetic.bundle import SyntheticModel, tower_config
+from uhd_edge.bench.synthetic.random_llm import RandomLanguageModel
+from uhd_edge.bench.synthetic.random_weights import RandomConfig, RandomWeights
+from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
+from uhd_edge.engines.threads import usable_cores
+from uhd_edge.export.graphs.connector_graphs import connector_graph
+from uhd_edge.export.graphs.onnx_tower import encoder_graph
+from uhd_edge.export.graphs.weight_file import WeightFile
+from uhd_edge.runtime.bundles.model_sizes import MINICPM_V_4_6, ModelSizes
+from uhd_edge.runtime.bundles.variants import VARIANTS, find_variant, vary
+from uhd_edge.runtime.vision.flops import Flops, view_flops
+
+HEADS = 16
+BASE = "window-reuse"
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What one variant took: seconds of encoder and connector, and the operations of both."""
+
+    name: str
+    encoder: float
+    connector: float
+    flops: Flops
+
+    @property
+    def seconds(self) -> float:
+        """Both parts."""
+        return self.encoder + self.connector
+
+
+def sizes_of(name: str) -> ModelSizes:
+    """The real model's sizes as a variant."""
+    return vary(MINICPM_V_4_6, find_variant(name))
+
+
+def write(names: list[str], folder: Path) -> None:
+    """Write the graphs of all variants, with one weight file for the towers and one for the connectors."""
+    for part, build in (("encoder", encoder_graph), ("connector", connector_graph)):
+        with WeightFile(folder / f"{part}.weights") as weights:
+            for name in names:
+                tower = tower_config(SyntheticModel(sizes_of(name), HEADS, RandomLanguageModel(1024, 1024)))
+                random = RandomWeights(RandomConfig(tower))
+                options = {"modes": ["16x"]} if part == "encoder" else {}
+                model = build(tower, lambda tensor, random=random: random.tensor(f"model.{tensor}"), **options)
+                weights.move_weights(model)
+                ir.save(model, folder / f"{part}-{name}.onnx")
+
+
+def measure(name: str, folder: Path, patches: int, runs: int, threads: int | None) -> Timed:
+    """Open the graphs of a variant, run them on one view, and close them."""
+    random = np.random.default_rng(0)
+    given = {
+        "patches": random.uniform(-1, 1, (1, patches, MINICPM_V_4_6.patch_values)).astype(np.float32),
+        "position_ids": random.integers(0, MINICPM_V_4_6.vision.table_side**2, (1, patches)),
+    }
+    seconds = []
+    for part, output in (("encoder", "features"), ("connector", "embeddings")):
+        with OnnxRuntimeEngine(folder / f"{part}-{name}.onnx", threads=threads) as engine:
+            took = []
+            for _ in range(runs):
+                started = time.perf_counter()
+                outputs = engine.run(given)
+                took.append(time.perf_counter() - started)
+        given = {output: outputs[output]}
+        seconds.append(min(took))
+    return Timed(name, *seconds, view_flops(sizes_of(name), patches, compressed=True))
+
+
+def table(timed: list[Timed]) -> list[str]:
+    """The rows of a table in Markdown; ratios are to the compressor of LLaVA-UHD v4."""
+    base = next((one for one in timed if one.name == BASE), timed[0])
+    rows = ["| variant | GFLOP | beside | seconds | beside |", "|---|---:|---:|---:|---:|"]
+    for one in timed:
+        work, time_ = one.flops.total / base.flops.total, one.seconds / base.seconds
+        rows.append(f"| {one.name} | {one.flops.total / 1e9:.1f} | {work:.2f} | {one.seconds:.2f} | {time_:.2f} |")
+    return rows
+
+
+def main() -> None:
+    """Write the graphs where they are missing, and time them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=2)
+    # Images encoded whole have the graphs of those that are cut; only the number of patches differs.
+    distinct = [name for name, variant in VARIANTS.items() if variant.encoding == "slices"]
+    parser.add_argument("--only", default=",".join(distinct))
+    parser.add_argument("--patches", type=int, default=1024)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--folder", type=Path)
+    options = parser.parse_args()
+    names = options.only.split(",")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(not (folder / f"connector-{name}.onnx").is_file() for name in names):
+            print(f"writing the graphs of {len(names)} variants to {folder}", flush=True)
+            write(names, folder)
+        timed = []
+        for name in names:
+            timed.append(measure(name, folder, options.patches, options.runs, options.threads))
+            print(f"{name}: {timed[-1].seconds:.2f} s", flush=True)
+    threads = options.threads or usable_cores()
+    print(f"\none view of {options.patches} patches, FP32 on ONNX Runtime, {threads} threads\n")
+    print("\n".join(table(timed)))
+
+
+if __name__ == "__main__":
+    main()
