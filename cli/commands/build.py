@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 
 import click
 
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 Attention: TypeAlias = Literal["plain", "padded", "faster"]
 
 
+class _Sizes(TypedDict):
+    """What bounds the shapes of the engines; None is the bundle's and the runtime's own."""
+
+    max_slices: int | None
+    largest: int | None
+
+
 @click.command()
 @click.argument("folder", metavar="BUNDLE", required=False)
 @bundle_option
@@ -42,6 +49,12 @@ Attention: TypeAlias = Literal["plain", "padded", "faster"]
 )
 @click.option(
     "--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices in one batch.  [default: the bundle's]"
+)
+@click.option(
+    "--largest-view",
+    type=click.IntRange(min=1),
+    metavar="PATCHES",
+    help="Largest view the engines are for; less takes less memory.  [default: 4096 with MiniCPM-V]",
 )
 @click.option("--image", "images", multiple=True, metavar="FILE", help="For here: compare on this image; repeatable.")
 @click.option("--picture", "pictures", multiple=True, hidden=True)  # the former name of --image
@@ -67,6 +80,7 @@ def build(
     precision: str,
     modes: list[Mode] | None,
     max_slices: int | None,
+    largest_view: int | None,
     images: tuple[str, ...],
     pictures: tuple[str, ...],
     attention: Attention | None,
@@ -100,11 +114,12 @@ def build(
         )
     opened = Bundle.open(named)
     modes = list(opened.manifest.graphs) if modes is None else modes
-    ordered = [engine_orders(opened, modes=modes, precision=one, max_slices=max_slices) for one in precisions]
+    sizes: _Sizes = {"max_slices": max_slices, "largest": largest_view}
+    ordered = [engine_orders(opened, modes=modes, precision=one, **sizes) for one in precisions]
     if wanted.backend == "tensorrt" and not has_reference(opened, modes):
         _say(f"uhd: {opened.path} has no FP32 graphs, so the engines cannot be compared with FP32 before they are used")
     if wanted.jetpacks:
-        _make_kit(opened, ordered[0], wanted, modes, max_slices=max_slices, jetpack=jetpack, output=output)
+        _make_kit(opened, ordered[0], wanted, modes, sizes, jetpack=jetpack, output=output)
         return
     built = [
         record
@@ -176,8 +191,8 @@ def _make_kit(
     orders: list[EngineOrder],
     target: Target,
     modes: list[Mode],
+    sizes: _Sizes,
     *,
-    max_slices: int | None,
     jetpack: str | None,
     output: Path | None,
 ) -> None:
@@ -186,7 +201,7 @@ def _make_kit(
     from uhd_edge.runtime.checking.building import kit_contents
 
     release = find_jetpack(target, jetpack)
-    contents = kit_contents(bundle, modes=modes, precision=orders[0].precision, max_slices=max_slices)
+    contents = kit_contents(bundle, modes=modes, precision=orders[0].precision, **sizes)
     place = Path(f"{bundle.path.resolve().name}-{target.name}-jetpack{release.version}") if output is None else output
     write_kit(place, contents, orders, target=target, jetpack=release, progress=_say)
     _say(f"copy it to the {target.device} and run ./build.sh there")

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
     from uhd_edge.engines.building.profiles import Profile
 
+# Scratch memory that a kernel may ask for, in bytes. TensorRT's own limit is all of the GPU's memory, which on a
+# Jetson is all of the board's.
+WORKSPACE = 2**30
+
 # The parser only warns about uint8 Q/DQ, and then reads it as int8, which gives wrong results.
 UINT8_READ_AS_INT8 = "UINT8 zero_point"
 
@@ -78,6 +82,7 @@ class _Compilation:
             self._config = self._builder.create_builder_config()
             # The engine then names its kernels, so that fused attention can be counted.
             self._config.profiling_verbosity = self._trt.ProfilingVerbosity.DETAILED
+            self._config.set_memory_pool_limit(self._trt.MemoryPoolType.WORKSPACE, WORKSPACE)
         except Exception as error:  # pybind raises various types for a missing GPU or driver
             raise self._failed(f"cannot start building ({' '.join(str(error).split())})") from error
         self._parse()

@@ -20,7 +20,7 @@ from uhd_edge.engines.building.builder import check_graph
 from uhd_edge.engines.building.engine_record import FileDigest, read_digests
 from uhd_edge.engines.building.kit_files import writing_kit
 from uhd_edge.engines.building.own_wheel import write_own_wheel
-from uhd_edge.engines.building.trtexec import run_arguments, shape_arguments
+from uhd_edge.engines.building.trtexec import run_arguments, shape_arguments, workspace_argument
 from uhd_edge.engines.errors import EngineUnavailableError, MissingExtraError
 from uhd_edge.engines.graph_files import count_operators
 
@@ -67,7 +67,7 @@ class KitContents:
 
     `manifest` is the text of its bundle.json; `files` are paths relative to `bundle`; `modes`
     are written as on the command line, such as "16x,4x". The engines are for images of at
-    most `max_slices` slices.
+    most `max_slices` slices, and views of at most `largest_view` patches.
     """
 
     bundle: Path
@@ -75,6 +75,7 @@ class KitContents:
     files: tuple[str, ...]
     modes: str
     max_slices: int
+    largest_view: int
 
 
 def write_kit(
@@ -161,7 +162,9 @@ def _script(orders: Sequence[EngineOrder], contents: KitContents, target: Target
         "@PRECISION@": orders[0].precision,
         "@MODES@": contents.modes,
         "@MAX_SLICES@": str(contents.max_slices),
+        "@LARGEST_VIEW@": str(contents.largest_view),
         "@TARGET@": target.name,
+        "@WORKSPACE@": workspace_argument(),
         "    :\n    #BUILD#": "\n".join(f"    {line}" for line in builds),
         "    :\n    #RUN#": "\n".join(f"    {line}" for line in runs),
     }

@@ -21,6 +21,7 @@ CAPABILITY='@CAPABILITY@'
 PRECISION='@PRECISION@'
 MODES='@MODES@'
 MAX_SLICES='@MAX_SLICES@'
+LARGEST_VIEW='@LARGEST_VIEW@'
 ENGINES='bundle/engines/@TARGET@'
 
 say() {
@@ -64,7 +65,7 @@ first_error() {
     error=$(sed -n 's/.*\[E\] *//p' "$1" | grep -v '^$' | head -n 1)
     if [ "${ended:-0}" -gt 128 ]; then
         error="it was ended by signal $((ended - 128)), most likely for lack of memory: close other programs, such as \
-the desktop, add swap space, or make the kit with a smaller --max-slices or fewer --modes"
+the desktop, add swap space, or make the kit with a smaller --largest-view or fewer --modes"
     fi
     printf '%s\n' "${error:-no reason given} (the log is $1)"
 }
@@ -115,7 +116,7 @@ build_engine() {
     engine=$ENGINES/$name.engine
     rm -f "$engine.json" "$engine.partial"
     run_trtexec "$ENGINES/$name.log" "--onnx=bundle/$graph" "--saveEngine=$engine.partial" --stronglyTyped \
-        --skipInference --profilingVerbosity=detailed "--exportLayerInfo=$ENGINES/$name.layers.json" \
+        --skipInference @WORKSPACE@ --profilingVerbosity=detailed "--exportLayerInfo=$ENGINES/$name.layers.json" \
         "--timingCacheFile=$ENGINES/timing-$version.cache" "$@" ||
         give_up "$name" "trtexec could not build it: $(first_error "$ENGINES/$name.log")"
     if grep -q 'UINT8 zero_point' "$ENGINES/$name.log"; then
@@ -221,7 +222,8 @@ if [ -z "$trtexec" ]; then
         shift
         set -- "$@" --image "$picture"
     done
-    exec uhd build bundle --target here --precision "$PRECISION" --modes "$MODES" --max-slices "$MAX_SLICES" "$@"
+    exec uhd build bundle --target here --precision "$PRECISION" --modes "$MODES" --max-slices "$MAX_SLICES" \
+        --largest-view "$LARGEST_VIEW" "$@"
 fi
 
 version=$(read_version)

@@ -8,7 +8,7 @@ N. Every view (thumbnail or slice) is scaled to an area of `scale` * `scale` pix
    side is then rounded to whole blocks, at least one. So h may be any integer, and for a given
    h the width lies between int(h * scale^2 / (h + 1)^2) and scale^2 / h. The heights of one row
    of blocks, of two rows and so on give every possible N. Views of more than `largest_view`
-   patches are rejected before encoding.
+   patches are rejected before encoding, or run on another engine where one was built for less.
 
 B. One image has one thumbnail and at most `max_slices` slices. Views of equal N are encoded in
    one batch, of at most `batch_patches` patches.

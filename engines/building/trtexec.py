@@ -12,7 +12,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from uhd_edge.engines.building.builder import UINT8_READ_AS_INT8
+from uhd_edge.engines.building.builder import UINT8_READ_AS_INT8, WORKSPACE
 from uhd_edge.engines.errors import EngineBuildError, EngineUnavailableError
 
 if TYPE_CHECKING:
@@ -51,9 +51,15 @@ def build_arguments(
         "--stronglyTyped",
         "--skipInference",
         "--profilingVerbosity=detailed",
+        workspace_argument(),
         f"--timingCacheFile={timing_cache}",
         *shape_arguments(profiles),
     ]
+
+
+def workspace_argument() -> str:
+    """Return the argument that bounds the scratch memory of kernels."""
+    return f"--memPoolSize=workspace:{WORKSPACE // 2**20}M"
 
 
 def shape_arguments(profiles: Sequence[Profile]) -> list[str]:

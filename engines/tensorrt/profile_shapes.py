@@ -59,7 +59,7 @@ def profile_for(profiles: Sequence[ProfileShapes], shapes: Mapping[str, tuple[in
             return profile
     given = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
     built = "; or ".join(str(profile) for profile in profiles)
-    raise EngineError(f"built for {built}; it was given {given}; build it again for this bundle")
+    raise EngineError(f"built for {built}; it was given {given}; build it again, with a larger --largest-view")
 
 
 def split_batch(profiles: Sequence[ProfileShapes], inputs: Mapping[str, Array]) -> list[Mapping[str, Array]]:

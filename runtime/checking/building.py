@@ -17,7 +17,7 @@ from uhd_edge.runtime.bundles.int8_record import check_int8_sums
 from uhd_edge.runtime.errors import EngineUnavailableError, OptionError
 from uhd_edge.runtime.vision.encoding import BATCH_PATCHES
 from uhd_edge.runtime.vision.patches import UNCOMPRESSED
-from uhd_edge.runtime.vision.slicing import BLOCK_SIDES, largest_view
+from uhd_edge.runtime.vision.slicing import BLOCK_SIDES, largest_view, usual_view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,12 +32,18 @@ KINDS: dict[BuiltPrecision, GraphKind] = {"fp16": "fp16", "int8": "int8-tensorrt
 
 
 def engine_orders(
-    bundle: Bundle, *, modes: Sequence[Mode], precision: BuiltPrecision, max_slices: int | None = None
+    bundle: Bundle,
+    *,
+    modes: Sequence[Mode],
+    precision: BuiltPrecision,
+    max_slices: int | None = None,
+    largest: int | None = None,
 ) -> list[EngineOrder]:
     """List the engines that `bundle` needs to run `modes` in `precision`, connectors that are one file once.
 
     `max_slices` is the most slices an image will be cut into, the bundle's own number
-    without it. Raises `OptionError` when it is below 1, `EngineUnavailableError` when the
+    without it. `largest` is the most patches of a view, the runtime's limit without it. Raises
+    `OptionError` when one of them cannot be, `EngineUnavailableError` when the
     bundle has no such graphs, and `EngineRefusedError` when its INT8 would overflow in FP16.
     """
     manifest = bundle.manifest
@@ -52,7 +58,7 @@ def engine_orders(
     kind = KINDS[precision]
     if precision == "int8":
         check_int8_sums(bundle)
-    slicings: dict[Mode, Slicing] = {mode: _slicing(manifest, mode, limit) for mode in modes}
+    slicings: dict[Mode, Slicing] = {mode: _slicing(manifest, mode, limit, largest) for mode in modes}
     orders = []
     encoders: dict[str, list[Mode]] = {}
     connectors: dict[str, list[Mode]] = {}
@@ -96,20 +102,28 @@ def _encoder_profiles(manifest: Manifest, mode: Mode, kind: GraphKind, slicing: 
     return encoder_profiles(slicing, patch_values=3 * manifest.preprocessing.patch_size**2, more=more)
 
 
-def _slicing(manifest: Manifest, mode: Mode, max_slices: int) -> Slicing:
+def _slicing(manifest: Manifest, mode: Mode, max_slices: int, largest: int | None) -> Slicing:
     preprocessing = manifest.preprocessing
+    usual, most = usual_view(preprocessing, mode), largest_view(preprocessing)
+    if largest is not None and not usual <= largest <= most:
+        raise OptionError(f"the largest view is {largest} patches; it must be from {usual}, a square view, to {most}")
     return Slicing(
         scale=preprocessing.scale_resolution,
         patch=preprocessing.patch_size,
         block=BLOCK_SIDES[mode],
         max_slices=max_slices if preprocessing.slicing else 1,
-        largest_view=largest_view(preprocessing),
+        largest_view=most if largest is None else largest,
         batch_patches=BATCH_PATCHES,
     )
 
 
 def kit_contents(
-    bundle: Bundle, *, modes: Sequence[Mode], precision: BuiltPrecision, max_slices: int | None = None
+    bundle: Bundle,
+    *,
+    modes: Sequence[Mode],
+    precision: BuiltPrecision,
+    max_slices: int | None = None,
+    largest: int | None = None,
 ) -> KitContents:
     """Choose the part of `bundle` that a device needs to build and verify `modes` in `precision`.
 
@@ -143,4 +157,5 @@ def kit_contents(
         tuple(sorted(files)),
         ",".join(graphs),
         manifest.preprocessing.max_slices if max_slices is None else max_slices,
+        largest_view(manifest.preprocessing) if largest is None else largest,
     )

@@ -95,13 +95,15 @@ def verify_bundle(
     """
     pictures = named_pictures(bundle, images)
     chosen = list(bundle.manifest.graphs) if modes is None else list(modes)
-    with VisionEncoder(
-        bundle, mode=chosen[0], max_slices=max_slices, engine=engine, precision=precision, threads=threads
-    ) as encoder:
-        compared = [
-            _with_verdict(encoder, _compare_mode(encoder, mode, pictures, threads, progress)) for mode in chosen
-        ]
-        notes = tuple(encoder.notes)
+    compared: list[_ComparedMode] = []
+    notes: dict[str, None] = {}  # in their order, each once
+    for mode in chosen:
+        # A mode's engines are closed before the next one's reference is opened, which takes as much memory.
+        with VisionEncoder(
+            bundle, mode=mode, max_slices=max_slices, engine=engine, precision=precision, threads=threads
+        ) as encoder:
+            compared.append(_with_verdict(encoder, _compare_mode(encoder, mode, pictures, threads, progress)))
+            notes |= dict.fromkeys(encoder.notes)
     seen = [picture for mode in compared for picture in mode.seen]
     answers: list[AnswerComparison] = []
     if question is not None and seen:
@@ -114,7 +116,7 @@ def verify_bundle(
         tuple(view for mode in compared for view in mode.views),
         tuple(answers),
         tuple(failure for mode in compared for failure in _failures(bundle, mode, answers)),
-        notes,
+        tuple(notes),
         not images,
     )
 

@@ -155,6 +155,13 @@ def largest_view(preprocessing: Preprocessing) -> int:
     return max(LARGEST_VIEW, (2 * whole + 2) * ordinary)
 
 
+def usual_view(preprocessing: Preprocessing, mode: Mode) -> int:
+    """Patches of a square view."""
+    block = preprocessing.patch_size * BLOCK_SIDES[mode]
+    side = max(round(preprocessing.scale_resolution / block), 1) * BLOCK_SIDES[mode]
+    return side**2
+
+
 def slice_image(image: Image.Image, plan: SlicePlan) -> SlicedImage:
     """Resize and cut an RGB image of the plan's `image_size`.
 

@@ -148,7 +148,7 @@ def test_a_view_larger_than_it_was_built_for_is_told(built: Built) -> None:
             "position_ids": np.zeros((1, 1 << 16), np.int64),
             **({"uncompressed": np.zeros((1, 0), np.int64)} if "uncompressed" in record.profiles[0] else {}),
         }
-        with pytest.raises(EngineError, match="build it again for this bundle"):
+        with pytest.raises(EngineError, match="build it again, with a larger --largest-view"):
             engine.run(inputs)
 
 

@@ -95,7 +95,7 @@ def test_nothing_stays_allocated_when_opening_runs_out_of_memory(
         ({"x": np.zeros((1, 2, 3))}, "x must be float32 [?, ?, 3]; it was given float64 [1, 2, 3]"),
         ({"n": np.zeros((1, 2), np.int32)}, "n must be int64 [?, ?]; it was given int32 [1, 2]"),
         ({"z": np.zeros(1)}, "expects x float32 [?, ?, 3], n int64 [?, ?]; it was given x, n, z"),
-        (inputs(5, 65), "it was given x [1, 65, 3], n [1, 65]; build it again for this bundle"),
+        (inputs(5, 65), "it was given x [1, 65, 3], n [1, 65]; build it again, with a larger --largest-view"),
         (inputs(1, 65), "x [1, 2, 3] to [2, 8, 3], n [1, 2] to [2, 8]; or x [1, 2, 3] to [4, 64, 3]"),
     ],
 )
