@@ -39,7 +39,7 @@ uhd-edge: engines for {device}, JetPack {jetpack} (TensorRT {tensorrt}, CUDA {cu
 
 Copy this folder to the device, then run there:
 
-    sudo apt install tensorrt python3-libnvinfer python3-venv python3-dev
+    sudo apt install tensorrt python3-libnvinfer python3-venv python3-dev build-essential
     export PATH=/usr/local/cuda/bin:$PATH           # nvcc, which pycuda and llama.cpp are compiled with
     python3 -m venv --system-site-packages venv     # to find JetPack's TensorRT
     . venv/bin/activate

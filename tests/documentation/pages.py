@@ -26,7 +26,7 @@ MARKS = {
     "run by CI": ("make ", "pytest"),
     "needs: network": ("pip install", "hf download", "uhd export"),
     "needs: gpu": ("--target here", "test-gpu"),
-    "needs: jetson": ("build.sh", "VENV_OPTIONS"),
+    "needs: jetson": ("build.sh", "VENV_OPTIONS", "--runtime nvidia"),
     "needs: ros": ("rclpy", "colcon", "ros2 run"),
     "needs: minutes": ("--synthetic", "uhd calibrate"),
     "needs: curl": ("curl",),
