@@ -59,14 +59,13 @@ class Assistant(ClosedByWith):
         session_bytes: Limit of what is saved of sessions while others use the language model.
             What was not saved is prefilled again; images are not re-encoded.
         at_once: Answers that may be in progress (1 to 16), each with a context; one more ends the oldest. Their tokens
-            are generated together. Sessions share one of the places.
+            are generated together, or those of a tiny model in `lanes` threads. Sessions share one of the places.
 
     `ask` and `stream` start a new conversation with every question, `session` starts one that
     goes on. Questions from several threads are answered one at a time; streams take turns, if `at_once` lets them.
 
-    The language model and the engines of `mode` are opened here, so that the first answer takes
-    no longer than later ones; `opening_ms` says how long each took. Engines of another mode
-    are opened by the first question that uses it.
+    The language model and the engines of `mode` are opened here, so that the first answer takes no longer than later
+    ones; `opening_ms` says how long each took. Engines of another mode are opened by the first question that uses it.
 
     Raises `BundleError`, `EngineError` or `ModelError` when something cannot be opened, and
     `OptionError` for an invalid setting.
@@ -74,6 +73,7 @@ class Assistant(ClosedByWith):
 
     bundle: Bundle
     opening_ms: Mapping[str, float]
+    lanes: int
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Assistant(ClosedByWith):
         self._mode: Mode = mode or self.bundle.manifest.default_mode
         self._max_slices = max_slices
         session_bytes = require_whole("session_bytes", session_bytes, 0, MOST_CACHE_BYTES)
-        self._answer_lock = AnswerLock(require_whole("at_once", at_once, 1, MOST_AT_ONCE))
+        at_once = require_whole("at_once", at_once, 1, MOST_AT_ONCE)
         self._encoder = VisionEncoder(
             self.bundle,
             mode=mode,
@@ -114,6 +114,8 @@ class Assistant(ClosedByWith):
             with timed(opening, "engines"):
                 self._encoder.open_mode(self._mode)
             undo.pop_all()
+        self.lanes = self._model.lanes
+        self._answer_lock = AnswerLock([one.lane for one in self._model.conversations])
         self._costs = CostBook(self._encoder, self._model, threads=threads)
         self._vision_thread = open_vision_thread() if at_once > 1 else None
         self._places = open_places(self._encoder, self._model, self._costs, session_bytes, self._vision_thread)
@@ -143,8 +145,7 @@ class Assistant(ClosedByWith):
     def steps(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> AnswerStream:
         """Answer as `stream` does, and yield an empty piece after a step without text.
 
-        A step is, for example, one image encoded or one token generated. Closing the stream between
-        two steps ends the answer; the assistant stays usable.
+        A step is, for example, one image encoded or one token generated. Closing the stream between two steps ends it.
         """
         request = self._request(images, question, options)
         return self._answer_lock.take_turns(
@@ -185,9 +186,8 @@ class Assistant(ClosedByWith):
     def measure(self, progress: Callable[[str], None] = lambda _: None) -> None:
         """Benchmark this machine for `budget_ms`, unless that was done; opens the engines of all modes.
 
-        The first question with a budget does so anyway; this does it beforehand. `progress` is
-        called with a description of each step. A stream that is still open ends, as with another
-        question. Raises `EngineError` or `ModelError`.
+        The first question with a budget does so anyway; this does it beforehand. `progress` is called with a
+        description of each step. A stream that is still open ends. Raises `EngineError` or `ModelError`.
         """
         with self._answer_lock.between_answers(self._model):
             self._places[0].planner.measure(tuple(self.bundle.manifest.graphs), progress)
@@ -236,7 +236,7 @@ class Assistant(ClosedByWith):
 
     def close(self) -> None:
         """Close the engines and the language model. Safe to call twice."""
-        with self._answer_lock.lock:
+        with self._answer_lock.between_steps():
             self._answer_lock.close()
             if self._vision_thread is not None:
                 self._vision_thread.shutdown(cancel_futures=True)

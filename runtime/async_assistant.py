@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict, cast
 from uhd_edge.runtime.answer import Answer
 from uhd_edge.runtime.ask_methods import ask_method, shows_options
 from uhd_edge.runtime.assistant import Assistant
+from uhd_edge.runtime.conversation.in_turns import Failed, Finished, Job
 from uhd_edge.runtime.conversation.mailbox import Mailbox
 from uhd_edge.runtime.errors import AnswerError
 from uhd_edge.runtime.validation import HIGHEST_COUNT, MOST_AT_ONCE, require_whole
 from uhd_edge.runtime.watch import watch
-from uhd_edge.runtime.worker import Failed, Finished, Job, Worker
+from uhd_edge.runtime.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable

@@ -104,7 +104,7 @@ class Session(ClosedByWith):
 
     def fork(self) -> Session:
         """Start another session with the same turns; both then go on separately, and share what was computed."""
-        with self._answer_lock.lock:
+        with self._answer_lock.between_steps():
             self._require_open()
             fork = replace(self._conversation)
             self._models.memory.share(self._conversation, fork)
@@ -112,7 +112,7 @@ class Session(ClosedByWith):
 
     def close(self) -> None:
         """Free the memory of the session, and end an answer that is still open. Safe to call twice."""
-        with self._answer_lock.lock:
+        with self._answer_lock.between_steps():
             self._closed = True
             self._conversation.continue_with(())
             self._models.memory.release(self._conversation)

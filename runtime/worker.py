@@ -1,85 +1,40 @@
-"""A thread that owns an assistant and answers its questions, one at a time or a step of each in turn."""
+"""Threads that own an assistant and answer its questions: one, or one for each of its lanes.
+
+a queue  ->  the thread with the fewest questions in work  ->  a step of each of them in turn
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 from concurrent.futures import Future
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from uhd_edge.runtime.conversation.elsewhere import Elsewhere
+from uhd_edge.runtime.conversation.in_turns import Failed, InTurns
 from uhd_edge.runtime.errors import BusyError, ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from uhd_edge.runtime.answer import Answer
     from uhd_edge.runtime.assistant import Assistant
-    from uhd_edge.runtime.conversation.answer_stream import AnswerStream
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A job has finished with `answer`."""
-
-    answer: Answer
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A job has failed with `error`."""
-
-    error: BaseException
-
-
-class Job:
-    """A question for the assistant, answered in steps.
-
-    `tell` is called in the worker's thread with every piece of text that is not empty, and with
-    `Finished` or `Failed` at the end. It must not raise, and returns whether anyone still
-    listens. Once `cancelled` is set, the job is not started, or ends at its next step.
-    """
-
-    def __init__(
-        self,
-        steps: Callable[[Assistant], AnswerStream],
-        tell: Callable[[str | Finished | Failed], bool],
-    ) -> None:
-        self.steps = steps
-        self.tell = tell
-        self.cancelled = False
-
-
-@dataclass(eq=False)
-class _Running:
-    """A job in work; its next step waits for `future` if there is one."""
-
-    job: Job
-    steps: AnswerStream
-    future: Future[object] | None = None
-
-    def can_go_on(self) -> bool:
-        """Whether its next step, or its end, need not wait."""
-        return self.job.cancelled or self.future is None or self.future.done()
+    from uhd_edge.runtime.conversation.in_turns import Job
 
 
 class Worker:
     """A thread that opens an assistant, runs jobs with it and closes it; end it with `stop`.
 
-    Up to `at_once` jobs run, a step of each in turn, and at most `queue` more wait. `opened` is the assistant, or the
-    error of opening it; `ended` is set when the thread is done. Any thread may call the methods.
-    Only `join` and `end` wait.
+    An assistant with several lanes gets another thread for each further one, while it is open. Up to `at_once` jobs
+    are in work, in each thread a step of each in turn, and at most `queue` more wait. `opened` is the assistant, or
+    the error of opening it; `ended` is set when the threads are done. Any thread may call the methods. Only `join`
+    and `end` wait.
     """
 
     def __init__(self, open_assistant: Callable[[], Assistant], *, queue: int, at_once: int = 1) -> None:
         self._open_assistant = open_assistant
         self._at_once, self._most_jobs = at_once, queue + at_once
         self._changed = threading.Condition()
-        self._waiting: deque[Job] = deque()
-        self._starting: Job | None = None
-        self._running: list[_Running] = []
+        self._waiting: deque[Job[Assistant]] = deque()
+        self._lanes: list[InTurns[Assistant]] = [InTurns(self._wake)]
         self._stopping = False
         self._refusal: BaseException = ModelError("the assistant has been closed; open a new one")
         self.opened: Future[Assistant] = Future()
@@ -96,7 +51,7 @@ class Worker:
         with self._changed:
             return sum(not job.cancelled for job in self._waiting)
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job[Assistant]) -> None:
         """Queue a job; raises `BusyError` when the queue is full and `ModelError` when the worker has been stopped."""
         with self._changed:
             if self._stopping:
@@ -104,20 +59,20 @@ class Worker:
             # Cancelled jobs are removed here and not when they are cancelled, because a finalizer may
             # do that at any point, even in this method.
             self._waiting = deque(waiting for waiting in self._waiting if not waiting.cancelled)
-            in_work = sum(not job.cancelled for job in self._in_work())
+            in_work = sum(lane.not_cancelled for lane in self._lanes)
             if len(self._waiting) + in_work >= self._most_jobs:
                 raise BusyError(
                     f"{self._most_jobs} questions are already being answered or waiting; ask again later, "
                     "or open the assistant with a longer queue"
                 )
             self._waiting.append(job)
-            self._changed.notify()
+            self._changed.notify_all()
 
     def stop(self) -> None:
-        """End the current job at its next step, fail waiting ones, and close the assistant. Safe to call twice."""
+        """End the current jobs at their next step, fail waiting ones, and close the assistant. Safe to call twice."""
         with self._changed:
             self._stopping = True
-            self._changed.notify()
+            self._changed.notify_all()
 
     def join(self) -> None:
         """Wait until the thread has ended."""
@@ -130,7 +85,7 @@ class Worker:
         self.join()
 
     def _run(self) -> None:
-        failure: BaseException | None = None
+        failures: list[BaseException] = []
         try:
             assistant = self._open_assistant()
         except BaseException as error:
@@ -141,84 +96,61 @@ class Worker:
             self.opened.set_result(assistant)
             try:
                 with assistant:
-                    self._run_jobs(assistant)
+                    self._run_lanes(assistant, failures)
             except BaseException as error:
-                failure = error
+                failures.append(error)
             self._fail_waiting_jobs()
-        if failure is None:
-            self.ended.set_result(None)
+        if failures:
+            self.ended.set_exception(failures[0])
         else:
-            self.ended.set_exception(failure)
+            self.ended.set_result(None)
 
-    def _run_jobs(self, assistant: Assistant) -> None:
-        """Run jobs until the worker is stopped, a step of each in turn."""
-        while self._wait_for_work():
-            while (job := self._next()) is not None:
-                self._start(job, assistant)
-            for running in tuple(self._running):
-                if running.can_go_on() and not self._goes_on(running):
-                    self._running.remove(running)
-        for running in self._running:
-            if not running.job.cancelled:
-                running.job.tell(Failed(self._refusal.with_traceback(None)))
-            with suppress(Exception):  # it has been told the reason
-                running.steps.close()
-        self._running.clear()
+    def _run_lanes(self, assistant: Assistant, failures: list[BaseException]) -> None:
+        """Run jobs in this thread and in one for each further lane, until the worker is stopped."""
+        self._lanes += [InTurns(self._wake) for _ in range(1, assistant.lanes)]
+        first, *others = self._lanes
+        threads = [
+            threading.Thread(target=self._run_jobs, args=(lane, assistant, failures), name="uhd-edge lane", daemon=True)
+            for lane in others
+        ]
+        for thread in threads:
+            thread.start()
+        self._run_jobs(first, assistant, failures)
+        for thread in threads:
+            thread.join()
 
-    def _wait_for_work(self) -> bool:
-        """Wait until something can be done; False when the worker should end."""
+    def _run_jobs(self, lane: InTurns[Assistant], assistant: Assistant, failures: list[BaseException]) -> None:
+        """Run jobs in a lane until the worker is stopped, a step of each in turn."""
+        try:
+            while self._wait_for_work(lane):
+                if lane.go_on(assistant) and self._waiting:
+                    self._wake()
+            lane.end(self._refusal.with_traceback(None))
+        except BaseException as error:
+            failures.append(error)
+            self.stop()
+
+    def _wait_for_work(self, lane: InTurns[Assistant]) -> bool:
+        """Wait until something can be done, and take new jobs; False when the worker should end."""
         with self._changed:
             while not self._stopping:
-                if any(running.can_go_on() for running in self._running):
-                    return True
-                if self._waiting and len(self._running) < self._at_once:
+                while self._waiting and self._is_next(lane):
+                    job = self._waiting.popleft()
+                    if not job.cancelled:
+                        lane.add(job)
+                if lane.can_go_on:
                     return True
                 self._changed.wait()
         return False
 
-    def _next(self) -> Job | None:
-        """Take the next job out of the queue, if there is one and room to run it."""
+    def _is_next(self, lane: InTurns[Assistant]) -> bool:
+        """Whether another job may be taken into work, and no other lane has fewer."""
+        in_work = [len(other) for other in self._lanes]
+        return sum(in_work) < self._at_once and len(lane) == min(in_work)
+
+    def _wake(self, _: object = None) -> None:
         with self._changed:
-            while self._waiting and len(self._running) < self._at_once:
-                job = self._waiting.popleft()
-                if not job.cancelled:
-                    self._starting = job
-                    return job
-        return None
-
-    def _start(self, job: Job, assistant: Assistant) -> None:
-        try:
-            running = _Running(job, job.steps(assistant))
-        except BaseException as error:
-            job.tell(Failed(error))
-        else:
-            self._running.append(running)
-        self._starting = None
-
-    def _goes_on(self, running: _Running) -> bool:
-        """Run the next step of a job, and return whether it is not the last one."""
-        job, steps = running.job, running.steps
-        try:
-            if not job.cancelled:
-                piece = next(steps, None)
-                if piece is None:
-                    job.tell(Finished(steps.answer))
-                elif not piece or job.tell(piece):
-                    running.future = piece.future if isinstance(piece, Elsewhere) else None
-                    if running.future is not None:
-                        running.future.add_done_callback(self._wake)
-                    return True
-            steps.close()
-        except BaseException as error:
-            job.tell(Failed(error))
-        return False
-
-    def _wake(self, _: object) -> None:
-        with self._changed:
-            self._changed.notify()
-
-    def _in_work(self) -> list[Job]:
-        return [*(running.job for running in self._running), *([] if self._starting is None else [self._starting])]
+            self._changed.notify_all()
 
     def _fail_waiting_jobs(self) -> None:
         """Accept no more jobs and fail those that wait."""

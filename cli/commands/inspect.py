@@ -37,7 +37,7 @@ def inspect(folder: str | None, *, bundle: str | None, as_json: bool, checksums:
     """
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.bundles.update import abandoned_in, interrupted
-    from uhd_edge.runtime.llm.llama_loading import check_file
+    from uhd_edge.runtime.llm.gguf_header import check_file
 
     if checksums or against is not None:
         _compare(one_bundle(folder, bundle), against)

@@ -7,6 +7,7 @@ them is learned from every question with a budget, and stored with the costs.
 from __future__ import annotations
 
 import hashlib
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,7 @@ class CostBook:
     ) -> None:
         self._encoder, self._model = encoder, model
         self._settings = {"threads": str(threads or usable_cores()), "gpu_layers": str(model.gpu_layers)}
+        self._measuring = threading.Lock()  # two threads would disturb each other
         self._known: dict[Mode, StoredCosts] = {}
         self._not_stored: dict[Mode, int] = {}
         self._before: list[float] = []
@@ -61,9 +63,10 @@ class CostBook:
         when the result cannot be stored. Measuring clears the language model's memory. Raises
         `EngineError` or `ModelError` when the engines or the model fail.
         """
-        if mode not in self._known:
-            self._known[mode] = self._find(self._encoder.open_mode(mode), progress, model or self._model)
-        return self._known[mode].costs
+        with self._measuring:
+            if mode not in self._known:
+                self._known[mode] = self._find(self._encoder.open_mode(mode), progress, model or self._model)
+            return self._known[mode].costs
 
     @property
     def spread(self) -> Spread:

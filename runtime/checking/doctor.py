@@ -17,8 +17,8 @@ from uhd_edge.engines.tensorrt.gpu import first_gpu
 from uhd_edge.engines.threads import usable_cores
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.errors import EngineUnavailableError, UhdError
-from uhd_edge.runtime.llm.llama_library import find_gpus, llama_library
-from uhd_edge.runtime.llm.llama_loading import INSTALL_WITH_CUDA, choose_gpu_layers
+from uhd_edge.runtime.llm.llama_library import choose_gpu_layers, find_gpus, llama_library
+from uhd_edge.runtime.llm.llama_loading import INSTALL_WITH_CUDA
 from uhd_edge.runtime.release import version_of
 
 State = Literal["ok", "absent", "broken"]

@@ -1,38 +1,44 @@
-"""Who has the language model's memory: the newest question, or the newest few where there are several places."""
+"""Who has the language model's memory: the newest question, or the newest few where there are several places.
+
+Places that share a context of the language model are in one lane. Answers in one lane take turns, a step of each;
+those in different lanes go on beside each other, if different threads run them.
+"""
 
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.conversation.answer_stream import AnswerStream
 from uhd_edge.runtime.errors import AnswerError, ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from uhd_edge.runtime.answer import Answer
     from uhd_edge.runtime.llm.language_model import LanguageModel
 
 
 class _Ticket:
-    """An answer in progress; `is_used` until it has ended."""
+    """An answer in progress in the thread that began it; `is_used` until it has ended."""
 
     def __init__(self) -> None:
+        self.thread = threading.get_ident()
         self.is_used = True
 
 
 class AnswerLock:
     """Lets threads and conversations take turns with the engines and the language model.
 
-    Up to `places` answers may be in progress. Hold `lock`, a reentrant one, for anything else that must not happen
-    during a step of an answer.
+    As many answers may be in progress as there are places; `lanes` are the numbers of their lanes, from 0 on. Hold all
+    lanes with `between_steps` for anything else that must not happen during a step of an answer.
     """
 
-    def __init__(self, places: int = 1) -> None:
-        self.lock = threading.RLock()
-        self._places = range(places)
+    def __init__(self, lanes: Sequence[int]) -> None:
+        self._lanes = tuple(lanes)
+        self._lane_locks = tuple(threading.RLock() for _ in set(lanes))
+        self._choosing = threading.Lock()
         self._taken: dict[int, _Ticket] = {}  # of each place, the latest last
         self._closed = False
 
@@ -42,14 +48,22 @@ class AnswerLock:
             raise ModelError("the assistant has been closed; open a new one")
 
     def close(self) -> None:
-        """End the current answer at its next step, and refuse all others."""
-        with self.lock:
+        """End the current answers at their next step, and refuse all others."""
+        with self.between_steps():
             self._closed = True
 
     @contextmanager
+    def between_steps(self) -> Iterator[None]:
+        """Hold all lanes, so that no answer makes a step. A thread that holds them may do so again."""
+        with ExitStack() as held:
+            for lane in self._lane_locks:
+                held.enter_context(lane)
+            yield
+
+    @contextmanager
     def between_answers(self, model: LanguageModel) -> Iterator[None]:
-        """Hold `lock` for something else than an answer; if that clears the model's memory, the answer in it ends."""
-        with self.lock:
+        """Hold all lanes for something else than an answer; if it clears the model's memory, the answer in it ends."""
+        with self.between_steps():
             self.require_open()
             clearings = model.clearings
             try:
@@ -68,14 +82,15 @@ class AnswerLock:
         """Run the steps of an answer, which `begin` starts at a place; other questions may come between two steps.
 
         `require_open` is called before each step, and raises when the answer is to end. The answer gets `place`, or
-        without it the last one that is free, or the one that was taken first. The next step of an answer
-        whose place was taken by another raises `AnswerError`.
+        without it the last free one in the best lane: where this thread runs answers already and others do
+        not. Where no place is free, it gets the one that was taken first. The next step of an answer whose
+        place was taken by another raises `AnswerError`.
         """
         return AnswerStream(self._take_turns(begin, require_open, place))
 
     def finish(self, stream: AnswerStream) -> Answer:
         """Run all steps without letting other questions in between, and return the answer."""
-        with self.lock:
+        with self.between_steps():
             return stream.finish()
 
     def _take_turns(
@@ -85,15 +100,14 @@ class AnswerLock:
         place: int | None,
     ) -> Generator[str, None, Answer]:
         ticket = _Ticket()
-        stream: AnswerStream | None = None
         try:
+            require_open()
+            taken = self._take(ticket, place)
+            stream = AnswerStream(begin(taken))
             while True:
-                with self.lock:
+                with self._lane_locks[self._lanes[taken]]:
                     require_open()
-                    if stream is None:
-                        place = self._take(ticket, place)
-                        stream = AnswerStream(begin(place))
-                    if place is None or self._taken.get(place) is not ticket:
+                    if self._taken.get(taken) is not ticket:
                         raise AnswerError("another question was asked before this answer was read to its end")
                     piece = next(stream, None)
                 if piece is None:
@@ -103,10 +117,19 @@ class AnswerLock:
             ticket.is_used = False
 
     def _take(self, ticket: _Ticket, place: int | None) -> int:
-        if place is None:
-            used = [place for place, other in self._taken.items() if other.is_used]
-            unused = [place for place in self._places if place not in used]
-            place = unused[-1] if unused else used[0]
-        self._taken.pop(place, None)
-        self._taken[place] = ticket
+        with self._choosing:
+            if place is None:
+                place = self._choose(ticket.thread)
+            self._taken.pop(place, None)
+            self._taken[place] = ticket
         return place
+
+    def _choose(self, thread: int) -> int:
+        used = {place: other.thread for place, other in self._taken.items() if other.is_used}
+        unused = [place for place in range(len(self._lanes)) if place not in used]
+
+        def others_and_own(place: int) -> tuple[int, int]:
+            beside = [other == thread for taken, other in used.items() if self._lanes[taken] == self._lanes[place]]
+            return beside.count(False), -beside.count(True)
+
+        return min(reversed(unused), key=others_and_own) if unused else next(iter(used))

@@ -7,6 +7,8 @@ from struct import Struct, unpack_from
 from struct import error as TooShort  # noqa: N812  # that is all it says here
 from typing import TYPE_CHECKING
 
+from uhd_edge.runtime.errors import ModelError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -23,6 +25,24 @@ _HEADER = Struct("<4sIQQ")  # magic, version, number of tensors, number of keys
 _LENGTH = Struct("<Q")
 _TYPE = Struct("<I")
 _ARRAY = Struct("<IQ")  # type of the elements, their number
+
+
+def check_file(path: Path, *, vocabulary_is_sound: bool = False) -> None:
+    """Raise `ModelError` for a file that is no GGUF, or whose vocabulary would make llama.cpp abort.
+
+    Reading the vocabulary takes a third of a second with Qwen3.5's 248k tokens;
+    `vocabulary_is_sound` spares it where that is known.
+    """
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(len(GGUF_MAGIC))
+        repeated = repeated_token(path) if start == GGUF_MAGIC and not vocabulary_is_sound else None
+    except OSError as error:
+        raise ModelError(f"{path}: the language model cannot be read ({error.strerror})") from error
+    if start != GGUF_MAGIC:
+        raise ModelError(f"{path}: not a GGUF file (it starts with {start!r}); export the bundle again")
+    if repeated is not None:
+        raise ModelError(f"{path}: damaged, its vocabulary has the token {repeated!r} twice; export the bundle again")
 
 
 def repeated_token(path: Path) -> str | None:

@@ -8,6 +8,7 @@ never otherwise.
 from __future__ import annotations
 
 import ctypes
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +44,10 @@ class Grammar:
         self._begun = b""  # the bytes of a character that is not whole yet
         # The names of control tokens would pass as text, but they are not part of an answer.
         self._writable = vocabulary.writable | vocabulary.ending
+        # Most tokens are tried alone, in one place that is made once.
+        self._tried = self._api.llama_token_data()
+        alone = self._api.llama_token_data_array(data=ctypes.pointer(self._tried), size=1, selected=-1, sorted=False)
+        self._tried_alone = ctypes.pointer(alone)
         library.forget_log()
         self._sampler = library.call(
             self._api.llama_sampler_init_grammar,
@@ -56,7 +61,12 @@ class Grammar:
 
     def allows(self, token: int) -> bool:
         """Whether the answer may go on with `token`."""
-        return bool(self._writable[token]) and len(self.allowed(make_candidates(np.zeros(1, np.float32), token))) == 1
+        if not self._writable[token]:
+            return False
+        tried = self._tried
+        tried.id, tried.logit = token, 0.0
+        self._api.llama_sampler_apply(self._sampler, self._tried_alone)
+        return math.isfinite(tried.logit) and self._stays_text(token)
 
     def allowed(self, candidates: NDArray[Any]) -> NDArray[Any]:
         """Those of the candidates that the answer may go on with."""
@@ -70,6 +80,9 @@ class Grammar:
         self._api.llama_sampler_accept(self._sampler, token)
         self._begun = begun_after(self._begun + self._vocabulary.token_bytes(token)) or b""
 
+    def _stays_text(self, token: int) -> bool:
+        return begun_after(self._begun + self._vocabulary.token_bytes(token)) is not None
+
     def _characters(self, tokens: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Whether the answer stays UTF-8 with each of the tokens.
 
@@ -81,8 +94,7 @@ class Grammar:
         look_at_all = self._begun or len(tokens) <= FEW
         doubtful = range(len(tokens)) if look_at_all else np.flatnonzero(self._vocabulary.fragments[tokens])
         for place in doubtful:
-            data = self._begun + self._vocabulary.token_bytes(int(tokens[place]))
-            fits[place] = begun_after(data) is not None
+            fits[place] = self._stays_text(int(tokens[place]))
         return fits
 
     def close(self) -> None:
@@ -92,10 +104,10 @@ class Grammar:
         self._sampler = None
 
 
-def make_candidates(logits: NDArray[np.float32], first: int = 0) -> NDArray[Any]:
-    """Candidates [n] for the tokens from `first` on, from their logits float32 [n]."""
+def make_candidates(logits: NDArray[np.float32], tokens: NDArray[np.int64] | None = None) -> NDArray[Any]:
+    """Candidates [n] for tokens int64 [n] (without them 0, 1, ..), from their logits float32 [n]."""
     candidates = np.zeros(len(logits), CANDIDATE)
-    candidates["id"] = np.arange(first, first + len(logits))
+    candidates["id"] = np.arange(len(logits)) if tokens is None else tokens
     candidates["logit"] = logits
     return candidates
 
@@ -136,8 +148,8 @@ def choose_freely(api: Any, chain: Any, logits: NDArray[np.float32]) -> int:
 def _likeliest_allowed(grammar: Grammar, logits: NDArray[np.float32]) -> int:
     """Try the likeliest few tokens before all."""
     few = min(FEW, len(logits))
-    candidates = make_candidates(logits)[logits >= np.partition(logits, -few)[-few]]
-    allowed = grammar.allowed(candidates)
+    likely = np.flatnonzero(logits >= np.partition(logits, -few)[-few])
+    allowed = grammar.allowed(make_candidates(logits[likely], likely))
     if not len(allowed):
         allowed = _allowed(grammar, logits)
     return int(allowed["id"][allowed["logit"].argmax()])

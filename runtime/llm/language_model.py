@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from uhd_edge.engines.engine import ClosedByWith
 from uhd_edge.runtime.errors import ContextError, ModelError
 from uhd_edge.runtime.llm.batch import NextToken
 from uhd_edge.runtime.llm.chunks import IMAGE_ROW, check_embeddings, join_chunks, list_ids, split_into_batches
@@ -17,7 +18,7 @@ from uhd_edge.runtime.llm.grammar_sampling import Grammar
 from uhd_edge.runtime.llm.llama_library import llama_library
 from uhd_edge.runtime.llm.llama_loading import LlamaOptions, check_gpu_layers, open_llama
 from uhd_edge.runtime.llm.sampling import Sampler, Sampling, finite_copy, newest_logits, require_sound
-from uhd_edge.runtime.llm.shared_context import SharedContext
+from uhd_edge.runtime.llm.shared_context import OpenContexts
 from uhd_edge.runtime.llm.state import ConversationMemory
 from uhd_edge.runtime.llm.token_embeddings import open_token_embeddings
 from uhd_edge.runtime.llm.vocabulary import Vocabulary
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 BATCH = 512
 
 
-class LanguageModel(ConversationMemory):
+class LanguageModel(ConversationMemory, ClosedByWith):
     """A GGUF model held open with one conversation in its memory; close it, or use it with `with`.
 
     `context` is the most tokens a conversation may have, cut down to what the model was
@@ -52,7 +53,9 @@ class LanguageModel(ConversationMemory):
     Prefilled and generated tokens (`position` of them) stay in memory until `clear`. See `rewind`,
     `save` and `restore` for going on from an earlier place. `is_recurrent` means that some layers keep
     only their newest state, `reads_in_one_piece` that text and images are in the same batches, `has_canvas`
-    that tokens have positions in the plane. Not thread-safe.
+    that tokens have positions in the plane. `conversations` are so many like this, each with a memory of its own.
+    They share the weights, and those in one `lane` also a context of llama.cpp, where their next tokens are read
+    together. A tiny model has several `lanes` on the CPU. Conversations in one lane are not thread-safe.
 
     Raises `ModelError` with llama.cpp's own reason when the file cannot be loaded, and
     `OptionError` for an invalid setting.
@@ -75,7 +78,9 @@ class LanguageModel(ConversationMemory):
         library = llama_library()
         options = LlamaOptions(context, BATCH, threads, exact, vocabulary_is_sound, conversations)
         opened = open_llama(library, path, options, gpu_layers)
-        super().__init__(library, path, SharedContext(library, path, opened))
+        self._contexts = OpenContexts(library, path, opened)
+        first, *_ = each = self._contexts.each
+        super().__init__(library, path, first)
         facts = opened.facts
         self.context, self.gpu_layers, self.notes = opened.context_size, opened.gpu_layers, opened.notes
         self.place = opened.place
@@ -86,11 +91,14 @@ class LanguageModel(ConversationMemory):
         except BaseException:
             self.close()
             raise
+        self.lanes = len(each)
         self.width, self.is_recurrent, self.has_canvas = facts.width, facts.is_recurrent, facts.has_canvas
-        self._shared.canvas_table = self._table if facts.has_canvas else None
+        for shared in each:
+            shared.canvas_table = self._table if facts.has_canvas else None
         self.reads_in_one_piece = self._table is not None
-        self._batch = min(BATCH, self.context, int(self._api.llama_n_batch(opened.context)))
-        self.conversations = (self, *(self.beside(number) for number in range(1, conversations)))
+        self._batch = min(BATCH, self.context, int(self._api.llama_n_batch(first.handle)))
+        places = [divmod(number, len(each)) for number in range(1, conversations)]
+        self.conversations = (self, *(self.beside(each[lane], number) for number, lane in places))
 
     def count(self, text: str) -> int:
         """Count the tokens of `text`."""
@@ -165,8 +173,7 @@ class LanguageModel(ConversationMemory):
 
     def announce(self, token: int) -> None:
         """Say that `generate` will read this token next, so that it may be read together with others'."""
-        if self._shared.is_shared:
-            self._shared.announce(NextToken(self._number, self.position, token, self._read.following))
+        self._shared.announce(NextToken(self._number, self.position, token, self._read.following))
 
     def require_grammar(self, grammar: str) -> None:
         """Raise `SchemaError` or `ModelError` when `grammar` cannot be used."""
@@ -176,6 +183,10 @@ class LanguageModel(ConversationMemory):
     def logits(self) -> NDArray[np.float32]:
         """Logits float32 [vocabulary] after the last token read; raises `ModelError` when they are not finite."""
         return finite_copy(self._newest_logits(), self.path)
+
+    def close(self) -> None:
+        """Free the contexts of all conversations, and the model. Safe to call twice."""
+        self._contexts.close()
 
     def _newest_logits(self) -> NDArray[np.float32]:
         self._require_open()
@@ -188,11 +199,12 @@ class LanguageModel(ConversationMemory):
             raise
 
     def _read_next(self, token: int) -> None:
-        if self._shared.is_shared:
-            self.announce(token)
+        self.announce(token)
+        try:
             self._shared.read_announced()
-        else:
-            self._decode([token], [token], self._read.positions(1), want_logits=True)
+        except ModelError:
+            self.clear()
+            raise
 
     def _decode(self, chunk: PromptChunk, ids: Sequence[int], places: Positions, *, want_logits: bool) -> None:
         """Read one batch."""

@@ -10,6 +10,7 @@ import ctypes
 import functools
 import os
 import platform
+import threading
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,8 +30,18 @@ LOG_CONTINUED = 5
 # ggml_backend_dev_type: a GPU with memory of its own, one that shares the processor's.
 GPU, INTEGRATED_GPU = 1, 2
 
+# Layers of the language model on a GPU: all of them.
+ALL_LAYERS = -1
+
 # Parts of a build of llama.cpp that are not there for a GPU of this machine.
 NO_GPU_BACKENDS = frozenset({"CPU", "BLAS", "RPC"})
+
+
+class _Log(threading.local):
+    """The last lines that llama.cpp logged in each thread."""
+
+    def __init__(self) -> None:
+        self.lines: deque[tuple[int, str]] = deque(maxlen=100)
 
 
 class LlamaLibrary:
@@ -42,7 +53,7 @@ class LlamaLibrary:
 
     def __init__(self, api: Any) -> None:
         self.api = api
-        self._lines: deque[tuple[int, str]] = deque(maxlen=100)
+        self._log = _Log()
         self._callback = api.llama_log_callback(self._note)
         api.llama_log_set(self._callback, ctypes.c_void_p(0))
         with held_interrupts():
@@ -65,12 +76,12 @@ class LlamaLibrary:
         return result
 
     def forget_log(self) -> None:
-        """Drop what was logged so far; call it before something whose failure is to be explained."""
-        self._lines.clear()
+        """Drop what this thread logged so far; call it before something whose failure is to be explained."""
+        self._log.lines.clear()
 
     def reason(self) -> str:
-        """Return the first error that llama.cpp logged since `forget_log`, without its function names."""
-        errors = [text for level, text in self._lines if level == LOG_ERROR and text.strip()]
+        """Return the first error that llama.cpp logged here since `forget_log`, without its function names."""
+        errors = [text for level, text in self._log.lines if level == LOG_ERROR and text.strip()]
         if not errors:
             return "llama.cpp gave no reason"
         _, _, message = errors[0].partition(": ")
@@ -78,10 +89,11 @@ class LlamaLibrary:
 
     def _note(self, level: int, text: bytes, _user_data: object) -> None:
         line = text.decode("utf-8", errors="replace")
-        if level == LOG_CONTINUED and self._lines:
-            level, start = self._lines.pop()
+        lines = self._log.lines
+        if level == LOG_CONTINUED and lines:
+            level, start = lines.pop()
             line = start + line
-        self._lines.append((level, line))
+        lines.append((level, line))
 
 
 @dataclass(frozen=True)
@@ -106,6 +118,42 @@ def find_gpus(api: Any) -> LlamaGpus:
         return LlamaGpus(tuple(_text(ggml.ggml_backend_dev_description(gpu)) for gpu in gpus), _backends())
     except (ImportError, AttributeError, OSError):
         return LlamaGpus(("a GPU",))  # a build whose ggml cannot be asked
+
+
+@dataclass(frozen=True)
+class ChosenLayers:
+    """How many layers go on a GPU (-1 is all of them), and the reason."""
+
+    count: int
+    reason: str
+
+
+def choose_gpu_layers(gpus: LlamaGpus) -> ChosenLayers:
+    """Choose what `auto` means: all layers where llama.cpp found a GPU, none otherwise."""
+    if gpus.found:
+        return ChosenLayers(ALL_LAYERS, f"llama.cpp found {', '.join(gpus.found)}")
+    return ChosenLayers(0, why_no_gpu(gpus))
+
+
+def describe_place(gpus: LlamaGpus, gpu_layers: int, layers: int) -> str:
+    """Say where a model of `layers` layers runs: "CPU", or "RTX 4090 (CUDA), 25 of 25 layers".
+
+    llama.cpp counts the output as one more layer, and puts layers on a GPU only where it finds one.
+    """
+    if gpu_layers == 0 or not gpus.found:
+        return "CPU"
+    every = layers + 1
+    built_for = f" ({', '.join(gpus.built_for)})" if gpus.built_for else ""
+    return (
+        f"{', '.join(gpus.found)}{built_for}, {every if gpu_layers < 0 else min(gpu_layers, every)} of {every} layers"
+    )
+
+
+def why_no_gpu(gpus: LlamaGpus) -> str:
+    """Say why there is no GPU to put layers on."""
+    if gpus.built_for:
+        return f"llama.cpp was built for {' and '.join(gpus.built_for)}, and finds no GPU that it can use"
+    return "this llama-cpp-python was built without GPU support"
 
 
 def _backends() -> tuple[str, ...]:

@@ -9,18 +9,24 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from uhd_edge.engines.threads import usable_cores
 from uhd_edge.runtime.errors import ModelError
-from uhd_edge.runtime.llm.gguf_header import GGUF_MAGIC, find_sections, repeated_token
-from uhd_edge.runtime.llm.llama_library import find_gpus, weights_may_be_repacked
+from uhd_edge.runtime.llm.gguf_header import check_file, find_sections
+from uhd_edge.runtime.llm.llama_library import (
+    ALL_LAYERS,
+    choose_gpu_layers,
+    describe_place,
+    find_gpus,
+    weights_may_be_repacked,
+    why_no_gpu,
+)
 from uhd_edge.runtime.validation import HIGHEST_COUNT, require_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from uhd_edge.runtime.llm.llama_library import LlamaGpus, LlamaLibrary
+    from uhd_edge.runtime.llm.llama_library import LlamaLibrary
 
-# Layers of the language model on a GPU; -1 is all of them.
+# Layers of the language model on a GPU; `ALL_LAYERS` is all of them.
 GpuLayers: TypeAlias = int | Literal["auto"]
-ALL_LAYERS = -1
 
 INSTALL_WITH_CUDA = (
     'install it again with CMAKE_ARGS="-DGGML_CUDA=on" pip install --no-cache-dir --force-reinstall llama-cpp-python'
@@ -44,14 +50,15 @@ class LlamaOptions:
 
 @dataclass(frozen=True)
 class OpenLlama:
-    """What llama.cpp opened: free `context` with `llama_free`, then `model` with `llama_model_free`.
+    """What llama.cpp opened: free `contexts` with `llama_free`, then `model` with `llama_model_free`.
 
-    `context_size` is in tokens. `threads` are those for a token and those for a prompt. `gpu_layers` is what "auto"
-    came to, `place` what that means here, see `describe_place`; `notes` says when it left out a GPU.
+    Conversation number n is in context n modulo their number. `context_size` is in tokens, for each conversation.
+    `threads` are those for a token and those for a prompt. `gpu_layers` is what "auto" came to, `place`
+    what that means here, see `describe_place`; `notes` says when it left out a GPU.
     """
 
     model: Any
-    context: Any
+    contexts: tuple[Any, ...]
     facts: ModelFacts
     context_size: int
     gpu_layers: int
@@ -60,46 +67,11 @@ class OpenLlama:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class ChosenLayers:
-    """How many layers go on a GPU (-1 is all of them), and the reason."""
-
-    count: int
-    reason: str
-
-
-def choose_gpu_layers(gpus: LlamaGpus) -> ChosenLayers:
-    """Choose what `auto` means: all layers where llama.cpp found a GPU, none otherwise."""
-    if gpus.found:
-        return ChosenLayers(ALL_LAYERS, f"llama.cpp found {', '.join(gpus.found)}")
-    return ChosenLayers(0, _why_no_gpu(gpus))
-
-
-def describe_place(gpus: LlamaGpus, gpu_layers: int, layers: int) -> str:
-    """Say where a model of `layers` layers runs: "CPU", or "RTX 4090 (CUDA), 25 of 25 layers".
-
-    llama.cpp counts the output as one more layer, and puts layers on a GPU only where it finds one.
-    """
-    if gpu_layers == 0 or not gpus.found:
-        return "CPU"
-    every = layers + 1
-    built_for = f" ({', '.join(gpus.built_for)})" if gpus.built_for else ""
-    return (
-        f"{', '.join(gpus.found)}{built_for}, {every if gpu_layers < 0 else min(gpu_layers, every)} of {every} layers"
-    )
-
-
 def check_gpu_layers(layers: GpuLayers) -> GpuLayers:
     """Return `layers`; raises `OptionError` unless it is "auto" or a number of layers, -1 for all."""
     if isinstance(layers, str) and layers == "auto":
         return layers
     return require_whole("gpu_layers", layers, ALL_LAYERS, HIGHEST_COUNT)
-
-
-def _why_no_gpu(gpus: LlamaGpus) -> str:
-    if gpus.built_for:
-        return f"llama.cpp was built for {' and '.join(gpus.built_for)}, and finds no GPU that it can use"
-    return "this llama-cpp-python was built without GPU support"
 
 
 def open_llama(library: LlamaLibrary, path: Path, options: LlamaOptions, gpu_layers: GpuLayers) -> OpenLlama:
@@ -129,7 +101,8 @@ def _open(library: LlamaLibrary, path: Path, options: LlamaOptions, gpu_layers: 
         fitting = replace(options, context=size, batch=min(options.batch, size))
         threads = _threads(api, model, options)
         place = describe_place(find_gpus(api), gpu_layers, int(api.llama_model_n_layer(model)))
-        return OpenLlama(model, open_context(library, path, model, fitting), facts, size, gpu_layers, place, threads)
+        contexts = _open_contexts(library, path, model, fitting, _count_contexts(api, model, options, gpu_layers))
+        return OpenLlama(model, contexts, facts, size, gpu_layers, place, threads)
     except BaseException:
         library.call(api.llama_model_free, model)
         raise
@@ -140,7 +113,7 @@ def open_model(library: LlamaLibrary, path: Path, *, gpu_layers: int) -> Any:
     api = library.api
     if gpu_layers != 0 and not api.llama_supports_gpu_offload():
         asked = "all" if gpu_layers < 0 else gpu_layers
-        raise ModelError(f"--gpu-layers {asked}: {_why_no_gpu(find_gpus(api))}; use auto or 0, or {INSTALL_WITH_CUDA}")
+        raise ModelError(f"--gpu-layers {asked}: {why_no_gpu(find_gpus(api))}; use auto or 0, or {INSTALL_WITH_CUDA}")
     parameters = api.llama_model_default_params()
     parameters.n_gpu_layers = gpu_layers
     parameters.use_extra_bufts = weights_may_be_repacked()
@@ -151,8 +124,22 @@ def open_model(library: LlamaLibrary, path: Path, *, gpu_layers: int) -> Any:
     return model
 
 
-def open_context(library: LlamaLibrary, path: Path, model: Any, options: LlamaOptions) -> Any:
-    """Make room for a conversation; raises `ModelError` when there is not enough memory."""
+def _open_contexts(library: LlamaLibrary, path: Path, model: Any, options: LlamaOptions, count: int) -> tuple[Any, ...]:
+    """Share out the conversations to so many contexts."""
+    opened: list[Any] = []
+    try:
+        for number in range(count):
+            conversations = len(range(number, options.conversations, count))
+            opened.append(_open_context(library, path, model, replace(options, conversations=conversations)))
+    except BaseException:
+        for context in opened:
+            library.call(library.api.llama_free, context)
+        raise
+    return tuple(opened)
+
+
+def _open_context(library: LlamaLibrary, path: Path, model: Any, options: LlamaOptions) -> Any:
+    """Make room for conversations; raises `ModelError` when there is not enough memory."""
     api = library.api
     parameters = api.llama_context_default_params()
     parameters.n_ctx = options.context * options.conversations
@@ -186,8 +173,23 @@ def _threads_to_generate(api: Any, model: Any) -> int:
     From 2 to 4 MB a layer two threads are 0.8 to 1.5 times as fast as one on an idle device
     with two cores, and 0.3 to 0.5 times as fast beside a busy process.
     """
+    return 1 if _is_tiny(api, model) else usable_cores()
+
+
+def _count_contexts(api: Any, model: Any, options: LlamaOptions, gpu_layers: int) -> int:
+    """One, where the next tokens of all conversations are read together; several for a tiny model on the CPU.
+
+    A token of a tiny model takes as long beside others in a batch as alone, because the weights stay in the
+    processor's cache. With a context for each core, a thread can generate on each of them instead.
+    """
+    if gpu_layers != 0 or not _is_tiny(api, model):
+        return 1
+    return min(options.conversations, options.threads or usable_cores())
+
+
+def _is_tiny(api: Any, model: Any) -> bool:
     bytes_per_layer = api.llama_model_size(model) / max(api.llama_model_n_layer(model), 1)
-    return usable_cores() if bytes_per_layer >= LEAST_LAYER_TO_SHARE else 1
+    return bool(bytes_per_layer < LEAST_LAYER_TO_SHARE)
 
 
 @dataclass(frozen=True)
@@ -228,21 +230,3 @@ def metadata(api: Any, model: Any, key: str) -> str:
     buffer = ctypes.create_string_buffer(256)
     length = api.llama_model_meta_val_str(model, key.encode(), buffer, len(buffer))
     return buffer.value.decode("utf-8", errors="replace") if length >= 0 else ""
-
-
-def check_file(path: Path, *, vocabulary_is_sound: bool = False) -> None:
-    """Raise `ModelError` for a file that is no GGUF, or whose vocabulary would make llama.cpp abort.
-
-    Reading the vocabulary takes a third of a second with Qwen3.5's 248k tokens;
-    `vocabulary_is_sound` spares it where that is known.
-    """
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(len(GGUF_MAGIC))
-        repeated = repeated_token(path) if start == GGUF_MAGIC and not vocabulary_is_sound else None
-    except OSError as error:
-        raise ModelError(f"{path}: the language model cannot be read ({error.strerror})") from error
-    if start != GGUF_MAGIC:
-        raise ModelError(f"{path}: not a GGUF file (it starts with {start!r}); export the bundle again")
-    if repeated is not None:
-        raise ModelError(f"{path}: damaged, its vocabulary has the token {repeated!r} twice; export the bundle again")

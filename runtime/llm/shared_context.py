@@ -9,6 +9,7 @@ conversations costs little more.
 from __future__ import annotations
 
 import ctypes
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ from uhd_edge.engines.engine import ClosedByWith
 from uhd_edge.runtime.errors import ModelError
 from uhd_edge.runtime.llm.batch import canvas_batch, next_canvas_batch, next_tokens_batch, prompt_batch
 from uhd_edge.runtime.llm.chunks import look_up
+from uhd_edge.runtime.llm.sampling import view_logits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,26 +39,26 @@ class Reader(Protocol):
 
     position: int
 
-    def note_read(self, token: int, logits: NDArray[np.float32]) -> None:
-        """Note that the announced token was read; `logits` float32 [vocabulary] are the reader's own."""
+    def note_read(self, token: int, logits: NDArray[np.float32] | None) -> None:
+        """Note that the announced token was read; `logits` float32 [vocabulary], None for llama.cpp's newest."""
 
     def lose(self, error: ModelError) -> None:
         """Note that the memory was cleared; the next answer that goes on without clearing it raises `error`."""
 
 
 class SharedContext(ClosedByWith):
-    """An open context of llama.cpp for one or more conversations; close it, or use it with `with`.
+    """Context `number` of an open model, for one or more conversations; close it, or use it with `with`.
 
     `handle` is None once it is closed. `readers` are the conversations, each with its number. With
     `canvas_table`, tokens have positions on a canvas and are read as its rows. Not thread-safe.
     """
 
-    def __init__(self, library: LlamaLibrary, path: Path, opened: OpenLlama) -> None:
+    def __init__(self, library: LlamaLibrary, path: Path, opened: OpenLlama, number: int) -> None:
         self._library, self._api, self._path = library, library.api, path
-        self._model, self.handle = opened.model, opened.context
+        self.handle, self.number = opened.contexts[number], number
         self._mrope, self._threads = opened.facts.has_mrope, opened.threads
         self._memory = self._api.llama_get_memory(self.handle)
-        self._vocabulary_size = int(self._api.llama_vocab_n_tokens(self._api.llama_model_get_vocab(self._model)))
+        self._vocabulary_size = int(self._api.llama_vocab_n_tokens(self._api.llama_model_get_vocab(opened.model)))
         self._next: dict[int, NextToken] = {}
         self.readers: dict[int, Reader] = {}
         self.canvas_table: TokenEmbeddings | None = None
@@ -124,34 +126,36 @@ class SharedContext(ClosedByWith):
     def read_announced(self) -> None:
         """Read every announced token in one batch, and tell its reader. Raises `ModelError`; all is lost then."""
         tokens, self._next = list(self._next.values()), {}
-        to_generate, to_read = self._threads
-        # Otherwise llama.cpp takes the threads for prompts as soon as there is more than one token.
-        self._api.llama_set_n_threads(self.handle, to_generate, to_generate)
         try:
-            self._decode(self._batch_of(tokens))
+            self._decode_next(tokens)
         except ModelError as error:
             self.lose_all(error)
             raise
-        finally:
-            self._api.llama_set_n_threads(self.handle, to_generate, to_read)
         for place, token in enumerate(tokens):
-            self.readers[token.sequence].note_read(token.token, self._copy_logits(place))
+            logits = self._copy_logits(place) if self.is_shared else None
+            self.readers[token.sequence].note_read(token.token, logits)
 
     def close(self) -> None:
-        """Free the context and the model. Safe to call twice."""
-        context, model = self.handle, self._model
-        self.handle = self._model = None
-        try:
-            if context is not None:
-                self._library.call(self._api.llama_free, context)
-        finally:
-            if model is not None:
-                self._library.call(self._api.llama_model_free, model)
+        """Free the context. Safe to call twice."""
+        context, self.handle = self.handle, None
+        if context is not None:
+            self._library.call(self._api.llama_free, context)
 
-    def _batch_of(self, tokens: list[NextToken]) -> Batch:
+    def _decode_next(self, tokens: list[NextToken]) -> None:
         if self.canvas_table is None:
-            return next_tokens_batch(self._api, tokens)
-        return next_canvas_batch(self._api, tokens, self.canvas_table)
+            batch = next_tokens_batch(self._api, tokens)
+        else:
+            batch = next_canvas_batch(self._api, tokens, self.canvas_table)
+        if len(tokens) == 1:
+            self._decode(batch)
+            return
+        # Otherwise llama.cpp takes the threads for prompts as soon as there is more than one token.
+        to_generate, to_read = self._threads
+        self._api.llama_set_n_threads(self.handle, to_generate, to_generate)
+        try:
+            self._decode(batch)
+        finally:
+            self._api.llama_set_n_threads(self.handle, to_generate, to_read)
 
     def _decode(self, batch: Batch) -> None:
         self._library.forget_log()
@@ -161,8 +165,24 @@ class SharedContext(ClosedByWith):
             raise ModelError(f"{self._path}: llama.cpp failed with status {status} ({reason}); lower --context")
 
     def _copy_logits(self, place: int) -> NDArray[np.float32]:
-        logits = self._api.llama_get_logits_ith(self.handle, place)
-        return np.ctypeslib.as_array(logits, (self._vocabulary_size,)).copy()
+        return view_logits(self._api.llama_get_logits_ith(self.handle, place), self._vocabulary_size).copy()
+
+
+class OpenContexts(ClosedByWith):
+    """The contexts of an open model, `each` of them; close them, or use them with `with`."""
+
+    def __init__(self, library: LlamaLibrary, path: Path, opened: OpenLlama) -> None:
+        self._library, self._model = library, opened.model
+        self.each = tuple(SharedContext(library, path, opened, number) for number in range(len(opened.contexts)))
+
+    def close(self) -> None:
+        """Free the contexts, and then the model. Safe to call twice."""
+        with ExitStack() as closing:
+            model, self._model = self._model, None
+            if model is not None:
+                closing.callback(self._library.call, self._library.api.llama_model_free, model)
+            for context in self.each:
+                closing.callback(context.close)
 
 
 def take_state(library: LlamaLibrary, context: Any, *, whole: bool, sequence: int = 0) -> NDArray[np.uint8]:

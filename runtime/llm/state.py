@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from uhd_edge.engines.engine import ClosedByWith
 from uhd_edge.runtime.errors import ModelError
 from uhd_edge.runtime.llm.sampling import are_sound
 from uhd_edge.runtime.llm.shared_context import put_state, take_state
@@ -105,8 +104,8 @@ class ReadTokens:
         self._ids, self._following = copied[0].tolist(), copied[1].tolist()
 
 
-class ConversationMemory(ClosedByWith):
-    """What llama.cpp has in memory of one conversation: number 0 of a context, or one `beside` it.
+class ConversationMemory:
+    """What llama.cpp has in memory of one conversation: number 0 of the first context, or one `beside` it.
 
     `position` is the number of tokens in memory, `clearings` how often it was cleared.
     """
@@ -116,9 +115,10 @@ class ConversationMemory(ClosedByWith):
         self._library, self._api, self._shared = library, library.api, shared
         self._begin(0)
 
-    def beside(self, number: int) -> Self:
-        """Make another one like this, which is conversation `number` of the same context, and empty."""
+    def beside(self, shared: SharedContext, number: int) -> Self:
+        """Make another one like this, which is conversation `number` of a context of the same model, and empty."""
         other = copy(self)
+        other._shared = shared
         other._begin(number)
         return other
 
@@ -130,6 +130,11 @@ class ConversationMemory(ClosedByWith):
         self._kept_logits: NDArray[np.float32] | None = None
         self._lost: ModelError | None = None
         self.position = self.clearings = 0
+
+    @property
+    def lane(self) -> int:
+        """The number of its context: conversations in different ones may be used by different threads."""
+        return self._shared.number
 
     def clear(self) -> None:
         """Clear the memory. Recurrent layers are zeroed too, in case they hold NaN.
@@ -171,9 +176,9 @@ class ConversationMemory(ClosedByWith):
 
         Raises `ModelError` when llama.cpp cannot do it; memory is empty then.
         """
-        self._require_open()
         if state.whole:
             self.clear()
+        self._require_open()
         try:
             put_state(self._library, self._shared.handle, state.data, whole=state.whole, sequence=self._number)
         except ModelError:
@@ -183,7 +188,7 @@ class ConversationMemory(ClosedByWith):
         self.position = max(self.position, state.position)
         self.rewind(state.position)
 
-    def note_read(self, token: int, logits: NDArray[np.float32]) -> None:
+    def note_read(self, token: int, logits: NDArray[np.float32] | None) -> None:
         """Note that the announced token was read together with others', see `Reader`."""
         self._read.add_text(token)
         self._kept_logits = logits
@@ -193,10 +198,6 @@ class ConversationMemory(ClosedByWith):
         """Note that the memory was cleared because of `error`, see `Reader`."""
         self.clear()
         self._lost = error
-
-    def close(self) -> None:
-        """Free the model. Safe to call twice."""
-        self._shared.close()
 
     def _require_open(self) -> None:
         if self._shared.handle is None:

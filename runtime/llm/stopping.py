@@ -41,6 +41,9 @@ class StoppedText:
         self.rest = ""
 
     def __iter__(self) -> Iterator[str]:
+        return self._read() if self._stops else self._pieces
+
+    def _read(self) -> Iterator[str]:
         held = ""
         for piece in self._pieces:
             held += piece

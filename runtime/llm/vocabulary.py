@@ -31,6 +31,8 @@ class Vocabulary:
         self._api = api
         self._vocabulary = api.llama_model_get_vocab(model)
         self.size = int(api.llama_vocab_n_tokens(self._vocabulary))
+        self._pieces: dict[int, bytes] = {}  # of tokens that were written, because the call takes longer
+        self._ends: dict[int, bool] = {}
 
     @property
     def handle(self) -> Any:
@@ -40,7 +42,8 @@ class Vocabulary:
     @cached_property
     def ending(self) -> NDArray[np.bool_]:
         """Whether llama.cpp knows each token [size] as one that ends an answer."""
-        return np.fromiter((self.ends_answer(token) for token in range(self.size)), np.bool_, self.size)
+        of_token = self._api.llama_vocab_is_eog
+        return np.fromiter((of_token(self._vocabulary, token) for token in range(self.size)), np.bool_, self.size)
 
     @cached_property
     def writable(self) -> NDArray[np.bool_]:
@@ -55,7 +58,7 @@ class Vocabulary:
     @cached_property
     def fragments(self) -> NDArray[np.bool_]:
         """Whether each token [size] begins or ends within a character of UTF-8."""
-        of_token = self.token_bytes
+        of_token = self._read_bytes
         return np.fromiter((begun_after(of_token(token)) != b"" for token in range(self.size)), np.bool_, self.size)
 
     def require(self, tokens: Iterable[int]) -> None:
@@ -75,16 +78,25 @@ class Vocabulary:
 
     def token_bytes(self, token: int) -> bytes:
         """Return the bytes that `token` adds to the text, perhaps half a character; none for special tokens."""
+        piece = self._pieces.get(token)
+        if piece is None:
+            piece = self._pieces[token] = self._read_bytes(token)
+        return piece
+
+    def ends_answer(self, token: int) -> bool:
+        """Whether llama.cpp knows `token` as one that ends an answer."""
+        ends = self._ends.get(token)
+        if ends is None:
+            ends = self._ends[token] = bool(self._api.llama_vocab_is_eog(self._vocabulary, token))
+        return ends
+
+    def _read_bytes(self, token: int) -> bytes:
         buffer = ctypes.create_string_buffer(64)
         length = self._api.llama_token_to_piece(self._vocabulary, token, buffer, len(buffer), 0, False)
         if length < 0:
             buffer = ctypes.create_string_buffer(-length)
             length = self._api.llama_token_to_piece(self._vocabulary, token, buffer, len(buffer), 0, False)
         return buffer.raw[:length]
-
-    def ends_answer(self, token: int) -> bool:
-        """Whether llama.cpp knows `token` as one that ends an answer."""
-        return bool(self._api.llama_vocab_is_eog(self._vocabulary, token))
 
     def _tokenize_into(self, data: bytes, ids: Any) -> int:
         """Fill `ids` and return their count, or the negative count wanted when `ids` is too short."""
@@ -94,6 +106,8 @@ class Vocabulary:
 
 def begun_after(data: bytes) -> bytes | None:
     """The bytes at the end of UTF-8 that begin a character, or None for what is not UTF-8."""
+    if data.isascii():
+        return b""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         decoder.decode(data)

@@ -14,8 +14,9 @@ from support.images.squares import picture
 
 from uhd_edge.runtime import Assistant, AsyncAssistant, Bundle
 from uhd_edge.runtime.conversation.answer_stream import AnswerStream
+from uhd_edge.runtime.conversation.in_turns import Job
 from uhd_edge.runtime.errors import AnswerError, BusyError, ImageError, ModelError, OptionError
-from uhd_edge.runtime.worker import Job, Worker
+from uhd_edge.runtime.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -36,8 +37,16 @@ ASKED: list[dict[str, Any]] = [
 ]
 
 
-def several(bundle: Bundle, at_once: int, *, queue: int = 8) -> AsyncAssistant:
-    return AsyncAssistant(bundle, queue=queue, at_once=at_once, threads=1)
+class Nothing(nullcontext[None]):
+    """Opened in place of an assistant, by jobs that do not use it."""
+
+    def __init__(self, lanes: int) -> None:
+        super().__init__()
+        self.lanes = lanes
+
+
+def several(bundle: Bundle, at_once: int, *, queue: int = 8, threads: int = 1) -> AsyncAssistant:
+    return AsyncAssistant(bundle, queue=queue, at_once=at_once, threads=threads)
 
 
 @pytest.fixture(scope="module", params=["answering", "uhd-tiny", "hybrid"])
@@ -48,12 +57,13 @@ def kind(request: pytest.FixtureRequest) -> Bundle:
     return found
 
 
-def test_answers_are_those_of_questions_asked_alone(kind: Bundle) -> None:
-    with Assistant(kind, threads=1) as assistant:
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_answers_are_those_of_questions_asked_alone(kind: Bundle, lanes: int) -> None:
+    with Assistant(kind, threads=lanes) as assistant:
         alone = [assistant.ask(question=QUESTION, **asked) for asked in ASKED]
 
     async def test() -> None:
-        async with several(kind, 4) as assistant:
+        async with several(kind, 4, threads=lanes) as assistant:
             answers = await asyncio.gather(*(assistant.ask(question=QUESTION, **asked) for asked in ASKED))
         for answer, expected in zip(answers, alone, strict=True):
             assert (answer.text, answer.finish_reason, answer.usage) == (
@@ -96,7 +106,7 @@ def test_every_answer_in_progress_has_its_turns() -> None:
 
     def open_nothing() -> Any:
         opening.wait()
-        return nullcontext()
+        return Nothing(lanes=1)
 
     worker = Worker(open_nothing, queue=1, at_once=3)
     told: SimpleQueue[Any] = SimpleQueue()
@@ -108,9 +118,42 @@ def test_every_answer_in_progress_has_its_turns() -> None:
     assert order == [0, 1, 2, 0, 1, 2, 1, 2, 1, 2, 3, 1, 2, 3]
 
 
-def test_places_and_queue_are_limits(bundle: Bundle) -> None:
+def test_lanes_go_on_beside_each_other() -> None:
+    """Each step waits for one of the other lane; the third job begins where the first two are half done."""
+    together, answer = threading.Barrier(2), cast("Answer", object())
+
+    def steps(count: int) -> Generator[str, None, Answer]:
+        for _ in range(count):
+            together.wait(timeout=60)
+            yield ""
+        return answer
+
+    told: SimpleQueue[Any] = SimpleQueue()
+    worker = Worker(lambda: cast("Any", Nothing(lanes=2)), queue=2, at_once=2)
+    for count in (4, 2, 2):
+        worker.submit(Job(lambda _, count=count: AnswerStream(steps(count)), lambda event: not told.put(event)))
+    assert [told.get(timeout=60).answer for _ in range(3)] == [answer] * 3
+    worker.end()
+
+
+def test_an_error_that_nobody_expects_ends_all_lanes() -> None:
+    """It comes from telling, which must not raise."""
+
+    def tell(_: object) -> bool:
+        raise KeyError("nobody is there")
+
+    worker = Worker(lambda: cast("Any", Nothing(lanes=3)), queue=0, at_once=3)
+    worker.submit(Job(lambda _: AnswerStream(iter(["text"])), tell))  # type: ignore[arg-type]
+    with pytest.raises(KeyError, match="nobody"):
+        worker.ended.result(timeout=60)
+    with pytest.raises(ModelError, match="closed"):
+        worker.submit(Job(lambda _: AnswerStream(iter([])), tell))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_places_and_queue_are_limits(bundle: Bundle, lanes: int) -> None:
     async def test() -> None:
-        async with several(bundle, 2, queue=1) as assistant:
+        async with several(bundle, 2, queue=1, threads=lanes) as assistant:
             streams = [assistant.stream(picture(), QUESTION, max_tokens=3000) for _ in range(3)]
             for stream in streams[:2]:
                 await anext(stream)
@@ -140,9 +183,10 @@ def test_what_ends_one_answer_leaves_the_others(bundle: Bundle) -> None:
     run(test())
 
 
-def test_closing_ends_all_answers(bundle: Bundle) -> None:
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_closing_ends_all_answers(bundle: Bundle, lanes: int) -> None:
     async def test() -> None:
-        assistant = several(bundle, 2)
+        assistant = several(bundle, 2, threads=lanes)
         streams = [assistant.stream(picture(), QUESTION, max_tokens=3000) for _ in range(3)]
         for stream in streams[:2]:
             await anext(stream)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from support.language_models.small_hybrid import SMALL_HYBRID
 from support.tiny_gguf import CONTEXT, write_gguf
 
 from uhd_edge.bench.synthetic.random_hybrid import write_random_hybrid
+from uhd_edge.bench.synthetic.random_llm import RandomLanguageModel, write_random_llm
 from uhd_edge.runtime.errors import ModelError
 from uhd_edge.runtime.llm.chunks import IMAGE_ROW
 from uhd_edge.runtime.llm.language_model import LanguageModel
@@ -152,9 +154,45 @@ def test_nan_that_nobody_looked_at_does_not_reach_the_next_answer(models: tuple[
     assert [*found, *take(beside, 4)] == expected[0]
 
 
-def test_each_has_the_whole_context(tmp_path: Path) -> None:
+def test_a_tiny_model_has_contexts_for_several_threads_and_they_do_not_wait_for_each_other(tmp_path: Path) -> None:
     path = write_gguf(tmp_path / "model.gguf")
-    with LanguageModel(path, context=40, threads=1, conversations=2) as model:
+    with LanguageModel(path, exact=True, threads=2, conversations=3) as model, ThreadPoolExecutor(2) as threads:
+        assert [one.lane for one in model.conversations] == [0, 1, 0]
+        first, second, third = model.conversations
+        alone = [take(begin(first, text), 12) for text in TEXTS]
+        beside = threads.submit(lambda: take(begin(second, TEXTS[1]), 12))
+        tokens, others = begin(first, TEXTS[0]), begin(third, TEXTS[2])
+        found = [(next(tokens), next(others)) for _ in range(12)]
+        assert [[one for one, _ in found], beside.result(), [other for _, other in found]] == alone
+    with pytest.raises(ModelError, match="has been closed"):
+        second.clear()
+
+
+def test_a_model_of_useful_size_has_one_context(tmp_path: Path) -> None:
+    file = tmp_path / "model.gguf"
+    write_random_llm(file, RandomLanguageModel(hidden=256, intermediate=2048, layers=1))
+    with LanguageModel(file, threads=2, conversations=2) as model:
+        assert model.lanes == 1
+
+
+def test_a_state_is_restored_where_all_was_lost(models: tuple[LanguageModel, ...]) -> None:
+    first, *_ = models
+    first.prefill([first.vocabulary.tokenize(TEXTS[0])])
+    state = first.save(whole=True)
+    first.prefill([[5]])
+    expected = first.logits()
+    first._shared.lose_all(ModelError("llama.cpp failed"))
+    with pytest.raises(ModelError, match=r"llama\.cpp failed"):
+        first.prefill([[5]])
+    first.restore(state)
+    first.prefill([[5]])
+    assert np.array_equal(first.logits(), expected)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_each_has_the_whole_context(tmp_path: Path, threads: int) -> None:
+    path = write_gguf(tmp_path / "model.gguf")
+    with LanguageModel(path, context=40, threads=threads, conversations=2) as model:
         for one in model.conversations:
             one.prefill([one.vocabulary.tokenize("hello" * 35)])
         answers = [one.generate(Sampling(), max_tokens=100) for one in model.conversations]

@@ -11,8 +11,13 @@ from uhd_edge.runtime.errors import ModelError, OptionError
 from uhd_edge.runtime.llm import llama_library as llama_library_module
 from uhd_edge.runtime.llm import llama_loading
 from uhd_edge.runtime.llm.language_model import LanguageModel
-from uhd_edge.runtime.llm.llama_library import LlamaGpus, find_gpus, llama_library
-from uhd_edge.runtime.llm.llama_loading import choose_gpu_layers, describe_place
+from uhd_edge.runtime.llm.llama_library import (
+    LlamaGpus,
+    choose_gpu_layers,
+    describe_place,
+    find_gpus,
+    llama_library,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

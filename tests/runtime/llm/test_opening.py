@@ -10,7 +10,7 @@ from support.answering_bundle import bundle_of, save
 
 from uhd_edge.cli import main as cli
 from uhd_edge.runtime.errors import ModelError
-from uhd_edge.runtime.llm import llama_loading
+from uhd_edge.runtime.llm import gguf_header
 from uhd_edge.runtime.llm.opening import open_language_model
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def name_a_token_twice(bundle: Bundle, *, longer: bytes = b"") -> None:
 def test_the_vocabulary_of_an_unchanged_file_is_not_read_at_every_start(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(llama_loading, "repeated_token", lambda _: pytest.fail("read the vocabulary for nothing"))
+    monkeypatch.setattr(gguf_header, "repeated_token", lambda _: pytest.fail("read the vocabulary for nothing"))
     open_language_model(bundle, context=64, threads=1).close()
 
 
