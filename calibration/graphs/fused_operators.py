@@ -46,7 +46,7 @@ def fuse(model: ir.Model) -> None:
 
 
 def _attention(softmax: ir.Node) -> _Attention | None:
-    """Find the attention block around `softmax`; None for other kinds, such as window attention."""
+    """Find the attention block around `softmax`; None for other kinds, such as window attention or a resampler's."""
     scores = _producer(softmax.inputs[0], "MatMul")
     scaled = _producer(scores.inputs[0], "Mul") if scores else None
     mixing = _consumer(softmax.outputs[0], "MatMul")
@@ -61,7 +61,16 @@ def _attention(softmax: ir.Node) -> _Attention | None:
     if queries is None or keys is None or values is None or scale is None or _order(turned) != _HEADS_FIRST:
         return None
     (one, heads), (other, _), (third, _) = queries, keys, values
+    if not _is_of_the_batch(one):
+        return None
     return _Attention(one, other, third, heads, float(scale.numpy()), joined.outputs[0])
+
+
+def _is_of_the_batch(value: ir.Value) -> bool:
+    """Whether `value` is computed from an input; a resampler's queries are the same for every view, and come once."""
+    while (node := value.producer()) is not None:
+        value = cast("ir.Value", node.inputs[0])
+    return value.is_graph_input()
 
 
 def _split(value: ir.Value | None, order: tuple[int, ...]) -> tuple[ir.Value, int] | None:

@@ -86,7 +86,8 @@ def _table(bundle: Bundle) -> str:
         (
             "views",
             f"{preprocessing.scale_resolution} x {preprocessing.scale_resolution} pixels, "
-            f"patch {preprocessing.patch_size}, at most {preprocessing.max_slices} slices",
+            f"patch {preprocessing.patch_size}, at most {preprocessing.max_slices} slices"
+            + (" in one view of the image's own size" if preprocessing.encoding == "global" else ""),
         ),
         ("graphs", f"{bundle.describe_graphs()}; the default is {manifest.default_mode}{_modes_apart(bundle)}"),
         *((f"auto, {mode}", _chosen(bundle, mode)) for mode in manifest.graphs),
@@ -104,9 +105,13 @@ def _table(bundle: Bundle) -> str:
 
 
 def _merging(vision: Vision) -> str:
-    if vision.has_compressor:
-        return f"compressor after layer {vision.insert_layer}"
-    return f"no compressor, the connector merges {vision.merge_rounds} times"
+    from uhd_edge.runtime.bundles.compressors import DEFAULT
+
+    other = "" if vision.compressor == DEFAULT else f" {vision.compressor}"
+    compressor = f"compressor{other} after layer {vision.insert_layer}" if vision.has_compressor else "no compressor"
+    if vision.queries is not None:
+        return f"{compressor}, a resampler with {vision.queries} queries"
+    return compressor if vision.has_compressor else f"{compressor}, the connector merges {vision.merge_rounds} times"
 
 
 def _chosen(bundle: Bundle, mode: Mode) -> str:

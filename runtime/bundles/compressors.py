@@ -25,6 +25,7 @@ CompressorName: TypeAlias = Literal[
     "cross-top-left",
 ]
 ConnectorName: TypeAlias = Literal["mlp", "resampler"]
+DEFAULT: CompressorName = "window-reuse"  # of LLaVA-UHD v4 and MiniCPM-V
 COMPRESSOR_NAMES: tuple[CompressorName, ...] = get_args(CompressorName)
 
 

@@ -10,11 +10,15 @@ import numpy as np
 import onnx
 import pytest
 
+from uhd_edge.bench.synthetic.bundle import MODELS, tower_config
+from uhd_edge.bench.synthetic.random_weights import RandomConfig, RandomWeights
+from uhd_edge.calibration.graphs.fused_operators import fuse
 from uhd_edge.calibration.graphs.graph_files import all_sites, int8_names, write_int8
 from uhd_edge.calibration.ranges.plan import FOR_CPU, Flavour, QuantizationPlan
 from uhd_edge.calibration.ranges.rounding import Range
 from uhd_edge.calibration.ranges.smoothing import Smoothing
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
+from uhd_edge.export.graphs.connector_graphs import connector_graph
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.modes import Mode
 
@@ -72,3 +76,13 @@ def test_the_fused_graphs_compute_the_same(graphs: tuple[dict[Mode, tuple[Path, 
 
 def similarity(one: np.ndarray, other: np.ndarray) -> float:
     return float((one * other).sum() / np.linalg.norm(one) / np.linalg.norm(other))
+
+
+def test_a_resampler_whose_queries_come_once_is_not_fused() -> None:
+    """ONNX Runtime's operator wants as many queries as views."""
+    real = MODELS["minicpm-v-4.6-post-vit-resampler"]
+    small = replace(tower_config(real), hidden=8, llm_hidden=16, queries=2)
+    random = RandomWeights(RandomConfig(small))
+    model = connector_graph(small, lambda name: random.tensor(f"model.{name}"))
+    fuse(model)
+    assert "MultiHeadAttention" not in {node.op_type for node in model.graph}
