@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from uhd_edge.export.checkpoint.checkpoint import Checkpoint
+    from uhd_edge.export.checkpoint.config import ModelConfig
     from uhd_edge.export.tower_config import TowerConfig
     from uhd_edge.runtime.modes import Precision
 
@@ -48,6 +49,12 @@ def bytes_to_convert(checkpoint: Checkpoint, llm_type: str, precisions: Sequence
     written = int(text * file_type(llm_type).bits / 8)
     converting = stored + (written if llm_type in UNQUANTIZED else max(stored, written))
     return max(converting, bytes_of_graphs(checkpoint.config.tower, precisions) + written)
+
+
+def estimate_conversion(config: ModelConfig, precisions: Sequence[Precision]) -> int:
+    """Estimate from `config.json` alone what `bytes_to_convert` will say at most, at two bytes a number."""
+    copy = 2 * _parameters(text_tensors(config.text))
+    return max(2 * copy, bytes_of_graphs(config.tower, precisions) + copy)
 
 
 def bytes_of_graphs(tower: TowerConfig, precisions: Sequence[Precision]) -> int:

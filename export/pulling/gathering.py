@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from uhd_edge.engines.unfinished import readable_size
 from uhd_edge.export.checkpoint.checkpoint import read_config
-from uhd_edge.export.disk_space import bytes_of_graphs
+from uhd_edge.export.disk_space import bytes_of_graphs, estimate_conversion
 from uhd_edge.export.language_model.conversion import require_converter
 from uhd_edge.export.pulling.choosing import checkpoint_files, find_language_model
 from uhd_edge.export.pulling.download import fetch
@@ -95,9 +95,13 @@ def gather(plan: Plan, space: Workspace, precisions: Sequence[Precision], progre
 def _check_room(plan: Plan, space: Workspace, precisions: Sequence[Precision]) -> None:
     """Refuse a model that cannot be exported, or for which there is no room; the first leaves nothing behind."""
     try:
-        tower = read_config(space.checkpoint).tower
+        config = read_config(space.checkpoint)
     except CheckpointError as error:
         space.remove()
         raise CheckpointError(f"{plan.repository.name}: {error}") from error
-    copied = 0 if plan.language_model is None else plan.language_model.bytes
-    require_room(plan.bytes - plan.here(space) + bytes_of_graphs(tower, precisions) + copied)
+    ready = plan.language_model
+    if ready is None:
+        written = estimate_conversion(config, precisions)
+    else:
+        written = bytes_of_graphs(config.tower, precisions) + ready.bytes
+    require_room(plan.bytes - plan.here(space) + written)

@@ -54,3 +54,5 @@ def test_a_conversion_has_room_for_two_copies_of_the_text_model(qwen3_checkpoint
     with open_checkpoint(qwen3_checkpoint) as checkpoint:
         text = sum(checkpoint.tensor(name).nbytes for name in checkpoint.names if "language_model" in name)
         assert disk_space.bytes_to_convert(checkpoint, llm_type, []) == 2 * text
+        # Before its weights are there, two bytes a number are expected. These have four.
+        assert disk_space.estimate_conversion(checkpoint.config, []) == text
