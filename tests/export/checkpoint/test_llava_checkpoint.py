@@ -85,7 +85,7 @@ def test_a_configuration_that_is_not_reproduced_is_refused(llava: Path, changes:
         ({"apm.layers.0.weight": torch.ones(1)}, "1 unexpected: apm.layers.0.weight"),
         ({"vpm.post_layernorm.bias": None}, "1 missing: vpm.post_layernorm.bias"),
     ],
-    ids=str,
+    ids=["a resampler", "a second round", "another modality", "an incomplete tower"],
 )
 def test_tensors_of_another_model_are_named_as_they_are_stored(llava: Path, changes: dict[str, Any], said: str) -> None:
     change_tensors(llava, changes)
