@@ -124,7 +124,7 @@ def main() -> None:
             timed.append(measure(name, folder, options.patches, options.runs, options.threads))
             print(f"{name}: {timed[-1].seconds:.2f} s, {timed[-1].processor:.2f} s of processor time", flush=True)
     threads = options.threads or usable_cores()
-    print(f"\none view of {options.patches} patches, FP32 on ONNX Runtime, {threads} threads\n")
+    print(f"\none view of {options.patches} patches, FP32 on ONNX Runtime, threads: {threads}\n")
     print("\n".join(table(timed)))
 
 
