@@ -6,7 +6,7 @@ import resource
 import sys
 from pathlib import Path
 
-KILOBYTE = 1024
+from uhd_edge.runtime.memory.machine import KILOBYTE, read_kilobytes
 
 
 def peak_memory(status: Path = Path("/proc/self/status")) -> int:
@@ -18,7 +18,7 @@ def peak_memory(status: Path = Path("/proc/self/status")) -> int:
     is `VmHWM`. Elsewhere it is `ru_maxrss`, which on Linux would start with the memory of the
     parent process.
     """
-    kilobytes = _field(status, "VmHWM")
+    kilobytes = read_kilobytes(status, "VmHWM")
     if kilobytes is not None:
         return kilobytes * KILOBYTE
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -27,19 +27,5 @@ def peak_memory(status: Path = Path("/proc/self/status")) -> int:
 
 def available_memory(status: Path = Path("/proc/meminfo")) -> int | None:
     """Bytes of memory that programs can still use without swapping (`MemAvailable`); None if that is not known."""
-    kilobytes = _field(status, "MemAvailable")
+    kilobytes = read_kilobytes(status, "MemAvailable")
     return None if kilobytes is None else kilobytes * KILOBYTE
-
-
-def _field(file: Path, name: str) -> int | None:
-    """The bytes in a line such as `VmHWM:     1234 kB`; None if there is no such line."""
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        key, _, value = line.partition(":")
-        number = value.split()[:1]
-        if key == name and number and number[0].isdigit():
-            return int(number[0])
-    return None

@@ -1,4 +1,4 @@
-"""`uhd plan`: modes and numbers of slices for images, and how long each would take."""
+"""`uhd plan`: modes and numbers of slices for images, and how long each would take; or what fits into a memory."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from uhd_edge.cli.memory_plan import MEMORY_TARGETS, print_memory_plan
 from uhd_edge.cli.options import budget_share_option, check_images, open_assistant, opening_options
 from uhd_edge.cli.printing import too_noisy
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.argument("images", nargs=-1, metavar="IMAGE... | --memory SIZE [BUNDLE]")
 @click.option("--question", default="Describe the image.", show_default=True, help="Question that will be asked.")
 @click.option(
     "--budget-ms", type=float, metavar="MS", help="Mark what would be chosen for a first token within MS milliseconds."
@@ -34,9 +35,17 @@ if TYPE_CHECKING:
     metavar="FILE.png",
     help="Draw slices and tokens over the image: those of the plan within --budget-ms, otherwise those of `uhd ask`.",
 )
+@click.option(
+    "--memory", metavar="SIZE", help="List settings that fit into this memory, such as 8GB, instead; opens nothing."
+)
+@click.option(
+    "--target", metavar="T", help=f"With --memory: {', '.join(MEMORY_TARGETS)}.  [default: {MEMORY_TARGETS[0]}]"
+)
 def plan(
     images: tuple[str, ...],
     *,
+    memory: str | None,
+    target: str | None,
     question: str,
     budget_ms: float | None,
     budget_share: float,
@@ -46,8 +55,16 @@ def plan(
 ) -> None:
     """List modes and numbers of slices for IMAGEs, with tokens and the predicted time to the first token.
 
-    The first run on a machine measures how fast the bundle is there.
+    The first run on a machine measures how fast the bundle is there. With --memory, list settings of
+    BUNDLE that fit into a memory, with what building and running would take.
     """
+    if memory is not None:
+        print_memory_plan(images, given["bundle"], memory, target or MEMORY_TARGETS[0], as_json=as_json)
+        return
+    if target is not None:
+        raise click.UsageError("--target is for --memory, such as --memory 8GB --target orin")
+    if not images:
+        raise click.UsageError("Missing argument 'IMAGE...'.")
     from uhd_edge.runtime.budget.planning import choose_plan
     from uhd_edge.runtime.options import check_options
 

@@ -21,10 +21,10 @@ NUMBER_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12
 STRING, ARRAY = 8, 9
 INT32 = 5
 
-_HEADER = Struct("<4sIQQ")  # magic, version, number of tensors, number of keys
+HEADER = Struct("<4sIQQ")  # magic, version, number of tensors, number of keys
 _LENGTH = Struct("<Q")
-_TYPE = Struct("<I")
-_ARRAY = Struct("<IQ")  # type of the elements, their number
+TYPE = Struct("<I")
+ARRAY_HEAD = Struct("<IQ")  # type of the elements, their number
 
 
 def check_file(path: Path, *, vocabulary_is_sound: bool = False) -> None:
@@ -74,46 +74,24 @@ def find_sections(path: Path) -> tuple[int, tuple[int, ...]] | None:
             at = _find_array(data, f".{SECTIONS}".encode(), INT32)
             if at is None:
                 return None
-            _, count = _ARRAY.unpack_from(data, at)
-            return at + _ARRAY.size, unpack_from(f"<{min(count, 8)}i", data, at + _ARRAY.size)
+            _, count = ARRAY_HEAD.unpack_from(data, at)
+            return at + ARRAY_HEAD.size, unpack_from(f"<{min(count, 8)}i", data, at + ARRAY_HEAD.size)
         except (TooShort, KeyError, OverflowError):
             return None
 
 
-def _tokens(data: mmap.mmap) -> list[bytes]:
-    at = _find_array(data, TOKENS, STRING)
-    if at is None:
-        return []
-    _, count = _ARRAY.unpack_from(data, at)
-    return _strings(data, at + _ARRAY.size, count)[0]
-
-
-def _find_array(data: mmap.mmap, key_end: bytes, element: int) -> int | None:
-    """Find the array of `element`s under the first key that ends so; it begins with their type and number."""
-    _, _, _, keys = _HEADER.unpack_from(data)
-    at = _HEADER.size
-    for _ in range(keys):
-        (key,), at = _strings(data, at, 1)
-        (kind,) = _TYPE.unpack_from(data, at)
-        at += _TYPE.size
-        if key.endswith(key_end) and kind == ARRAY and _TYPE.unpack_from(data, at)[0] == element:
-            return at
-        at = _after(data, at, kind)
-    return None
-
-
-def _after(data: mmap.mmap, at: int, kind: int) -> int:
+def after_value(data: mmap.mmap, at: int, kind: int) -> int:
     """Return where the value of type `kind` that begins at `at` ends."""
     if kind == STRING:
-        return _strings(data, at, 1)[1]
+        return read_strings(data, at, 1)[1]
     if kind != ARRAY:
         return at + NUMBER_SIZES[kind]
-    element, count = _ARRAY.unpack_from(data, at)
-    at += _ARRAY.size
-    return _strings(data, at, count)[1] if element == STRING else at + count * NUMBER_SIZES[element]
+    element, count = ARRAY_HEAD.unpack_from(data, at)
+    at += ARRAY_HEAD.size
+    return read_strings(data, at, count)[1] if element == STRING else at + count * NUMBER_SIZES[element]
 
 
-def _strings(data: mmap.mmap, at: int, count: int) -> tuple[list[bytes], int]:
+def read_strings(data: mmap.mmap, at: int, count: int) -> tuple[list[bytes], int]:
     """Read `count` strings from `at` on; returns them and where they end."""
     strings = []
     length_at, size = _LENGTH.unpack_from, _LENGTH.size
@@ -123,3 +101,25 @@ def _strings(data: mmap.mmap, at: int, count: int) -> tuple[list[bytes], int]:
         strings.append(data[at : at + length])
         at += length
     return strings, at
+
+
+def _tokens(data: mmap.mmap) -> list[bytes]:
+    at = _find_array(data, TOKENS, STRING)
+    if at is None:
+        return []
+    _, count = ARRAY_HEAD.unpack_from(data, at)
+    return read_strings(data, at + ARRAY_HEAD.size, count)[0]
+
+
+def _find_array(data: mmap.mmap, key_end: bytes, element: int) -> int | None:
+    """Find the array of `element`s under the first key that ends so; it begins with their type and number."""
+    _, _, _, keys = HEADER.unpack_from(data)
+    at = HEADER.size
+    for _ in range(keys):
+        (key,), at = read_strings(data, at, 1)
+        (kind,) = TYPE.unpack_from(data, at)
+        at += TYPE.size
+        if key.endswith(key_end) and kind == ARRAY and TYPE.unpack_from(data, at)[0] == element:
+            return at
+        at = after_value(data, at, kind)
+    return None

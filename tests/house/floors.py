@@ -28,6 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("runtime.options",),
     ("runtime.ask_methods",),
     ("runtime.answering", "runtime.checking"),
+    ("runtime.memory",),
     ("runtime.session",),
     ("runtime.assistant",),
     ("runtime.worker", "runtime.watch"),

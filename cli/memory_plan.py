@@ -1,0 +1,103 @@
+"""What `uhd plan --memory` prints: settings that fit, and the commands that use the best of them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from uhd_edge.cli.bundle import one_bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.memory.fitting import FittedSettings, MemoryTarget
+
+MEMORY_TARGETS = ("cpu", "orin", "thor")
+
+
+def print_memory_plan(arguments: Sequence[str], bundle: str | None, memory: str, target: str, *, as_json: bool) -> None:
+    """Print the settings that fit into `memory` of a `target`; raises `OptionError` for what those cannot be."""
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.errors import OptionError
+    from uhd_edge.runtime.memory.fitting import choose_settings, fit_settings, usable_memory
+    from uhd_edge.runtime.memory.written_size import parse_memory
+
+    if len(arguments) > 1:
+        raise click.UsageError(f"--memory is planned for one bundle; {len(arguments)} arguments were given")
+    size = parse_memory("--memory", memory)
+    if target not in MEMORY_TARGETS:
+        raise OptionError(
+            f"--target is {target!r}; --memory is planned for {', '.join(MEMORY_TARGETS)}: an RTX card has its own"
+        )
+    opened = Bundle.open(one_bundle(next(iter(arguments), None), bundle))
+    found = fit_settings(opened, size, cast("MemoryTarget", target))
+    chosen, usable = choose_settings(found), usable_memory(size)
+    if as_json:
+        settings = [one.to_dict() for one in found]
+        best = None if chosen is None else chosen.to_dict()
+        click.echo(json.dumps({"memory": size, "usable": usable, "settings": settings, "chosen": best}))
+        return
+    click.echo("\n".join(_table(found, chosen)))
+    click.echo()
+    click.echo("\n".join(_conclusion(opened, found, chosen, size, target)))
+
+
+def _table(found: Sequence[FittedSettings], chosen: FittedSettings | None) -> Iterator[str]:
+    from uhd_edge.runtime.memory.need import gigabytes
+
+    names = tuple(found[0].needs)
+    needs = "".join(f"  {name:>8}" for name in names)
+    yield f" precision  modes   max slices  largest view  context  language model{needs}  fits"
+    for one in found:
+        numbers = "".join(f"  {gigabytes(one.needs[name].total):>8}" for name in names if name in one.needs)
+        yield (
+            f"{'>' if one is chosen else ' '}{one.precision:<9}  {','.join(one.modes):<6}  {one.max_slices:>10}  {one.largest_view:>12}"
+            f"  {one.context:>7}  {one.language_model:<14}{numbers}  {'yes' if one.fits else 'no'}"
+        )
+
+
+def _conclusion(
+    bundle: Bundle, found: Sequence[FittedSettings], chosen: FittedSettings | None, size: int, target: str
+) -> Iterator[str]:
+    from uhd_edge.runtime.memory.fitting import usable_memory
+    from uhd_edge.runtime.memory.need import MARGIN, gigabytes
+
+    usable = usable_memory(size)
+    shared = "" if target == "cpu" else ", shared by CPU and GPU; nothing was measured on a Jetson"
+    yield (
+        f"of {gigabytes(size)}, {gigabytes(usable)} are assumed to be free without a desktop{shared}; "
+        f"{MARGIN:.0%} is kept as a margin"
+    )
+    if chosen is None:
+        least = min(found, key=lambda one: one.peak)
+        yield f"nothing fits: the least is {gigabytes(least.peak)}, in {least.precision} with {least.context} tokens"
+        return
+    yield f"> {_largest_part(chosen)}"
+    yield from ("", *_commands(bundle, chosen, target))
+
+
+def _largest_part(chosen: FittedSettings) -> str:
+    name, need = max(chosen.needs.items(), key=lambda item: item[1].total)
+    return f"to {name} takes most: {need.describe()}"
+
+
+def _commands(bundle: Bundle, chosen: FittedSettings, target: str) -> Iterator[str]:
+    """The command lines that use these settings."""
+    folder = shlex.quote(str(bundle.path))
+    if not chosen.is_own:
+        yield f"uhd export CHECKPOINT BUNDLE --llm-type {chosen.language_model}"
+        folder = "BUNDLE"
+    if target == "cpu":
+        where = f"--bundle {folder} --engine onnxruntime --precision {chosen.precision}"
+    else:
+        yield (
+            f"uhd build {folder} --target {target} --precision {chosen.precision} --modes {','.join(chosen.modes)} "
+            f"--max-slices {chosen.max_slices} --largest-view {chosen.largest_view}"
+        )
+        where = "--bundle bundle"
+    mode = f" --mode {chosen.modes[0]}" if len(chosen.modes) == 1 else ""
+    yield f'uhd ask photo.jpg "What is on the table?" {where}{mode} --context {chosen.context}'

@@ -1,0 +1,89 @@
+"""What building engines takes, one after the other, and what comparing them with FP32 does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from uhd_edge.engines.building.builder import WORKSPACE
+from uhd_edge.engines.graph_files import graph_files
+from uhd_edge.runtime.memory.measured import (
+    BUILDING_PROGRAM,
+    BUILDING_WEIGHTS,
+    JETSON_BUILDING_WEIGHTS,
+    JETSON_CUDA,
+    PROGRAM,
+)
+from uhd_edge.runtime.memory.need import MemoryNeed, MemoryPart
+from uhd_edge.runtime.memory.vision import HALF, activation_bytes, weight_bytes
+from uhd_edge.runtime.vision.encoding import views_at_once
+from uhd_edge.runtime.vision.slicing import usual_view
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from uhd_edge.engines.building.build import EngineOrder
+    from uhd_edge.engines.building.targets import Target
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.modes import Mode
+
+
+def build_need(bundle: Bundle, orders: Sequence[EngineOrder], target: Target) -> MemoryNeed:
+    """Predict the peak of building `orders`, which is that of the largest graph.
+
+    Raises `EngineError` for a graph that cannot be read.
+    """
+    largest = max(orders, key=lambda order: _graph_bytes(bundle, order))
+    weights = _graph_bytes(bundle, largest)
+    graph = f"the files of {largest.graph}"
+    if target.backend == "tensorrt-rtx":
+        return MemoryNeed(
+            (
+                MemoryPart("program", BUILDING_PROGRAM, "Python and TensorRT-RTX, measured"),
+                MemoryPart(
+                    "weights", round(weights * BUILDING_WEIGHTS), f"{graph}, {BUILDING_WEIGHTS:g} times: measured"
+                ),
+            )
+        )
+    return MemoryNeed(
+        (
+            MemoryPart("CUDA", JETSON_CUDA, "CUDA and TensorRT: assumed, not measured"),
+            MemoryPart(
+                "weights",
+                round(weights * JETSON_BUILDING_WEIGHTS),
+                f"{graph}, {JETSON_BUILDING_WEIGHTS:g} times: assumed",
+            ),
+            MemoryPart("workspace", WORKSPACE, "the limit that both builders are given"),
+            MemoryPart("activations", order_activations(bundle, largest), "the largest profile, not fused: assumed"),
+        )
+    )
+
+
+def verify_need(bundle: Bundle, modes: Sequence[Mode]) -> MemoryNeed:
+    """Predict the peak of comparing engines with FP32 on a CPU whose GPU shares its memory, a mode at a time.
+
+    Raises `EngineUnavailableError` where a mode has no FP32 graphs.
+    """
+    vision, preprocessing = bundle.manifest.vision, bundle.manifest.preprocessing
+    batches = [(usual_view(preprocessing, mode), mode) for mode in modes]
+    activations = max(activation_bytes(vision, views_at_once(patches), patches) for patches, _ in batches)
+    weights = max(sum(weight_bytes(bundle, [mode], "fp32")) for _, mode in batches)
+    return MemoryNeed(
+        (
+            MemoryPart("program", PROGRAM, "Python and libraries, measured on x86"),
+            MemoryPart("CUDA", JETSON_CUDA, "CUDA and TensorRT, open all the time: assumed, not measured"),
+            MemoryPart("vision weights", weights, "the fp32 graphs' files"),
+            MemoryPart("activations", activations, "the views in one batch, by the tower's sizes; factors measured"),
+        )
+    )
+
+
+def order_activations(bundle: Bundle, order: EngineOrder) -> int:
+    """Bytes of the largest batch that an engine accepts, in halves, if its attention is not fused."""
+    boxes = [profile["patches"].largest for profile in order.profiles if "patches" in profile]
+    vision = bundle.manifest.vision
+    sizes = (activation_bytes(vision, views, patches, number_bytes=HALF) for views, patches, *_ in boxes)
+    return max(sizes, default=0)
+
+
+def _graph_bytes(bundle: Bundle, order: EngineOrder) -> int:
+    return sum(file.stat().st_size for file in graph_files(bundle.path / order.graph))

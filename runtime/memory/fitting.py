@@ -1,0 +1,155 @@
+"""Which settings of a bundle fit into a memory: precision, modes, largest view, context, type of language model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from uhd_edge.engines.building.targets import find_target
+from uhd_edge.runtime.checking.building import KINDS, engine_orders, has_reference
+from uhd_edge.runtime.errors import EngineUnavailableError
+from uhd_edge.runtime.memory.building import build_need, verify_need
+from uhd_edge.runtime.memory.language_model import smaller_types
+from uhd_edge.runtime.memory.measured import JETSON_SYSTEM
+from uhd_edge.runtime.memory.running import RunSettings, cpu_need, jetson_need
+from uhd_edge.runtime.vision.slicing import largest_view, usual_view
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from uhd_edge.engines.building.build import BuiltPrecision
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.memory.need import MemoryNeed
+    from uhd_edge.runtime.modes import Mode
+
+MemoryTarget = Literal["cpu", "orin", "thor"]
+
+CONTEXTS = (8192, 4096, 2048)  # tokens; the longest that fits is taken
+SMALLER_VIEW = 1.25  # of a square view's patches: pictures up to about 25 times as wide as high
+
+
+@dataclass(frozen=True)
+class _Machine:
+    target: MemoryTarget
+    usable: int
+
+
+@dataclass(frozen=True)
+class FittedSettings:
+    """One way to run a bundle, and what it `needs`: a `MemoryNeed` each to build, to verify and to run it.
+
+    `language_model` is its type; `is_own` says that the bundle has that one. `largest_view` is in patches.
+    `fits` says that the largest need, with a margin, is within the usable memory.
+    """
+
+    precision: str
+    modes: tuple[Mode, ...]
+    max_slices: int
+    largest_view: int
+    context: int
+    language_model: str
+    is_own: bool
+    needs: Mapping[str, MemoryNeed]
+    fits: bool
+
+    @property
+    def peak(self) -> int:
+        """Bytes of the largest need."""
+        return max(need.total for need in self.needs.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON object."""
+        return {
+            "precision": self.precision,
+            "modes": list(self.modes),
+            "max_slices": self.max_slices,
+            "largest_view": self.largest_view,
+            "context": self.context,
+            "language_model": self.language_model,
+            "needs": {name: need.to_dict() for name, need in self.needs.items()},
+            "fits": self.fits,
+        }
+
+
+def usable_memory(memory: int) -> int:
+    """Bytes that are left of a machine's memory when its system has started, without a desktop."""
+    return max(0, memory - JETSON_SYSTEM)
+
+
+def fit_settings(bundle: Bundle, memory: int, target: MemoryTarget) -> list[FittedSettings]:
+    """List settings for a machine with `memory` bytes, the best first, those that do not fit at their smallest.
+
+    Better is the bundle's own language model, then the more exact precision, then all modes. The first
+    that fits is the one to take. Raises `EngineUnavailableError` when the bundle has no graphs for
+    `target`, and `ModelError`.
+    """
+    machine = _Machine(target, usable_memory(memory))
+    precisions = _precisions(bundle, target)
+    every = tuple(bundle.manifest.graphs)
+    alone: list[tuple[Mode, ...]] = [(mode,) for mode in every] if len(every) > 1 else []
+    found: list[FittedSettings] = []
+    for llm_type in (None, *smaller_types(bundle.manifest.llm.type)):
+        if choose_settings(found) is None:  # with the language model before it nothing fits
+            found += [
+                _largest_that_fits(list(_candidates(bundle, machine, precision, modes, llm_type)))
+                for precision in precisions
+                for modes in [every, *alone]
+            ]
+    return found
+
+
+def choose_settings(found: Sequence[FittedSettings]) -> FittedSettings | None:
+    """Return the first that fits; None if none does."""
+    return next((settings for settings in found if settings.fits), None)
+
+
+def _precisions(bundle: Bundle, target: MemoryTarget) -> list[str]:
+    modes = bundle.manifest.graphs
+    wanted = {"fp32": "fp32", "int8": "int8"} if target == "cpu" else dict(KINDS)
+    found = [name for name, kind in wanted.items() if all(kind in modes[mode] for mode in modes)]
+    if not found:
+        raise EngineUnavailableError(
+            f"{bundle.path}: no {' or '.join(wanted.values())} graphs for {target}; the bundle has "
+            f"{bundle.describe_graphs()}; export it with them"
+        )
+    return found
+
+
+def _largest_that_fits(candidates: Sequence[FittedSettings]) -> FittedSettings:
+    return next((one for one in candidates if one.fits), candidates[-1])
+
+
+def _candidates(
+    bundle: Bundle, machine: _Machine, precision: str, modes: tuple[Mode, ...], llm_type: str | None
+) -> Iterator[FittedSettings]:
+    """Yield settings from the largest on; the last takes the least memory."""
+    preprocessing = bundle.manifest.preprocessing
+    usual = max(usual_view(preprocessing, mode) for mode in modes)
+    most = largest_view(preprocessing)
+    views = [most] if machine.target == "cpu" else [most, min(most, round(SMALLER_VIEW * usual))]
+    for view in views:
+        for context in CONTEXTS:
+            run = RunSettings(modes, largest_view=view, context=context, language_model_type=llm_type)
+            needs = _needs(bundle, machine.target, precision, run)
+            yield FittedSettings(
+                precision,
+                modes,
+                preprocessing.max_slices,
+                view,
+                context,
+                llm_type or bundle.manifest.llm.type,
+                llm_type is None,
+                needs,
+                max(need.with_margin for need in needs.values()) <= machine.usable,
+            )
+
+
+def _needs(bundle: Bundle, target: MemoryTarget, precision: str, run: RunSettings) -> dict[str, MemoryNeed]:
+    if target == "cpu":
+        return {"run": cpu_need(bundle, run, "int8" if precision == "int8" else "fp32")}
+    built: BuiltPrecision = "int8" if precision == "int8" else "fp16"
+    orders = engine_orders(bundle, modes=run.modes, precision=built, largest=run.largest_view)
+    needs = {"build": build_need(bundle, orders, find_target(target))}
+    if has_reference(bundle, run.modes):
+        needs["verify"] = verify_need(bundle, run.modes)
+    return {**needs, "run": jetson_need(bundle, run, built)}
