@@ -55,7 +55,8 @@ def _table(found: Sequence[FittedSettings], chosen: FittedSettings | None) -> It
     for one in found:
         numbers = "".join(f"  {gigabytes(one.needs[name].total):>8}" for name in names if name in one.needs)
         yield (
-            f"{'>' if one is chosen else ' '}{one.precision:<9}  {','.join(one.modes):<6}  {one.max_slices:>10}  {one.largest_view:>12}"
+            f"{'>' if one is chosen else ' '}{one.precision:<9}  {','.join(one.modes):<6}"
+            f"  {one.max_slices:>10}  {one.largest_view:>12}"
             f"  {one.context:>7}  {one.language_model:<14}{numbers}  {'yes' if one.fits else 'no'}"
         )
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import click
 
+from uhd_edge.cli.build_memory import check_build_memory
 from uhd_edge.cli.bundle import bundle_option, required_bundle
 from uhd_edge.cli.commands.export import parser_of_names
 from uhd_edge.cli.commands.verify import verify
+from uhd_edge.cli.kit_output import ShapeLimits, make_kit
 from uhd_edge.engines.building.targets import TARGETS
 from uhd_edge.engines.errors import EngineError, UhdError
 from uhd_edge.engines.extras import extra_needed
@@ -22,13 +24,6 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.modes import Mode
 
 Attention: TypeAlias = Literal["plain", "padded", "faster"]
-
-
-class _Sizes(TypedDict):
-    """What bounds the shapes of the engines; None is the bundle's and the runtime's own."""
-
-    max_slices: int | None
-    largest: int | None
 
 
 @click.command()
@@ -70,6 +65,7 @@ class _Sizes(TypedDict):
     type=click.Path(path_type=Path),
     help="For orin and thor: where to write the kit, a folder or a .tar.gz.",
 )
+@click.option("--ignore-memory", is_flag=True, help="Build even if this machine's memory is predicted not to suffice.")
 @click.pass_context
 def build(
     ctx: click.Context,
@@ -86,6 +82,7 @@ def build(
     attention: Attention | None,
     jetpack: str | None,
     output: Path | None,
+    ignore_memory: bool,
 ) -> None:
     """Build engines for a device from BUNDLE's graphs and keep them in the bundle.
 
@@ -114,13 +111,14 @@ def build(
         )
     opened = Bundle.open(named)
     modes = list(opened.manifest.graphs) if modes is None else modes
-    sizes: _Sizes = {"max_slices": max_slices, "largest": largest_view}
-    ordered = [engine_orders(opened, modes=modes, precision=one, **sizes) for one in precisions]
+    limits: ShapeLimits = {"max_slices": max_slices, "largest": largest_view}
+    ordered = [engine_orders(opened, modes=modes, precision=one, **limits) for one in precisions]
     if wanted.backend == "tensorrt" and not has_reference(opened, modes):
         _say(f"uhd: {opened.path} has no FP32 graphs, so the engines cannot be compared with FP32 before they are used")
     if wanted.jetpacks:
-        _make_kit(opened, ordered[0], wanted, modes, sizes, jetpack=jetpack, output=output)
+        make_kit(opened, ordered[0], wanted, modes, limits, jetpack=jetpack, output=output)
         return
+    check_build_memory(opened, [order for orders in ordered for order in orders], wanted, ignore=ignore_memory)
     built = [
         record
         for orders in ordered
@@ -184,28 +182,6 @@ def _say_which_auto_takes(bundle: Bundle, modes: list[Mode]) -> None:
         choice = opener.best(mode)
         if choice.engine in BACKENDS and choice.reason:
             _say(f"{mode}: auto takes {choice.precision}: {choice.reason}")
-
-
-def _make_kit(
-    bundle: Bundle,
-    orders: list[EngineOrder],
-    target: Target,
-    modes: list[Mode],
-    sizes: _Sizes,
-    *,
-    jetpack: str | None,
-    output: Path | None,
-) -> None:
-    from uhd_edge.engines.building.kit import write_kit
-    from uhd_edge.engines.building.targets import find_jetpack
-    from uhd_edge.runtime.checking.building import kit_contents
-
-    release = find_jetpack(target, jetpack)
-    contents = kit_contents(bundle, modes=modes, precision=orders[0].precision, **sizes)
-    place = Path(f"{bundle.path.resolve().name}-{target.name}-jetpack{release.version}") if output is None else output
-    write_kit(place, contents, orders, target=target, jetpack=release, progress=_say)
-    _say(f"copy it to the {target.device} and run ./build.sh there")
-    click.echo(str(place))
 
 
 def _verify(

@@ -78,6 +78,14 @@ class KitContents:
     largest_view: int
 
 
+@dataclass(frozen=True)
+class KitMemory:
+    """Bytes that building and verifying are predicted to take on the device; 0 is unknown."""
+
+    build: int = 0
+    verify: int = 0
+
+
 def write_kit(
     output: Path,
     contents: KitContents,
@@ -85,13 +93,14 @@ def write_kit(
     *,
     target: Target,
     jetpack: JetPack,
+    memory: KitMemory | None = None,
     progress: Callable[[str], None],
 ) -> Path:
     """Write a kit to `output`, an archive if the name ends in .tar.gz, else a folder; returns `output`.
 
     If TensorRT-RTX is installed, its parser checks the graphs first; the device's parser works
-    the same way. Raises `EngineBuildError` if a graph is rejected, or if `output` exists or
-    cannot be written.
+    the same way. The script does not start to build on a device without the `memory`. Raises
+    `EngineBuildError` if a graph is rejected, or if `output` exists or cannot be written.
     """
     for order in orders:
         progress(f"checking {order.graph}")
@@ -106,7 +115,7 @@ def write_kit(
         for order in orders:
             record = _record_template(contents.bundle, order, target)
             kit.add_text(f"records/{order.name}.json", json.dumps(record, indent=2) + "\n")
-        kit.add_text(SCRIPT, _script(orders, contents, target, jetpack), executable=True)
+        kit.add_text(SCRIPT, _script(orders, contents, target, jetpack, memory or KitMemory()), executable=True)
         kit.add_text("README.txt", _readme(orders, target, jetpack, wheel.name))
     return output
 
@@ -146,7 +155,9 @@ def _plain(digest: FileDigest) -> dict[str, Any]:
     return digest.model_dump()
 
 
-def _script(orders: Sequence[EngineOrder], contents: KitContents, target: Target, jetpack: JetPack) -> str:
+def _script(
+    orders: Sequence[EngineOrder], contents: KitContents, target: Target, jetpack: JetPack, memory: KitMemory
+) -> str:
     template = (resources.files("uhd_edge.engines.building") / "kit.sh").read_text(encoding="utf-8")
     builds = [
         shlex.join(["build_engine", order.name, order.graph, str(attentions), *shape_arguments(order.profiles)])
@@ -164,6 +175,8 @@ def _script(orders: Sequence[EngineOrder], contents: KitContents, target: Target
         "@MAX_SLICES@": str(contents.max_slices),
         "@LARGEST_VIEW@": str(contents.largest_view),
         "@TARGET@": target.name,
+        "@BUILD_MB@": str(memory.build // 10**6),
+        "@VERIFY_MB@": str(memory.verify // 10**6),
         "@WORKSPACE@": workspace_argument(),
         "    :\n    #BUILD#": "\n".join(f"    {line}" for line in builds),
         "    :\n    #RUN#": "\n".join(f"    {line}" for line in runs),

@@ -10,6 +10,9 @@
 # trtexec is taken from the PATH or from where JetPack puts it; TRTEXEC=FILE names another one.
 # Without trtexec, uhd builds with TensorRT's Python package. Verifying the accuracy of the
 # engines needs uhd, pycuda (README.txt says how) and that package as well.
+#
+# Building does not start where the device's memory is predicted not to suffice; IGNORE_MEMORY=1 builds
+# all the same.
 # Exit code 0: built and verified. 1: not.
 set -eu
 started_in=$PWD
@@ -22,6 +25,8 @@ PRECISION='@PRECISION@'
 MODES='@MODES@'
 MAX_SLICES='@MAX_SLICES@'
 LARGEST_VIEW='@LARGEST_VIEW@'
+BUILD_MB='@BUILD_MB@'
+VERIFY_MB='@VERIFY_MB@'
 ENGINES='bundle/engines/@TARGET@'
 
 say() {
@@ -31,6 +36,17 @@ say() {
 fail() {
     printf 'build.sh: %s\n' "$*" >&2
     exit 1
+}
+
+# has_memory MEGABYTES: whether so much is free, or can be with swap; says so where it is not free now.
+has_memory() {
+    free=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB$/\1/p' /proc/meminfo 2>/dev/null)
+    swap=$(sed -n 's/^SwapFree: *\([0-9]*\) kB$/\1/p' /proc/meminfo 2>/dev/null)
+    [ -n "$free" ] || return 0
+    free=$((free * 1024 / 1000000))
+    [ "$1" -gt "$free" ] || return 0
+    [ "$1" -le "$((free + ${swap:-0} * 1024 / 1000000))" ] || return 1
+    say "this takes about $1 MB, and $free MB are free without swap: close other programs, such as the desktop"
 }
 
 find_trtexec() {
@@ -112,6 +128,9 @@ build_engine() {
         say "$name: already built"
         return
     fi
+    has_memory "$BUILD_MB" || [ -n "${IGNORE_MEMORY:-}" ] ||
+        fail "$name: building takes about $BUILD_MB MB, and $free MB are free: close other programs, such as the" \
+            "desktop, add swap space, or make the kit with a smaller --largest-view; IGNORE_MEMORY=1 builds all the same"
     say "$name: building, which can take some minutes"
     engine=$ENGINES/$name.engine
     rm -f "$engine.json" "$engine.partial"
@@ -171,6 +190,8 @@ set_aside() {
 compare() {
     command -v uhd >/dev/null 2>&1 ||
         fail "built, but not verified: uhd is missing; install it as README.txt says, then run ./build.sh verify"
+    has_memory "$VERIFY_MB" ||
+        say "verifying takes about $VERIFY_MB MB, and $free MB are free: it may be ended for lack of memory"
     if uhd verify bundle "$@" --engine tensorrt --precision "$PRECISION" >"$ENGINES/verify.txt"; then
         cat "$ENGINES/verify.txt"
         return
@@ -223,7 +244,7 @@ if [ -z "$trtexec" ]; then
         set -- "$@" --image "$picture"
     done
     exec uhd build bundle --target here --precision "$PRECISION" --modes "$MODES" --max-slices "$MAX_SLICES" \
-        --largest-view "$LARGEST_VIEW" "$@"
+        --largest-view "$LARGEST_VIEW" ${IGNORE_MEMORY:+--ignore-memory} "$@"
 fi
 
 version=$(read_version)

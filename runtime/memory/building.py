@@ -9,6 +9,7 @@ from uhd_edge.engines.graph_files import graph_files
 from uhd_edge.runtime.memory.measured import (
     BUILDING_PROGRAM,
     BUILDING_WEIGHTS,
+    BUILDING_WEIGHTS_OF_PROFILE,
     JETSON_BUILDING_WEIGHTS,
     JETSON_CUDA,
     PROGRAM,
@@ -36,12 +37,11 @@ def build_need(bundle: Bundle, orders: Sequence[EngineOrder], target: Target) ->
     weights = _graph_bytes(bundle, largest)
     graph = f"the files of {largest.graph}"
     if target.backend == "tensorrt-rtx":
+        times = BUILDING_WEIGHTS + BUILDING_WEIGHTS_OF_PROFILE * len(largest.profiles)
         return MemoryNeed(
             (
                 MemoryPart("program", BUILDING_PROGRAM, "Python and TensorRT-RTX, measured"),
-                MemoryPart(
-                    "weights", round(weights * BUILDING_WEIGHTS), f"{graph}, {BUILDING_WEIGHTS:g} times: measured"
-                ),
+                MemoryPart("weights", round(weights * times), f"{graph}, {times:.2f} times: measured"),
             )
         )
     return MemoryNeed(

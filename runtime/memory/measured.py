@@ -33,9 +33,10 @@ COMPUTE_IN_WIDTHS_OF_HYBRID: Final = 41
 PACKED_ON_X86: Final = frozenset({2, 12, 20})
 PACKED_ON_ARM: Final = frozenset({2, 8, 12, 13, 14, 20})
 
-# TensorRT-RTX holds the graph's weights this many times while it builds, beside its own libraries.
-BUILDING_WEIGHTS: Final = 2.0
-BUILDING_PROGRAM: Final = 700_000_000
+# TensorRT-RTX holds the graph's weights this many times while it builds, and a part of them for every profile.
+BUILDING_WEIGHTS: Final = 1.84
+BUILDING_WEIGHTS_OF_PROFILE: Final = 0.44
+BUILDING_PROGRAM: Final = 200_000_000
 
 # TensorRT on a Jetson, where CPU and GPU share the memory: the parser's copy (before 10.13; later it maps them),
 # the builder's, and the engine before it is written.

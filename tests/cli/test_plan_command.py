@@ -123,3 +123,31 @@ def test_a_budget_that_cannot_be_kept_is_said_beside_the_answer(
     printed = capsys.readouterr()
     assert printed.out.strip()
     assert "uhd: the budget cannot be met; the fastest setting was used, predicted at" in printed.err
+
+
+def test_settings_for_a_memory_are_listed_without_opening_anything(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(["plan", "--memory", "8GB"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith(">fp32") for line in lines) == 1
+    assert lines[-1].startswith("uhd ask photo.jpg")
+    assert exit_code(["plan", "--memory", "8GB", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["chosen"] == printed["settings"][0]
+    assert printed["usable"] < printed["memory"] == 8 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--memory", "much"], "--memory is 'much'; write a size with its unit"),
+        (["--memory", "8GB", "--target", "rtx-40"], "--target is 'rtx-40'; --memory is planned for cpu, orin, thor"),
+        (["--memory", "8GB", "nowhere"], "nowhere"),
+    ],
+)
+def test_a_memory_that_cannot_be_planned_for_is_one_line(
+    arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(["plan", *arguments]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert reason in said

@@ -132,3 +132,14 @@ def test_the_script_is_clean_for_shellcheck(made: Path) -> None:
 
 def test_the_script_runs_in_the_smallest_shell(made: Path) -> None:
     subprocess.run(["/bin/sh", "-n", str(made / "build.sh")], check=True)
+
+
+def test_nothing_is_built_where_the_memory_is_predicted_not_to_suffice(kit: Path, device: Path) -> None:
+    install_uhd(device)
+    script = kit / "build.sh"
+    script.write_text(script.read_text().replace("BUILD_MB='0'", "BUILD_MB='900000000'"))
+    done = build(kit, device)
+    assert done.returncode == 1
+    assert "encoder-fp16: building takes about 900000000 MB, and " in done.stderr
+    assert built_engines(kit) == []
+    assert build(kit, device, more={"IGNORE_MEMORY": "1"}).returncode == 0

@@ -1,0 +1,51 @@
+"""Writing a kit, and saying what to do with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+import click
+
+from uhd_edge.cli.build_memory import predict_kit_memory
+
+if TYPE_CHECKING:
+    from uhd_edge.engines.building.build import EngineOrder
+    from uhd_edge.engines.building.targets import Target
+    from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.modes import Mode
+
+
+class ShapeLimits(TypedDict):
+    """What bounds the shapes of the engines; None is the bundle's and the runtime's own."""
+
+    max_slices: int | None
+    largest: int | None
+
+
+def make_kit(
+    bundle: Bundle,
+    orders: list[EngineOrder],
+    target: Target,
+    modes: list[Mode],
+    limits: ShapeLimits,
+    *,
+    jetpack: str | None,
+    output: Path | None,
+) -> None:
+    """Write a kit of `orders` to `output`, or beside where the command runs, and print its path."""
+    from uhd_edge.engines.building.kit import write_kit
+    from uhd_edge.engines.building.targets import find_jetpack
+    from uhd_edge.runtime.checking.building import kit_contents
+
+    release = find_jetpack(target, jetpack)
+    contents = kit_contents(bundle, modes=modes, precision=orders[0].precision, **limits)
+    memory = predict_kit_memory(bundle, orders, target, modes)
+    place = Path(f"{bundle.path.resolve().name}-{target.name}-jetpack{release.version}") if output is None else output
+    write_kit(place, contents, orders, target=target, jetpack=release, memory=memory, progress=_say)
+    _say(f"copy it to the {target.device} and run ./build.sh there")
+    click.echo(str(place))
+
+
+def _say(step: str) -> None:
+    click.echo(step, err=True)

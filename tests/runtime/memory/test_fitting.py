@@ -1,0 +1,103 @@
+"""Settings that fit into a memory, and what is said where nothing does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from uhd_edge.engines.errors import EngineBuildError
+from uhd_edge.runtime.checking.building import engine_orders
+from uhd_edge.runtime.errors import OptionError
+from uhd_edge.runtime.memory.enough import require_memory
+from uhd_edge.runtime.memory.fitting import choose_settings, fit_settings, usable_memory
+from uhd_edge.runtime.memory.machine import MachineMemory, machine_memory
+from uhd_edge.runtime.memory.need import MARGIN, MemoryNeed, MemoryPart
+from uhd_edge.runtime.memory.running import RunSettings, cpu_need
+from uhd_edge.runtime.memory.written_size import parse_memory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from uhd_edge.runtime.bundles.bundle import Bundle
+
+GB = 10**9
+NEED = MemoryNeed((MemoryPart("weights", 2 * GB, "files"), MemoryPart("program", GB, "measured")))
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("8GB", 8 * GB), ("7.4GiB", round(7.4 * 2**30)), ("8000MB", 8 * GB), (" 8 gb ", 8 * GB), ("8G", 8 * GB)],
+)
+def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
+    assert parse_memory("--memory", text) == size
+
+
+@pytest.mark.parametrize(
+    "text", ["", "eight", "8", "-8GB", "0GB", "8,5GB", "nanGB", "1e9GB", "99999TB", "٨GB", "8GB RAM"]
+)
+def test_nonsense_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(OptionError, match=r"^--memory is [^\n]*$"):
+        parse_memory("--memory", text)
+
+
+def test_the_chosen_settings_add_up_and_fit_with_the_margin(qwen3_bundle: Bundle) -> None:
+    found = fit_settings(qwen3_bundle, 8 * GB, "orin")
+    chosen = choose_settings(found)
+    assert chosen is found[0]
+    assert chosen.precision == "fp16"
+    assert chosen.is_own
+    assert set(chosen.needs) == {"build", "verify", "run"}
+    assert chosen.peak * (1 + MARGIN) <= usable_memory(8 * GB)
+    for need in chosen.to_dict()["needs"].values():
+        assert need["bytes"] == sum(part["bytes"] for part in need["parts"])
+        assert all(part["source"] for part in need["parts"])
+
+
+def test_where_nothing_fits_every_line_is_at_its_smallest(qwen3_bundle: Bundle) -> None:
+    found = fit_settings(qwen3_bundle, 2 * GB, "orin")
+    assert choose_settings(found) is None
+    assert {one.context for one in found} == {2048}
+    assert len({one.language_model for one in found}) > 1  # smaller ones were tried
+
+
+def test_a_larger_context_and_more_conversations_take_more(qwen3_bundle: Bundle) -> None:
+    def total(**more: int) -> int:
+        return cpu_need(qwen3_bundle, RunSettings(("16x",), **more), "fp32").total
+
+    assert total(context=256) < total(context=512) < total(context=512, conversations=2)
+
+
+def test_engines_are_for_views_up_to_the_largest(qwen3_bundle: Bundle) -> None:
+    def largest(patches: int | None) -> int:
+        orders = engine_orders(qwen3_bundle, modes=["16x"], precision="fp16", largest=patches)
+        return max(
+            profile["patches"].largest[1] for order in orders for profile in order.profiles if "patches" in profile
+        )
+
+    assert largest(None) == 4096
+    assert largest(64) <= 64
+    with pytest.raises(OptionError, match="the largest view is 1 patches; it must be from"):
+        largest(1)
+
+
+def test_a_build_that_can_never_have_its_memory_is_refused_unless_told_otherwise() -> None:
+    small, busy, large = (MachineMemory(*(round(size * GB) for size in sizes)) for sizes in ((2, 2), (8, 1), (8, 4)))
+    with pytest.raises(EngineBuildError, match=r"building takes about 3.00 GB \(weights 2.00 GB.*--ignore-memory"):
+        require_memory(NEED, small, "building", ignore=False)
+    assert "this machine has 2.00 GB free" in str(require_memory(NEED, small, "building", ignore=True))
+    assert "close other programs" in str(require_memory(NEED, busy, "building", ignore=False))
+    assert require_memory(NEED, large, "building", ignore=False) is None
+    assert require_memory(NEED, None, "building", ignore=False) is None
+
+
+def test_the_memory_of_a_machine_is_what_the_kernel_says_within_its_container(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:  8000 kB\nMemAvailable:  5000 kB\nSwapTotal:  1000 kB\n")
+    assert machine_memory(meminfo, tmp_path) == MachineMemory(9000 * 1024, 5000 * 1024)
+    (tmp_path / "memory.max").write_text("max\n")
+    assert machine_memory(meminfo, tmp_path) == MachineMemory(9000 * 1024, 5000 * 1024)
+    (tmp_path / "memory.max").write_text("3000000\n")
+    (tmp_path / "memory.current").write_text("1000000\n")
+    assert machine_memory(meminfo, tmp_path) == MachineMemory(3000000, 2000000)
+    assert machine_memory(tmp_path / "none", tmp_path) is None
