@@ -9,9 +9,8 @@ from uhd_edge.engines.graph_files import graph_files
 from uhd_edge.runtime.memory.measured import (
     BUILDING_PROGRAM,
     BUILDING_WEIGHTS,
-    BUILDING_WEIGHTS_OF_PROFILE,
-    JETSON_BUILDING_WEIGHTS,
     JETSON_CUDA,
+    JETSON_PARSER_COPY,
     PROGRAM,
 )
 from uhd_edge.runtime.memory.need import MemoryNeed, MemoryPart
@@ -37,11 +36,12 @@ def build_need(bundle: Bundle, orders: Sequence[EngineOrder], target: Target) ->
     weights = _graph_bytes(bundle, largest)
     graph = f"the files of {largest.graph}"
     if target.backend == "tensorrt-rtx":
-        times = BUILDING_WEIGHTS + BUILDING_WEIGHTS_OF_PROFILE * len(largest.profiles)
         return MemoryNeed(
             (
                 MemoryPart("program", BUILDING_PROGRAM, "Python and TensorRT-RTX, measured"),
-                MemoryPart("weights", round(weights * times), f"{graph}, {times:.2f} times: measured"),
+                MemoryPart(
+                    "weights", round(weights * BUILDING_WEIGHTS), f"{graph}, {BUILDING_WEIGHTS:g} times: measured"
+                ),
             )
         )
     return MemoryNeed(
@@ -49,8 +49,8 @@ def build_need(bundle: Bundle, orders: Sequence[EngineOrder], target: Target) ->
             MemoryPart("CUDA", JETSON_CUDA, "CUDA and TensorRT: assumed, not measured"),
             MemoryPart(
                 "weights",
-                round(weights * JETSON_BUILDING_WEIGHTS),
-                f"{graph}, {JETSON_BUILDING_WEIGHTS:g} times: assumed",
+                round(weights * (BUILDING_WEIGHTS + JETSON_PARSER_COPY)),
+                f"{graph}, as TensorRT-RTX and a copy",
             ),
             MemoryPart("workspace", WORKSPACE, "the limit that both builders are given"),
             MemoryPart("activations", order_activations(bundle, largest), "the largest profile, not fused: assumed"),

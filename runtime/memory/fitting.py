@@ -9,9 +9,11 @@ from uhd_edge.engines.building.targets import find_target
 from uhd_edge.runtime.checking.building import KINDS, engine_orders, has_reference
 from uhd_edge.runtime.errors import EngineUnavailableError
 from uhd_edge.runtime.memory.building import build_need, verify_need
-from uhd_edge.runtime.memory.language_model import smaller_types
+from uhd_edge.runtime.memory.gguf_sizes import read_gguf_sizes
+from uhd_edge.runtime.memory.language_model import ConversationSettings, language_model_parts, smaller_types
 from uhd_edge.runtime.memory.measured import JETSON_SYSTEM
-from uhd_edge.runtime.memory.running import RunSettings, cpu_need, jetson_need
+from uhd_edge.runtime.memory.need import MemoryNeed
+from uhd_edge.runtime.memory.running import RunSettings, cpu_vision_parts, jetson_vision_parts
 from uhd_edge.runtime.vision.slicing import largest_view, usual_view
 
 if TYPE_CHECKING:
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 
     from uhd_edge.engines.building.build import BuiltPrecision
     from uhd_edge.runtime.bundles.bundle import Bundle
-    from uhd_edge.runtime.memory.need import MemoryNeed
+    from uhd_edge.runtime.memory.gguf_sizes import GgufSizes
+    from uhd_edge.runtime.memory.running import CpuPrecision
     from uhd_edge.runtime.modes import Mode
 
 MemoryTarget = Literal["cpu", "orin", "thor"]
@@ -32,6 +35,7 @@ SMALLER_VIEW = 1.25  # of a square view's patches: pictures up to about 25 times
 class _Machine:
     target: MemoryTarget
     usable: int
+    language_model: GgufSizes
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def fit_settings(bundle: Bundle, memory: int, target: MemoryTarget) -> list[Fitt
     that fits is the one to take. Raises `EngineUnavailableError` when the bundle has no graphs for
     `target`, and `ModelError`.
     """
-    machine = _Machine(target, usable_memory(memory))
+    machine = _Machine(target, usable_memory(memory), read_gguf_sizes(bundle.llm_path))
     precisions = _precisions(bundle, target)
     every = tuple(bundle.manifest.graphs)
     alone: list[tuple[Mode, ...]] = [(mode,) for mode in every] if len(every) > 1 else []
@@ -128,9 +132,15 @@ def _candidates(
     most = largest_view(preprocessing)
     views = [most] if machine.target == "cpu" else [most, min(most, round(SMALLER_VIEW * usual))]
     for view in views:
+        needs = _vision_needs(bundle, machine.target, precision, modes, view)
         for context in CONTEXTS:
-            run = RunSettings(modes, largest_view=view, context=context, language_model_type=llm_type)
-            needs = _needs(bundle, machine.target, precision, run)
+            parts = language_model_parts(
+                bundle,
+                ConversationSettings(context, llm_type=llm_type),
+                sizes=machine.language_model,
+                on_gpu=machine.target != "cpu",
+            )
+            whole = {**needs, "run": MemoryNeed((*needs["run"].parts, *parts))}
             yield FittedSettings(
                 precision,
                 modes,
@@ -139,17 +149,21 @@ def _candidates(
                 context,
                 llm_type or bundle.manifest.llm.type,
                 llm_type is None,
-                needs,
-                max(need.with_margin for need in needs.values()) <= machine.usable,
+                whole,
+                max(need.with_margin for need in whole.values()) <= machine.usable,
             )
 
 
-def _needs(bundle: Bundle, target: MemoryTarget, precision: str, run: RunSettings) -> dict[str, MemoryNeed]:
+def _vision_needs(
+    bundle: Bundle, target: MemoryTarget, precision: str, modes: tuple[Mode, ...], view: int
+) -> dict[str, MemoryNeed]:
+    """What each step needs, running without the language model."""
     if target == "cpu":
-        return {"run": cpu_need(bundle, run, "int8" if precision == "int8" else "fp32")}
+        on_cpu: CpuPrecision = "int8" if precision == "int8" else "fp32"
+        return {"run": MemoryNeed(cpu_vision_parts(bundle, RunSettings(modes), on_cpu))}
     built: BuiltPrecision = "int8" if precision == "int8" else "fp16"
-    orders = engine_orders(bundle, modes=run.modes, precision=built, largest=run.largest_view)
+    orders = engine_orders(bundle, modes=modes, precision=built, largest=view)
     needs = {"build": build_need(bundle, orders, find_target(target))}
-    if has_reference(bundle, run.modes):
-        needs["verify"] = verify_need(bundle, run.modes)
-    return {**needs, "run": jetson_need(bundle, run, built)}
+    if has_reference(bundle, modes):
+        needs["verify"] = verify_need(bundle, modes)
+    return {**needs, "run": MemoryNeed(jetson_vision_parts(bundle, orders, modes))}

@@ -31,7 +31,7 @@ _CELLS = 256  # llama.cpp rounds a context up to a multiple of it
 
 # Bits of a weight in the types that an export writes, as llama.cpp counts them.
 BITS: Final[Mapping[str, float]] = MappingProxyType(
-    {"f16": 16.0, "bf16": 16.0, "q8_0": 8.5, "q6_k": 6.56, "q5_k_m": 5.69, "q4_k_m": 4.85}
+    {"f32": 32.0, "f16": 16.0, "bf16": 16.0, "q8_0": 8.5, "q6_k": 6.56, "q5_k_m": 5.69, "q4_k_m": 4.85}
 )
 
 
@@ -54,14 +54,15 @@ def smaller_types(llm_type: str) -> list[str]:
 
 
 def language_model_parts(
-    bundle: Bundle, settings: ConversationSettings, *, on_gpu: bool = False
+    bundle: Bundle, settings: ConversationSettings, *, sizes: GgufSizes | None = None, on_gpu: bool = False
 ) -> tuple[MemoryPart, ...]:
     """List what the bundle's language model takes.
 
-    On a GPU that shares its memory with the CPU (`on_gpu`) the weights are copied there, and nothing is packed.
+    `sizes` are those of its file, where they have been read. On a GPU that shares its memory with the CPU
+    (`on_gpu`) the weights are copied there, and nothing is packed.
     Raises `ModelError` for a file that is no GGUF.
     """
-    sizes, own = read_gguf_sizes(bundle.llm_path), bundle.manifest.llm
+    sizes, own = sizes or read_gguf_sizes(bundle.llm_path), bundle.manifest.llm
     tokens = min(settings.context, sizes.trained_context or settings.context)
     cells = -(-tokens // _CELLS) * _CELLS * settings.conversations
     kept = sizes.cache_numbers * _CACHE_BYTES

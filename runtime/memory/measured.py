@@ -33,14 +33,13 @@ COMPUTE_IN_WIDTHS_OF_HYBRID: Final = 41
 PACKED_ON_X86: Final = frozenset({2, 12, 20})
 PACKED_ON_ARM: Final = frozenset({2, 8, 12, 13, 14, 20})
 
-# TensorRT-RTX holds the graph's weights this many times while it builds, and a part of them for every profile.
-BUILDING_WEIGHTS: Final = 1.84
-BUILDING_WEIGHTS_OF_PROFILE: Final = 0.44
+# TensorRT-RTX holds the graph's weights this many times while it builds, with two profiles and with four.
+BUILDING_WEIGHTS: Final = 3.6
 BUILDING_PROGRAM: Final = 200_000_000
 
-# TensorRT on a Jetson, where CPU and GPU share the memory: the parser's copy (before 10.13; later it maps them),
-# the builder's, and the engine before it is written.
-JETSON_BUILDING_WEIGHTS: Final = 3.0
+# TensorRT on a Jetson, where CPU and GPU share the memory: as TensorRT-RTX, and the parser's copy of the weights,
+# which TensorRT 10.3 makes and 10.13 does not.
+JETSON_PARSER_COPY: Final = 1.0
 JETSON_CUDA: Final = 700_000_000  # CUDA's context and the libraries of CUDA and TensorRT
 JETSON_CONTEXTS: Final = 150_000_000  # contexts, captured graphs, and kernels that are loaded
 # What a Jetson's own programs take of its memory without a desktop; with one it is about 0.8 GB more.
