@@ -19,7 +19,7 @@ from uhd_edge.runtime.vision.slicing import largest_view, usual_view
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from uhd_edge.engines.building.build import BuiltPrecision
+    from uhd_edge.engines.building.targets import BuiltPrecision
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.memory.gguf_sizes import GgufSizes
     from uhd_edge.runtime.memory.running import CpuPrecision
