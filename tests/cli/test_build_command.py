@@ -31,7 +31,9 @@ def test_the_command_prints_where_the_engines_are(qwen3_bundle: Bundle, tmp_path
     assert out.splitlines() == [
         str(bundle / f"engines/rtx-40/{name}-fp16.engine") for name in ("encoder-4x", "connector")
     ]
-    assert err.splitlines() == [
+    said, *steps = err.splitlines()
+    assert said.startswith("uhd: building takes about ")
+    assert steps == [
         "encoder-4x-fp16",
         "connector-fp16",
         "attention heads are not padded: there is no GPU here, so nothing can be timed; --attention padded pads them",
