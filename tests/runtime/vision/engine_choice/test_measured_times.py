@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from support.vision.built_engines import Told, build, with_int8
 
+from uhd_edge.cli.commands.build import _say_which_auto_takes
 from uhd_edge.cli.commands.inspect import _engines
 from uhd_edge.engines.building.engine_record import find_engines
 from uhd_edge.engines.tensorrt.fused_attention import FusedAttention
@@ -78,3 +79,12 @@ def test_inspect_shows_the_engines_and_what_they_were_found_to_do(both: Bundle) 
         ("16x on pretended", "int8 differs too much from FP32, and auto does not use it, 5 ms a view"),
         ("16x on pretended", "fp16 agrees with FP32, 8 ms a view, 27 of 28 attentions fused"),
     ]
+
+
+def test_a_build_says_which_auto_takes(both: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    _say_which_auto_takes(both, ["16x", "4x"])
+    assert capsys.readouterr().err == ""
+    took(both, "fp16", 8.0)
+    took(both, "int8", 9.5)
+    _say_which_auto_takes(both, ["16x", "4x"])
+    assert capsys.readouterr().err == "16x: auto takes fp16: one view takes FP16 8 ms, INT8 9.5 ms on this GPU\n"
