@@ -64,9 +64,9 @@ def verify_need(bundle: Bundle, modes: Sequence[Mode]) -> MemoryNeed:
     Raises `EngineUnavailableError` where a mode has no FP32 graphs.
     """
     vision, preprocessing = bundle.manifest.vision, bundle.manifest.preprocessing
-    batches = [(usual_view(preprocessing, mode), mode) for mode in modes]
-    activations = max(activation_bytes(vision, views_at_once(patches), patches) for patches, _ in batches)
-    weights = max(sum(weight_bytes(bundle, [mode], "fp32")) for _, mode in batches)
+    counts = [usual_view(preprocessing, mode) for mode in modes]
+    activations = max(activation_bytes(vision, views_at_once(patches), patches) for patches in counts)
+    weights = max(sum(weight_bytes(bundle, (mode,), "fp32")) for mode in modes)
     return MemoryNeed(
         (
             MemoryPart("program", PROGRAM, "Python and libraries, measured on x86"),
