@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 tensorrt_rtx = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx has wheels for x86-64 alone")
 
 MID_SIZE = TinyCheckpoint(
-    vision_hidden=432, vision_intermediate=1614, vision_layers=5, vision_heads=6, insert_layer=3, text_layers=1
+    vision_hidden=432, vision_intermediate=1614, vision_layers=3, vision_heads=6, insert_layer=1, text_layers=1
 )
 # `test_int8_plans` builds INT8 for every card, and the commands of docs/engines.md FP16 for rtx-40.
-BUILT = (("rtx-30", "fp16"), ("rtx-40", "int8"), ("rtx-50", "fp16"), ("rtx-50", "int8"))
+BUILT = (("rtx-30", "fp16"), ("rtx-50", "int8"))
 
 
 @pytest.fixture(scope="module")

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-FRAMES = 100
+FRAMES = 40
 
 
 def moving_scene() -> Iterator[Scene]:
-    """100 frames of 800 x 600: an object moves right and down, stands still now and then, and comes back."""
+    """40 frames of 800 x 600: an object moves right and down, stands still now and then, and comes back."""
     first = dataclasses.replace(draw_scene("a workbench", SLICED, (800, 600)), noise=0.0, jpeg_quality=None)
     mover, *others = first.objects
     for number in range(FRAMES):
