@@ -33,7 +33,7 @@ MARKS = {
     "needs: tensorrt-rtx": ("--target rtx",),
     "needs: dora": ("dora run",),
     "needs: harness": ("lmms_eval", "vlmevalkit_run", "run.py"),
-    "needs: model": ("think=", "tools="),
+    "needs: model": ("think=", "tools=", "test-real"),
 }
 
 # What a machine may have: these blocks are run where it does.
