@@ -7,7 +7,6 @@ in the models' folder (`UHD_MODELS`), so that a second run downloads and calibra
 from __future__ import annotations
 
 import os
-from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.modes import Mode
 
 VARIABLE = "UHD_MODEL"
+ORDER = ("transformers", "FP32", "FP16", "INT8")
 
 
 @pytest.fixture(scope="session")
@@ -94,6 +94,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     ]
     if tried:
         terminalreporter.section("to paste into an issue")
-        ordered = sorted(rows, key=lambda row: (row.mode != "16x", row.vision != "transformers", astuple(row)))
+        ordered = sorted(rows, key=lambda row: (row.mode != "16x", ORDER.index(row.vision)))
         for line in table_lines(os.environ[VARIABLE], ordered, missing):
             terminalreporter.line(line)
