@@ -19,7 +19,7 @@ from uhd_edge.engines.extras import extra_needed
 if TYPE_CHECKING:
     from uhd_edge.engines.building.build import EngineOrder
     from uhd_edge.engines.building.engine_record import EngineRecord
-    from uhd_edge.engines.building.targets import Target
+    from uhd_edge.engines.building.targets import BuiltPrecision, Target
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.modes import Mode
 
@@ -99,7 +99,7 @@ def build(
         _say("uhd: --picture is now called --image; the old name goes away with the next release")
     images += pictures
     wanted = find_target(target)
-    precisions = [check_precision(wanted, name) for name in precision.split(",")]
+    precisions: list[BuiltPrecision] = [check_precision(wanted, name) for name in precision.split(",")]
     if jetpack is not None or wanted.jetpacks:
         find_jetpack(wanted, jetpack)
     if output is not None and not wanted.jetpacks:
