@@ -79,6 +79,12 @@ def _say(line: str) -> None:
     print(f"\n{line}", flush=True)
 
 
+def _reason(report: Any) -> str:
+    """The line that says what was wrong, or why it was skipped."""
+    lines = str(report.longreprtext).splitlines()
+    return next((line[1:].strip() for line in lines if line.startswith("E ")), lines[-1])
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Print the rows of `test_real_model.py`, where a model was named."""
     if VARIABLE not in os.environ:
@@ -87,11 +93,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     reports = [one for kind in ("passed", "failed", "error", "skipped") for one in stats.get(kind, [])]
     tried = [report for report in reports if "test_real_model.py" in report.nodeid]
     rows = [Row(*value) for report in tried for name, value in report.user_properties if name == "row"]
-    missing = [
-        (report.nodeid.rpartition("::")[2], str(report.longreprtext).splitlines()[-1])
-        for report in tried
-        if not report.passed
-    ]
+    missing = [(report.nodeid.rpartition("::")[2], _reason(report)) for report in tried if not report.passed]
     if tried:
         terminalreporter.section("to paste into an issue")
         ordered = sorted(rows, key=lambda row: (row.mode != "16x", ORDER.index(row.vision)))
