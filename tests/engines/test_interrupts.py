@@ -47,7 +47,7 @@ def lines(path: Path) -> int:
     """How many lines llama.cpp logs while the model is opened."""
     with pytest.MonkeyPatch.context() as patch:
         counting = Interrupting(at=0)
-        patch.setattr(llama_library(), "_lines", counting)
+        patch.setattr(llama_library()._log, "lines", counting)
         LanguageModel(path, threads=1).close()
     assert counting.seen > 10
     return counting.seen
@@ -58,7 +58,7 @@ def test_an_interrupt_while_llama_cpp_opens_or_closes_a_model_comes_out(
     path: Path, lines: int, part: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Loading logs the first lines, making room for the context those after them, closing the last."""
-    monkeypatch.setattr(llama_library(), "_lines", Interrupting(at=1 + int(part * (lines - 1))))
+    monkeypatch.setattr(llama_library()._log, "lines", Interrupting(at=1 + int(part * (lines - 1))))
     with pytest.raises(KeyboardInterrupt):
         LanguageModel(path, threads=1).close()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -69,7 +69,7 @@ def test_what_an_interrupted_call_opened_is_freed(path: Path, monkeypatch: pytes
     freed: list[Any] = []
     free = library.api.llama_model_free
     monkeypatch.setattr(library.api, "llama_model_free", lambda model: (freed.append(model), free(model)))
-    monkeypatch.setattr(library, "_lines", Interrupting(at=1))
+    monkeypatch.setattr(library._log, "lines", Interrupting(at=1))
     with pytest.raises(KeyboardInterrupt):
         LanguageModel(path, threads=1)
     assert len(freed) == 1
@@ -84,7 +84,7 @@ def test_an_interrupt_while_llama_cpp_reads_a_prompt_comes_out(path: Path, monke
             return decode(context, batch)
 
         monkeypatch.setattr(model._api, "llama_decode", logging_decode)
-        monkeypatch.setattr(model._library, "_lines", Interrupting(at=1))
+        monkeypatch.setattr(model._library._log, "lines", Interrupting(at=1))
         with pytest.raises(KeyboardInterrupt):
             model.prefill([model.vocabulary.tokenize("hello")])
 
@@ -156,7 +156,7 @@ from uhd_edge.runtime.llm.language_model import LanguageModel
 
 bundle.Bundle.open = lambda path: Path(path)
 assistant.Assistant = lambda path, **_: LanguageModel(path, threads=1)
-llama_library()._lines = Interrupting(at=1)
+llama_library()._log.lines = Interrupting(at=1)
 main.run(["ask", sys.argv[2], "What?", "--bundle", sys.argv[1]])
 """
 
