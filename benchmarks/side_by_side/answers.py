@@ -110,6 +110,11 @@ COMPETITORS: dict[str, Competitor[Setting, Timed]] = {
 }
 
 
+def competitor(name: str) -> Competitor[Setting, Timed]:
+    """Return the competitor of this name."""
+    return COMPETITORS[name]
+
+
 def report(picture: Path, lanes: dict[str, Lane[Timed]], taken: dict[str, list[tuple[float, Timed]]]) -> None:
     """Print a table: the medians, with the lowest and the highest."""
     print(f"\n{picture.stem:20} {'prompt':>7} {'first token, s':>22} {'tokens a second':>22} {'opened, s':>10} peak GB")
@@ -161,8 +166,8 @@ def main() -> None:
     pictures = [options.folder / f"{side}x{side}.png" for side in options.sides.split(",")]
     for picture, side in zip(pictures, options.sides.split(","), strict=True):
         draw(picture, int(side), seed=int(side))
-    chosen = {name: COMPETITORS[name] for name in options.only}
-    with open_lanes(chosen, Setting(bundle, mmproj, options.mtmd, options.threads, options.tokens)) as lanes:
+    setting = Setting(bundle, mmproj, options.mtmd, options.threads, options.tokens)
+    with open_lanes(options.only, competitor, setting) as lanes:
         taken = [take_turns(lanes, picture, picture, options.runs) for picture in pictures]
     for picture, turns in zip(pictures, taken, strict=True):
         report(picture, lanes, turns)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from lanes import open_lanes, take_turns
-from runners import COMPETITORS, Setting
+from runners import COMPETITORS, Setting, competitor
 from weights import SIDES, prepare
 
 from uhd_edge.engines.threads import usable_cores
@@ -102,8 +102,7 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads must not use the cores that others need
     weights = prepare(options.folder, options.checkpoint)
     setting = Setting(weights, options.threads, options.mtmd)
-    chosen = {name: COMPETITORS[name] for name in options.only}
-    with open_lanes(chosen, setting) as lanes:
+    with open_lanes(options.only, competitor, setting) as lanes:
         print(f"{options.picture}, {options.threads} threads, {options.runs} turns", flush=True)
         taken = take_turns(lanes, weights.picture("one view"), weights.picture(options.picture), options.runs)
     report(

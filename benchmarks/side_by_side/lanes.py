@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ class Competitor(Generic[Setting, Result]):
 
     open: Callable[[Setting], Callable[[NDArray[np.uint8]], Result]]
     install: str
+
+
+Find: TypeAlias = Callable[[str], Competitor[Setting, Result]]
 
 
 @dataclass
@@ -55,11 +58,11 @@ class Lane(Generic[Result]):
         self.process.join()
 
 
-def serve(competitor: Competitor[Setting, Result], setting: Setting, pipe: Connection) -> None:
+def serve(find: Find[Setting, Result], name: str, setting: Setting, pipe: Connection) -> None:
     """Open a competitor, then give it each picture whose path comes through `pipe`. An empty path ends it."""
     started = time.perf_counter()
     try:
-        work = competitor.open(setting)
+        work = find(name).open(setting)
     except Exception as error:  # any error of an import or of opening ends this competitor only
         pipe.send(f"{type(error).__name__}: {' '.join(str(error).split())[:160]}")
         return
@@ -74,14 +77,17 @@ def serve(competitor: Competitor[Setting, Result], setting: Setting, pipe: Conne
 
 @contextmanager
 def open_lanes(
-    competitors: Mapping[str, Competitor[Setting, Result]], setting: Setting
+    names: Iterable[str], find: Find[Setting, Result], setting: Setting
 ) -> Iterator[dict[str, Lane[Result]]]:
-    """Open the competitors one after the other, and print which ones cannot be; they end with the block."""
+    """Open the competitors one after the other, and print which ones cannot be; they end with the block.
+
+    `find` gives a competitor by its name. It is called in the competitor's process, so it must be a module's function.
+    """
     context = multiprocessing.get_context("spawn")
     lanes: dict[str, Lane[Result]] = {}
-    for name, competitor in competitors.items():
+    for name in names:
         pipe, end = context.Pipe()
-        process = context.Process(target=serve, args=(competitor, setting, end), daemon=True)
+        process = context.Process(target=serve, args=(find, name, setting, end), daemon=True)
         process.start()
         end.close()
         try:
@@ -90,7 +96,8 @@ def open_lanes(
             process.join()
             opened = f"its process ended with exit code {process.exitcode}"
         if isinstance(opened, str):
-            print(f"without {name}: {opened}{f'; {competitor.install}' if competitor.install else ''}", flush=True)
+            install = find(name).install
+            print(f"without {name}: {opened}{f'; {install}' if install else ''}", flush=True)
             continue
         lanes[name] = Lane(process, pipe, opened)
     yield lanes

@@ -160,3 +160,8 @@ COMPETITORS: dict[str, Competitor[Setting, Embeddings]] = {
     "post-ViT int8": Competitor(ours("onnxruntime", "int8", post_vit=True), ""),
     "post-ViT int8, openvino": Competitor(ours("openvino", "int8", post_vit=True), _PROVIDER),
 }
+
+
+def competitor(name: str) -> Competitor[Setting, Embeddings]:
+    """Return the competitor of this name."""
+    return COMPETITORS[name]

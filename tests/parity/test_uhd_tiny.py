@@ -23,7 +23,7 @@ def size_of(folder: Path) -> int:
 
 @pytest.fixture(scope="module")
 def entries() -> list[Measured]:
-    return [*measured_set("single", 30), *measured_set("sliced", 30)]
+    return [*measured_set("single", 20), *measured_set("sliced", 20)]
 
 
 @pytest.fixture(scope="module")
