@@ -5,9 +5,10 @@
 
 The competitors take turns. The time is that of the whole way from RGB pixels to the embeddings that
 the language model reads, with each competitor's own preprocessing. Each has a process of its own,
-which keeps its weights open, so its peak memory can be measured. All together need 25 GB of memory;
-`--only` selects some of them. One that is not installed is left out, and a line says how to install
-it. "Post-ViT" is our own graph with the compressor after the last layer.
+which keeps its weights open, so its peak memory can be measured. The peaks add up to 27 GB, but
+weights that are mapped from one file count once: all ran together on a machine of 23 GB. `--only`
+selects some of them. One that is not installed is left out, and a line says how to install it.
+"Post-ViT" is our own graph with the compressor after the last layer.
 
 FOLDER keeps the files that are made from the weights: about 10 GB, and a quarter of an hour the
 first time. Without `--checkpoint`, the weights are random.

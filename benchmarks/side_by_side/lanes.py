@@ -111,9 +111,8 @@ def take_turns(
     """Let each lane work on `warm_up` once, then on `picture` `runs` times, in turns."""
     for lane in lanes.values():
         lane.turn(warm_up)
-    turns: Iterable[int] = range(runs)
     taken: dict[str, list[tuple[float, Result]]] = {name: [] for name in lanes}
-    for _ in turns:
+    for _ in range(runs):
         for name, lane in lanes.items():
             taken[name].append(lane.turn(picture))
     return taken

@@ -6,7 +6,7 @@ import re
 
 from uhd_edge.runtime.errors import OptionError
 
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY_UNITS = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _SIZE = re.compile(r"\s*(\d{1,12}(?:\.\d{1,12})?)\s*([kmgt])(i?)b?\s*", re.IGNORECASE | re.ASCII)
 
