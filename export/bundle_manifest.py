@@ -42,6 +42,7 @@ def make_manifest(
 def _vision(config: ModelConfig) -> Vision:
     tower = config.tower
     return Vision(
+        backbone=tower.backbone,
         hidden_size=tower.hidden,
         intermediate_size=tower.intermediate,
         layers=tower.layers,

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from uhd_edge.export.attention import Attention, FeedForward
 from uhd_edge.export.compressors import make_compressor
 from uhd_edge.export.places import table_places
+from uhd_edge.export.rotary import merged_places, patch_places, stretched_table, turning_angles
 
 if TYPE_CHECKING:
     from uhd_edge.export.tower_config import TowerConfig
@@ -37,25 +38,30 @@ class EncoderLayer(nn.Module):
         self.layer_norm2 = nn.LayerNorm(config.hidden, eps=config.epsilon)
         self.mlp = FeedForward(config.hidden, config.intermediate)
 
-    def forward(self, hidden_states: Tensor) -> Tensor:
-        """[B, T, d] -> [B, T, d]."""
-        hidden_states = hidden_states + self.self_attn(self.layer_norm1(hidden_states))
+    def forward(self, hidden_states: Tensor, angles: Tensor | None = None) -> Tensor:
+        """[B, T, d] -> [B, T, d]; `angles` [B, T, d / heads / 2] are those by which queries and keys turn."""
+        hidden_states = hidden_states + self.self_attn(self.layer_norm1(hidden_states), angles=angles)
         output: Tensor = hidden_states + self.mlp(self.layer_norm2(hidden_states))
         return output
 
 
 class Embeddings(nn.Module):
-    """Linear patch embedding plus a learned position table."""
+    """Linear patch embedding plus a learned position table: its nearest entries, or stretched over the view's grid."""
 
     def __init__(self, config: TowerConfig) -> None:
         super().__init__()
+        self.stretches = config.turns
         # A convolution whose stride is its kernel is a matrix product over flattened patches.
         self.patch_embedding = nn.Linear(config.patch_values, config.hidden)
         self.position_embedding = nn.Embedding(config.table_side**2, config.hidden)
 
     def forward(self, patches: Tensor, position_ids: Tensor) -> Tensor:
         """[B, N, 3*p*p] and [B, N] -> [B, N, d]."""
-        embedded: Tensor = self.patch_embedding(patches) + self.position_embedding(position_ids)
+        if self.stretches:
+            positions = stretched_table(self.position_embedding.weight, position_ids)
+        else:
+            positions = self.position_embedding(position_ids)
+        embedded: Tensor = self.patch_embedding(patches) + positions
         return embedded
 
 
@@ -93,12 +99,19 @@ class VisionTower(nn.Module):
         """
         compress = compress and self.config.has_compressor
         hidden_states = self.embeddings(patches, position_ids)
+        places = patch_places(position_ids) if self.config.turns else self.places[position_ids]
+        angles = self._angles(places)
         for index, layer in enumerate(self.encoder.layers):
-            hidden_states = layer(hidden_states)
+            hidden_states = layer(hidden_states, angles)
             if compress and index == self.config.insert_layer:
                 hidden_states = self.vit_merger(hidden_states)
+                angles = self._angles(merged_places(places, self.config.window))
         features: Tensor = self.post_layernorm(hidden_states)
         if self.config.connector == "resampler":
-            first = position_ids[:, :: self.config.window] if compress else position_ids
-            features = torch.cat((features, self.places[first]), dim=-1)
+            first = places[:, :: self.config.window] if compress else places
+            features = torch.cat((features, first), dim=-1)
         return features
+
+    def _angles(self, places: Tensor) -> Tensor | None:
+        """[B, T, 2] -> [B, T, d / heads / 2]; None where nothing turns."""
+        return turning_angles(places, self.config) if self.config.turns else None

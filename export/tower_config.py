@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from uhd_edge.runtime.bundles.backbones import BackboneName
     from uhd_edge.runtime.bundles.compressors import CompressorName, ConnectorName
 
 HEAD = 128  # width of a resampler's head, as in its source: the language model's width is divided into such
@@ -19,7 +20,8 @@ class TowerConfig:
     number that one round of the connector does (2x2 = 4). The compressor stands after the layer
     with the index `insert_layer`. A `window` of 1 means that there is no compressor. `compressor`
     is one of `uhd_edge.runtime.bundles.compressors`. A `resampler` as connector has `queries`
-    learned queries, as many as it gives embeddings for a view, and merges nothing.
+    learned queries, as many as it gives embeddings for a view, and merges nothing. `backbone` is one
+    of `uhd_edge.runtime.bundles.backbones`.
     """
 
     hidden: int
@@ -38,11 +40,22 @@ class TowerConfig:
     compressor: CompressorName = "window-reuse"
     connector: ConnectorName = "mlp"
     queries: int = 0
+    backbone: BackboneName = "siglip2"
 
     @property
     def has_compressor(self) -> bool:
         """Whether tokens are merged within the tower."""
         return self.window > 1
+
+    @property
+    def turns(self) -> bool:
+        """Whether queries and keys turn by their place in every attention of the tower."""
+        return self.backbone == "moonvit"
+
+    @property
+    def head(self) -> int:
+        """Numbers in an attention head of the tower."""
+        return self.hidden // self.heads
 
     @property
     def patch_values(self) -> int:

@@ -22,10 +22,11 @@ from uhd_edge.export.bundle_writer import BundleWriter
 from uhd_edge.export.disk_space import BYTES, check_disk_space
 from uhd_edge.export.export import EXPORTED_PRECISIONS
 from uhd_edge.export.tower_config import TowerConfig
+from uhd_edge.runtime.bundles.backbones import EPSILONS
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.manifest import FORMAT_VERSION, Manifest
 from uhd_edge.runtime.bundles.model_sizes import CHANNELS, MINICPM_V_4_6, ModelSizes
-from uhd_edge.runtime.bundles.variants import VARIANTS, Variant, vary
+from uhd_edge.runtime.bundles.variants import VARIANTS, Variant, stand_on, vary
 from uhd_edge.runtime.errors import BundleError, ExportError, OutputError
 from uhd_edge.runtime.user_cache import user_cache
 
@@ -53,6 +54,7 @@ class SyntheticModel:
 
 
 _REAL = SyntheticModel(MINICPM_V_4_6, 16, RandomHybrid(MINICPM_V_4_6.llm_width))
+_MOONVIT = replace(_REAL, sizes=replace(stand_on(_REAL.sizes, "moonvit"), name=f"{_REAL.sizes.name}-moonvit"))
 
 
 def _as_variant(model: SyntheticModel, name: str) -> SyntheticModel:
@@ -60,11 +62,13 @@ def _as_variant(model: SyntheticModel, name: str) -> SyntheticModel:
     return replace(model, sizes=replace(sizes, name=f"{sizes.name}-{name}"))
 
 
-# The real model, and what it would be with every other way of encoding, such as minicpm-v-4.6-cross-mean.
+# The real model and the same with a MoonViT, and what both would be with every other way of encoding, such as
+# minicpm-v-4.6-cross-mean and minicpm-v-4.6-moonvit-post-vit.
 MODELS: Final[Mapping[str, SyntheticModel]] = MappingProxyType(
     {
         model.sizes.name: model
-        for model in (_REAL, *(_as_variant(_REAL, name) for name, way in VARIANTS.items() if way != Variant()))
+        for base in (_REAL, _MOONVIT)
+        for model in (base, *(_as_variant(base, name) for name, way in VARIANTS.items() if way != Variant()))
     }
 )
 
@@ -78,10 +82,11 @@ def synthetic_bundle(
 ) -> Bundle:
     """Open the synthetic bundle `name`, such as `minicpm-v-4.6`. It is made now if it is not in the user's cache.
 
-    A way of encoding may follow, as in `minicpm-v-4.6-cross-mean` (see
-    `uhd_edge.runtime.bundles.variants`). The bundle always has FP32 graphs, and FP16 and INT8 ones
-    if `precisions` names them. FP32 and the language model take 2.7 GB of disk, FP16 another 1.1 GB,
-    INT8 another 0.7 GB. The INT8 ranges are not calibrated; they are good for measuring speed only.
+    Another vision tower and a way of encoding may follow, as in `minicpm-v-4.6-cross-mean` or
+    `minicpm-v-4.6-moonvit-cross-mean` (see `uhd_edge.runtime.bundles.variants`). The bundle always has
+    FP32 graphs, and FP16 and INT8 ones if `precisions` names them. FP32 and the language model take
+    2.7 GB of disk, FP16 another 1.1 GB, INT8 another 0.7 GB. The INT8 ranges are not calibrated; they
+    are good for measuring speed only.
 
     Raises `ExportError` for an unknown name, and `OutputError` when the disk has too little space
     or the cache cannot be written.
@@ -188,6 +193,8 @@ def tower_config(model: SyntheticModel) -> TowerConfig:
         compressor=vision.compressor,
         connector=vision.connector,
         queries=vision.queries or 0,
+        backbone=vision.backbone,
+        epsilon=EPSILONS[vision.backbone],
     )
 
 

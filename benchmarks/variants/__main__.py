@@ -2,6 +2,9 @@
 
     python benchmarks/variants [--runs 2] [--only NAME,NAME] [--patches 1024] [--threads N] [--folder FOLDER]
 
+A name is one of `uhd flops --variant`, and with moonvit- in front of it the same on a MoonViT; moonvit
+alone is LLaVA-UHD v4's own compressor on it. The view is a square of --patches.
+
 The weights are random and the same in all variants; those of the tower lie on the disk once. The
 graphs are FP32, on ONNX Runtime. They are opened one after the other, run once on a few patches and
 then `runs` times, and the quickest run counts. Processor time stands beside the seconds: with
@@ -12,10 +15,12 @@ memory and no network. With --folder the graphs are kept there, and taken from t
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
@@ -28,13 +33,19 @@ from uhd_edge.engines.threads import usable_cores
 from uhd_edge.export.graphs.connector_graphs import connector_graph
 from uhd_edge.export.graphs.onnx_tower import encoder_graph
 from uhd_edge.export.graphs.weight_file import WeightFile
+from uhd_edge.runtime.bundles.backbones import BACKBONE_NAMES
 from uhd_edge.runtime.bundles.model_sizes import MINICPM_V_4_6, ModelSizes
-from uhd_edge.runtime.bundles.variants import VARIANTS, find_variant, vary
+from uhd_edge.runtime.bundles.variants import VARIANTS, find_variant, stand_on, vary
 from uhd_edge.runtime.vision.flops import Flops, view_flops
+from uhd_edge.runtime.vision.patches import position_ids
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 HEADS = 16
 BASE = "window-reuse"
-FEW = 16  # patches or features of the first run, which is not counted
+MOONVIT = "moonvit"
+FEW = 16  # patches of the first run, which is not counted
 
 
 @dataclass(frozen=True)
@@ -49,13 +60,15 @@ class Timed:
 
 def sizes_of(name: str) -> ModelSizes:
     """The real model's sizes as a variant."""
-    return vary(MINICPM_V_4_6, find_variant(name))
+    variant = name.removeprefix(MOONVIT).removeprefix("-") or BASE
+    sizes = stand_on(MINICPM_V_4_6, "moonvit") if name.startswith(MOONVIT) else MINICPM_V_4_6
+    return vary(sizes, find_variant(variant))
 
 
-def write(names: list[str], folder: Path) -> None:
-    """Write the graphs of all variants, with one weight file for the towers and one for the connectors."""
+def write(names: list[str], folder: Path, backbone: str) -> None:
+    """Write the graphs of all variants on one tower, with one weight file for the towers and one for the connectors."""
     for part, build in (("encoder", encoder_graph), ("connector", connector_graph)):
-        with WeightFile(folder / f"{part}.weights") as weights:
+        with WeightFile(folder / f"{part}-{backbone}.weights") as weights:
             for name in names:
                 tower = tower_config(SyntheticModel(sizes_of(name), HEADS, RandomLanguageModel(1024, 1024)))
                 random = RandomWeights(RandomConfig(tower))
@@ -65,22 +78,27 @@ def write(names: list[str], folder: Path) -> None:
                 ir.save(model, folder / f"{part}-{name}.onnx")
 
 
+def view_of(name: str, patches: int) -> dict[str, NDArray[np.generic]]:
+    """What the encoder is given: one square view of random pixels."""
+    side = math.isqrt(patches)
+    values = np.random.default_rng(0).uniform(-1, 1, (1, side * side, MINICPM_V_4_6.patch_values))
+    positions = position_ids(side, side, sizes_of(name).vision, mode="16x")
+    return {"patches": values.astype(np.float32), "position_ids": positions[None]}
+
+
 def measure(name: str, folder: Path, patches: int, runs: int, threads: int | None) -> Timed:
     """Open the graphs of a variant, run them on one view, and close them."""
-    random = np.random.default_rng(0)
-    values = random.uniform(-1, 1, (1, patches, MINICPM_V_4_6.patch_values)).astype(np.float32)
-    positions = random.integers(0, MINICPM_V_4_6.vision.table_side**2, (1, patches))
-    given = {"patches": values, "position_ids": positions}
+    given, first = view_of(name, patches), view_of(name, FEW)
     seconds = processor = 0.0
     for part, output in (("encoder", "features"), ("connector", "embeddings")):
         with OnnxRuntimeEngine(folder / f"{part}-{name}.onnx", threads=threads) as engine:
-            engine.run({name: array[:, :FEW] for name, array in given.items()})
+            first = engine.run(first)
             took = []
             for _ in range(runs):
                 started = time.perf_counter(), time.process_time()
                 outputs = engine.run(given)
                 took.append((time.perf_counter() - started[0], time.process_time() - started[1]))
-        given = {output: outputs[output]}
+        given, first = {output: outputs[output]}, {output: first[output]}
         seconds += min(wall for wall, _ in took)
         processor += min(spent for _, spent in took)
     return Timed(name, seconds, processor, view_flops(sizes_of(name), patches, compressed=True))
@@ -107,7 +125,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=2)
     # Images encoded whole have the graphs of those that are cut; only the number of patches differs.
     distinct = [name for name, variant in VARIANTS.items() if variant.encoding == "slices"]
-    parser.add_argument("--only", default=",".join(distinct))
+    parser.add_argument("--only", default=",".join([*distinct, MOONVIT, f"{MOONVIT}-post-vit"]))
     parser.add_argument("--patches", type=int, default=1024)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--folder", type=Path)
@@ -118,7 +136,10 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if any(not (folder / f"connector-{name}.onnx").is_file() for name in names):
             print(f"writing the graphs of {len(names)} variants to {folder}", flush=True)
-            write(names, folder)
+            for other in folder.glob("*.onnx"):  # of weights that are written anew
+                other.unlink()
+            for backbone in BACKBONE_NAMES:
+                write([name for name in names if sizes_of(name).vision.backbone == backbone], folder, backbone)
         timed = []
         for name in names:
             timed.append(measure(name, folder, options.patches, options.runs, options.threads))

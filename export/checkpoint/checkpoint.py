@@ -15,6 +15,7 @@ from uhd_edge.export.checkpoint.json_file import read_object
 from uhd_edge.export.checkpoint.llava_config import MODEL_TYPE, read_llava_config
 from uhd_edge.export.checkpoint.llava_names import UNUSED, has_llava_names, llava_name
 from uhd_edge.export.checkpoint.llava_processor import read_llava_processor
+from uhd_edge.export.checkpoint.moonvit_names import from_moonvit_names
 from uhd_edge.export.checkpoint.processor import ProcessorConfig, read_processor_config
 from uhd_edge.export.checkpoint.tensors import HEAD, differences, expected_tensors
 from uhd_edge.export.checkpoint.weights import (
@@ -162,6 +163,8 @@ def _plain_tensors(where: Path, config: ModelConfig, stored: dict[str, StoredTen
         stored = {name if name == HEAD else f"model.{name}": tensor for name, tensor in stored.items()}
     if config.tied:
         stored.pop(HEAD, None)  # some checkpoints store it all the same; transformers overwrites it
+    if config.tower.backbone == "moonvit":
+        stored = from_moonvit_names(stored)
     _check_tensors(where, {name: name for name in expected_tensors(config)}, config, stored)
     return stored
 

@@ -1,8 +1,9 @@
 """Reads a checkpoint's `config.json`: the architecture, and the sizes of its parts.
 
 Fields and defaults are those of transformers' `MiniCPMV4_6Config`, `MiniCPMV4_7Config`, their
-`VisionConfig`s. What these accept but the graphs cannot reproduce is refused here. The text model's
-part is read in `text_config.py`.
+`VisionConfig`s. What these accept but the graphs cannot reproduce is refused here. The vision tower's
+part is in `vision_fields.py`, the text model's in `text_config.py`. A `vision_config` whose `model_type`
+is `moonvit` says that the tower is a MoonViT, which transformers has not in these models.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from pydantic import Field
 
 from uhd_edge.export.checkpoint.derived import refuse_adapter, refuse_quantized
 from uhd_edge.export.checkpoint.json_file import read_object, validated
-from uhd_edge.export.checkpoint.text_config import Count, Fields, Layers, TextConfig, read_text_config
+from uhd_edge.export.checkpoint.text_config import Count, Fields, TextConfig, read_text_config
+from uhd_edge.export.checkpoint.vision_fields import MOONVIT, MoonVitFields, Square, VisionFields
 from uhd_edge.export.tower_config import TowerConfig
-from uhd_edge.runtime.bundles.compressors import CompressorName
 from uhd_edge.runtime.errors import CheckpointError
 from uhd_edge.runtime.modes import Mode
 
@@ -33,25 +34,8 @@ TEXT_MODELS: dict[str, tuple[str, ...]] = {
 }
 
 Index = Annotated[int, Field(strict=True)]
-Square = tuple[Count, Count]
 MARKERS = ("image_start", "image_end", "slice_start", "slice_end", "newline")
 SQUARE_SIDE = 2  # the side of every merge: transformers' code always halves the grid and quadruples the width
-
-
-class VisionFields(Fields):
-    """The fields of `vision_config`, with the defaults that all these models share."""
-
-    hidden_size: Count = 768
-    intermediate_size: Count = 3072
-    num_hidden_layers: Layers = 12
-    num_attention_heads: Count = 12
-    num_channels: Literal[3] = 3
-    image_size: Count = 224
-    patch_size: Count = 16
-    hidden_act: Literal["gelu_pytorch_tanh"] = "gelu_pytorch_tanh"
-    layer_norm_eps: Annotated[float, Field(gt=0)] = 1e-6
-    window_kernel_size: Square = (2, 2)
-    compressor: CompressorName = "window-reuse"  # of our own training; transformers knows this one alone
 
 
 class _Config(Fields):
@@ -69,6 +53,10 @@ class _Config(Fields):
     slice_start_id: Index | None = None
     slice_end_id: Index | None = None
     newline_id: Index | None = None
+
+
+class _MoonVitConfig(_Config):
+    vision_config: MoonVitFields
 
 
 @dataclass(frozen=True)
@@ -106,7 +94,9 @@ def read_model_config(folder: Path) -> ModelConfig:
     where = str(folder / CONFIG)
     _refuse_others(content, where)
     refuse_quantized(folder, content, where)
-    config = validated(_Config, {"vision_config": {}, **content}, where)
+    vision = content.get("vision_config")
+    is_moonvit = isinstance(vision, dict) and vision.get("model_type") == MOONVIT
+    config = validated(_MoonVitConfig if is_moonvit else _Config, {"vision_config": {}, **content}, where)
     architecture = cast("Architecture", content["model_type"])
     text = read_text_config(config.text_config, where, TEXT_MODELS[architecture])
     _check_vision(config, where)
@@ -153,15 +143,11 @@ def _vision_problems(config: _Config, vision: VisionFields) -> Iterator[str]:
             yield f"{name}: {list(square)} is not supported; only [2, 2] is"
     if config.merger_times != 1:
         yield f"merger_times: {config.merger_times} is not supported; only 1 is, because slices are cut for one round"
-    if vision.hidden_size % vision.num_attention_heads:
-        yield (
-            f"vision_config: hidden_size {vision.hidden_size} cannot be divided by "
-            f"num_attention_heads {vision.num_attention_heads}"
-        )
     if not 0 <= config.insert_layer_id < vision.num_hidden_layers:
         yield f"insert_layer_id: no layer {config.insert_layer_id} among the {vision.num_hidden_layers} vision layers"
-    if vision.image_size < vision.patch_size:
-        yield f"vision_config: image_size {vision.image_size} is smaller than patch_size {vision.patch_size}"
+    problem = vision.problem()
+    if problem is not None:
+        yield f"vision_config: {problem}"
 
 
 def _tower(config: _Config, llm_hidden: int) -> TowerConfig:
@@ -173,7 +159,7 @@ def _tower(config: _Config, llm_hidden: int) -> TowerConfig:
         heads=vision.num_attention_heads,
         patch=vision.patch_size,
         channels=vision.num_channels,
-        table_side=vision.image_size // vision.patch_size,
+        table_side=vision.table_side,
         # From the whole model's configuration; transformers overwrites the vision tower's own value with it.
         insert_layer=config.insert_layer_id,
         window=SQUARE_SIDE**2,
@@ -182,4 +168,5 @@ def _tower(config: _Config, llm_hidden: int) -> TowerConfig:
         llm_hidden=llm_hidden,
         epsilon=vision.layer_norm_eps,
         compressor=vision.compressor,
+        backbone=vision.backbone,
     )

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from uhd_edge.export.checkpoint.config import CONFIG, SQUARE_SIDE, Index, ModelConfig, VisionFields
+from uhd_edge.export.checkpoint.config import CONFIG, SQUARE_SIDE, Index, ModelConfig
 from uhd_edge.export.checkpoint.derived import refuse_adapter, refuse_quantized
 from uhd_edge.export.checkpoint.json_file import read_object, validated
 from uhd_edge.export.checkpoint.llava_names import count_merge_rounds, count_vision_layers, has_compressor
 from uhd_edge.export.checkpoint.text_config import Fields, read_text_config
+from uhd_edge.export.checkpoint.vision_fields import VisionFields
 from uhd_edge.export.tower_config import TowerConfig
 from uhd_edge.runtime.errors import CheckpointError
 
@@ -69,7 +70,7 @@ def read_llava_config(folder: Path, names: Collection[str]) -> ModelConfig:
         heads=vision.num_attention_heads,
         patch=vision.patch_size,
         channels=vision.num_channels,
-        table_side=vision.image_size // vision.patch_size,
+        table_side=vision.table_side,
         insert_layer=layers - 1 if config.insert_layer_id is None or not compressed else config.insert_layer_id,
         window=SQUARE_SIDE**2 if compressed else 1,
         merge=SQUARE_SIDE**2,
@@ -105,13 +106,9 @@ def _layers(config: _Config, names: Collection[str]) -> int:
 
 def _problems(config: _Config, *, compressed: bool) -> Iterator[str]:
     vision = config.vision_config
-    if vision.hidden_size % vision.num_attention_heads:
-        yield (
-            f"vision_config: hidden_size {vision.hidden_size} cannot be divided by "
-            f"num_attention_heads {vision.num_attention_heads}"
-        )
-    if vision.image_size < vision.patch_size:
-        yield f"vision_config: image_size {vision.image_size} is smaller than patch_size {vision.patch_size}"
+    problem = vision.problem()
+    if problem is not None:
+        yield f"vision_config: {problem}"
     if vision.layer_norm_eps != EPSILON:
         yield f"vision_config: layer_norm_eps {vision.layer_norm_eps} is not supported; only {EPSILON} is"
     if vision.num_hidden_layers - bool(config.drop_vision_last_layer) < 1:

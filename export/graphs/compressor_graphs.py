@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from uhd_edge.export.graphs.operators import attention, feed_forward, layer_norm, linear
+from uhd_edge.export.graphs.position_graphs import window_turns
 from uhd_edge.runtime.bundles.compressors import COMPRESSORS, CrossMerge, WindowMerge
 
 if TYPE_CHECKING:
@@ -27,17 +28,25 @@ def compress(graph: GraphBuilder, config: TowerConfig, windows: ir.Value) -> ir.
     return _window(graph, config, windows, merge)
 
 
-def compress_first(graph: GraphBuilder, config: TowerConfig, windows: ir.Value, *, uncompressed: ir.Value) -> ir.Value:
+def compress_first(
+    graph: GraphBuilder, config: TowerConfig, windows: ir.Value, border: tuple[ir.Value, ir.Value]
+) -> ir.Value:
     """[B, W, window, d] -> [B, W - K + K * window, d]: the tokens of the last K windows stay as they are.
 
-    With K = 0 or K = W one of the two parts is empty, which costs nothing.
+    `border` is what `find_border` gives. With K = 0 or K = W one of the two parts is empty, which
+    costs nothing.
     """
-    axis, count = graph.integers(1), _size(graph, windows)
-    border = graph.integer_node("Sub", COMPRESSOR, [count, _size(graph, uncompressed)])
-    first = graph.node("Slice", COMPRESSOR, [windows, graph.integers(0), border, axis])
-    rest = graph.node("Slice", COMPRESSOR, [windows, border, count, axis])
+    axis, (end, count) = graph.integers(1), border
+    first = graph.node("Slice", COMPRESSOR, [windows, graph.integers(0), end, axis])
+    rest = graph.node("Slice", COMPRESSOR, [windows, end, count, axis])
     tokens = graph.node("Reshape", COMPRESSOR, [rest, graph.integers(0, -1, config.hidden)])
     return graph.node("Concat", COMPRESSOR, [compress(graph, config, first), tokens], {"axis": 1})
+
+
+def find_border(graph: GraphBuilder, windows: ir.Value, uncompressed: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """How many windows become one token, and how many windows there are: int64 [1] each."""
+    count = _size(graph, windows)
+    return graph.integer_node("Sub", COMPRESSOR, [count, _size(graph, uncompressed)]), count
 
 
 def _size(graph: GraphBuilder, value: ir.Value) -> ir.Value:
@@ -77,7 +86,7 @@ def _cross(graph: GraphBuilder, config: TowerConfig, windows: ir.Value, merge: C
         return graph.node("Slice", scope, [tokens, graph.integers(0), graph.integers(1), graph.integers(2)])
 
     normed = layer_norm(graph, windows, f"{scope}.layer_norm1", config.hidden, config.epsilon)
-    merged = graph.node("Add", scope, [one(windows), _attend(graph, config, normed, one(normed))])
+    merged = graph.node("Add", scope, [one(windows), _attend(graph, config, normed, one(normed), merge)])
     merged = graph.node("Reshape", scope, [merged, graph.integers(0, 0, config.hidden)])
     normed = layer_norm(graph, merged, f"{scope}.layer_norm2", config.hidden, config.epsilon)
     return graph.node(
@@ -85,6 +94,22 @@ def _cross(graph: GraphBuilder, config: TowerConfig, windows: ir.Value, merge: C
     )
 
 
-def _attend(graph: GraphBuilder, config: TowerConfig, normed: ir.Value, queries: ir.Value | None = None) -> ir.Value:
-    scope = f"{COMPRESSOR}.self_attn"
-    return attention(graph, normed, scope, width=config.hidden, heads=config.heads, leading=2, queries=queries)
+def _attend(
+    graph: GraphBuilder,
+    config: TowerConfig,
+    normed: ir.Value,
+    queries: ir.Value | None = None,
+    merge: CrossMerge | None = None,
+) -> ir.Value:
+    """Attention within each window, by its tokens or by the one query of `merge`."""
+    return attention(
+        graph,
+        normed,
+        f"{COMPRESSOR}.self_attn",
+        width=config.hidden,
+        heads=config.heads,
+        leading=2,
+        queries=queries,
+        turns=window_turns(graph, config),
+        query_turns=None if merge is None else window_turns(graph, config, merge.query),
+    )

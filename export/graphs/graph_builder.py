@@ -67,11 +67,13 @@ class GraphBuilder:
         output.type = ir.TensorType(ir.DataType.INT64)
         return output
 
-    def weight(self, name: str, shape: tuple[int, ...], *, transposed: bool = False) -> ir.Value:
+    def weight(
+        self, name: str, shape: tuple[int, ...], *, transposed: bool = False, order: NDArray[np.int64] | None = None
+    ) -> ir.Value:
         """Add the checkpoint's tensor `name` as a weight, reshaped to `shape` and then transposed if asked.
 
-        The tensor is read when the graph is written. That raises `CheckpointError` if it holds NaN
-        or infinity.
+        With `order` its rows come in that order. The tensor is read when the graph is written. That
+        raises `CheckpointError` if it holds NaN or infinity.
         """
         stored = shape[::-1] if transposed else shape
 
@@ -79,6 +81,7 @@ class GraphBuilder:
             array = self._read(name).astype(np.float32, copy=False).reshape(shape)
             if not np.isfinite(array).all():
                 raise CheckpointError(f"{name} holds values that are not finite numbers; the checkpoint is broken")
+            array = array if order is None else array[order]
             return ir.tensor(array.T if transposed else array, name=name)
 
         lazy = ir.LazyTensor(read, ir.DataType.FLOAT, ir.Shape(stored), name=name)
@@ -88,6 +91,11 @@ class GraphBuilder:
         """Add a constant int64 vector, such as the target shape of a Reshape."""
         name = "integers_" + "_".join(str(number) for number in numbers)
         return self._initializer(name, ir.tensor(np.array(numbers, dtype=np.int64), name=name))
+
+    def integer(self, number: int) -> ir.Value:
+        """Add a constant int64 scalar, such as an index."""
+        name = f"integer_{number}"
+        return self._initializer(name, ir.tensor(np.array(number, dtype=np.int64), name=name))
 
     def number(self, number: float, name: str) -> ir.Value:
         """Add a scalar float32 constant."""

@@ -93,6 +93,8 @@ def _near_overflow(norm: ir.Node, nodes: dict[str, ir.Node], balanced_size: floa
         # A balanced column of n numbers is `balanced_size` * sqrt(n) long.
         if following is not None and _exceeds(bound.length * balanced_size * np.sqrt(len(bound.numbers))):
             yield str(following.name)
+        if last in ("q_proj", "k_proj") and _exceeds(bound.numbers.max()):
+            yield f"{parent}/MatMul"  # the scores, also where queries and keys have been turned in between
         if last == "q_proj" and _exceeds(_largest_score(nodes, parent, gain, shift)):
             yield f"{parent}/MatMul"
 

@@ -4,17 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from uhd_edge.export.graphs.position_graphs import turn
+from uhd_edge.export.places import halves_order
+
 if TYPE_CHECKING:
+    import numpy as np
     import onnx_ir as ir
+    from numpy.typing import NDArray
 
     from uhd_edge.export.graphs.graph_builder import GraphBuilder
+    from uhd_edge.export.graphs.position_graphs import Turns
 
 
-def linear(graph: GraphBuilder, hidden: ir.Value, name: str, width: int, output: int) -> ir.Value:
-    """[.., width] -> [.., output]; a torch weight is [output, width], and MatMul reads it the other way round."""
-    weight = graph.weight(f"{name}.weight", (output, width), transposed=True)
+def linear(
+    graph: GraphBuilder,
+    hidden: ir.Value,
+    name: str,
+    width: int,
+    output: int,
+    *,
+    order: NDArray[np.int64] | None = None,
+) -> ir.Value:
+    """[.., width] -> [.., output]; a torch weight is [output, width], and MatMul reads it the other way round.
+
+    `order` [output] is the order in which its outputs come, where it is not the checkpoint's.
+    """
+    weight = graph.weight(f"{name}.weight", (output, width), transposed=True, order=order)
     product = graph.node("MatMul", name, [hidden, weight])
-    return graph.node("Add", name, [product, graph.weight(f"{name}.bias", (output,))])
+    return graph.node("Add", name, [product, graph.weight(f"{name}.bias", (output,), order=order)])
 
 
 def layer_norm(graph: GraphBuilder, hidden: ir.Value, name: str, width: int, epsilon: float) -> ir.Value:
@@ -40,24 +57,30 @@ def attention(
     leading: int = 1,
     queries: ir.Value | None = None,
     keys: ir.Value | None = None,
+    turns: Turns | None = None,
+    query_turns: Turns | None = None,
 ) -> ir.Value:
     """[.., T, width] -> [.., T, width], or [.., Q, width] with `queries`; what `keys` is, `attention.py` says.
 
-    `leading` is the number of axes before T: the batch, and the windows if there are any.
+    `leading` is the number of axes before T: the batch, and the windows if there are any. Queries and
+    keys turn by `turns` if there are any, and `queries` by `query_turns`.
     """
     first = list(range(leading))
     tokens, head, values = leading, leading + 1, leading + 2
     split = graph.integers(*[0] * leading, 0, heads, width // heads)
 
-    def project(given: ir.Value | None, name: str, order: list[int]) -> ir.Value:
-        projected = linear(graph, hidden if given is None else given, f"{scope}.{name}", width, width)
+    def project(given: ir.Value | None, name: str, order: list[int], turned: Turns | None = None) -> ir.Value:
+        halves = None if turned is None else halves_order(width, heads)
+        projected = linear(graph, hidden if given is None else given, f"{scope}.{name}", width, width, order=halves)
         projected = graph.node("Reshape", f"{scope}.{name}", [projected, split])
+        projected = turn(graph, projected, f"{scope}.{name}.turn", turned, width // heads)
         return graph.node("Transpose", f"{scope}.{name}", [projected], {"perm": [*first, *order]})
 
     # Scaled before the product, so that the scores keep in range in FP16.
     scale = graph.number((width // heads) ** -0.5, "attention_scale")
-    asked = graph.node("Mul", scope, [project(queries, "q_proj", [head, tokens, values]), scale])
-    scores = graph.node("MatMul", scope, [asked, project(keys, "k_proj", [head, values, tokens])])
+    asked = project(queries, "q_proj", [head, tokens, values], turns if queries is None else query_turns)
+    asked = graph.node("Mul", scope, [asked, scale])
+    scores = graph.node("MatMul", scope, [asked, project(keys, "k_proj", [head, values, tokens], turns)])
     weights = graph.node("Softmax", scope, [scores], {"axis": -1})
     mixed = graph.node("MatMul", scope, [weights, project(None, "v_proj", [head, tokens, values])])
     mixed = graph.node("Transpose", scope, [mixed], {"perm": [*first, head, tokens, values]})

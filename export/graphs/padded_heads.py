@@ -30,14 +30,18 @@ def write_padded(graph: Path, file: Path) -> None:
     """
     model = ir.load(graph)
     if not pad_heads(model):
-        raise ExportError(f"{graph}: its attention heads need no padding, or are not those of an exported encoder")
+        raise ExportError(
+            f"{graph}: its attention heads need no padding, turn by their place (MoonViT), or are not those of an "
+            "exported encoder"
+        )
     ir.save(model, file)
 
 
 def pad_heads(model: ir.Model) -> int:
     """Pad the heads of each attention in `model`, which `onnx_tower` has built, and count the attentions changed.
 
-    Heads of a multiple of 16 numbers, and attention in INT8, are left as they are.
+    Heads of a multiple of 16 numbers, attention in INT8, and heads that turn by halves (MoonViT's) are
+    left as they are.
     """
     graph = model.graph
     changed = 0
@@ -58,8 +62,10 @@ class _Attention:
 
     @classmethod
     def around(cls, softmax: ir.Node) -> _Attention | None:
-        """Find the attention of a softmax; None where a product has no stored FP weight."""
+        """Find the attention of a softmax; None where a product has no stored FP weight, or where heads turn."""
         scores = _before(softmax, "MatMul")
+        if _turns(scores):
+            return None
         mixed = _after(softmax, "MatMul")
         splits = [_before(scores, "Reshape", 0), _before(scores, "Reshape", 1), _before(mixed, "Reshape", 1)]
         join = _after(mixed, "Reshape")
@@ -106,6 +112,12 @@ class _Attention:
             graph.insert_before(node, step)
             value = step.outputs[0]
         node.replace_input_with(index, value)
+
+
+def _turns(scores: ir.Node) -> bool:
+    """Whether the keys of `scores` have been turned: their halves are joined again before the Transpose."""
+    joined = cast("ir.Value", _before(scores, "Transpose", 1).inputs[0]).producer()
+    return joined is not None and joined.op_type == "Concat"
 
 
 def _bias(add: ir.Node) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from uhd_edge.engines.checksums import compute_sha256
+from uhd_edge.runtime.bundles.backbones import BackboneName
 from uhd_edge.runtime.bundles.compressors import CompressorName, ConnectorName
 from uhd_edge.runtime.modes import Mode
 
@@ -43,12 +44,14 @@ class Vision(_Record):
     (2 and 2); `merge_rounds` is how often the connector merges. A `window` of 1 means that there
     is no compressor: the connector alone merges, after all layers. `coordinates` decides, by the
     last bit, into which row of the position table a patch falls that lies on the border of two.
+    `backbone` is the kind of tower (see `uhd_edge.runtime.bundles.backbones`).
     `intermediate_size`, the width of the MLPs, is for counting operations alone; bundles from
     before it was recorded do without. `compressor` and `connector` say which of those in
     `uhd_edge.runtime.bundles.compressors` they are; a resampler makes `queries` embeddings of
     every view.
     """
 
+    backbone: BackboneName = "siglip2"
     hidden_size: Count
     intermediate_size: Count | None = None
     layers: Count

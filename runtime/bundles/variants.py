@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
+from uhd_edge.runtime.bundles.backbones import BACKBONE_NAMES, MOONVIT_TABLE
 from uhd_edge.runtime.bundles.compressors import COMPRESSOR_NAMES
 from uhd_edge.runtime.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from uhd_edge.runtime.bundles.backbones import BackboneName
     from uhd_edge.runtime.bundles.compressors import CompressorName, ConnectorName
     from uhd_edge.runtime.bundles.model_sizes import ModelSizes
 
@@ -42,6 +44,27 @@ def find_variant(name: str) -> Variant:
     if name not in VARIANTS:
         raise OptionError(f"unknown variant {name!r}; valid are {', '.join(VARIANTS)}")
     return VARIANTS[name]
+
+
+def find_backbone(name: str) -> BackboneName:
+    """Return `name` as one of the backbones; raises `OptionError` for another."""
+    for backbone in BACKBONE_NAMES:
+        if name == backbone:
+            return backbone
+    raise OptionError(f"unknown backbone {name!r}; valid are {', '.join(BACKBONE_NAMES)}")
+
+
+def stand_on(sizes: ModelSizes, backbone: BackboneName) -> ModelSizes:
+    """Return the same model with another vision tower, in the same sizes but for MoonViT's own position table.
+
+    Raises `OptionError` for the sizes of a MoonViT on SigLIP 2, whose table would not be known.
+    """
+    if backbone == sizes.vision.backbone:
+        return sizes
+    if backbone != "moonvit":
+        raise OptionError(f"{sizes.name} has a {sizes.vision.backbone}, so its sizes with a {backbone} are not known")
+    changes: dict[str, object] = {"backbone": backbone, "table_side": MOONVIT_TABLE}
+    return replace(sizes, vision=sizes.vision.model_copy(update=changes))
 
 
 def vary(sizes: ModelSizes, variant: Variant, *, insert_layer: int | None = None) -> ModelSizes:

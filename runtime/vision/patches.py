@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from uhd_edge.runtime.bundles.backbones import PLACES
 from uhd_edge.runtime.errors import ImageError
 
 if TYPE_CHECKING:
@@ -56,13 +57,18 @@ def make_patches(
 
 
 def position_ids(rows: int, columns: int, vision: Vision, *, mode: Mode) -> NDArray[np.int64]:
-    """Return int64 [N], indices into the position table in the order of `make_patches`.
+    """Return int64 [N], where each patch is, in the order of `make_patches`.
 
-    Row i of n falls into the table row of the same relative height, as in transformers'
-    `get_vision_nearest_position_ids`, or in the `SiglipVisionEmbeddings` of LLaVA-UHD v4.
+    Of SigLIP 2 these are indices into the position table. Row i of n falls into the table row of the
+    same relative height, as in transformers' `get_vision_nearest_position_ids`, or in the
+    `SiglipVisionEmbeddings` of LLaVA-UHD v4. Of MoonViT they are row * `PLACES` + column in the view's
+    own grid. Raises `ImageError` for a view that has more rows or columns than MoonViT has places.
     """
-    side, coordinates = vision.table_side, vision.coordinates
-    grid = _buckets(rows, side, coordinates)[:, None] * side + _buckets(columns, side, coordinates)
+    if vision.backbone == "moonvit":
+        grid = _own_places(rows, columns)
+    else:
+        side, coordinates = vision.table_side, vision.coordinates
+        grid = _buckets(rows, side, coordinates)[:, None] * side + _buckets(columns, side, coordinates)
     return _in_block_order(grid, merge_sides(vision, mode=mode)).reshape(-1)
 
 
@@ -155,6 +161,16 @@ def _by_channel(values: ArrayLike) -> NDArray[np.float32]:
     """One value per channel, to go with [..., 3, p, p]; a single one is quicker where all are the same."""
     channels = np.asarray(values, np.float32)
     return channels[0] if (channels == channels[0]).all() else channels[:, None, None]
+
+
+def _own_places(rows: int, columns: int) -> NDArray[np.int64]:
+    """Row and column of every patch as one number, int64 [rows, columns]."""
+    if max(rows, columns) > PLACES:
+        raise ImageError(
+            f"a view of {rows} x {columns} patches is too thin for this model: it has places for {PLACES} rows and "
+            f"{PLACES} columns; crop the image or pad it"
+        )
+    return np.arange(rows)[:, None] * PLACES + np.arange(columns)
 
 
 def _buckets(length: int, table_side: int, coordinates: Coordinates) -> NDArray[np.int64]:

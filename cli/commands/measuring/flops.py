@@ -43,6 +43,7 @@ COUNTS = {
 @click.option(
     "--variant", metavar="NAME", help="Count as if encoded in another way of the paper's, such as cross-mean."
 )
+@click.option("--backbone", metavar="NAME", help="Count as if the vision tower were another, siglip2 or moonvit.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object with exact counts.")
 def flops(
     folder: str | None,
@@ -56,6 +57,7 @@ def flops(
     count: str,
     insert_after: int | None,
     variant: str | None,
+    backbone: str | None,
     as_json: bool,
 ) -> None:
     """Count the operations of encoding an image with BUNDLE, or without it with the built-in uhd-tiny.
@@ -69,7 +71,7 @@ def flops(
     named = one_bundle(folder, bundle)
     require_one("a bundle or --model", named, model)
     require_one("--image, --size or --patches", image, size, patches)
-    sizes = _varied(_with_compressor_after(_sizes(named, model), insert_after), variant)
+    sizes = _varied(_with_compressor_after(_on(_sizes(named, model), backbone), insert_after), variant)
     if patches is None:
         width, height = _picture(sizes, image, size)
         counted = flops_of_picture(sizes, width, height, max_slices=max_slices, count=count)  # type: ignore[arg-type]
@@ -111,6 +113,14 @@ def _with_compressor_after(sizes: ModelSizes, layer: int | None) -> ModelSizes:
     if not 0 <= layer < sizes.vision.layers:
         raise OptionError(f"--insert-after {layer}: the tower has layers 0 to {sizes.vision.layers - 1}")
     return replace(sizes, vision=sizes.vision.model_copy(update={"insert_layer": layer}))
+
+
+def _on(sizes: ModelSizes, backbone: str | None) -> ModelSizes:
+    from uhd_edge.runtime.bundles.variants import find_backbone, stand_on
+
+    if backbone is None or (found := find_backbone(backbone)) == sizes.vision.backbone:
+        return sizes
+    return replace(stand_on(sizes, found), name=f"{sizes.name} on {found}")
 
 
 def _varied(sizes: ModelSizes, name: str | None) -> ModelSizes:

@@ -48,6 +48,17 @@ def test_the_command_counts_another_way_of_encoding(capsys: pytest.CaptureFixtur
     assert answer["encodings"]["16x"]["flops"]["encoder"] / 1e9 == pytest.approx(TABLE_A3["cross-mean"], rel=0.001)
 
 
+def test_another_vision_tower_of_the_same_sizes_takes_as_much(capsys: pytest.CaptureFixture[str]) -> None:
+    plain, moonvit, both = (
+        json.loads(printed(capsys, "--model", "minicpm-v-4.6", "--json", *options))
+        for options in ((), ("--backbone", "moonvit"), ("--backbone", "moonvit", "--variant", "cross-mean"))
+    )
+    assert moonvit["model"] == "minicpm-v-4.6 on moonvit"
+    assert moonvit["encodings"] == plain["encodings"]
+    assert both["model"] == "minicpm-v-4.6 on moonvit as cross-mean"
+    assert both["encodings"]["16x"]["flops"]["encoder"] < plain["encodings"]["16x"]["flops"]["encoder"]
+
+
 def test_the_command_counts_a_picture_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "picture.png"
     Image.fromarray(np.zeros((300, 500, 3), np.uint8)).save(file)
@@ -65,6 +76,7 @@ def test_the_command_counts_a_picture_file(tmp_path: Path, capsys: pytest.Captur
         ["--patches", "7"],
         ["--insert-after", "6"],
         ["--variant", "larger"],
+        ["--backbone", "clip"],
         ["--model", "gpt"],
         ["--image", "nowhere.png"],
         ["nowhere"],

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from onnxruntime import InferenceSession
+from support.moonvit import random_moonvit, save_moonvit_checkpoint
 
 from uhd_edge.export.checkpoint.checkpoint import open_checkpoint
 from uhd_edge.export.graphs.graphs import write_graphs
@@ -76,3 +77,13 @@ def test_heads_that_need_no_padding_are_said_to_need_none(graphs: Path) -> None:
     with pytest.raises(ExportError, match="need no padding"):
         write_padded(graphs / "connector-fp16.onnx", graphs / "connector.onnx")
     assert not (graphs / "twice.onnx").exists()
+
+
+def test_heads_that_turn_are_said_to_stay_as_they_are(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint"
+    checkpoint = save_moonvit_checkpoint(folder, random_moonvit(tmp_path / "kimi")[1])
+    with open_checkpoint(checkpoint) as opened:
+        write_graphs(opened, tmp_path, modes=["16x"], precisions=["fp16"], progress=lambda _: None)
+    graph = tmp_path / "graphs" / "encoder-16x-fp16.onnx"
+    with pytest.raises(ExportError, match=r"turn by their place \(MoonViT\)"):
+        write_padded(graph, graph.with_suffix(".padded.onnx"))

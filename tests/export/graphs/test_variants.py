@@ -1,4 +1,4 @@
-"""Every variant of the tower: torch, ONNX Runtime, OpenVINO, TensorRT-RTX's parser and the count agree."""
+"""Every variant of both towers: torch, ONNX Runtime, OpenVINO, TensorRT-RTX's parser and the count agree."""
 
 from __future__ import annotations
 
@@ -35,6 +35,12 @@ if TYPE_CHECKING:
 ROWS, COLUMNS, PATCH = 8, 12, 4
 # Those with operators that no other variant has; the others are made of the same parts.
 DISTINCT = ("pixel-unshuffle", "cross-mean", "cross-top-left", "window-reuse-resampler")
+MOONVIT = "moonvit "
+# A MoonViT turns queries and keys, which a compressor has or has not, and tells a resampler places of its own.
+TURNING = tuple(
+    f"{MOONVIT}{name}"
+    for name in ("window-reuse", "cross-mean", "cross-top-left", "post-vit-global", "window-reuse-resampler")
+)
 SMALL = replace(
     MINICPM_V_4_6,
     name="small",
@@ -49,10 +55,13 @@ SMALL = replace(
 )
 
 
-@pytest.fixture(scope="module", params=VARIANTS)
+@pytest.fixture(scope="module", params=[*VARIANTS, *TURNING])
 def model(request: pytest.FixtureRequest) -> SyntheticModel:
     llm = RandomLanguageModel(16, 16, layers=1, heads=1, kv_heads=1, head=16)
-    return SyntheticModel(vary(SMALL, VARIANTS[request.param]), 3, llm)
+    sizes = vary(SMALL, VARIANTS[request.param.removeprefix(MOONVIT)])
+    if request.param.startswith(MOONVIT):
+        sizes = replace(sizes, vision=sizes.vision.model_copy(update={"backbone": "moonvit"}))
+    return SyntheticModel(sizes, 3, llm)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +115,7 @@ def test_onnx_runtime_differs_from_torch_by_a_ten_thousandth_at_most(
     assert np.abs(ours - expected).max() <= 1e-4 * expected.std()
 
 
-@pytest.mark.parametrize("model", DISTINCT, indirect=True)
+@pytest.mark.parametrize("model", [*DISTINCT, *TURNING], indirect=True)
 def test_openvino_differs_from_torch_by_a_ten_thousandth_at_most(
     model: SyntheticModel, bundle: Bundle, view: View
 ) -> None:
@@ -115,7 +124,7 @@ def test_openvino_differs_from_torch_by_a_ten_thousandth_at_most(
     assert np.abs(by(OpenVinoEngine, bundle, inputs) - expected).max() <= 1e-4 * expected.std()
 
 
-@pytest.mark.parametrize("model", DISTINCT, indirect=True)
+@pytest.mark.parametrize("model", [*DISTINCT, *TURNING], indirect=True)
 def test_fp16_points_where_torch_does(model: SyntheticModel, bundle: Bundle, view: View) -> None:
     inputs = inputs_of(bundle, view)
     encoder, connector = bundle.graphs("16x", "fp16")

@@ -123,6 +123,19 @@ def test_views_of_thousands_of_patches_in_a_row_have_the_positions_of_transforme
         assert np.array_equal(ids[block_places(rows, columns, [2, 2])], expected)
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(4, 512), (512, 4), (12, 28), (36, 20)])
+def test_position_ids_of_a_moonvit_are_rows_and_columns_of_the_view_s_own_grid(rows: int, columns: int) -> None:
+    ids = position_ids(rows, columns, vision(backbone="moonvit"), mode="16x")
+    places = np.stack(np.divmod(ids[block_places(rows, columns, [2, 2])], 512), axis=-1)
+    assert np.array_equal(places.reshape(rows, columns, 2), np.moveaxis(np.indices((rows, columns)), 0, -1))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(4, 516), (516, 4)])
+def test_a_view_with_more_columns_or_rows_than_a_moonvit_has_places_is_refused(rows: int, columns: int) -> None:
+    with pytest.raises(ImageError, match=f"{rows} x {columns} patches is too thin .* 512 rows .* crop the image"):
+        position_ids(rows, columns, vision(backbone="moonvit"), mode="16x")
+
+
 @pytest.mark.parametrize(("rows", "columns", "mode"), [(6, 8, "16x"), (8, 6, "16x"), (3, 4, "4x"), (4, 3, "4x")])
 def test_a_view_that_cannot_be_merged_is_refused(rows: int, columns: int, mode: Mode) -> None:
     with pytest.raises(ImageError, match=f"a view of {rows} x {columns} patches cannot be merged"):
