@@ -36,6 +36,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("runtime",),
     # from a checkpoint to a bundle
     ("export.tower_config", "export.places"),
+    ("export.rotary",),
     ("export.attention",),
     ("export.compressors", "export.connectors", "export.reuse"),
     ("export.tower",),

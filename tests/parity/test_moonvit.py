@@ -12,7 +12,7 @@ from onnxruntime import InferenceSession
 from safetensors.torch import load_file
 from support.export.changed_checkpoint import change_json, change_tensors, refusal
 from support.export.half_graphs import changed_copy, cosine, run_strictly
-from support.moonvit import FILE, INSERT, TINY, encode, random_moonvit, save_moonvit_checkpoint
+from support.export.moonvit import FILE, INSERT, TINY, encode, random_moonvit, save_moonvit_checkpoint
 from transformers.vision_utils import get_vision_position_ids
 
 from uhd_edge.engines.openvino import OpenVinoEngine

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from onnxruntime import InferenceSession
-from support.moonvit import random_moonvit, save_moonvit_checkpoint
+from support.export.moonvit import random_moonvit, save_moonvit_checkpoint
 
 from uhd_edge.export.checkpoint.checkpoint import open_checkpoint
 from uhd_edge.export.graphs.graphs import write_graphs
