@@ -23,6 +23,7 @@ from uhd_edge.export.language_model.tokenizer_check import (
 )
 from uhd_edge.runtime.bundles.manifest import LanguageModelFile
 from uhd_edge.runtime.errors import ExportError, MissingExtraError, ModelError, UhdError
+from uhd_edge.runtime.memory.gguf_sizes import read_gguf_sizes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +39,8 @@ def check_language_model(file: Path, checkpoint: Checkpoint, *, name: str) -> Gg
     """Load the GGUF `file` and check that it fits the checkpoint's connector and tokenizer.
 
     Messages call the file `name`. Raises `ModelError` when it does not load, takes embeddings of
-    another width or has another vocabulary, and `ExportError` when it only splits text differently.
+    another width, has another vocabulary or no layers but those that guess tokens ahead, and
+    `ExportError` when it only splits text differently.
     """
     expected = probes(load_tokenizer(checkpoint.folder))
     facts = inspect_gguf(file, [probe.text for probe in expected], name=name)
@@ -50,6 +52,10 @@ def check_language_model(file: Path, checkpoint: Checkpoint, *, name: str) -> Gg
         )
     if facts.parts > 1:
         raise ModelError(f"{name}: is one of {facts.parts} parts; merge them first with llama-gguf-split --merge")
+    if read_gguf_sizes(file).only_guesses:  # llama.cpp loads it, and crashes when a prompt is read
+        raise ModelError(
+            f"{name}: has only layers that guess tokens ahead for a language model (MTP); take the language model itself"
+        )
     compare(name, expected, facts.tokens)
     return facts
 

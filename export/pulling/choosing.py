@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # Where a repository's owner, or somebody else, puts its GGUF.
 GGUF_SUFFIXES = ("", "-gguf", "-GGUF")
+# How llama.cpp's converter begins the names of vision towers and of layers that guess tokens ahead.
+_OTHER_MODELS = ("mmproj", "mtp-")
 _PART = re.compile(r"-\d{5}-of-\d{5}$")
 
 
@@ -106,7 +108,7 @@ def language_models(repository: Repository) -> dict[str, RemoteFile]:
     found: dict[str, RemoteFile] = {}
     for file in repository.files:
         stem = file.name.lower().removesuffix(".gguf")
-        if stem == file.name.lower() or "/" in stem or stem.startswith("mmproj") or _PART.search(stem):
+        if stem == file.name.lower() or "/" in stem or stem.startswith(_OTHER_MODELS) or _PART.search(stem):
             continue
         types = [known for known in FILE_TYPES if re.search(rf"(^|[-._]){re.escape(known)}$", stem)]
         if types:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import mmap
 from dataclasses import dataclass
+from itertools import zip_longest
 from struct import Struct, unpack_from
 from struct import error as TooShort  # noqa: N812  # that is all it says here
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from uhd_edge.runtime.errors import ModelError
 from uhd_edge.runtime.llm.gguf_header import ARRAY, ARRAY_HEAD, GGUF_MAGIC, HEADER, TYPE, after_value, read_strings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     Numbers = Mapping[str, tuple[int, ...]]
@@ -33,7 +34,9 @@ class GgufSizes:
 
     Of its layers, `attention_layers` keep keys and values of every token, `cache_numbers` numbers in all
     of them together; `recurrent_numbers` are kept of a whole conversation. `bytes_by_type` has the bytes
-    of the matrices by ggml's type of their numbers, without the embeddings of tokens.
+    of the matrices by ggml's type of their numbers, without the embeddings of tokens. Layers that
+    guess tokens ahead (`nextn_predict_layers`) do not count: llama.cpp leaves them on the disk. A file
+    that `only_guesses` has no others.
     """
 
     file_bytes: int
@@ -44,6 +47,7 @@ class GgufSizes:
     recurrent_numbers: int
     trained_context: int
     bytes_by_type: Mapping[int, int]
+    only_guesses: bool
 
 
 def read_gguf_sizes(path: Path) -> GgufSizes:
@@ -52,18 +56,19 @@ def read_gguf_sizes(path: Path) -> GgufSizes:
         with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
             _, _, tensors, keys = HEADER.unpack_from(data)
             numbers, at = _read_numbers(data, keys if data[: len(GGUF_MAGIC)] == GGUF_MAGIC else 0)
-            return _sizes(numbers, _bytes_by_type(data, at, tensors), len(data))
+            return _sizes(numbers, sorted(_tensors(data, at, tensors)), len(data) - at, len(data))
     except OSError as error:
         raise ModelError(f"{path}: the language model cannot be read ({error.strerror})") from error
     except (TooShort, ValueError, KeyError, IndexError, OverflowError, ZeroDivisionError) as error:
         raise ModelError(f"{path}: not a GGUF file of a language model; export the bundle again") from error
 
 
-def _sizes(numbers: Numbers, bytes_by_type: Mapping[int, int], file_bytes: int) -> GgufSizes:
+def _sizes(numbers: Numbers, tensors: Sequence[Tensor], behind_keys: int, file_bytes: int) -> GgufSizes:
     def one(name: str, default: int | None = None) -> int:
         return numbers[name][0] if default is None else numbers.get(name, (default,))[0]
 
-    layers, width = one("block_count"), one("embedding_length")
+    guessing, width = one("nextn_predict_layers", 0), one("embedding_length")
+    layers = one("block_count") - guessing
     interval = one("full_attention_interval", 1)
     attention = [layer for layer in range(layers) if (layer + 1) % interval == 0]
     heads = numbers["attention.head_count"]
@@ -73,7 +78,15 @@ def _sizes(numbers: Numbers, bytes_by_type: Mapping[int, int], file_bytes: int) 
     cache = sum(kv_heads[min(layer, len(kv_heads) - 1)] * (key + value) for layer in attention)
     recurrent = (layers - len(attention)) * _recurrent_numbers(one)
     return GgufSizes(
-        file_bytes, width, layers, len(attention), cache, recurrent, one("context_length", 0), bytes_by_type
+        file_bytes,
+        width,
+        layers,
+        len(attention),
+        cache,
+        recurrent,
+        one("context_length", 0),
+        _bytes_by_type(tensors, behind_keys, layers),
+        only_guesses=guessing > 0 and not any(tensor.layer == 0 for tensor in tensors),
     )
 
 
@@ -103,24 +116,39 @@ def _read_numbers(data: mmap.mmap, keys: int) -> tuple[dict[str, tuple[int, ...]
     return numbers, at
 
 
-def _bytes_by_type(data: mmap.mmap, at: int, tensors: int) -> dict[int, int]:
-    """Add up the bytes of the matrices by type; a tensor ends where the next one begins, the last with the file."""
-    found = sorted(_tensors(data, at, tensors))
-    headers = len(data) - at  # the last tensor then counts the header of the tensors too, some kilobytes
-    ends = [*(begin for begin, *_ in found[1:]), headers]
+def _bytes_by_type(tensors: Sequence[Tensor], end: int, layers: int) -> dict[int, int]:
+    """Add up the bytes of the matrices of so many layers by type; a tensor ends where the next one begins.
+
+    The last ends with the file. It then counts the header of the tensors too, some kilobytes.
+    """
     sizes: dict[int, int] = {}
-    for (begin, kind, dimensions, name), end in zip(found, ends, strict=True):
-        if dimensions > 1 and name != EMBEDDINGS:
-            sizes[kind] = sizes.get(kind, 0) + max(0, end - begin)
+    for tensor, following in zip_longest(tensors, tensors[1:]):
+        if tensor.dimensions > 1 and tensor.name != EMBEDDINGS and tensor.layer < layers:
+            size = (following.begin if following else end) - tensor.begin
+            sizes[tensor.kind] = sizes.get(tensor.kind, 0) + max(0, size)
     return sizes
 
 
-def _tensors(data: mmap.mmap, at: int, count: int) -> Iterator[tuple[int, int, int, bytes]]:
-    """Yield where each tensor begins, its type, the number of its dimensions, and its name."""
+class Tensor(NamedTuple):
+    """Where a tensor begins behind the header, its type, the number of its dimensions, and its name."""
+
+    begin: int
+    kind: int
+    dimensions: int
+    name: bytes
+
+    @property
+    def layer(self) -> int:
+        """The number of its layer; -1 for one of none."""
+        number = self.name.removeprefix(b"blk.").partition(b".")[0]
+        return int(number) if self.name.startswith(b"blk.") and number.isdigit() else -1
+
+
+def _tensors(data: mmap.mmap, at: int, count: int) -> Iterator[Tensor]:
     for _ in range(count):
         (name,), at = read_strings(data, at, 1)
         (dimensions,) = _DIMENSIONS.unpack_from(data, at)
         at += _DIMENSIONS.size + 8 * dimensions
         kind, begin = _PLACE.unpack_from(data, at)
         at += _PLACE.size
-        yield begin, kind, dimensions, name
+        yield Tensor(begin, kind, dimensions, name)

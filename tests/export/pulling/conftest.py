@@ -42,7 +42,8 @@ def hub(empty_hub: LocalHub, tmp_path: Path, qwen3_checkpoint: Path, qwen3_bundl
     files = tmp_path / "gguf"
     files.mkdir()
     (files / GGUF).write_bytes(qwen3_bundle.llm_path.read_bytes())
-    (files / "mmproj-model-f16.gguf").write_bytes(b"GGUF, and never needed")
+    for other in ("mmproj-model-f16.gguf", f"mtp-{GGUF}"):
+        (files / other).write_bytes(b"GGUF, and never needed")
     empty_hub.add(MODEL, qwen3_checkpoint)
     empty_hub.add(LANGUAGE_MODEL, files)
     return empty_hub

@@ -56,7 +56,7 @@ def test_a_pulled_model_is_opened_by_its_name(hub: LocalHub, models: Path, qwen3
     assert f"MB to download: {MODEL} at {hub.commits[MODEL][:12]}, {GGUF} of {LANGUAGE_MODEL}" in told[0]
     assert "the downloaded files are removed, which frees" in told[-1]
     assert list_fetched() == []
-    assert not any("mmproj" in path for path, _ in hub.downloaded())
+    assert not any("/mmproj-" in path or "/mtp-" in path for path, *_ in hub.asked)
 
 
 def test_a_model_that_is_here_already_is_not_pulled_again_without_being_forced(
