@@ -53,9 +53,7 @@ def check_language_model(file: Path, checkpoint: Checkpoint, *, name: str) -> Gg
     if facts.parts > 1:
         raise ModelError(f"{name}: is one of {facts.parts} parts; merge them first with llama-gguf-split --merge")
     if read_gguf_sizes(file).only_guesses:  # llama.cpp loads it, and crashes when a prompt is read
-        raise ModelError(
-            f"{name}: has only layers that guess tokens ahead for a language model (MTP); take the language model itself"
-        )
+        raise ModelError(f"{name}: has only layers that guess tokens ahead (MTP); take the language model itself")
     compare(name, expected, facts.tokens)
     return facts
 
