@@ -84,7 +84,7 @@ class Prepared:
         for site in self.sites:
             smoothing = plan.smoothing[site.name]
             rows, weights = self.others(site, smoothing).sample, self.smoothed_weights(site, smoothing)
-            exact, rounded = products(rows, weights), rounded_weights(weights)
+            exact, rounded = products(rows, weights), rounded_weights(weights, symmetric=symmetric)
             errors.update(layer_errors(rows, rounded, exact, plan.ranges[site.name], symmetric=symmetric))
             self.work.done(ERRORS_COST / len(self.sites))
         return errors

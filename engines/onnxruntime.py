@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from uhd_edge.engines.engine import ClosedByWith
 from uhd_edge.engines.errors import EngineError, EngineUnavailableError
 from uhd_edge.engines.interrupts import raise_interrupt_behind
-from uhd_edge.engines.processor import Processor, this_processor
+from uhd_edge.engines.processor import Processor, int8_overflows, this_processor
 from uhd_edge.engines.signature import TensorSpec, check_inputs
 from uhd_edge.engines.threads import usable_cores
 
@@ -61,7 +61,7 @@ class OnnxRuntimeEngine(ClosedByWith):
         options = _session_options(onnxruntime, usable_cores() if threads is None else threads)
         if products == "simulated":
             options.add_session_config_entry("session.disable_quant_qdq", "1")
-        elif (this_processor() if processor is None else processor).int8_saturates:
+        elif int8_overflows(graph, this_processor() if processor is None else processor):
             _refuse_aborting(onnxruntime.__version__, graph)
             _sum_exactly(options)
         if in_order:
@@ -165,28 +165,27 @@ def _session_options(onnxruntime: Any, threads: int) -> Any:
 
 
 def _sum_exactly(options: Any) -> None:
-    """Compute INT8 products without saturation on x86 without VNNI (see `engines.processor`).
+    """Compute INT8 products that may overflow without saturation on x86 without VNNI (see `engines.processor`).
 
     ONNX Runtime then treats the weights as uint8, offset by 128, and accumulates uint8 x uint8
     products in 32 bits. The result is bit-identical to that of a processor with VNNI. ONNX
     Runtime has this option since 2022; FP32 and FP16 graphs are not affected. Measured on two
-    Zen 3 cores: INT8 takes 1.1 times as long as with saturation. 7-bit weights (`reduce_range`)
-    would avoid saturation too, but lose precision on every processor. The option is not set on
+    Zen 3 cores: INT8 takes 1.1 times as long as with saturation. The option is not set on
     processors with VNNI, where it would disable the fast products.
     """
     options.add_session_config_entry("session.x64quantprecision", "1")
 
 
 def _refuse_aborting(version: str, graph: Path) -> None:
-    """Raise `EngineUnavailableError` for an INT8 graph where the option of `_sum_exactly` would abort the process.
+    """Raise `EngineUnavailableError` where the option of `_sum_exactly` would abort the process.
 
     Seen with ONNX Runtime 1.20 to 1.29; 1.30 was not tried, 1.31 and 1.32 work.
     """
     release = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-    if release < EXACT_INT8 and b"QuantizeLinear" in graph.read_bytes():
+    if release < EXACT_INT8:
         raise EngineUnavailableError(
-            f"{graph}: onnxruntime {version} cannot compute INT8 exactly on this processor, which has no VNNI; "
-            'pip install "onnxruntime>=1.31" (Python 3.11 or later), or use --precision fp32'
+            f"{graph}: onnxruntime {version} cannot compute its INT8 exactly on this processor, which has no VNNI; "
+            'calibrate it again, pip install "onnxruntime>=1.31" (Python 3.11 or later), or use --precision fp32'
         )
 
 

@@ -12,7 +12,7 @@ from uhd_edge.engines.graph_files import graph_files
 from uhd_edge.engines.interrupts import kept_signal_stack
 from uhd_edge.engines.mapped_files import given_back
 from uhd_edge.engines.onnxruntime import one_line
-from uhd_edge.engines.processor import Processor, this_processor
+from uhd_edge.engines.processor import Processor, int8_overflows, this_processor
 from uhd_edge.engines.signature import TensorSpec, check_inputs
 from uhd_edge.engines.threads import usable_cores
 
@@ -60,7 +60,10 @@ class OpenVinoEngine(ClosedByWith):
         self._running = threading.Lock()
         core = _open_core()
         here = this_processor() if processor is None else processor
-        settings = _settings(usable_cores() if threads is None else threads, _precision(core, arithmetic), here)
+        settings = _settings(usable_cores() if threads is None else threads, _precision(core, arithmetic))
+        if int8_overflows(graph, here):
+            # Without its low-precision transformations OpenVINO executes the Q/DQ pairs in FP32.
+            settings["LP_TRANSFORMS_MODE"] = "NO"
         with given_back(self._weights):
             try:
                 self._model: Any = core.compile_model(graph, "CPU", settings)
@@ -119,18 +122,13 @@ def _open_core() -> Any:
     return core
 
 
-def _settings(threads: int, precision: str, processor: Processor) -> dict[str, object]:
-    settings: dict[str, object] = {
+def _settings(threads: int, precision: str) -> dict[str, object]:
+    return {
         "INFERENCE_NUM_THREADS": threads,
         "INFERENCE_PRECISION_HINT": precision,
         "ENABLE_CPU_PINNING": False,  # the cores are shared with the language model and other programs
         "ENABLE_MMAP": True,
     }
-    if processor.int8_saturates:
-        # OpenVINO's INT8 products overflow there too (see `engines.processor`) and are no faster than
-        # FP32. Without its low-precision transformations it executes the Q/DQ pairs in FP32.
-        settings["LP_TRANSFORMS_MODE"] = "NO"
-    return settings
 
 
 def _precision(core: Any, arithmetic: Arithmetic) -> str:

@@ -1,11 +1,13 @@
 """The processor's name, and the features that decide how INT8 graphs are run.
 
 On x86 without VNNI, two uint8 x int8 products are added in 16 bits: 2 x 255 x 127 = 64770
-becomes 32767 ("saturation"), and embeddings are silently wrong. With VNNI or AMX, products
-are added in 32 bits. ARM does not saturate either: with dot products (`asimddp`, `i8mm`) it
-adds in 32 bits directly; without them it first adds pairs, which fit into 16 bits, since our
-weights are never -128: 2 x 128 x 127 = 32512. Everything else in our CPU graphs, including
-attention (fused or not), is FP32 and cannot saturate.
+becomes 32767 ("saturation"), and embeddings are silently wrong. Calibration limits weights in pairs,
+so that it cannot happen, and notes that in the graph (`FITTING_SUMS`). Graphs without the note, of
+bundles that were calibrated earlier, need another way there. With VNNI or AMX, products are added
+in 32 bits. ARM does not saturate either: with dot products (`asimddp`, `i8mm`) it adds in 32 bits
+directly; without them it first adds pairs, which fit into 16 bits, since our weights are never
+-128: 2 x 128 x 127 = 32512. Everything else in our CPU graphs, including attention (fused or not),
+is FP32 and cannot saturate.
 """
 
 from __future__ import annotations
@@ -13,6 +15,9 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 from pathlib import Path
+
+# In the metadata of an INT8 graph whose products fit into 16 bits, two by two.
+FITTING_SUMS = "uhd_edge.int8_sums_fit_16_bits"
 
 X86 = frozenset({"x86_64", "amd64", "i386", "i686", "x86"})
 
@@ -51,6 +56,14 @@ def this_processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> Processor:
     first = _first_values(cpuinfo)
     features = first.get("flags") or first.get("Features") or ""  # on x86, on ARM
     return Processor(platform.machine(), frozenset(features.split()))
+
+
+def int8_overflows(graph: Path, processor: Processor) -> bool:
+    """Whether the usual INT8 products of the ONNX file `graph` may overflow on `processor`."""
+    if not processor.int8_saturates:
+        return False
+    content = graph.read_bytes()
+    return b"QuantizeLinear" in content and FITTING_SUMS.encode() not in content
 
 
 def processor_name(cpuinfo: Path = Path("/proc/cpuinfo"), board: Path = Path("/proc/device-tree/model")) -> str:

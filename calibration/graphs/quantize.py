@@ -4,7 +4,8 @@ QuantizeLinear and DequantizeLinear are standard operators, which ONNX Runtime a
 turn into INT8 products. onnxruntime.quantization writes them too, but it supports neither
 FP16 graphs with balanced weights, nor one weight file for two graphs, nor smoothing.
 
-A weight of an FP32 product has a scale for each output channel. A weight of an FP16 product has
+A weight of an FP32 product has a scale for each output channel, and beside uint8 activations it is
+limited in pairs (see `pairs.py`). A weight of an FP16 product has
 one scale, and its product is multiplied in each channel afterwards, so that no sum overflows
 (see `rounded_weight.py`).
 """
@@ -19,6 +20,7 @@ import onnx_ir as ir
 
 from uhd_edge.calibration.ranges.rounded_weight import ChannelScaledWeight, CommonScaledWeight
 from uhd_edge.calibration.ranges.rounding import common_scale, half_activation_scale
+from uhd_edge.engines.processor import FITTING_SUMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -43,6 +45,8 @@ def quantize(
     rewriter = _Rewriter(model.graph, plan, flavour, read)
     for site in sites:
         rewriter.rewrite(site)
+    if not flavour.symmetric:
+        model.metadata_props[FITTING_SUMS] = "yes"
 
 
 class _Rewriter:
@@ -114,7 +118,8 @@ class _Rewriter:
     def _round_weight(self, node: ir.Node, linear: Linear, factors: Array | None) -> None:
         """Replace the weight with its INT8 values and their FP32 scales, one for each output channel."""
         old = cast("ir.Value", node.inputs[1])
-        rounded = ChannelScaledWeight(partial(self._smoothed, linear, factors))
+        read = partial(self._smoothed, linear, factors)
+        rounded = ChannelScaledWeight(read, paired=not self.flavour.symmetric)
         scales = self._weight(f"{linear.weight}_scales", ir.DataType.FLOAT, ir.Shape(_shape(old)[1:]), rounded.scales)
         self._replace_weight(node, linear, rounded.numbers, scales, {"axis": 1})
 

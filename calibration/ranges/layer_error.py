@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from uhd_edge.calibration.ranges.pairs import round_pairs
 from uhd_edge.calibration.ranges.rounding import round_activation, round_weight
 
 if TYPE_CHECKING:
@@ -23,9 +24,13 @@ def products(rows: NDArray[np.float32], weights: Weights) -> dict[str, NDArray[n
     return {name: rows @ weight for name, weight in weights.items()}
 
 
-def rounded_weights(weights: Weights) -> dict[str, NDArray[np.float32]]:
-    """Return the weights [in, out] of linears after quantizing and dequantizing; they do not depend on ranges."""
-    return {name: round_weight(weight) for name, weight in weights.items()}
+def rounded_weights(weights: Weights, *, symmetric: bool) -> dict[str, NDArray[np.float32]]:
+    """Return the weights [in, out] of linears after quantizing and dequantizing; they do not depend on ranges.
+
+    Beside asymmetric activations, which are uint8, they are limited in pairs (see `pairs.py`).
+    """
+    rounded = round_weight if symmetric else round_pairs
+    return {name: rounded(weight) for name, weight in weights.items()}
 
 
 def layer_errors(

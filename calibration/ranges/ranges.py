@@ -37,7 +37,7 @@ def choose_range(seen: Activations, weights: Weights, unseen: Activations, *, sy
     of those seen.
     """
     rows = np.concatenate([unseen.rows, seen.extremes])
-    exact, rounded = products(rows, weights), rounded_weights(weights)
+    exact, rounded = products(rows, weights), rounded_weights(weights, symmetric=symmetric)
     best, least = full_range(seen), np.inf
     for span in _candidates(seen, unseen, symmetric=symmetric):
         error = overall(layer_errors(rows, rounded, exact, span, symmetric=symmetric).values())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from uhd_edge.calibration.ranges.pairs import paired_scales, quantize_pairs
 from uhd_edge.calibration.ranges.rounding import half_scales, quantize_weight, weight_scales
 
 if TYPE_CHECKING:
@@ -23,18 +24,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ChannelScaledWeight:
-    """The weight [in, out] that `read` returns, with an FP32 scale for each output channel."""
+    """The weight [in, out] that `read` returns, with an FP32 scale for each output channel.
+
+    If `paired`, its products with uint8 never overflow (see `pairs.py`).
+    """
 
     read: Callable[[], NDArray[np.float32]]
+    paired: bool
 
     def numbers(self) -> NDArray[np.int8]:
         """Compute the INT8 values [in, out]."""
         weight = self.read()
-        return quantize_weight(weight, weight_scales(weight))
+        scales = self._scales(weight)
+        return quantize_pairs(weight, scales) if self.paired else quantize_weight(weight, scales)
 
     def scales(self) -> NDArray[np.float32]:
         """Compute the scale of each output channel, [out]."""
-        return weight_scales(self.read())
+        return self._scales(self.read())
+
+    def _scales(self, weight: NDArray[np.float32]) -> NDArray[np.float32]:
+        return paired_scales(weight) if self.paired else weight_scales(weight)
 
 
 @dataclass(frozen=True)

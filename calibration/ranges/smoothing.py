@@ -70,5 +70,5 @@ def smoothing_factors(peaks: NDArray[np.float32], weights: Weights, strength: fl
 
 
 def _error(seen: Activations, weights: Weights, unseen: NDArray[np.float32], exact: Weights) -> float:
-    rounded = rounded_weights(weights)
+    rounded = rounded_weights(weights, symmetric=True)
     return overall(layer_errors(unseen, rounded, exact, full_range(seen), symmetric=True).values())

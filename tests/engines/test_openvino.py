@@ -64,6 +64,15 @@ def test_int8_is_what_integers_say_on_this_processor(tmp_path: Path, count: int,
     np.testing.assert_allclose(found, true_product(rows(count)), rtol=1e-5)
 
 
+@pytest.mark.parametrize("count", [1, 64])
+def test_a_weight_limited_in_pairs_is_exact_everywhere(tmp_path: Path, count: int) -> None:
+    graph = save_saturating(tmp_path / "fitting.onnx", fused=False, fitting=True)
+    for processor in (WITH_VNNI, WITHOUT_VNNI):
+        with OpenVinoEngine(graph, threads=1, processor=processor) as engine:
+            found = engine.run({"x": rows(count)})["y"]
+        np.testing.assert_allclose(found, true_product(rows(count), fitting=True), rtol=1e-5)
+
+
 @where_int8_saturates
 def test_its_int8_products_would_overflow_here(tmp_path: Path) -> None:
     found = saturating(tmp_path, 64, fused=False, processor=WITH_VNNI)

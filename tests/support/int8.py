@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from uhd_edge.engines.processor import Processor, this_processor
+from uhd_edge.calibration.ranges.pairs import quantize_pairs
+from uhd_edge.engines.processor import FITTING_SUMS, Processor, this_processor
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.manifest import GraphKind
 from uhd_edge.runtime.vision.encoder import VisionEncoder
@@ -81,10 +82,16 @@ def weight() -> NDArray[np.int8]:
     return np.stack(columns, axis=1).astype(np.int8)
 
 
-def true_product(x: NDArray[np.float32]) -> NDArray[np.float32]:
+def fitting_weight() -> NDArray[np.int8]:
+    """`weight` as calibration limits it, so that no sum of two neighbours overflows."""
+    return quantize_pairs(weight().astype(np.float32), np.ones(8, np.float32))
+
+
+def true_product(x: NDArray[np.float32], *, fitting: bool = False) -> NDArray[np.float32]:
     """The exact result of the graph for x [rows, 64], computed with numpy's integers."""
     levels = np.clip(np.rint(x / SCALE), 0, 255).astype(np.int64)
-    return ((levels @ weight().astype(np.int64)) * SCALE).astype(np.float32)
+    numbers = fitting_weight() if fitting else weight()
+    return ((levels @ numbers.astype(np.int64)) * SCALE).astype(np.float32)
 
 
 def rows(count: int) -> NDArray[np.float32]:
@@ -92,8 +99,11 @@ def rows(count: int) -> NDArray[np.float32]:
     return np.random.default_rng(1).integers(100, 256, (count, WIDTH)).astype(np.float32) * np.float32(SCALE)
 
 
-def save_saturating(file: Path, *, fused: bool) -> Path:
-    """Write a graph x [N, 64] -> y [N, 8]: Q/DQ around a MatMul, or (`fused`) ONNX Runtime's own operator."""
+def save_saturating(file: Path, *, fused: bool, fitting: bool = False) -> Path:
+    """Write a graph x [N, 64] -> y [N, 8]: Q/DQ around a MatMul, or (`fused`) ONNX Runtime's own operator.
+
+    With `fitting` its weight is the one that does not overflow, and the graph says so.
+    """
     quantized = helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["levels"])
     one_operator = helper.make_node(
         "MatMulIntegerToFloat",
@@ -109,7 +119,7 @@ def save_saturating(file: Path, *, fused: bool) -> Path:
     constants = {
         "scale": np.array(SCALE, np.float32),
         "zero": np.array(0, np.uint8),
-        "weight": weight(),
+        "weight": fitting_weight() if fitting else weight(),
         "scales": np.ones(8, np.float32),
     }
     graph = helper.make_graph(
@@ -120,5 +130,8 @@ def save_saturating(file: Path, *, fused: bool) -> Path:
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
-    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), file)
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    if fitting:
+        helper.set_model_props(model, {FITTING_SUMS: "yes"})
+    onnx.save(model, file)
     return file

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from support.int8 import KINDS, MODES, load, weights_of
 
 from uhd_edge.calibration.calibrate import Calibrated, calibrate_bundle
+from uhd_edge.engines.processor import FITTING_SUMS
 from uhd_edge.export.export import export_bundle
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.manifest import GraphKind
@@ -76,6 +77,22 @@ def test_the_cpu_gets_uint8_activations_and_int8_weights(calibrated: Calibrated)
     constants = weights_of(encoder)
     zeros = [constants[node.input[2]] for node in encoder.graph.node if node.op_type == "QuantizeLinear"]
     assert {zero.dtype for zero in zeros} == {np.dtype(np.uint8)}
+
+
+def test_no_two_neighbouring_products_of_the_cpus_graph_exceed_16_bits_and_it_says_so(calibrated: Calibrated) -> None:
+    encoder, _ = load(calibrated.bundle, "16x", "int8")
+    assert FITTING_SUMS in {entry.key for entry in encoder.metadata_props}
+    quantized = [array.astype(int) for name, array in weights_of(encoder).items() if name.endswith("_quantized")]
+    assert quantized
+    for numbers in quantized:
+        pairs = 255 * numbers.reshape(-1, 2, numbers.shape[1])
+        assert np.maximum(pairs, 0).sum(axis=1).max() < 2**15
+        assert np.minimum(pairs, 0).sum(axis=1).min() >= -(2**15)
+
+
+def test_a_graph_for_tensorrt_has_no_need_of_that_and_does_not_say_so(calibrated: Calibrated) -> None:
+    encoder, _ = load(calibrated.bundle, "16x", "int8-tensorrt")
+    assert not encoder.metadata_props
 
 
 @pytest.mark.parametrize("kind", KINDS)

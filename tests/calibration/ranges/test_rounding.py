@@ -115,7 +115,7 @@ def test_smoothing_takes_an_outlier_channel_into_the_weights() -> None:
     smoothed = {"linear": weights["linear"] * smoothing.factors[:, None]}
     np.testing.assert_allclose(divided.sample @ smoothed["linear"], seen.sample @ weights["linear"], atol=1e-4)
     exact = products(unseen, weights)
-    plain, moved = rounded_weights(weights), rounded_weights(smoothed)
+    plain, moved = (rounded_weights(each, symmetric=True) for each in (weights, smoothed))
     (before,) = layer_errors(unseen, plain, exact, full_range(seen), symmetric=True).values()
     (after,) = layer_errors(unseen / smoothing.factors, moved, exact, full_range(divided), symmetric=True).values()
     assert after < before / 5
