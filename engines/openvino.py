@@ -62,8 +62,9 @@ class OpenVinoEngine(ClosedByWith):
         here = this_processor() if processor is None else processor
         settings = _settings(usable_cores() if threads is None else threads, _precision(core, arithmetic))
         if int8_overflows(graph, here):
-            # Without its low-precision transformations OpenVINO executes the Q/DQ pairs in FP32.
-            settings["LP_TRANSFORMS_MODE"] = "NO"
+            # Without its low-precision transformations OpenVINO executes the Q/DQ pairs in FP32, if it may
+            # not round activations as it sees fit beside weights that are stored as INT8.
+            settings |= {"LP_TRANSFORMS_MODE": "NO", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}
         with given_back(self._weights):
             try:
                 self._model: Any = core.compile_model(graph, "CPU", settings)
