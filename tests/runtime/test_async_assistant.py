@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.conversations.event_loops import opened, run
+from support.conversations.long_answer import LONG
 from support.images.squares import picture
 
 from uhd_edge.runtime import Assistant, AsyncAssistant, Bundle
@@ -115,7 +116,7 @@ def test_one_assistant_serves_event_loops_one_after_the_other(bundle: Bundle) ->
         texts.append((await assistant.ask(picture(), QUESTION, max_tokens=8)).text)
 
     async def leave() -> None:
-        left.append(assistant.stream(picture(), QUESTION, max_tokens=3000))
+        left.append(assistant.stream(picture(), QUESTION, schema=LONG, max_tokens=3000))
         await anext(left[0])
 
     run(ask())

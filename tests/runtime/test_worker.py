@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 from support.conversations.event_loops import opened, run
 from support.conversations.held_steps import HeldSteps, hold_answers
+from support.conversations.long_answer import LONG
 from support.images.squares import picture
 
 from uhd_edge.runtime import AsyncAssistant, Bundle
@@ -65,7 +66,7 @@ def test_one_question_too_many_is_busy_and_the_others_are_answered(bundle: Bundl
 def test_a_cancelled_question_leaves_its_place_at_once(bundle: Bundle) -> None:
     async def test() -> None:
         async with opened(bundle, queue=1) as assistant:
-            first = assistant.stream(picture(), QUESTION, max_tokens=2000)
+            first = assistant.stream(picture(), QUESTION, schema=LONG, max_tokens=2000)
             await anext(first)
             waiting = assistant.stream(picture(), QUESTION)
             assert assistant.waiting == 1
@@ -88,7 +89,7 @@ def test_cancelling_ends_generation_within_one_token(bundle: Bundle, monkeypatch
     async def test() -> None:
         async with opened(bundle) as assistant:
             held = hold_answers(monkeypatch)
-            task = asyncio.create_task(assistant.ask(picture(), QUESTION, max_tokens=2000))
+            task = asyncio.create_task(assistant.ask(picture(), QUESTION, schema=LONG, max_tokens=2000))
             await asyncio.to_thread(held.reached.wait)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -110,7 +111,7 @@ def test_a_question_whose_event_loop_was_closed_ends_within_one_token(
     async def leave() -> HeldSteps:
         await assistant.opened()
         held = hold_answers(monkeypatch)
-        left.append(assistant.stream(picture(), QUESTION, max_tokens=2000))
+        left.append(assistant.stream(picture(), QUESTION, schema=LONG, max_tokens=2000))
         await asyncio.to_thread(held.reached.wait)
         return held
 
@@ -128,7 +129,7 @@ def test_a_question_whose_event_loop_was_closed_ends_within_one_token(
 def test_a_dropped_stream_ends_its_answer(bundle: Bundle) -> None:
     async def test() -> None:
         async with opened(bundle, queue=0) as assistant:
-            async for _ in assistant.stream(picture(), QUESTION, max_tokens=2000):
+            async for _ in assistant.stream(picture(), QUESTION, schema=LONG, max_tokens=2000):
                 break
             gc.collect()
             assert (await assistant.ask(picture(), QUESTION, max_tokens=3)).usage.completion_tokens == 3
@@ -173,7 +174,7 @@ def test_a_hundred_cancelled_questions_leave_the_next_answer_as_in_a_fresh_proce
 def test_closing_fails_what_waits_and_what_is_in_work(bundle: Bundle) -> None:
     async def test() -> None:
         assistant = opened(bundle)
-        running = assistant.stream(picture(), QUESTION, max_tokens=3000)
+        running = assistant.stream(picture(), QUESTION, schema=LONG, max_tokens=3000)
         waiting = asyncio.create_task(assistant.ask(picture(), QUESTION))
         await anext(running)
         await asyncio.gather(assistant.close(), assistant.close())

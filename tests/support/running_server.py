@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from support.conversations.long_answer import LONG
 from support.places import EXAMPLES
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
 CODE = "What is the code on the white star?"
 CHAT = "/v1/chat/completions"
-
-# A schema that makes the model write until its limit, although it would answer in a few words.
-LONG = {"type": "array", "items": {"type": "integer"}, "minItems": 2000}
 
 
 @dataclass(frozen=True)

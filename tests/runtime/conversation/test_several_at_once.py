@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from support.conversations.event_loops import run
+from support.conversations.long_answer import LONG
 from support.images.squares import picture
 
 from uhd_edge.runtime import Assistant, AsyncAssistant, Bundle
@@ -80,7 +81,7 @@ def test_answers_are_those_of_questions_asked_alone(kind: Bundle, lanes: int) ->
 def test_a_short_answer_ends_before_a_long_one_that_began_earlier(bundle: Bundle) -> None:
     async def test() -> None:
         async with several(bundle, 2) as assistant:
-            long = assistant.stream(picture(), QUESTION, max_tokens=3000)
+            long = assistant.stream(picture(), QUESTION, schema=LONG, max_tokens=3000)
             await anext(long)
             for _ in range(3):
                 assert (await assistant.ask(picture(1), QUESTION, max_tokens=3)).usage.completion_tokens == 3
@@ -154,7 +155,7 @@ def test_an_error_that_nobody_expects_ends_all_lanes() -> None:
 def test_places_and_queue_are_limits(bundle: Bundle, lanes: int) -> None:
     async def test() -> None:
         async with several(bundle, 2, queue=1, threads=lanes) as assistant:
-            streams = [assistant.stream(picture(), QUESTION, max_tokens=3000) for _ in range(3)]
+            streams = [assistant.stream(picture(), QUESTION, schema=LONG, max_tokens=3000) for _ in range(3)]
             for stream in streams[:2]:
                 await anext(stream)
             assert assistant.waiting == 1
@@ -173,7 +174,7 @@ def test_what_ends_one_answer_leaves_the_others(bundle: Bundle) -> None:
         async with several(bundle, 4) as assistant:
             expected = (await assistant.ask(picture(), QUESTION, max_tokens=40)).text
             asking = asyncio.ensure_future(assistant.ask(picture(), QUESTION, max_tokens=40))
-            left = assistant.stream(picture(2), QUESTION, max_tokens=3000)
+            left = assistant.stream(picture(2), QUESTION, schema=LONG, max_tokens=3000)
             with pytest.raises(ImageError):
                 await assistant.ask(b"no image", QUESTION)
             await anext(left)
@@ -187,7 +188,7 @@ def test_what_ends_one_answer_leaves_the_others(bundle: Bundle) -> None:
 def test_closing_ends_all_answers(bundle: Bundle, lanes: int) -> None:
     async def test() -> None:
         assistant = several(bundle, 2, threads=lanes)
-        streams = [assistant.stream(picture(), QUESTION, max_tokens=3000) for _ in range(3)]
+        streams = [assistant.stream(picture(), QUESTION, schema=LONG, max_tokens=3000) for _ in range(3)]
         for stream in streams[:2]:
             await anext(stream)
         await assistant.close()
