@@ -41,7 +41,8 @@ def paired_scales(weight: NDArray[np.float32]) -> NDArray[np.float32]:
         + np.bincount(channels, np.square(np.maximum(sums - MOST_OF_A_PAIR * larger, 0)) / 2, len(usual))
         for larger in LARGER
     ]
-    return usual * LARGER[np.argmin(losses, axis=0)].astype(np.float32)
+    scales: NDArray[np.float32] = usual * LARGER[np.argmin(losses, axis=0)].astype(np.float32)
+    return scales
 
 
 def quantize_pairs(weight: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.int8]:
