@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,11 +14,12 @@ from support.conversations.event_loops import opened, run
 from support.conversations.long_answer import LONG
 from support.images.squares import picture
 
-from uhd_edge.runtime import Assistant, AsyncAssistant, Bundle
+from uhd_edge.runtime import Assistant, AsyncAssistant, Bundle, async_assistant
 from uhd_edge.runtime.async_assistant import AsyncAnswerStream
 from uhd_edge.runtime.errors import BundleError, ImageError, OptionError, PromptError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
@@ -84,16 +86,30 @@ def test_a_setting_that_does_not_exist_is_refused_at_once() -> None:
         AsyncAssistant(**wrong)
 
 
-def test_the_event_loop_goes_on_while_it_opens_and_answers(bundle: Bundle) -> None:
-    """Whatever the worker does, a task that only yields gets its turns in between."""
+def test_the_event_loop_goes_on_while_it_opens_and_answers(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the worker does, a task that only yields gets its turns in between: the worker waits for them."""
+    turned, turns = threading.Condition(), 0
+
+    def after_turns(begin: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(begin)
+        def begin_later(*arguments: Any, **options: Any) -> Any:
+            with turned:
+                wanted = turns + 11
+                assert turned.wait_for(lambda: turns >= wanted, timeout=60)
+            return begin(*arguments, **options)
+
+        return begin_later
+
+    monkeypatch.setattr(Assistant, "steps", after_turns(Assistant.steps))
+    monkeypatch.setattr(async_assistant, "Assistant", after_turns(Assistant))
 
     async def test() -> None:
-        turns = 0
-
         async def turn() -> None:
             nonlocal turns
             while True:
-                turns += 1
+                with turned:
+                    turns += 1
+                    turned.notify_all()
                 await asyncio.sleep(0)
 
         turning = asyncio.create_task(turn())
