@@ -37,6 +37,27 @@ def graph_files(graph: Path) -> tuple[Path, ...]:
     return (graph, *(graph.parent / name for name in sorted(names)))
 
 
+def weights_elsewhere(graph: Path) -> str | None:
+    """Say which weights of `graph` are links out of its folder, and what to do; None if there are no such links.
+
+    ONNX Runtime and OpenVINO open no file that a graph names and that lies elsewhere, though the graph's folder
+    may be a link itself.
+    """
+    folder = graph.parent.resolve()
+    try:
+        _, *files = graph_files(graph)
+    except EngineError:  # an engine knows more of what is wrong with it
+        return None
+    for weights in files:
+        target = weights.resolve()
+        if weights.is_symlink() and not target.is_relative_to(folder):
+            return (
+                f"{weights} is a link to {target}, and engines open no weights outside the graph's folder; "
+                "put the file itself there (`cp -rL` copies a bundle with what its links name), or link the whole bundle"
+            )
+    return None
+
+
 def count_operators(graph: Path, operator: str) -> int:
     """Count the nodes of `graph` that are `operator`, such as "Softmax"; raises `EngineError` as `graph_files` does."""
     with _reading(graph) as content:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from uhd_edge.engines.engine import ClosedByWith
 from uhd_edge.engines.errors import EngineError, EngineUnavailableError
+from uhd_edge.engines.graph_files import weights_elsewhere
 from uhd_edge.engines.interrupts import raise_interrupt_behind
 from uhd_edge.engines.processor import Processor, int8_overflows, this_processor
 from uhd_edge.engines.signature import TensorSpec, check_inputs
@@ -146,7 +147,9 @@ def _check_offered(onnxruntime: Any, provider: str) -> None:
 
 
 def _opening_error(graph: Path, provider: str, error: Exception) -> EngineError:
-    """On the CPU the graph is at fault; elsewhere it may be the provider."""
+    """Without links, the graph is at fault on the CPU; elsewhere it may be the provider."""
+    if (problem := weights_elsewhere(graph)) is not None:
+        return EngineError(problem)
     if provider == CPU:
         return EngineError(f"{graph}: cannot be opened ({one_line(error)}); export the bundle again")
     return EngineUnavailableError(f"{graph}: {provider} cannot open it ({one_line(error)}); use the CPU")

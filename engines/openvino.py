@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from uhd_edge.engines.engine import ClosedByWith
 from uhd_edge.engines.errors import EngineError, EngineUnavailableError
 from uhd_edge.engines.extras import extra_needed
-from uhd_edge.engines.graph_files import graph_files
+from uhd_edge.engines.graph_files import graph_files, weights_elsewhere
 from uhd_edge.engines.interrupts import kept_signal_stack
 from uhd_edge.engines.mapped_files import given_back
 from uhd_edge.engines.onnxruntime import one_line
@@ -70,6 +70,8 @@ class OpenVinoEngine(ClosedByWith):
                 self._model: Any = core.compile_model(graph, "CPU", settings)
                 self._request: Any = self._model.create_infer_request()
             except Exception as error:  # OpenVINO raises RuntimeError, and pybind11 others
+                if (problem := weights_elsewhere(graph)) is not None:
+                    raise EngineError(problem) from error
                 raise EngineUnavailableError(
                     f"{graph}: {OPENVINO} cannot open it ({_reason(error)}); use onnxruntime"
                 ) from error
