@@ -53,7 +53,7 @@ def weights_elsewhere(graph: Path) -> str | None:
         if weights.is_symlink() and not target.is_relative_to(folder):
             return (
                 f"{weights} is a link to {target}, and engines open no weights outside the graph's folder; "
-                "put the file itself there (`cp -rL` copies a bundle with what its links name), or link the whole bundle"
+                "put the file there (`cp -rL` copies a bundle with what its links name), or link the whole folder"
             )
     return None
 
