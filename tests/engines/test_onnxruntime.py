@@ -74,27 +74,6 @@ def test_a_graph_runs_on_batches_and_lengths_of_any_size(product: Path) -> None:
             np.testing.assert_allclose(result, given["x"] @ WEIGHT + given["shift"][..., None], rtol=1e-5, atol=1e-5)
 
 
-def test_weights_that_are_links_out_of_the_bundle_are_named_with_what_to_do(tmp_path: Path) -> None:
-    graph = save_product(tmp_path, external=True)
-    (tmp_path / "elsewhere").mkdir()
-    weights = (tmp_path / "product.weights").rename(tmp_path / "elsewhere" / "w")
-    (tmp_path / "bundle").mkdir()
-    linked = graph.rename(tmp_path / "bundle" / graph.name)
-    (tmp_path / "bundle" / "product.weights").symlink_to(weights)
-    text = error_of(OnnxRuntimeEngine, linked)
-    assert text.startswith(f"{tmp_path}/bundle/product.weights is a link to {weights}")
-    assert "cp -rL" in text
-    assert "export" not in text
-
-
-def test_a_bundle_may_be_a_link_itself(tmp_path: Path) -> None:
-    (tmp_path / "bundle").mkdir()
-    graph = save_product(tmp_path / "bundle", external=True)
-    (tmp_path / "link").symlink_to(tmp_path / "bundle")
-    with OnnxRuntimeEngine(tmp_path / "link" / graph.name) as engine:
-        assert engine.run(inputs())["y"].shape == (2, 5, 3)
-
-
 def test_the_provider_is_the_one_the_session_really_uses(product: Path) -> None:
     with OnnxRuntimeEngine(product) as engine:
         assert engine.provider == CPU

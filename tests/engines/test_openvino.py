@@ -156,18 +156,6 @@ def test_weights_beside_the_graph_are_read_and_missed(tmp_path: Path) -> None:
         OpenVinoEngine(graph)
 
 
-def test_weights_that_are_links_out_of_the_bundle_are_named_with_what_to_do(tmp_path: Path) -> None:
-    graph = save_saturating(tmp_path / "graph.onnx", fused=False)
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "bundle").mkdir()
-    linked = tmp_path / "bundle" / "graph.onnx"
-    onnx.save(onnx.load(graph), linked, save_as_external_data=True, location="graph.weights", size_threshold=100)
-    weights = (tmp_path / "bundle" / "graph.weights").rename(tmp_path / "elsewhere" / "w")
-    (tmp_path / "bundle" / "graph.weights").symlink_to(weights)
-    with pytest.raises(EngineError, match=rf"graph.weights is a link to {weights}, .* `cp -rL`"):
-        OpenVinoEngine(linked)
-
-
 def test_what_it_is_given_is_checked_and_a_closed_engine_says_so(tmp_path: Path) -> None:
     engine = OpenVinoEngine(save_saturating(tmp_path / "graph.onnx", fused=False), threads=1)
     for wrong in ({"x": rows(3).astype(np.float64)}, {"x": rows(3)[:, :5]}, {"z": rows(3)}):
