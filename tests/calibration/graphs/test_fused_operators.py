@@ -52,9 +52,9 @@ def test_attention_is_one_operator_but_within_windows_and_biases_are_in_the_prod
     assert (after["MultiHeadAttention"], after["Softmax"], after["MatMul"]) == (
         layers,
         windows,
-        1 + layers + 3 * windows,  # of the patches, before each GELU, and of the windows' attention
+        1 + 2 * windows,  # of the patches, and of the windows' attention
     )
-    assert after["MatMulIntegerToFloat"] == 5 * layers + 5 * windows
+    assert after["MatMulIntegerToFloat"] == 6 * layers + 6 * windows
     assert after["QuantizeLinear"] == before["QuantizeLinear"]
 
 
