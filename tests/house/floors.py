@@ -66,6 +66,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("evaluation.report",),
     ("evaluation",),
     ("tiny.measuring",),
+    ("tiny.experiments",),
     ("cli",),
     ("cli.commands",),
     ("robot.pixels",),

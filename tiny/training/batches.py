@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +21,6 @@ from uhd_edge.tiny.world.drawing import quick_noise
 from uhd_edge.tiny.world.questions import ask
 from uhd_edge.tiny.world.scenes import draw_scene
 
-# Rows and columns of crowded views. Half of them are square.
-GRIDS = (*[(16, 16)] * 6, (12, 16), (16, 12), (12, 20), (20, 12), (16, 20), (20, 16))
 AHEAD = 4  # batches that each process draws ahead
 
 Batch = SeenBatch | ReadBatch | PictureBatch
@@ -43,9 +41,9 @@ class Drawn:
 class Steps(Dataset[Drawn]):
     """The batches of a stage by the number of their step. Which process draws one makes no difference."""
 
-    def __init__(self, stage: Stage, seed: int, tokenizer: Encodes) -> None:
+    def __init__(self, stage: Stage, seed: int, tokenizer: Encodes, kinds: Mapping[str, Kind] = KINDS) -> None:
         self.stage, self.seed, self.tokenizer = stage, seed, tokenizer
-        self.kinds = {name: KINDS[name] for name in stage.mix}
+        self.kinds = {name: kinds[name] for name in stage.mix}
 
     def __getitem__(self, step: int) -> Drawn:
         """Draw the batch of a step."""
@@ -57,9 +55,7 @@ class Steps(Dataset[Drawn]):
 def draw_batch(kind: Kind, tokenizer: Encodes, seed: str) -> Batch:
     """Draw a batch of a kind by its seed."""
     if kind.source == "crowded":
-        rows, columns = random.Random(seed).choice(GRIDS)
-        share, crowd = kind.text_share, kind.crowd
-        return seen_batch(seed, kind.count, rows, columns, compress=kind.compress, text_share=share, crowd=crowd)
+        return draw_views(kind, seed)
     if kind.source == "symbols":
         return read_batch(
             tokenizer,
@@ -69,7 +65,20 @@ def draw_batch(kind: Kind, tokenizer: Encodes, seed: str) -> Batch:
             compress=kind.compress,
             asked=kind.asked,
             max_slices=kind.max_slices,
+            view_side=kind.view_side,
         )
+    return draw_pictures(kind, tokenizer, seed)
+
+
+def draw_views(kind: Kind, seed: str) -> SeenBatch:
+    """Draw a batch of a `crowded` kind."""
+    rows, columns = random.Random(seed).choice(kind.grids)
+    share, crowd = kind.text_share, kind.crowd
+    return seen_batch(seed, kind.count, rows, columns, compress=kind.compress, text_share=share, crowd=crowd)
+
+
+def draw_pictures(kind: Kind, tokenizer: Encodes, seed: str) -> PictureBatch:
+    """Draw a batch of a `pictures` kind."""
     scenes = [draw_scene(f"{seed}/{index}", kind.worlds[index % len(kind.worlds)]) for index in range(kind.count)]
     questions = [
         [ask(scene, asked, f"{seed}/{index}/{number}") for number, asked in enumerate(kind.asked)]
@@ -81,6 +90,7 @@ def draw_batch(kind: Kind, tokenizer: Encodes, seed: str) -> Batch:
         questions,
         compress=kind.compress,
         max_slices=kind.max_slices,
+        view_side=kind.view_side,
         spell=True,
         noise=quick_noise,
     )

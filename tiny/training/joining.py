@@ -17,7 +17,7 @@ from uhd_edge.tiny.world.conversations import Encodes, Packed, pack, prefix_ids
 from uhd_edge.tiny.world.drawing import draw_picture
 from uhd_edge.tiny.world.questions import Question
 from uhd_edge.tiny.world.scenes import Scene
-from uhd_edge.tiny.world.views import View, cut_views, plan_views
+from uhd_edge.tiny.world.views import VIEW_SIDE, View, cut_views, plan_views
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ def picture_batch(
     *,
     compress: bool,
     max_slices: int = 9,
+    view_side: int = VIEW_SIDE,
     spell: bool = False,
     noise: Callable[[Scene], np.ndarray] | None = None,
 ) -> PictureBatch:
@@ -69,7 +70,7 @@ def picture_batch(
     pixels: list[np.ndarray] = []
     prefixes = []
     for scene in scenes:
-        views, grid = plan_views(scene.width, scene.height, compress=compress, max_slices=max_slices)
+        views, grid = plan_views(scene.width, scene.height, compress=compress, max_slices=max_slices, side=view_side)
         shown += [(scene, view) for view in views]
         pixels += cut_views(draw_picture(scene, noise), views, grid)
         prefixes.append(prefix_ids(tokenizer, views, grid, 4 if compress else 2))

@@ -16,7 +16,7 @@ from uhd_edge.tiny.world.labels import Seen, see_all
 from uhd_edge.tiny.world.questions import Question, ask
 from uhd_edge.tiny.world.scenes import ALPHABET, World, draw_scene
 from uhd_edge.tiny.world.symbols import SPREAD, Said, Symbols, said
-from uhd_edge.tiny.world.views import View, plan_views
+from uhd_edge.tiny.world.views import VIEW_SIDE, View, plan_views
 
 MISREAD = 0.02  # the share of characters in symbolic tokens that are replaced by random ones
 BLUR = 0.15  # standard deviation of the noise on a token, relative to the tokens' root mean square
@@ -70,6 +70,7 @@ def read_batch(
     compress: bool,
     asked: tuple[str, ...],
     max_slices: int = 9,
+    view_side: int = VIEW_SIDE,
 ) -> ReadBatch:
     """Draw `count` scenes by `seed`, as symbolic tokens with questions. The worlds take turns."""
     scenes = [draw_scene(f"{seed}/{index}", worlds[index % len(worlds)]) for index in range(count)]
@@ -78,7 +79,7 @@ def read_batch(
     shown: list[tuple[list[Seen], View]] = []
     prefixes = []
     for scene in scenes:
-        views, grid = plan_views(scene.width, scene.height, compress=compress, max_slices=max_slices)
+        views, grid = plan_views(scene.width, scene.height, compress=compress, max_slices=max_slices, side=view_side)
         shown += [([_misread(seen, dice) for seen in see_all(scene, view)], view) for view in views]
         prefixes.append(prefix_ids(tokenizer, views, grid, side))
     questions = [

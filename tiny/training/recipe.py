@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from uhd_edge.tiny.training.seeing import CROWD, Crowd
 from uhd_edge.tiny.world.scenes import HARD_SINGLE, HARD_SLICED, SINGLE, SLICED, World
+from uhd_edge.tiny.world.views import VIEW_SIDE
 
 # A picture with many objects. All their codes are large enough to be read in a single view.
 MANY = World(sides=(448, 448), objects=(3, 6), fonts=(36, 40))
@@ -14,6 +15,8 @@ MANY_ASKED = (*["labelled"] * 6, *["code"] * 3, *["extreme"] * 2, *["count shape
 ASKED = ("code", "code", "labelled", "labelled", "count shapes", "count colours", "presence", "extreme", "describe")
 SLICED_ASKED = (*ASKED, "code", "labelled", "extreme")
 HARD_CROWD = Crowd((3, 5), largest=(24, 28, 32, 38, 40), text_sizes=(18, 20, 22, 24, 26, 28, 30, 32, 34, 36, 38))
+# Rows and columns of crowded views. Half of them are square.
+GRIDS = (*[(16, 16)] * 6, (12, 16), (16, 12), (12, 20), (20, 12), (16, 20), (20, 16))
 SINGLES = (HARD_SINGLE, HARD_SINGLE, SINGLE)
 SLICEDS = (HARD_SLICED, HARD_SLICED, SLICED)
 
@@ -25,6 +28,8 @@ class Kind:
     `source` is `crowded` (pictures that train the tower alone), `symbols` (symbolic tokens that
     train the language model alone) or `pictures` (which train both). `count` is the number of
     views in a `crowded` batch, and the number of scenes drawn in the others, from `worlds` in turn.
+    `grids` are the rows and columns of crowded views. Pictures are cut into views of about
+    `view_side` pixels a side.
     """
 
     source: str
@@ -35,6 +40,8 @@ class Kind:
     max_slices: int = 9
     text_share: float = 0.0
     crowd: Crowd = CROWD
+    grids: tuple[tuple[int, int], ...] = GRIDS
+    view_side: int = VIEW_SIDE
 
 
 @dataclass(frozen=True)

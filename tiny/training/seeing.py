@@ -53,6 +53,7 @@ class Crowd:
     code_lengths: tuple[int, int] = CODE_LENGTHS
     largest: tuple[int, ...] = (28, 32, 38)
     text_sizes: tuple[int, ...] = (22, 24, 26, 28, 30, 32, 34, 36, 38)
+    alphabet: str = ALPHABET
 
 
 CROWD = Crowd()
@@ -99,21 +100,22 @@ class Seer(nn.Module):
     def __init__(self, seed: int, config: TowerConfig = CONFIG) -> None:
         super().__init__()
         self.tower = new_tower(seed, config)
-        self.connector = new_connector(seed)
-        self.patch_head = nn.Linear(CONFIG.hidden, sum(DENSE))
-        self.cell_head = nn.Linear(CONFIG.hidden, CONFIG.window * sum(DENSE))
-        self.spell_head = nn.Linear(CONFIG.hidden, POSITIONS * CHARACTERS)
-        self.token_head = nn.Linear(CONFIG.llm_hidden, sum(TOKEN) + 2)
+        self.connector = new_connector(seed, config)
+        self.patch_head = nn.Linear(config.hidden, sum(DENSE))
+        self.cell_head = nn.Linear(config.hidden, CONFIG.window * sum(DENSE))
+        self.spell_head = nn.Linear(config.hidden, POSITIONS * CHARACTERS)
+        self.token_head = nn.Linear(config.llm_hidden, sum(TOKEN) + 2)
 
     def forward(self, pixels: Tensor, position_ids: Tensor, compress: bool) -> Sight:
         """uint8 [B, H, W, 3] and [N] -> the outputs of the heads and the connector."""
         patches = cut_patches(pixels, 4 if compress else 2)
         features = self.tower.encode(patches, position_ids.expand(patches.shape[0], -1), compress=compress)
-        head = self.cell_head if compress else self.patch_head
+        merged = compress and self.tower.config.has_compressor
+        head = self.cell_head if merged else self.patch_head
         dense = head(features).reshape(patches.shape[0], patches.shape[1], -1)
         cells = features
-        if not compress:
-            cells = features.reshape(features.shape[0], -1, CONFIG.window, CONFIG.hidden).mean(dim=2)
+        if not merged:
+            cells = features.reshape(features.shape[0], -1, CONFIG.window, features.shape[2]).mean(dim=2)
         spelling = self.spell_head(cells).reshape(*cells.shape[:2], POSITIONS, CHARACTERS)
         embeddings = self.connector(features)
         return Sight(dense, spelling, self.token_head(TOKEN_GAIN * embeddings), embeddings)
@@ -123,7 +125,8 @@ def crowded_world(dice: random.Random, crowd: Crowd) -> World:
     """A world of pictures that fill one view and are full of objects, some of them cut off by the border."""
     largest = dice.choice(crowd.largest)
     few = 224 * 224 // (largest * largest * 14)
-    return World((0, 0), (1, 4 + 2 * few), (largest - 6, largest), dice.choice([0.0, 0.5]), crowd.code_lengths)
+    fonts, overhang = (largest - 6, largest), dice.choice([0.0, 0.5])
+    return World((0, 0), (1, 4 + 2 * few), fonts, overhang, crowd.code_lengths, crowd.alphabet)
 
 
 def text_scene(seed: str, size: tuple[int, int], crowd: Crowd) -> Scene:
@@ -137,7 +140,7 @@ def text_scene(seed: str, size: tuple[int, int], crowd: Crowd) -> Scene:
         down += letters * dice.uniform(0.85, 1.3)
         across = dice.uniform(-30, 20)
         while across < size[0]:
-            code = "".join(dice.choice(ALPHABET) for _ in range(dice.randint(*crowd.code_lengths)))
+            code = "".join(dice.choice(crowd.alphabet) for _ in range(dice.randint(*crowd.code_lengths)))
             width = code_width(code, font, letters)
             baseline = down - BASELINE * letters
             middle = across + width / 2

@@ -62,10 +62,10 @@ def new_tower(seed: int, config: TowerConfig = CONFIG) -> VisionTower:
     return tower
 
 
-def new_connector(seed: int) -> Connector:
+def new_connector(seed: int, config: TowerConfig = CONFIG) -> Connector:
     """An untrained connector."""
     torch.manual_seed(seed)
-    return Connector(CONFIG)
+    return Connector(config)
 
 
 def _frequencies() -> Tensor:
@@ -78,7 +78,7 @@ def _start_positions(tower: VisionTower) -> None:
     code = torch.stack((angles.cos(), angles.sin()), dim=-1).flatten(1)  # [side, 16]
     down = code[:, None].expand(-1, TABLE_SIDE, -1)
     across = code[None, :].expand(TABLE_SIDE, -1, -1)
-    table = torch.zeros(TABLE_SIDE, TABLE_SIDE, CONFIG.hidden)
+    table = torch.zeros(TABLE_SIDE, TABLE_SIDE, tower.config.hidden)
     table[..., : 4 * FREQUENCIES] = torch.cat((across, down), dim=-1)
     with torch.no_grad():
         tower.embeddings.position_embedding.weight.copy_(table.flatten(0, 1))
@@ -88,7 +88,7 @@ def _start_positions(tower: VisionTower) -> None:
 def _start_attention(attention: Attention, neighbours: tuple[tuple[int, int], ...]) -> None:
     width = 4 * FREQUENCIES
     scale = math.sqrt(SHARPNESS * math.sqrt(width)) / 1.4
-    for head, offset in enumerate(neighbours):
+    for head, offset in enumerate(neighbours[: attention.heads]):
         rows = slice(head * width, (head + 1) * width)
         rotation = torch.block_diag(*(_rotation(f * STEP * step) for step in offset for f in _frequencies()))  # type: ignore[no-untyped-call]
         with torch.no_grad():

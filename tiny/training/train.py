@@ -12,7 +12,8 @@ from __future__ import annotations
 import argparse
 import random
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -23,7 +24,7 @@ from uhd_edge.export.tower_config import TowerConfig
 from uhd_edge.runtime.bundles.compressors import COMPRESSOR_NAMES
 from uhd_edge.tiny.training.batches import Drawn, Steps, drawn_ahead
 from uhd_edge.tiny.training.optimizers import share_of_rate
-from uhd_edge.tiny.training.recipe import RECIPES, Stage
+from uhd_edge.tiny.training.recipe import KINDS, RECIPES, Kind, Stage
 from uhd_edge.tiny.training.report import Report
 from uhd_edge.tiny.training.saved_model import save_checkpoint
 from uhd_edge.tiny.training.steps import Scoring, step_loss
@@ -43,6 +44,7 @@ class Plan:
     workers: int = 0
     minutes: float | None = None
     tower: TowerConfig = CONFIG
+    kinds: Mapping[str, Kind] = field(default_factory=lambda: KINDS)
 
 
 def main() -> None:
@@ -98,7 +100,7 @@ def run_stage(state: TrainingState, stage: Stage, plan: Plan, folder: Path, dead
     state.seeing.rate, state.reading.rate = stage.rate, stage.text_rate
     report = Report(folder / "training.jsonl", stage.name)
     started = saved = time.monotonic()
-    steps = Steps(stage, plan.seed, RememberingEncoder())
+    steps = Steps(stage, plan.seed, RememberingEncoder(), plan.kinds)
     with drawn_ahead(steps, state.step, state.device, plan.workers) as batches:
         for drawn in batches:
             now = time.monotonic()

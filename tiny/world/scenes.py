@@ -97,6 +97,7 @@ class World:
     fonts: tuple[int, int]
     overhang: float = 0.0
     code_lengths: tuple[int, int] = CODE_LENGTHS
+    alphabet: str = ALPHABET
 
 
 SINGLE = World(sides=(224, 224), objects=(1, 2), fonts=(26, 36))
@@ -181,7 +182,7 @@ def _draw_object(dice: random.Random, world: World, kind: tuple[str, str], width
     colour, shape = kind
     size = dice.randint(*world.fonts)
     radius = dice.uniform(*RADIUS) * size
-    code = "".join(dice.choice(ALPHABET) for _ in range(dice.randint(*world.code_lengths)))
+    code = "".join(dice.choice(world.alphabet) for _ in range(dice.randint(*world.code_lengths)))
     font = dice.choice(FONTS)
     half = max(radius, code_width(code, font, size) / 2)
     tall = 2 * radius + (BASELINE + DESCENT) * size

@@ -34,20 +34,24 @@ class View:
         return across, down
 
 
-def plan_views(width: int, height: int, *, compress: bool, max_slices: int = 9) -> tuple[list[View], tuple[int, int]]:
+def plan_views(
+    width: int, height: int, *, compress: bool, max_slices: int = 9, side: int = VIEW_SIDE
+) -> tuple[list[View], tuple[int, int]]:
     """The views of a picture of `width` x `height` pixels, thumbnail first, and the grid (rows, columns) of slices.
+
+    A view has about `side` x `side` pixels.
 
     The sizes are those of transformers' `MiniCPMV4_6ImageProcessorPil`. Without slices the grid is (0, 0).
     """
     mode = "16x" if compress else "4x"
     size = (height, width)
-    grid = PROCESSOR.get_sliced_grid(size, max_slices, VIEW_SIDE)
-    tall, wide = PROCESSOR.find_best_resize(size, VIEW_SIDE, PATCH, mode, allow_upscale=grid is None)
+    grid = PROCESSOR.get_sliced_grid(size, max_slices, side)
+    tall, wide = PROCESSOR.find_best_resize(size, side, PATCH, mode, allow_upscale=grid is None)
     views = [View(tall // PATCH, wide // PATCH, 0, 0, width, height)]
     if grid is None:
         return views, (0, 0)
     down, across = grid
-    tall, wide = PROCESSOR.get_refine_size(size, grid, VIEW_SIDE, PATCH, mode, allow_upscale=True)
+    tall, wide = PROCESSOR.get_refine_size(size, grid, side, PATCH, mode, allow_upscale=True)
     rows, columns = tall // down // PATCH, wide // across // PATCH
     step_down, step_across = height / down, width / across
     for row in range(down):

@@ -1,0 +1,79 @@
+"""Make what all rows begin with: `python -m uhd_edge.tiny.experiments.start FOLDER`.
+
+The tower learns to see without a compressor, by the stage "seeing" of uhd-tiny's recipe in small, and
+`alphabet.py` finds what the language model reads. Both go into `start.safetensors` here, in float16. The
+run goes on where it stopped when it is started again with the same folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from uhd_edge.export.tower import VisionTower
+from uhd_edge.tiny.experiments.alphabet import built_in
+from uhd_edge.tiny.experiments.rows import BEFORE
+from uhd_edge.tiny.experiments.world import SEEING_KINDS
+from uhd_edge.tiny.training.recipe import Stage
+from uhd_edge.tiny.training.train import Plan, train
+from uhd_edge.tiny.world.symbols import Symbols
+from uhd_edge.tiny.world.tokenizer import RememberingEncoder
+
+START = Path(__file__).parent / "start.safetensors"
+SEEING = Stage(
+    "seeing",
+    480,
+    {"text": 0.4, "crowded": 0.3, "text slices": 0.15, "crowded slices": 0.15},
+    rate=2e-3,
+    text_rate=0.0,
+    symbols=0.0,
+    decay=0.3,
+)
+
+
+def make_start(folder: Path, target: Path, stage: Stage = SEEING) -> None:
+    """Train the tower in `folder`, find the symbols, and write both to `target`."""
+    state = train(folder, (stage,), Plan(0, tower=BEFORE, kinds=SEEING_KINDS), torch.device("cpu"))
+    save_start(state.model.seer.tower, built_in(RememberingEncoder()).reader.symbols, target)
+
+
+def save_start(tower: VisionTower, symbols: Symbols, target: Path) -> None:
+    """Write what `load_start` reads."""
+    tensors = {
+        f"{part}.{name}": tensor.half().contiguous()
+        for part, module in (("tower", tower), ("symbols", symbols))
+        for name, tensor in module.state_dict().items()
+    }
+    save_file(tensors, target)
+
+
+def load_start(tower: VisionTower, symbols: Symbols, file: Path = START) -> None:
+    """Give `tower` and `symbols` the weights they begin with; a compressor keeps its own."""
+    tensors = {name: tensor.float() for name, tensor in load_file(file).items()}
+
+    def below(part: str) -> dict[str, torch.Tensor]:
+        return {name.removeprefix(part): tensor for name, tensor in tensors.items() if name.startswith(part)}
+
+    left_out = tower.load_state_dict(below("tower."), strict=False)
+    if left_out.unexpected_keys or any(not name.startswith("vit_merger.") for name in left_out.missing_keys):
+        raise ValueError(f"{file} has another tower's weights: {left_out}")
+    symbols.load_state_dict(below("symbols."))
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="folder for the state of the run and its log")
+    parser.add_argument("--to", type=Path, default=START, help="file to write (default: the one here)")
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    make_start(arguments.folder, arguments.to)
+
+
+if __name__ == "__main__":
+    main()
