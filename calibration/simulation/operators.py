@@ -33,6 +33,10 @@ def _sub(inputs: list[Array], _: Attributes) -> Array:
     return _rounded(_full(inputs[0]) - _full(inputs[1]), inputs[0])
 
 
+def _div(inputs: list[Array], _: Attributes) -> Array:
+    return _rounded(_full(inputs[0]) / _full(inputs[1]), inputs[0])
+
+
 def multiply(left: Array, right: Array) -> NDArray[np.float32]:
     """Multiply [.., T, K] by [K, out] or [.., K, out] in FP32 -> [.., T, out]."""
     # Of arrays that were only transposed, numpy would multiply one number at a time.
@@ -73,6 +77,12 @@ def _mean(inputs: list[Array], attributes: Attributes) -> Array:
     return _rounded(_full(x).mean(axis=tuple(axes), keepdims=bool(attributes["keepdims"].as_int())), x)
 
 
+def _largest(inputs: list[Array], attributes: Attributes) -> Array:
+    x, axes = inputs
+    largest: Array = x.max(axis=tuple(axes), keepdims=bool(attributes["keepdims"].as_int()))
+    return largest
+
+
 def _cast(inputs: list[Array], attributes: Attributes) -> Array:
     with np.errstate(over="ignore"):
         return inputs[0].astype(ir.DataType(attributes["to"].as_int()).numpy())
@@ -93,6 +103,10 @@ def _reshape(inputs: list[Array], _: Attributes) -> Array:
 
 def _transpose(inputs: list[Array], attributes: Attributes) -> Array:
     return inputs[0].transpose(attributes["perm"].as_ints())
+
+
+def _unsqueeze(inputs: list[Array], _: Attributes) -> Array:
+    return np.expand_dims(inputs[0], tuple(inputs[1]))
 
 
 def _gather(inputs: list[Array], attributes: Attributes) -> Array:
@@ -118,19 +132,27 @@ OPERATORS: dict[str, Operator] = {
     "Add": _add,
     "Cast": _cast,
     "Concat": _concat,
+    "Cos": lambda inputs, _: _rounded(np.cos(_full(inputs[0])), inputs[0]),
+    "Div": _div,
+    "Floor": lambda inputs, _: np.floor(inputs[0]),
     "Gather": _gather,
     "Gelu": _gelu,
     "LayerNormalization": _layer_norm,
     "MatMul": _matmul,
+    "Max": lambda inputs, _: np.maximum(*inputs),
+    "Min": lambda inputs, _: np.minimum(*inputs),
     "Mul": _mul,
     "QuantizeLinear": _quantize,
+    "ReduceMax": _largest,
     "ReduceMean": _mean,
     "Reshape": _reshape,
     "Shape": _shape,
+    "Sin": lambda inputs, _: _rounded(np.sin(_full(inputs[0])), inputs[0]),
     "Slice": _slice,
     "Softmax": _softmax,
     "Sub": _sub,
     "Transpose": _transpose,
+    "Unsqueeze": _unsqueeze,
 }
 
 

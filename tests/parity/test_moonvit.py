@@ -106,7 +106,7 @@ def test_openvino_differs_by_a_ten_thousandth_at_most(moonvit: tuple[Kimi_K25Vis
             assert np.abs(engine.run(inputs)["features"][0] - expected).max() <= 1e-4 * expected.std()
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(1, 17), (31, 3), (7, 5)])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 17), (31, 3), (7, 5), (33, 29), (1, PLACES)])
 def test_fp16_points_where_transformers_does(
     moonvit: tuple[Kimi_K25VisionModel, Path], graphs: Path, rows: int, columns: int
 ) -> None:

@@ -14,6 +14,7 @@ from support.graph_flops import graph_flops
 from uhd_edge.bench.synthetic.bundle import SyntheticModel, open_synthetic_bundle, tower_config
 from uhd_edge.bench.synthetic.random_llm import RandomLanguageModel
 from uhd_edge.bench.synthetic.random_weights import RandomConfig, RandomWeights
+from uhd_edge.calibration.simulation.engine import SimulatedEngine
 from uhd_edge.engines.building.builder import check_graph
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
 from uhd_edge.engines.openvino import OpenVinoEngine
@@ -146,6 +147,13 @@ def test_tensorrts_parser_takes_it(bundle: Bundle) -> None:
     pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx has wheels for x86-64 alone")
     for graph in bundle.graphs("16x", "fp16"):
         check_graph(graph, "tensorrt-rtx")
+
+
+def test_a_calibration_can_simulate_every_operator_of_it(bundle: Bundle, view: View) -> None:
+    encoder, _ = bundle.graphs("16x", "fp32")
+    with SimulatedEngine(encoder) as numpy, OnnxRuntimeEngine(encoder, threads=1) as runtime:
+        ours, expected = (engine.run(inputs_of(bundle, view))["features"] for engine in (numpy, runtime))
+    assert np.abs(ours - expected).max() <= 1e-4 * expected.std()
 
 
 def test_the_bundle_says_which_it_is_and_answers_for_itself(model: SyntheticModel, bundle: Bundle) -> None:
