@@ -63,7 +63,7 @@ def canvas_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny MiniCPM-V 4.7, with a hybrid text model; do not write into it."""
     from support.checkpoints import TinyCheckpoint, save_checkpoint
 
-    tiny = TinyCheckpoint("qwen3_5_text", version="4_7", seed=7)
+    tiny = TinyCheckpoint("qwen3_5_text", version="4_7", seed=13)
     return save_checkpoint(tmp_path_factory.mktemp("checkpoints") / "canvas", tiny)
 
 

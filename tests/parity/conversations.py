@@ -87,6 +87,19 @@ def our_ids(
     return ids
 
 
+def require_greedy(found: list[int], tokens: list[int], ahead: list[float], *, tie: float) -> None:
+    """Require the reference's greedy `tokens`, up to where two are a tie.
+
+    `ahead` says by how much each was ahead of the second best. Where that is less than `tie`, rounding decides, and
+    what follows is another text.
+    """
+    first = next((step for step, pair in enumerate(zip(found, tokens, strict=False)) if pair[0] != pair[1]), None)
+    if first is None:
+        assert len(found) >= len(tokens)
+    else:
+        assert ahead[first] < tie, f"token {first} is {found[first]} instead of {tokens[first]}"
+
+
 def generate_greedily(model: Any, inputs: Any, mode: Mode, count: int, **options: Any) -> tuple[list[int], list[float]]:
     """transformers' answer of at most `count` tokens, and by how much each was ahead of the second best."""
     with torch.inference_mode():

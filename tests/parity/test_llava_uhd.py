@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from parity.conversations import messages, our_ids, picture
+from parity.conversations import messages, our_ids, picture, require_greedy
+from support.language_models.heard import heard_tokens, open_exactly
 from support.llava.training_code import TrainingCode
 
 from uhd_edge.cli.main import exit_code
@@ -21,12 +22,14 @@ from uhd_edge.runtime.vision.slicing import plan_views
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from uhd_edge.runtime.answer import Answer
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.modes import Mode
+    from uhd_edge.runtime.session import Session
 
 QUESTION = "What is the code on the red circle?"
 TOKENS = 32
-TIE = 0.02  # where the reference is this undecided between two tokens, rounding decides
+TIE = 1e-4  # where the reference is this undecided between two tokens, rounding decides
 # In 4x the last has 50 patches in a row, some of which lie on the border of two rows of the position table.
 SIZES = [(365, 211), (60, 150), (50, 40), (410, 10)]
 NO, ONE, THREE = [], [picture(0, 365, 211)], [picture(1, 365, 211), picture(2, 153, 174), picture(3, 90, 400)]
@@ -43,7 +46,7 @@ class Sides:
     """The training code's model, and an assistant with the bundle of the same checkpoint."""
 
     def __init__(self, code: TrainingCode, bundle: Bundle) -> None:
-        self.code, self.bundle, self.assistant = code, bundle, Assistant(bundle, threads=1)
+        self.code, self.bundle, self.assistant = code, bundle, open_exactly(bundle)
 
     def __repr__(self) -> str:
         return "both sides"
@@ -52,13 +55,16 @@ class Sides:
     def modes(self) -> list[Mode]:
         return list(self.bundle.manifest.graphs)
 
-    def answer(self, turns: Any, max_slices: int) -> tuple[int, str]:
-        """The reference's answer in 16x up to the first tie: how many tokens, and the text."""
+    def ask(self, session: Session, turns: Any, images: list[Any], question: str, max_slices: int) -> Answer:
+        """Ask in 16x, and require the reference's tokens for `turns` and their text."""
+        with heard_tokens() as heard:
+            answer = session.ask(images, question, mode="16x", max_slices=max_slices, max_tokens=TOKENS)
         tokens, ahead = self.code.generate(turns, "16x", max_slices, TOKENS)
-        ties = [step for step, margin in enumerate(ahead) if margin < TIE]
-        tokens = tokens[: ties[0]] if ties else tokens
-        assert tokens
-        return len(tokens), self.code.text(tokens)
+        assert len(tokens) == TOKENS
+        require_greedy(heard, tokens, ahead, tie=TIE)
+        assert answer.text == self.code.text(heard)
+        assert answer.usage.prompt_tokens == len(self.code.ids(turns, "16x", max_slices))
+        return answer
 
 
 @pytest.fixture(scope="module", params=["llava_checkpoint", "llava_baseline"])
@@ -112,16 +118,10 @@ def test_greedy_answers_of_two_turns_are_those_of_the_training_code(
     sides: Sides, images: list[Any], max_slices: int
 ) -> None:
     turns: Any = [("user", [*images, QUESTION])]
-    options: Any = {"mode": "16x", "max_slices": max_slices}
     with sides.assistant.session() as session:
-        count, text = sides.answer(turns, max_slices)
-        first = session.ask(images, QUESTION, max_tokens=count, **options)
-        assert first.text.strip() == text
+        first = sides.ask(session, turns, images, QUESTION, max_slices)
         turns += [("assistant", [first.text]), ("user", [*ONE, "And here?"])]
-        count, text = sides.answer(turns, max_slices)
-        second = session.ask(ONE, "And here?", max_tokens=count, **options)
-        assert second.text.strip() == text
-        assert second.usage.prompt_tokens == len(sides.code.ids(turns, "16x", max_slices))
+        sides.ask(session, turns, ONE, "And here?", max_slices)
 
 
 def test_the_baseline_has_one_mode_and_says_so(baseline_bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
