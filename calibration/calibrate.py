@@ -1,4 +1,4 @@
-"""Make INT8 graphs for a bundle, calibrated on pictures like those the device will see.
+"""Make INT8 and FP8 graphs for a bundle, calibrated on pictures like those the device will see.
 
     pictures -> activations -> smoothing -> ranges -> Q/DQ graphs -> measure -> exclude layers -> report
 
@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uhd_edge.calibration.flavours import RANGES_COST, settle
+from uhd_edge.calibration.fp8 import settle_fp8
 from uhd_edge.calibration.graphs.graph_files import has_graphs, int8_names, write_int8
 from uhd_edge.calibration.pictures import Pictures, find_pictures, split_pictures
 from uhd_edge.calibration.plot import write_plot
 from uhd_edge.calibration.prepared import ERRORS_COST, SMOOTHING_COST, prepare
-from uhd_edge.calibration.ranges.plan import FLAVOURS
+from uhd_edge.calibration.ranges.plan import flavours_of
 from uhd_edge.calibration.ranges.recording import RECORDING_COST
 from uhd_edge.calibration.report import Report, make_report
 from uhd_edge.calibration.shipped.picture_set import write_pictures
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from uhd_edge.calibration.flavours import Outcome
-    from uhd_edge.calibration.ranges.plan import Flavour
+    from uhd_edge.calibration.ranges.plan import CalibratedPrecision, Flavour
     from uhd_edge.calibration.work import Progress
     from uhd_edge.engines.unfinished import Tell
     from uhd_edge.runtime.bundles.manifest import Vision
@@ -49,7 +50,7 @@ CALIBRATED_VIEWS, MEASURED_VIEWS = 24, 6
 
 @dataclass(frozen=True)
 class Calibrated:
-    """The bundle with its INT8 graphs, and the report of the measurements."""
+    """The bundle with its quantized graphs, and the report of the measurements."""
 
     bundle: Bundle
     report: Report
@@ -59,6 +60,7 @@ def calibrate_bundle(
     bundle: Bundle,
     sources: Sequence[str | Path] = (),
     *,
+    precisions: Sequence[CalibratedPrecision] = ("int8",),
     max_slices: int | None = None,
     cosine: float = 0.0,
     seed: int = 0,
@@ -66,37 +68,44 @@ def calibrate_bundle(
     progress: Progress = SILENT,
     tell: Tell = lambda _line: None,
 ) -> Calibrated:
-    """Add INT8 graphs of every mode to `bundle`, calibrated on the picture files and folders in `sources`.
+    """Add graphs of every mode in `precisions` to `bundle`, calibrated on the picture files and folders in `sources`.
 
     Without `sources`, the pictures that come with the package are used (see `shipped/`).
 
-    The graphs for ONNX Runtime's CPU provider are always made. Those for TensorRT are based on
-    FP16 graphs and are made if the bundle has them. INT8 graphs of an earlier calibration are
-    replaced. `cosine` is a minimum for every view above the bundle's own threshold; reaching
+    INT8 graphs for ONNX Runtime's CPU provider are always made. Those for TensorRT are based on
+    FP16 graphs and are made if the bundle has them; FP8 graphs are for TensorRT alone. All graphs of an
+    earlier calibration are replaced. `cosine` is a minimum for every view above the bundle's own threshold; reaching
     it leaves more layers unquantized.
 
     Of a large tower's pictures, some views are used (see `most_views`). A run that was interrupted
     is continued if pictures and options are the same. `progress` gets the stage and the fraction
     done, `tell` a line about what killed runs left.
 
-    Raises `CalibrationError` for sources without pictures or a bundle without FP32 graphs,
+    Raises `CalibrationError` for sources without pictures or a bundle without the graphs that are needed,
     `ImageError` for an unreadable picture and `OutputError` if the bundle cannot be written; the
     bundle is then unchanged.
     """
     given = find_pictures(sources) if sources else []
     if not has_graphs(bundle, "fp32"):
         raise CalibrationError(f"{bundle.path}: INT8 calibration needs FP32 graphs; export with --precisions fp32,fp16")
-    flavours = [flavour for flavour in FLAVOURS if has_graphs(bundle, flavour.base)]
-    key = _identity(bundle, given, max_slices, cosine, seed)
+    if "fp8" in precisions and not has_graphs(bundle, "fp16"):
+        raise CalibrationError(f"{bundle.path}: FP8 calibration needs FP16 graphs; export with --precisions fp32,fp16")
+    flavours = [flavour for flavour in flavours_of(precisions) if has_graphs(bundle, flavour.base)]
+    key = _identity(bundle, given, max_slices, cosine, seed, *(flavour.kind for flavour in flavours))
     with resumable_folder(bundle, key, tell) as folder:
         pictures = given or write_pictures(folder / "pictures", bundle.manifest.preprocessing.scale_resolution)
         calibrated_with, measured_on = split_pictures(pictures)
         most_seen, most_unseen = most_views(bundle.manifest.vision)
         seen = Pictures(tuple(calibrated_with), max_slices, most_seen)
         unseen = Pictures(tuple(measured_on), max_slices, most_unseen)
-        work = Work(_expected_work(bundle, seen, unseen, len(flavours)), progress)
-        prepared = prepare(bundle, folder, (seen, unseen), work, cosine=cosine, seed=seed, threads=threads)
-        outcomes = {flavour: settle(prepared, flavour) for flavour in flavours}
+        work = Work(_expected_work(bundle, seen, unseen, flavours), progress)
+        smooth = "int8" in precisions
+        prepared = prepare(
+            bundle, folder, (seen, unseen), work, cosine=cosine, seed=seed, threads=threads, smooth=smooth
+        )
+        outcomes = {
+            flavour: (settle if flavour.numbers == "int8" else settle_fp8)(prepared, flavour) for flavour in flavours
+        }
         work.begin("report")
         report = make_report(prepared, outcomes, calibrated_with, measured_on, shipped_pictures=not given)
         return Calibrated(_add(bundle, folder, outcomes, report), report)
@@ -112,16 +121,22 @@ def most_views(vision: Vision) -> tuple[int | None, int | None]:
     return (CALIBRATED_VIEWS, MEASURED_VIEWS) if weights * vision.layers > LARGE_TOWER else (None, None)
 
 
-def _expected_work(bundle: Bundle, seen: Pictures, unseen: Pictures, flavours: int) -> float:
+def _expected_work(bundle: Bundle, seen: Pictures, unseen: Pictures, flavours: Sequence[Flavour]) -> float:
     manifest = bundle.manifest
     modes = list(manifest.graphs)
     to_see, to_measure = (
         sum(pictures.count(manifest, mode) * pass_cost(manifest.vision, mode) for mode in modes)
         for pictures in (seen, unseen)
     )
-    each = 3 * (WRITING_COST + to_measure) + RANGES_COST + 2 * ERRORS_COST
+    by_numbers = {
+        "int8": 3 * (WRITING_COST + to_measure) + RANGES_COST + 2 * ERRORS_COST,
+        "fp8": WRITING_COST + to_measure + ERRORS_COST,
+    }
+    made = sum(by_numbers[flavour.numbers] for flavour in flavours)
+    smoothed = SMOOTHING_COST if any(flavour.numbers == "int8" for flavour in flavours) else 0
     simulated = SIMULATION_COST * SIMULATED_VIEWS * sum(pass_cost(manifest.vision, mode) for mode in modes)
-    return RECORDING_COST * (to_see + to_measure) + SMOOTHING_COST + flavours * each + simulated
+    simulations = sum(flavour.symmetric for flavour in flavours)
+    return RECORDING_COST * (to_see + to_measure) + smoothed + made + simulations * simulated
 
 
 def _identity(bundle: Bundle, pictures: Sequence[Path], *options: object) -> str:
@@ -137,7 +152,7 @@ def _identity(bundle: Bundle, pictures: Sequence[Path], *options: object) -> str
 
 
 def _add(bundle: Bundle, folder: Path, outcomes: Mapping[Flavour, Outcome], report: Report) -> Bundle:
-    """Write the chosen graphs and the report, replacing the bundle's old INT8 graphs."""
+    """Write the chosen graphs and the report, replacing those of an earlier calibration."""
     wanted = [REPORT, PLOT, *(name for flavour in outcomes for name in int8_names(bundle, flavour))]
     names = free_names(bundle, wanted)
     final = folder / "final"
@@ -156,7 +171,10 @@ def _add(bundle: Bundle, folder: Path, outcomes: Mapping[Flavour, Outcome], repo
     files = {name: final / name.rpartition("/")[2] for name in names.values()}
 
     def change(manifest: Manifest) -> Manifest:
-        graphs = {mode: {**by_kind} for mode, by_kind in manifest.graphs.items()}
+        graphs = {
+            mode: {kind: pair for kind, pair in by_kind.items() if not _is_calibrated(pair.encoder)}
+            for mode, by_kind in manifest.graphs.items()
+        }
         for (mode, kind), pair in changes.items():
             graphs[mode][kind] = pair
         kept = {name: record for name, record in manifest.files.items() if not _is_calibrated(name)}
@@ -167,4 +185,4 @@ def _add(bundle: Bundle, folder: Path, outcomes: Mapping[Flavour, Outcome], repo
 
 def _is_calibrated(name: str) -> bool:
     """Whether a file's name says that it comes from a calibration."""
-    return name.startswith("calibration.") or "-int8" in name
+    return name.startswith("calibration.") or "-int8" in name or "-fp8" in name

@@ -1,4 +1,4 @@
-"""The steps that lead to one kind of INT8 graph, each measured end to end."""
+"""The steps that lead to one kind of INT8 graph, each measured end to end; those of FP8 are in `fp8.py`."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def settle(prepared: Prepared, flavour: Flavour) -> Outcome:
     """Improve on naive INT8 step by step until the graphs reach the goal."""
     prepared.work.begin(f"{flavour.kind}: naive")
     naive = _naive(prepared)
-    plan = _without_connector(prepared, naive)
+    plan = without_connector(prepared, naive)
     measured = measure_plans(prepared, f"{flavour.kind} naive", [naive, plan], flavour)
     names = ("naive", "connector excluded")
     steps = [Step(name, agreement, taken=True) for name, agreement in zip(names, measured, strict=True)]
@@ -75,8 +75,8 @@ def settle(prepared: Prepared, flavour: Flavour) -> Outcome:
         steps.append(Step(name, agreement, taken=1 - agreement.lowest_cosine <= (1 - best) * WORTH))
         plan = candidate if steps[-1].taken else plan
     prepared.work.begin(f"{flavour.kind}: layers excluded")
-    before, after = (_errors(prepared, one, flavour, name) for name, one in (("naive", naive), ("final", plan)))
-    settled = _excluded(prepared, plan, after, flavour, steps)
+    before, after = (measured_errors(prepared, one, flavour, name) for name, one in (("naive", naive), ("final", plan)))
+    settled = exclude_worst(prepared, plan, after, flavour, steps)
     steps.append(Step("layers excluded", settled.agreement, taken=True))
     simulations: tuple[Simulation, ...] = ()
     if flavour.symmetric:
@@ -85,7 +85,7 @@ def settle(prepared: Prepared, flavour: Flavour) -> Outcome:
     return Outcome(settled.plan, naive, tuple(steps), before, after, simulations)
 
 
-def _excluded(
+def exclude_worst(
     prepared: Prepared,
     plan: QuantizationPlan,
     errors: Mapping[str, float],
@@ -95,25 +95,27 @@ def _excluded(
     """Leave out the worst linears that `plan` still quantizes, until the goal is reached."""
     reached = [step.agreement for step in steps if step.taken][-1]
     harm = {name: error for name, error in errors.items() if name not in plan.kept}
+    goal = prepared.goal(flavour)
     worst_views = [step.agreement.worst_view for step in reversed(steps)]
 
     def measure(candidate: QuantizationPlan) -> Agreement:
         name = f"{flavour.kind} {len(candidate.kept) - len(plan.kept)} excluded"
         return measure_until_below(prepared, name, candidate, flavour, worst_views)
 
-    settled = put_back(plan, reached, harm, prepared.goal, measure)
-    if settled.agreement.reaches(prepared.goal) or not harm:
+    settled = put_back(plan, reached, harm, goal, measure)
+    if settled.agreement.reaches(goal) or not harm:
         return settled
     # The last trial ended at the first view below the goal; the report is about all views.
     (agreement,) = measure_plans(prepared, f"{flavour.kind} all excluded", [settled.plan], flavour)
     return Settled(settled.plan, agreement)
 
 
-def _errors(prepared: Prepared, plan: QuantizationPlan, flavour: Flavour, name: str) -> dict[str, float]:
+def measured_errors(prepared: Prepared, plan: QuantizationPlan, flavour: Flavour, name: str) -> dict[str, float]:
+    """Measure the error of every linear under `plan`, which is kept under `name`."""
     name = f"{flavour.kind} errors {name}"
     if prepared.saved.has(name):
         prepared.work.expect(-ERRORS_COST)
-    errors: dict[str, float] = prepared.saved.value(name, lambda: prepared.errors(plan, symmetric=flavour.symmetric))
+    errors: dict[str, float] = prepared.saved.value(name, lambda: prepared.errors(plan, flavour))
     return errors
 
 
@@ -122,7 +124,7 @@ def _naive(prepared: Prepared) -> QuantizationPlan:
     return QuantizationPlan({site.name: Smoothing(0.0, None) for site in prepared.sites}, ranges)
 
 
-def _without_connector(prepared: Prepared, plan: QuantizationPlan) -> QuantizationPlan:
+def without_connector(prepared: Prepared, plan: QuantizationPlan) -> QuantizationPlan:
     """Leave the connector unquantized, whatever its error.
 
     A layer of the tower adds to a residual stream, which dilutes its rounding error. The

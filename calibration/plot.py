@@ -17,7 +17,7 @@ BEFORE, AFTER, PUT_BACK = "#c44e52", "#4c72b0", "#8c8c8c"
 
 
 def write_plot(report: Report, file: Path) -> bool:
-    """Write a PNG with one panel for each kind of INT8 graph; False, and no file, if matplotlib is not installed."""
+    """Write a PNG with one panel for each kind of graph; False, and no file, if matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -27,7 +27,7 @@ def write_plot(report: Report, file: Path) -> bool:
     measured_on = (
         "the picture it was calibrated with" if report.measured_on == report.calibrated_with else "other pictures"
     )
-    figure.suptitle(f"INT8 error of each layer's output, on {measured_on}")
+    figure.suptitle(f"Rounding error of each layer's output, on {measured_on}")
     axes = figure.subplots(len(report.flavours), squeeze=False, sharex=True)[:, 0]
     for panel, (kind, flavour) in zip(axes, report.flavours.items(), strict=True):
         _draw(panel, kind, flavour)
@@ -43,8 +43,8 @@ def _draw(panel: Axes, kind: str, flavour: FlavourReport) -> None:
     places = range(len(layers))
     before = [100 * layer.error_before for layer in layers]
     after = [float("nan") if layer.put_back else 100 * layer.error_after for layer in layers]
-    panel.plot(places, before, "o-", color=BEFORE, markersize=3, linewidth=1, label="naive INT8")
-    panel.plot(places, after, "o-", color=AFTER, markersize=3, linewidth=1, label="calibrated INT8")
+    panel.plot(places, before, "o-", color=BEFORE, markersize=3, linewidth=1, label="naive")
+    panel.plot(places, after, "o-", color=AFTER, markersize=3, linewidth=1, label="calibrated")
     put_back = [place for place, layer in enumerate(layers) if layer.put_back]
     panel.vlines(put_back, 0, 1, PUT_BACK, transform=panel.get_xaxis_transform(), linewidth=1, label="not quantized")
     panel.set_yscale("log")

@@ -1,4 +1,4 @@
-"""What both kinds of INT8 graph are made from."""
+"""What every kind of quantized graph is made from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 from uhd_edge.calibration.graphs.graph_files import FullWeights, all_sites
 from uhd_edge.calibration.measure import Measurement
-from uhd_edge.calibration.ranges.layer_error import layer_errors, multiplied, products, rounded_weights
+from uhd_edge.calibration.ranges.fp8 import fp8_scale, round_to_fp8
+from uhd_edge.calibration.ranges.layer_error import (
+    layer_errors,
+    multiplied,
+    product_errors,
+    products,
+    rounded_to_fp8,
+    rounded_weights,
+)
 from uhd_edge.calibration.ranges.recording import Recording, record_activations
 from uhd_edge.calibration.ranges.smoothing import Smoothing, choose_smoothing, smoothing_factors
 from uhd_edge.calibration.saved_work import SavedWork
@@ -23,7 +31,7 @@ if TYPE_CHECKING:
     from uhd_edge.calibration.pictures import Pictures
     from uhd_edge.calibration.ranges.activations import Activations, Recorded
     from uhd_edge.calibration.ranges.linears import Site
-    from uhd_edge.calibration.ranges.plan import QuantizationPlan
+    from uhd_edge.calibration.ranges.plan import Flavour, QuantizationPlan
     from uhd_edge.calibration.work import Work
     from uhd_edge.runtime.bundles.bundle import Bundle
 
@@ -39,7 +47,7 @@ TOWER = "vision_tower."  # prefix of the names of its linears
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """The inputs for both kinds of INT8 graph; `folder` is for temporary files, `exact` holds the FP32 embeddings."""
+    """The inputs for every kind of graph; `folder` is for temporary files, `exact` holds the FP32 embeddings."""
 
     bundle: Bundle
     folder: Path
@@ -58,10 +66,14 @@ class Prepared:
         """The FP32 embeddings of the views to measure on, by their names."""
         return self.unseen.embeddings
 
-    @property
-    def goal(self) -> Threshold:
+    def threshold(self, flavour: Flavour) -> Threshold:
+        """The bundle's threshold for graphs of `flavour`."""
+        thresholds = self.bundle.manifest.thresholds
+        return thresholds.fp8 if flavour.numbers == "fp8" else thresholds.int8
+
+    def goal(self, flavour: Flavour) -> Threshold:
         """The required agreement: the bundle's threshold plus a reserve, or `cosine` if that is higher."""
-        asked = self.bundle.manifest.thresholds.int8
+        asked = self.threshold(flavour)
         cosine = max(_stricter(asked.cosine), self.cosine)
         return Threshold(cosine=cosine, token_cosine=_stricter(asked.token_cosine))
 
@@ -78,14 +90,20 @@ class Prepared:
         weights = self.weights.read_site(site)
         return weights if smoothing.factors is None else multiplied(weights, smoothing.factors)
 
-    def errors(self, plan: QuantizationPlan, *, symmetric: bool) -> dict[str, float]:
+    def errors(self, plan: QuantizationPlan, flavour: Flavour) -> dict[str, float]:
         """Measure the error of every linear under `plan` on unseen rows, as if all were quantized."""
         errors: dict[str, float] = {}
         for site in self.sites:
             smoothing = plan.smoothing[site.name]
             rows, weights = self.others(site, smoothing).sample, self.smoothed_weights(site, smoothing)
-            exact, rounded = products(rows, weights), rounded_weights(weights, symmetric=symmetric)
-            errors.update(layer_errors(rows, rounded, exact, plan.ranges[site.name], symmetric=symmetric))
+            exact, span = products(rows, weights), plan.ranges[site.name]
+            if flavour.numbers == "fp8":
+                levels, rounded = round_to_fp8(rows, fp8_scale(span.largest)), rounded_to_fp8(weights)
+                errors.update(product_errors(levels, rounded, exact))
+            else:
+                symmetric = flavour.symmetric
+                rounded = rounded_weights(weights, symmetric=symmetric)
+                errors.update(layer_errors(rows, rounded, exact, span, symmetric=symmetric))
             self.work.done(ERRORS_COST / len(self.sites))
         return errors
 
@@ -104,8 +122,9 @@ def prepare(
     cosine: float,
     seed: int,
     threads: int | None,
+    smooth: bool = True,
 ) -> Prepared:
-    """Record the activations of the pictures to calibrate with and to measure on, and smooth every site."""
+    """Record the activations of the pictures to calibrate with and to measure on, and `smooth` every site."""
     saved = SavedWork(folder)
     recorded = []
     for name, some in zip(("calibration", "measuring"), pictures, strict=True):
@@ -114,9 +133,11 @@ def prepare(
             record_activations(bundle, some, seed=seed, threads=threads, recording=Recording(work, name, saved))
         )
     seen, unseen = recorded
-    work.begin("smoothing")
     sites, weights = all_sites(bundle), FullWeights(bundle)
-    smoothing = _smoothings(sites, weights, (seen, unseen), saved=saved, work=work)
+    smoothing: Mapping[str, Smoothing] = {}
+    if smooth:
+        work.begin("smoothing")
+        smoothing = _smoothings(sites, weights, (seen, unseen), saved=saved, work=work)
     views = [view for mode in bundle.manifest.graphs for view in pictures[1].views(bundle.manifest, mode)]
     measurement = Measurement(bundle.manifest, views, threads, work)
     return Prepared(bundle, folder, sites, weights, seen, unseen, smoothing, measurement, saved, work, cosine)

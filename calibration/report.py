@@ -26,7 +26,7 @@ LARGEST_HALF = 65504.0
 NEAR_OVERFLOW = 0.5  # of the largest FP16 number
 WORTH = "the pictures are uhd-edge's own; 24 of what your device will see give ranges that are made for it"
 TOOLS = {
-    "onnxruntime": "ran every graph, FP32 and INT8",
+    "onnxruntime": "ran every graph",
     "onnx-ir": "read and wrote the graphs",
     "numpy": "computed smoothing, ranges and errors in uhd-edge's own code: onnxruntime.quantization supports "
     "neither smoothing, nor FP16 graphs, nor one weight file for two graphs",
@@ -37,7 +37,7 @@ TOOLS = {
 class Layer:
     """One linear: its errors on unseen pictures, and how it was quantized.
 
-    `error_before` is the error of naive INT8, `error_after` the remaining error; it is 0 if the
+    `error_before` is the error of naive quantization, `error_after` the remaining error; it is 0 if the
     layer was `put_back`, which means left unquantized. `low` and `high` are the range of its
     input, divided by the smoothing factors.
     """
@@ -54,8 +54,9 @@ class Layer:
 
 @dataclass(frozen=True)
 class FlavourReport:
-    """One kind of INT8 graph: the agreement after each step, every layer, and what TensorRT's engines will compute."""
+    """One kind of quantized graph: its goal, the agreement after each step, every layer, and what engines compute."""
 
+    goal: Threshold
     steps: tuple[Step, ...]
     layers: tuple[Layer, ...]
     simulations: tuple[Simulation, ...] = ()
@@ -68,14 +69,16 @@ class FlavourReport:
     def as_dict(self) -> dict[str, Any]:
         """Return the content for `calibration.json`."""
         simulations = [simulation.as_dict() for simulation in self.simulations]
-        return dataclasses.asdict(self) | {"simulations": simulations, "put_back": self.put_back}
+        goal = self.goal.model_dump()
+        return dataclasses.asdict(self) | {"goal": goal, "simulations": simulations, "put_back": self.put_back}
 
 
 @dataclass(frozen=True)
 class Report:
     """The whole calibration. `largest` is the largest magnitude of every layer's output (FP16 ends at 65504).
 
-    `shipped_pictures` says that the pictures are those of the package, not the user's.
+    `threshold` and `goal` are those of the first of `flavours`. `shipped_pictures` says that the pictures are
+    those of the package, not the user's.
     """
 
     format: int
@@ -139,10 +142,11 @@ def make_report(
         calibrated_with=tuple(picture.name for picture in calibrated_with),
         measured_on=tuple(picture.name for picture in measured_on),
         views=prepared.seen.views,
-        threshold=prepared.bundle.manifest.thresholds.int8,
-        goal=prepared.goal,
+        threshold=prepared.threshold(next(iter(outcomes))),
+        goal=prepared.goal(next(iter(outcomes))),
         flavours={
             flavour.kind: FlavourReport(
+                prepared.goal(flavour),
                 tuple(_without_folder(step) for step in outcome.steps),
                 _layers(prepared, outcome),
                 tuple(_without_folder(simulation) for simulation in outcome.simulations),
@@ -165,10 +169,11 @@ def table(report: Report) -> str:
     lines = [
         _pictures_line(report),
         *([WORTH] if report.shipped_pictures else []),
-        f"goal: cosine {report.goal.cosine:.5f} of every view, {report.goal.token_cosine:.3f} of every token",
+        _goal_line(report.goal),
     ]
     for kind, flavour in report.flavours.items():
         lines += ["", f"{kind:<22}{'lowest cosine':>15}{'mean cosine':>15}{'worst token':>15}"]
+        lines += [f"  {_goal_line(flavour.goal)}"] if flavour.goal != report.goal else []
         lines += [_step_line(step) for step in flavour.steps]
         lines += [f"  not quantized: {', '.join(flavour.put_back) or 'none'}", "", *_worst_lines(flavour.layers)]
         lines += [simulation_line(simulation) for simulation in flavour.simulations]
@@ -187,6 +192,10 @@ def _pictures_line(report: Report) -> str:
     )
 
 
+def _goal_line(goal: Threshold) -> str:
+    return f"goal: cosine {goal.cosine:.5f} of every view, {goal.token_cosine:.3f} of every token"
+
+
 def _step_line(step: Step) -> str:
     seen = step.agreement
     note = "" if step.taken else "  rejected"
@@ -200,7 +209,7 @@ def simulation_line(simulation: Simulation) -> str:
     return (
         f"  {simulation.mode} simulated as TensorRT computes, {simulation.views} views: lowest cosine "
         f"{seen.lowest_cosine:.6f}, worst token {seen.lowest_token_cosine:.6f}; {simulation.overflow} of "
-        f"{simulation.sums} INT8 sums overflow in FP16 (largest {simulation.largest:.0f} of 65504)"
+        f"{simulation.sums} {simulation.numbers} sums overflow in FP16 (largest {simulation.largest:.0f} of 65504)"
     )
 
 

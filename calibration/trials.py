@@ -64,13 +64,14 @@ def measure_until_below(
     def measure() -> dict[str, Any]:
         prepared.work.expect(WRITING_COST + prepared.measurement.cost)
         tested: dict[str, NDArray[np.float32]] = {}
+        goal = prepared.goal(flavour)
         with (
             _written(prepared, [plan], flavour) as (encoders, connectors),
             closing(prepared.measurement.embed(encoders, connectors, flavour.products, first)) as embedded,
         ):
             for view, (one,) in embedded:
                 tested[view] = one
-                if not compare(prepared.exact, {view: one}).reaches(prepared.goal):
+                if not compare(prepared.exact, {view: one}).reaches(goal):
                     break
         left = [view for view in prepared.measurement.views if view.name not in tested]
         prepared.work.expect(-prepared.measurement.cost_of(left))
@@ -85,7 +86,7 @@ def simulate_plan(prepared: Prepared, plan: QuantizationPlan, flavour: Flavour) 
     with _written(prepared, [plan], flavour) as (encoders, (connectors,)):
         for mode, encoder in encoders.items():
             views = [view for view in prepared.measurement.views if view.mode == mode][:SIMULATED_VIEWS]
-            found = simulate_views((encoder, connectors[mode]), views, prepared.exact, manifest)
+            found = simulate_views((encoder, connectors[mode]), views, prepared.exact, manifest, kind=flavour.kind)
             simulations.append(found)
             prepared.work.done(SIMULATION_COST * SIMULATED_VIEWS * pass_cost(manifest.vision, mode))
     return tuple(simulations)

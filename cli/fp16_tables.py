@@ -1,4 +1,4 @@
-"""Tables about FP16: how much of its range a tower uses, and what simulated INT8 engines compute."""
+"""Tables about FP16: how much of its range a tower uses, and what simulated engines compute."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ def range_table(layers: Sequence[LayerRange]) -> list[str]:
 
 
 def simulation_table(simulations: Sequence[Simulation]) -> list[str]:
-    """Format the cosines of each mode, and the sums of each INT8 product."""
+    """Format the cosines of each mode, and the sums of each quantized product."""
     lines = [
-        f"{one.mode}: INT8 simulated as TensorRT computes: lowest cosine {one.agreement.lowest_cosine:.6f}, "
-        f"worst token {one.agreement.lowest_token_cosine:.6f}, {one.overflow} of {one.sums} INT8 sums overflow in FP16"
+        f"{one.mode}: {one.numbers} simulated as TensorRT computes: lowest cosine {one.agreement.lowest_cosine:.6f}, "
+        f"worst token {one.agreement.lowest_token_cosine:.6f}, {one.overflow} of {one.sums} {one.numbers} sums "
+        "overflow in FP16"
         for one in simulations
     ]
-    rows = [("mode", "INT8 product", "sums", "overflow", "largest in FP16", "of 65504")]
+    rows = [("mode", "product", "sums", "overflow", "largest in FP16", "of 65504")]
     rows += [
         (
             simulation.mode,

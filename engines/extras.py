@@ -33,7 +33,12 @@ PACKAGES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "torch": "torch",
             "transformers": "transformers",
         },
-        "calibration": {"matplotlib": "matplotlib", "onnx": "onnx", "onnx_ir": "onnx-ir"},
+        "calibration": {
+            "matplotlib": "matplotlib",
+            "ml_dtypes": "ml-dtypes",
+            "onnx": "onnx",
+            "onnx_ir": "onnx-ir",
+        },
         "schema": {"jsonschema": "jsonschema"},
         "openvino": {"openvino": "openvino"},
         "video": {"av": "av"},

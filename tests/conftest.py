@@ -135,14 +135,15 @@ def calibrated(
 
 @pytest.fixture(scope="session")
 def calibrated_tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A copy of the built-in bundle with INT8 graphs, calibrated on two pictures of its world; do not write into it."""
+    """A copy of the built-in bundle with INT8 and FP8 graphs, calibrated on two of its pictures; do not write into it."""
     from support.int8 import copy_of
 
     from uhd_edge.calibration.calibrate import calibrate_bundle
     from uhd_edge.runtime.bundles.bundle import Bundle
 
     bundle = copy_of(Bundle.open(), tmp_path_factory.mktemp("bundles") / "tiny")
-    return calibrate_bundle(bundle, [EXAMPLES / "bench.png", EXAMPLES / "sliced.jpg"], max_slices=4).bundle
+    pictures = [EXAMPLES / "bench.png", EXAMPLES / "sliced.jpg"]
+    return calibrate_bundle(bundle, pictures, precisions=["int8", "fp8"], max_slices=4).bundle
 
 
 @pytest.fixture

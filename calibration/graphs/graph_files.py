@@ -1,4 +1,4 @@
-"""The INT8 graph files of a bundle: the encoders of both modes, which share one weight file, and the connector."""
+"""The quantized graph files of a bundle: the encoders of both modes, which share one weight file, and the connector."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turn a graph into an INT8 graph: smooth the weights, and put Q/DQ around every quantized linear.
+"""Turn a graph into an INT8 or FP8 graph: smooth the weights, and put Q/DQ around every quantized linear.
 
 QuantizeLinear and DequantizeLinear are standard operators, which ONNX Runtime and TensorRT
 turn into INT8 products. onnxruntime.quantization writes them too, but it supports neither
@@ -7,7 +7,8 @@ FP16 graphs with balanced weights, nor one weight file for two graphs, nor smoot
 A weight of an FP32 product has a scale for each output channel, and beside uint8 activations it is
 limited in pairs (see `pairs.py`). A weight of an FP16 product has
 one scale, and its product is multiplied in each channel afterwards, so that no sum overflows
-(see `rounded_weight.py`).
+(see `rounded_weight.py`). An FP8 weight has one scale, and rounds the FP16 graph's own weight: then its product
+is that of the FP16 graph, which cannot overflow.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import onnx_ir as ir
 
+from uhd_edge.calibration.graphs.external_weights import read_weight
+from uhd_edge.calibration.ranges.fp8 import FP8, fp8_scale, to_fp8
 from uhd_edge.calibration.ranges.rounded_weight import ChannelScaledWeight, CommonScaledWeight
 from uhd_edge.calibration.ranges.rounding import common_scale, half_activation_scale
 from uhd_edge.engines.processor import FITTING_SUMS
@@ -67,7 +70,9 @@ class _Rewriter:
                     self._multiply_kept(linear, factors)
                 continue
             node.replace_input_with(0, self._round_activation(node, site))
-            if _is_half(node):
+            if self.flavour.numbers == "fp8":
+                self._round_to_fp8(node, linear, site, factors)
+            elif _is_half(node):
                 self._round_half_weight(node, linear, site, factors)
             else:
                 self._round_weight(node, linear, factors)
@@ -85,14 +90,19 @@ class _Rewriter:
         """Smooth an unquantized weight, keeping its type and the powers of two an FP16 weight may be divided by."""
         value = self.graph.initializers[linear.weight]
         dtype = cast("ir.DataType", value.dtype)
+        balanced = self._balanced(linear, factors)
+        value.const_value = _lazy(linear.weight, dtype, _shape(value), lambda: balanced().astype(dtype.numpy()))
+
+    def _balanced(self, linear: Linear, factors: Array | None) -> Callable[[], Array]:
+        """Return what reads the smoothed weight, divided by the powers of two that the base graph divides it by."""
         restored = self.graph.initializers.get(f"{linear.weight}.scales")
         powers = None if restored is None else cast("ir.TensorProtocol", restored.const_value)
 
-        def smoothed() -> NDArray[np.generic]:
+        def read() -> Array:
             weight = self._smoothed(linear, factors)
-            return (weight if powers is None else weight / powers.numpy()).astype(dtype.numpy())
+            return weight if powers is None else weight / read_weight(powers)
 
-        value.const_value = _lazy(linear.weight, dtype, _shape(value), smoothed)
+        return read
 
     def _round_activation(self, node: ir.Node, site: Site) -> ir.Value:
         """Insert a Q/DQ pair after the left input of `node`; nodes that read the same value share it.
@@ -103,13 +113,16 @@ class _Rewriter:
         if value not in self.pairs:
             scope = f"{site.name}_{'half' if _is_half(node) else 'full'}"
             scale, zero = self._scale(self.plan.ranges[site.name])
-            stored = np.array(half_activation_scale(np.float32(scale))) if _is_half(node) else scale
+            integer_of_half = _is_half(node) and self.flavour.numbers == "int8"
+            stored = np.array(half_activation_scale(np.float32(scale))) if integer_of_half else scale
             constants = [self._constant(f"{scope}/scale", stored), self._constant(f"{scope}/zero", zero)]
             quantized = self._insert("QuantizeLinear", scope, [value, *constants], node)
             self.pairs[value] = self._insert("DequantizeLinear", scope, [quantized, *constants], node)
         return self.pairs[value]
 
-    def _scale(self, span: Range) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
+    def _scale(self, span: Range) -> tuple[NDArray[np.floating], NDArray[np.generic]]:
+        if self.flavour.numbers == "fp8":
+            return np.array(fp8_scale(span.largest)), np.array(0, dtype=FP8)
         if self.flavour.symmetric:
             return np.array(span.symmetric_scale()), np.array(0, dtype=np.int8)
         scale, zero = span.asymmetric()
@@ -143,6 +156,19 @@ class _Rewriter:
             node, linear, rounded.numbers, self._constant(f"{linear.weight}_scale", np.array(scale)), {}
         )
 
+    def _round_to_fp8(self, node: ir.Node, linear: Linear, site: Site, factors: Array | None) -> None:
+        """Replace the weight with its FP8 values and one scale; the graph goes on from its product as before.
+
+        TensorRT joins the products of a site into one, such as queries, keys and values. If their scales
+        differed, it would store bare sums, as with a scale for each channel, and they would overflow. So they
+        have one scale.
+        """
+        joined = [self._balanced(one, factors) for one in site.linears if one.name not in self.plan.kept]
+        scale = fp8_scale(max(float(np.abs(read()).max(initial=0)) for read in joined))
+        balanced = self._balanced(linear, factors)
+        stored = self._constant(f"{linear.weight}_scale", np.array(scale))
+        self._replace_weight(node, linear, lambda: to_fp8(balanced(), scale), stored, {})
+
     def _replace_weight(
         self,
         node: ir.Node,
@@ -152,7 +178,8 @@ class _Rewriter:
         attributes: Mapping[str, int],
     ) -> None:
         old = cast("ir.Value", node.inputs[1])
-        stored = self._weight(f"{linear.weight}_quantized", ir.DataType.INT8, _shape(old), numbers)
+        dtype = ir.DataType.INT8 if self.flavour.numbers == "int8" else ir.DataType.FLOAT8E4M3FN
+        stored = self._weight(f"{linear.weight}_quantized", dtype, _shape(old), numbers)
         node.replace_input_with(1, self._insert("DequantizeLinear", linear.name, [stored, scale], node, attributes))
         if not old.uses():
             del self.graph.initializers[str(old.name)]

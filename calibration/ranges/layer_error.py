@@ -1,4 +1,4 @@
-"""The INT8 error of linears, measured on the rows sampled at their site."""
+"""The rounding error of linears, measured on the rows sampled at their site."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from uhd_edge.calibration.ranges.fp8 import fp8_scale, round_to_fp8
 from uhd_edge.calibration.ranges.pairs import round_pairs
 from uhd_edge.calibration.ranges.rounding import round_activation, round_weight
 
@@ -33,6 +34,12 @@ def rounded_weights(weights: Weights, *, symmetric: bool) -> dict[str, NDArray[n
     return {name: rounded(weight) for name, weight in weights.items()}
 
 
+def rounded_to_fp8(weights: Weights) -> dict[str, NDArray[np.float32]]:
+    """Return the weights [in, out] of a site's linears after quantizing and dequantizing to FP8, with one scale."""
+    scale = fp8_scale(max(float(np.abs(weight).max()) for weight in weights.values()))
+    return {name: round_to_fp8(weight, scale) for name, weight in weights.items()}
+
+
 def layer_errors(
     rows: NDArray[np.float32], rounded: Weights, exact: Weights, span: Range, *, symmetric: bool
 ) -> dict[str, float]:
@@ -41,8 +48,12 @@ def layer_errors(
     `rows` [S, in] are the inputs, quantized with the range `span`; `rounded` are the
     `rounded_weights` [in, out] of the linears by name, `exact` their `products` [S, out].
     """
-    levels = round_activation(rows, span, symmetric=symmetric)
-    return {name: _share(levels @ weight - exact[name], exact[name]) for name, weight in rounded.items()}
+    return product_errors(round_activation(rows, span, symmetric=symmetric), rounded, exact)
+
+
+def product_errors(rows: NDArray[np.float32], rounded: Weights, exact: Weights) -> dict[str, float]:
+    """Compute the error of each linear as `layer_errors` does, of `rows` [S, in] that are rounded already."""
+    return {name: _share(rows @ weight - exact[name], exact[name]) for name, weight in rounded.items()}
 
 
 def overall(errors: Iterable[float]) -> float:

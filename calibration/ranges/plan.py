@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from uhd_edge.calibration.ranges.rounding import Range
     from uhd_edge.calibration.ranges.smoothing import Smoothing
@@ -14,19 +14,23 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.manifest import GraphKind
     from uhd_edge.runtime.modes import Precision
 
+CalibratedPrecision: TypeAlias = Literal["int8", "fp8"]
+CALIBRATED_PRECISIONS: tuple[CalibratedPrecision, ...] = get_args(CalibratedPrecision)
+
 
 @dataclass(frozen=True)
 class Flavour:
-    """One kind of INT8 graph: the precision of its base graph, and whether activations are int8 or uint8.
+    """One kind of quantized graph: its numbers, the precision of its base graph, and how activations are rounded.
 
-    `symmetric` means int8 with zero point 0, the only kind TensorRT supports. `fused` means
-    ONNX Runtime's own operators where they are faster (see `uhd_edge.calibration.graphs.fused_operators`).
+    `symmetric` means a zero point of 0, the only kind TensorRT supports; otherwise activations are uint8. `fused`
+    means ONNX Runtime's own operators where they are faster (see `uhd_edge.calibration.graphs.fused_operators`).
     """
 
     kind: GraphKind
     base: Precision
     symmetric: bool
     fused: bool = False
+    numbers: CalibratedPrecision = "int8"
 
     @property
     def products(self) -> Int8Products:
@@ -40,6 +44,13 @@ class Flavour:
 FOR_CPU = Flavour("int8", "fp32", symmetric=False, fused=True)
 FOR_TENSORRT = Flavour("int8-tensorrt", "fp16", symmetric=True)
 FLAVOURS = (FOR_CPU, FOR_TENSORRT)
+# FP8 products are TensorRT's alone: no CPU has them.
+FP8_FOR_TENSORRT = Flavour("fp8", "fp16", symmetric=True, numbers="fp8")
+
+
+def flavours_of(precisions: Sequence[CalibratedPrecision]) -> tuple[Flavour, ...]:
+    """Return the kinds of graph that `precisions` come in."""
+    return tuple(one for one in (*FLAVOURS, FP8_FOR_TENSORRT) if one.numbers in precisions)
 
 
 @dataclass(frozen=True, eq=False)

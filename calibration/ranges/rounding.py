@@ -18,15 +18,20 @@ HALF_LARGEST = 65504.0  # the largest FP16 number; 2**-14 is the smallest normal
 
 @dataclass(frozen=True)
 class Range:
-    """The range that INT8 covers for an activation, and the `method` that chose it."""
+    """The range that is covered for an activation, and the `method` that chose it."""
 
     low: float
     high: float
     method: str
 
+    @property
+    def largest(self) -> float:
+        """The largest magnitude in it."""
+        return max(abs(self.low), abs(self.high))
+
     def symmetric_scale(self) -> np.float32:
         """Compute the scale of int8 with zero point 0, as TensorRT requires."""
-        return _not_zero(max(abs(self.low), abs(self.high)) / LARGEST)
+        return _not_zero(self.largest / LARGEST)
 
     def asymmetric(self) -> tuple[np.float32, np.uint8]:
         """Compute scale and zero point of uint8; zero is always representable."""

@@ -1,4 +1,4 @@
-"""Run an encoder in numpy as TensorRT's engine would, node by node, counting the sums of its INT8 products."""
+"""Run an encoder in numpy as TensorRT's engine would, node by node, counting the sums of its quantized products."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import onnx_ir as ir
 from uhd_edge.calibration.graphs.external_weights import read_weight
 from uhd_edge.calibration.ranges.linears import PRODUCT
 from uhd_edge.calibration.simulation.operators import OPERATORS
-from uhd_edge.calibration.simulation.products import Dequantized, SumCount, int8_product
+from uhd_edge.calibration.simulation.products import Dequantized, SumCount, quantized_product
 from uhd_edge.engines.engine import ClosedByWith
 from uhd_edge.engines.errors import EngineError
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class SimulatedEngine(ClosedByWith):
     """An `Engine` of a graph file that our exporter or calibration wrote.
 
-    `counts` holds the sums of each INT8 product since opening, by the linear's name. Raises
+    `counts` holds the sums of each quantized product since opening, by the linear's name. Raises
     `EngineError` for a graph with an operator that ours do not have.
     """
 
@@ -69,7 +69,7 @@ class SimulatedEngine(ClosedByWith):
             return Dequantized(cast("Any", inputs[0]), cast("Array", inputs[1]))
         if node.op_type == "MatMul" and all(isinstance(value, Dequantized) for value in inputs):
             left, right = cast("list[Dequantized]", inputs)
-            product, count = int8_product(left, right)
+            product, count = quantized_product(left, right)
             name = str(node.name).removesuffix(PRODUCT)
             self.counts[name] = self.counts.get(name, SumCount()) + count
             return product

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import onnx_ir as ir
 
+from uhd_edge.calibration.ranges.fp8 import FP8, to_fp8
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -89,7 +91,9 @@ def _cast(inputs: list[Array], attributes: Attributes) -> Array:
 
 
 def _quantize(inputs: list[Array], _: Attributes) -> Array:
-    x, scale, _zero = inputs
+    x, scale, zero = inputs
+    if zero.dtype == FP8:
+        return to_fp8(x, scale)
     # A sum that overflowed comes out as the largest number, and nobody sees what it was.
     levels = np.rint(_full(x) / _full(scale))
     rounded: Array = np.clip(np.nan_to_num(levels, nan=0, posinf=_MOST, neginf=_LEAST), _LEAST, _MOST).astype(np.int8)

@@ -1,10 +1,10 @@
-"""An INT8 product as TensorRT's kernels compute it, and how many of its sums FP16 cannot hold.
+"""An INT8 or FP8 product as TensorRT's kernels compute it, and how many of its sums FP16 cannot hold.
 
 Read from engines that TensorRT-RTX 1.7 built for compute capabilities 7.5 to 12.0. The kernel adds up
-integers in 32 bits, multiplies the sum by one FP32 number and stores it in the graph's type. If the
-weight has one scale, the number is the product of both scales. If it has a scale for each output
-channel and the type is FP16, the number is 1: the sums are stored bare, and the next kernel
-multiplies them by the products of the scales, which are rounded to FP16 themselves.
+integers in 32 bits, or products of FP8 numbers in FP32, multiplies the sum by one FP32 number and stores
+it in the graph's type. If the weight has one scale, the number is the product of both scales. If it has a
+scale for each output channel and the type is FP16, the number is 1: the sums are stored bare, and the next
+kernel multiplies them by the products of the scales, which are rounded to FP16 themselves.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ SMALLEST_NORMAL_HALF = 2.0**-14
 
 @dataclass(frozen=True)
 class Dequantized:
-    """INT8 values [.., K] or [K, out] and their scale: one number, or one for each output channel [out]."""
+    """INT8 or FP8 values [.., K] or [K, out] and their scale: one number, or one for each output channel [out]."""
 
-    levels: NDArray[np.int8]
+    levels: NDArray[Any]
     scale: NDArray[np.floating[Any]]
 
     @property
     def values(self) -> NDArray[Any]:
         """The numbers that they stand for, in the type of the scale."""
-        return (self.levels * self.scale.astype(np.float32)).astype(self.scale.dtype)
+        return (self.levels.astype(np.float32) * self.scale.astype(np.float32)).astype(self.scale.dtype)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class SumCount:
         )
 
 
-def int8_product(left: Dequantized, right: Dequantized) -> tuple[NDArray[Any], SumCount]:
+def quantized_product(left: Dequantized, right: Dequantized) -> tuple[NDArray[Any], SumCount]:
     """Multiply [.., T, K] by [K, out] -> [.., T, out] in the type of the scales, and count the sums."""
     # FP32 adds up integers exactly to 2**24, and loses one part in 2**24 beyond: FP16 shows neither.
     sums = multiply(left.levels.astype(np.float32), right.levels.astype(np.float32))

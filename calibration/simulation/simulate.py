@@ -1,4 +1,4 @@
-"""Find out without a GPU whether a bundle's INT8 engines will overflow in FP16, and how exact they will be."""
+"""Find out without a GPU whether INT8 and FP8 engines of a bundle will overflow in FP16, and how exact they will be."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.manifest import GraphKind, Manifest, Threshold
     from uhd_edge.runtime.modes import Mode
 
-KIND: GraphKind = "int8-tensorrt"
+KINDS: tuple[GraphKind, ...] = ("int8-tensorrt", "fp8")
 
 
 @dataclass(frozen=True)
 class SimulatedLinear:
-    """One INT8 product of the encoder, and the sums of all views in one mode."""
+    """One quantized product of the encoder, and the sums of all views in one mode."""
 
     name: str
     count: SumCount
@@ -40,16 +40,25 @@ class SimulatedLinear:
 
 @dataclass(frozen=True)
 class Simulation:
-    """What an INT8 engine of one mode will compute on `views` views: its agreement with FP32, and its sums."""
+    """What an engine of one mode will compute on `views` views: its agreement with FP32, and its sums.
 
+    `kind` is that of the graph.
+    """
+
+    kind: GraphKind
     mode: Mode
     views: int
     agreement: Agreement
     linears: tuple[SimulatedLinear, ...]
 
     @property
+    def numbers(self) -> str:
+        """INT8 or FP8."""
+        return self.kind.partition("-")[0].upper()
+
+    @property
     def sums(self) -> int:
-        """The number of sums of INT8 products."""
+        """The number of sums of quantized products."""
         return sum(linear.count.sums for linear in self.linears)
 
     @property
@@ -68,19 +77,20 @@ class Simulation:
         agreement = asdict(self.agreement) | {"largest_error": error if math.isfinite(error) else None}
         totals = {"sums": self.sums, "overflow": self.overflow, "largest": self.largest}
         linears = [{"name": linear.name, **asdict(linear.count)} for linear in self.linears]
-        return {"mode": self.mode, "views": self.views, "agreement": agreement, **totals, "linears": linears}
+        what = {"kind": self.kind, "mode": self.mode, "views": self.views}
+        return {**what, "agreement": agreement, **totals, "linears": linears}
 
     def failures(self, threshold: Threshold) -> Iterator[str]:
         """Say in words what makes the engine one not to be trusted."""
         if self.overflow:
             yield (
-                f"{self.mode}: {self.overflow} of {self.sums} INT8 sums exceed 65504, the largest FP16 number; "
-                "calibrate the bundle again"
+                f"{self.mode}: {self.overflow} of {self.sums} {self.numbers} sums exceed 65504, the largest FP16 "
+                "number; calibrate the bundle again"
             )
         if not self.agreement.reaches(threshold):
             yield (
-                f"{self.mode}: simulated INT8 has cosine {self.agreement.lowest_cosine:.5f} in the worst view and "
-                f"{self.agreement.lowest_token_cosine:.5f} in the worst token"
+                f"{self.mode}: simulated {self.numbers} has cosine {self.agreement.lowest_cosine:.5f} in the worst "
+                f"view and {self.agreement.lowest_token_cosine:.5f} in the worst token"
             )
 
 
@@ -88,12 +98,13 @@ def simulate_bundle(
     bundle: Bundle,
     pictures: Mapping[str, Image.Image],
     *,
+    kind: GraphKind = "int8-tensorrt",
     modes: Sequence[Mode],
     max_slices: int | None = None,
     threads: int | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[Simulation]:
-    """Compute the INT8 graphs for TensorRT in numpy as an engine does, and compare with FP32 on ONNX Runtime.
+    """Compute the graphs of `kind` for TensorRT in numpy as an engine does, and compare with FP32 on ONNX Runtime.
 
     `pictures` are RGB images by their names.
 
@@ -103,7 +114,7 @@ def simulate_bundle(
     found = []
     manifest = bundle.manifest
     for mode in modes:
-        exact_graphs, graphs = bundle.graphs(mode, "fp32"), bundle.graphs(mode, KIND)
+        exact_graphs, graphs = bundle.graphs(mode, "fp32"), bundle.graphs(mode, kind)
         views: list[ViewInput] = []
         for name, image in pictures.items():
             plan = plan_views(*image.size, manifest.preprocessing, mode=mode, max_slices=max_slices)
@@ -111,8 +122,8 @@ def simulate_bundle(
         progress(f"{mode}: FP32 on ONNX Runtime")
         with OnnxRuntimeEngine(exact_graphs[0], threads=threads) as encoder:
             exact = _embed(encoder, exact_graphs[1], views, manifest, kind="fp32", threads=threads)
-        progress(f"{mode}: simulating INT8 on TensorRT, {len(views)} views")
-        found.append(simulate_views(graphs, views, exact, manifest, threads=threads))
+        progress(f"{mode}: simulating {kind.partition('-')[0].upper()} on TensorRT, {len(views)} views")
+        found.append(simulate_views(graphs, views, exact, manifest, kind=kind, threads=threads))
     return found
 
 
@@ -122,18 +133,19 @@ def simulate_views(
     exact: Mapping[str, NDArray[np.float32]],
     manifest: Manifest,
     *,
+    kind: GraphKind,
     threads: int | None = None,
 ) -> Simulation:
-    """Simulate INT8 `graphs` (encoder, connector) on views of one mode, and compare with `exact` by their names.
+    """Simulate `graphs` of `kind` (encoder, connector) on views of one mode; compare with `exact` by their names.
 
-    The connector has no INT8 products: ONNX Runtime runs it.
+    The connector has no quantized products: ONNX Runtime runs it.
     """
     encoder, connector = graphs
     with SimulatedEngine(encoder) as simulated:
-        tested = _embed(simulated, connector, views, manifest, kind=KIND, threads=threads)
+        tested = _embed(simulated, connector, views, manifest, kind=kind, threads=threads)
         linears = tuple(SimulatedLinear(name, count) for name, count in simulated.counts.items())
     agreement = compare({name: exact[name] for name in tested}, tested)
-    return Simulation(views[0].mode, len(tested), agreement, linears)
+    return Simulation(kind, views[0].mode, len(tested), agreement, linears)
 
 
 def _embed(

@@ -39,7 +39,7 @@ DRAWN_HARDER = "INT8 is calibrated on images like yours, not on drawn ones: give
 )
 @click.option(
     "--precision",
-    type=click.Choice(["auto", "fp32", "fp16", "int8"]),
+    type=click.Choice(["auto", "fp32", "fp16", "int8", "fp8"]),
     default="auto",
     show_default=True,
     help="Precision to compare; auto is the one that `uhd ask` would use.",
@@ -49,7 +49,7 @@ DRAWN_HARDER = "INT8 is calibrated on images like yours, not on drawn ones: give
 @click.option("--question", metavar="TEXT", help="Question to ask about every image.  [default: Describe the image.]")
 @click.option("--no-answers", is_flag=True, help="Compare only embeddings, without the language model.")
 @click.option("--ranges", is_flag=True, help="Show the largest value of every layer in FP16, too; needs onnx.")
-@click.option("--simulate", is_flag=True, help="Simulate INT8 on TensorRT without a GPU, too; needs onnx.")
+@click.option("--simulate", is_flag=True, help="Simulate INT8 and FP8 on TensorRT without a GPU, too; needs onnx.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: the usable cores]")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_context
@@ -93,7 +93,9 @@ def verify(
         click.echo(f"uhd: {note}", err=True)
     layers = _layer_ranges(opened, report, images, max_slices, threads) if ranges else []
     simulations = _simulations(opened, report, images, max_slices, threads) if simulate else []
-    failures = [why for one in simulations for why in one.failures(opened.manifest.thresholds.int8)]
+    failures = [
+        why for one in simulations for why in one.failures(getattr(opened.manifest.thresholds, one.numbers.lower()))
+    ]
     if as_json:
         click.echo(json.dumps(_as_object(report, layers, simulations), ensure_ascii=False))
     else:
@@ -120,18 +122,29 @@ def _layer_ranges(
 def _simulations(
     bundle: Bundle, report: VerificationReport, images: tuple[str, ...], max_slices: int | None, threads: int | None
 ) -> list[Simulation]:
+    """Simulate the graphs of the precision that was compared, or all that the bundle has for TensorRT."""
     with extra_needed("calibration", "--simulate"):
-        from uhd_edge.calibration.simulation.simulate import simulate_bundle
+        from uhd_edge.calibration.simulation.simulate import KINDS, simulate_bundle
     from uhd_edge.runtime.checking.verify import named_pictures
 
-    return simulate_bundle(
-        bundle,
-        {picture.name: picture.image for picture in named_pictures(bundle, images)},
-        modes=[verified.mode for verified in report.verified],
-        max_slices=max_slices,
-        threads=threads,
-        progress=lambda step: click.echo(step, err=True),
-    )
+    compared = {verified.precision for verified in report.verified}
+    wanted = [kind for kind in KINDS if kind.partition("-")[0] in compared] or KINDS
+    modes = [verified.mode for verified in report.verified]
+    kinds = [kind for kind in wanted if all(kind in bundle.manifest.graphs[mode] for mode in modes)]
+    pictures = {picture.name: picture.image for picture in named_pictures(bundle, images)}
+    return [
+        simulation
+        for kind in kinds or wanted[:1]
+        for simulation in simulate_bundle(
+            bundle,
+            pictures,
+            kind=kind,
+            modes=modes,
+            max_slices=max_slices,
+            threads=threads,
+            progress=lambda step: click.echo(step, err=True),
+        )
+    ]
 
 
 def _as_object(

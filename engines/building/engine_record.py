@@ -18,7 +18,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from uhd_edge.engines.building.profiles import Profile
-from uhd_edge.engines.building.targets import find_target_for_gpu
+from uhd_edge.engines.building.targets import BuiltPrecision, find_target_for_gpu
 from uhd_edge.engines.checksums import compute_sha256
 from uhd_edge.engines.errors import EngineError, EngineRefusedError, first_wrong_field
 from uhd_edge.engines.graph_files import graph_files
@@ -58,7 +58,7 @@ class EngineRecord(BaseModel):
     target: str
     compute_capability: Annotated[str, Field(pattern=r"^\d+\.\d+$")]
     gpu: str | None
-    precision: Literal["fp16", "int8"]
+    precision: BuiltPrecision
     attention: Literal["plain", "padded"] = "plain"
     graph: str
     graph_files: Annotated[dict[str, FileDigest], Field(min_length=1)]

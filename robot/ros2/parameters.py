@@ -53,7 +53,9 @@ PARAMETERS: tuple[Parameter, ...] = (
         "bundle", "", "Folder of a bundle, or the name of a pulled model; empty: the built-in uhd-tiny.", fixed=True
     ),
     Parameter("engine", "auto", "What runs the vision graphs.", choices=ENGINE_NAMES, fixed=True),
-    Parameter("precision", "auto", "Of the vision graphs.", choices=("auto", "fp32", "fp16", "int8"), fixed=True),
+    Parameter(
+        "precision", "auto", "Of the vision graphs.", choices=("auto", "fp32", "fp16", "int8", "fp8"), fixed=True
+    ),
     Parameter("threads", 0, "CPU threads; 0: all usable cores.", 0, 1024, fixed=True),
     Parameter("context", 4096, "Most tokens of prompt and answer together.", 2, MOST, fixed=True),
     Parameter("queue", 4, "How many questions of actions and services may wait.", 1, MOST_WAITING, fixed=True),

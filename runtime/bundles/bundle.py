@@ -71,7 +71,8 @@ class Bundle:
         """
         graphs = self.manifest.graphs.get(mode, {}).get(kind)
         if graphs is None:
-            how = f"; uhd calibrate {self.path} makes INT8" if kind == "int8" and mode in self.manifest.graphs else ""
+            commands = {"int8": f"{self.path} makes INT8", "fp8": f"{self.path} --precision int8,fp8 makes FP8"}
+            how = f"; uhd calibrate {commands[kind]}" if kind in commands and mode in self.manifest.graphs else ""
             raise EngineUnavailableError(
                 f"{self.path}: no {mode} graphs in {kind}; the bundle has {self.describe_graphs()}{how}"
             )

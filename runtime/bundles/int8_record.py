@@ -1,4 +1,4 @@
-"""What a bundle's calibration measured of its INT8 graphs, and whether that is enough to take them unasked."""
+"""What a bundle's calibration measured of its INT8 and FP8 graphs, and whether that is enough to take them unasked."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ class _Simulation(BaseModel):
 
 
 class _Flavour(BaseModel):
+    goal: Threshold | None = None
     steps: Annotated[tuple[_Step, ...], Field(min_length=1)]
     simulations: tuple[_Simulation, ...] = ()
 
@@ -65,25 +66,33 @@ def int8_verdict(bundle: Bundle, kind: GraphKind) -> Int8Verdict:
         return Int8Verdict(
             False, "its INT8 was measured on no other picture than the one it was calibrated with; give more pictures"
         )
-    taken = [step.agreement for step in report.flavours[kind].steps if step.taken]
-    return _judge(taken[-1] if taken else None, report, bundle.manifest.thresholds.int8)
+    flavour = report.flavours[kind]
+    taken = [step.agreement for step in flavour.steps if step.taken]
+    threshold: Threshold = getattr(bundle.manifest.thresholds, kind.partition("-")[0])
+    return _judge(taken[-1] if taken else None, report, flavour.goal or report.goal, threshold)
 
 
-def check_int8_sums(bundle: Bundle) -> None:
-    """Raise `EngineRefusedError` if INT8 engines of `bundle` would overflow in FP16.
+def check_sums(bundle: Bundle, kind: GraphKind) -> None:
+    """Raise `EngineRefusedError` if engines of the calibrated graphs of `kind` would overflow in FP16.
 
     They would if an earlier version calibrated it, which gave weights a scale for each output channel, or if
     its calibration simulated sums that overflow. Of a bundle without a calibration's report nothing is known.
     """
     report = _read(bundle)
-    flavour = report.flavours.get("int8-tensorrt") if report else None
+    flavour = report.flavours.get(kind) if report else None
     if flavour is None or (flavour.simulations and not any(one.overflow for one in flavour.simulations)):
         return
+    numbers = kind.partition("-")[0].upper()
     raise EngineRefusedError(
-        f"{bundle.path}: the INT8 sums of its engines would overflow in FP16, for "
+        f"{bundle.path}: the {numbers} sums of its engines would overflow in FP16, for "
         f"{'its calibration saw it' if flavour.simulations else 'an earlier version calibrated it'}; "
-        f"calibrate it again: uhd calibrate {bundle.path} PICTURES"
+        f"calibrate it again: uhd calibrate {bundle.path} PICTURES{how_to_calibrate(kind)}"
     )
+
+
+def how_to_calibrate(kind: GraphKind) -> str:
+    """Return the options with which `uhd calibrate` makes graphs of `kind`, beginning with a space, or nothing."""
+    return " --precision int8,fp8" if kind == "fp8" else ""
 
 
 def _read(bundle: Bundle) -> _Report | None:
@@ -95,9 +104,9 @@ def _read(bundle: Bundle) -> _Report | None:
         return None
 
 
-def _judge(final: _Agreement | None, report: _Report, threshold: Threshold) -> Int8Verdict:
-    least = max(report.goal.cosine, threshold.cosine)
-    least_token = max(report.goal.token_cosine, threshold.token_cosine)
+def _judge(final: _Agreement | None, report: _Report, goal: Threshold, threshold: Threshold) -> Int8Verdict:
+    least = max(goal.cosine, threshold.cosine)
+    least_token = max(goal.token_cosine, threshold.token_cosine)
     pictures = f"{len(report.measured_on)} picture{'s' if len(report.measured_on) > 1 else ''} held out"
     if report.shipped_pictures:
         pictures += " of uhd-edge's own"

@@ -19,7 +19,8 @@ FORMAT_VERSION: Final = 2
 READABLE_FORMATS: Final = (1, 2)
 
 # INT8 comes in two graphs: the one ONNX Runtime is fast at on a CPU, and the symmetric one TensorRT wants.
-GraphKind = Literal["fp32", "fp16", "int8", "int8-tensorrt"]
+# FP8 is for TensorRT.
+GraphKind = Literal["fp32", "fp16", "int8", "int8-tensorrt", "fp8"]
 
 # How the relative height of row i of n is computed: i / n, or i steps of 1 / n.
 Coordinates = Literal["quotients", "steps"]
@@ -162,11 +163,12 @@ class Threshold(_Record):
 
 
 class Thresholds(_Record):
-    """One `Threshold` for each precision."""
+    """One `Threshold` for each precision. FP8 has fewer digits than INT8, and loses about four times as much."""
 
     fp32: Threshold = Threshold(cosine=0.9999, token_cosine=0.999)
     fp16: Threshold = Threshold(cosine=0.999, token_cosine=0.99)
     int8: Threshold = Threshold()
+    fp8: Threshold = Threshold(cosine=0.998)
 
 
 class LanguageModelFile(_Record):
@@ -203,7 +205,7 @@ def record_file(file: Path) -> FileRecord:
 class Manifest(_Record):
     """The contents of `bundle.json`.
 
-    `calibration` is the report of the calibration that the INT8 graphs come from, `origin` what a
+    `calibration` is the report of the calibration that the INT8 and FP8 graphs come from, `origin` what a
     bundle that `uhd pull` has brought was made from.
     """
 

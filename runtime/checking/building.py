@@ -13,7 +13,7 @@ from uhd_edge.engines.building.kit import KitContents
 from uhd_edge.engines.building.profiles import Slicing, connector_profile, encoder_profiles
 from uhd_edge.engines.building.targets import BuiltPrecision
 from uhd_edge.engines.graph_files import graph_files
-from uhd_edge.runtime.bundles.int8_record import check_int8_sums
+from uhd_edge.runtime.bundles.int8_record import check_sums, how_to_calibrate
 from uhd_edge.runtime.errors import EngineUnavailableError, OptionError
 from uhd_edge.runtime.vision.encoding import BATCH_PATCHES
 from uhd_edge.runtime.vision.patches import UNCOMPRESSED
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.modes import Mode
 
 # The graph that TensorRT takes for each precision.
-KINDS: dict[BuiltPrecision, GraphKind] = {"fp16": "fp16", "int8": "int8-tensorrt"}
+KINDS: dict[BuiltPrecision, GraphKind] = {"fp16": "fp16", "int8": "int8-tensorrt", "fp8": "fp8"}
 
 
 def engine_orders(
@@ -44,7 +44,7 @@ def engine_orders(
     `max_slices` is the most slices an image will be cut into, the bundle's own number
     without it. `largest` is the most patches of a view, the runtime's limit without it. Raises
     `OptionError` when one of them cannot be, `EngineUnavailableError` when the
-    bundle has no such graphs, and `EngineRefusedError` when its INT8 would overflow in FP16.
+    bundle has no such graphs, and `EngineRefusedError` when its INT8 or FP8 would overflow in FP16.
     """
     manifest = bundle.manifest
     limit = manifest.preprocessing.max_slices if max_slices is None else max_slices
@@ -56,8 +56,8 @@ def engine_orders(
             "time; use onnxruntime or openvino"
         )
     kind = KINDS[precision]
-    if precision == "int8":
-        check_int8_sums(bundle)
+    if precision != "fp16":
+        check_sums(bundle, kind)
     slicings: dict[Mode, Slicing] = {mode: _slicing(manifest, mode, limit, largest) for mode in modes}
     orders = []
     encoders: dict[str, list[Mode]] = {}
@@ -87,7 +87,8 @@ def has_reference(bundle: Bundle, modes: Sequence[Mode]) -> bool:
 def _graphs(bundle: Bundle, mode: Mode, kind: GraphKind) -> Graphs:
     graphs = bundle.manifest.graphs.get(mode, {}).get(kind)
     if graphs is None:
-        remedy = "export the bundle with them" if kind == "fp16" else f"make them: uhd calibrate {bundle.path} PICTURES"
+        made = f"make them: uhd calibrate {bundle.path} PICTURES{how_to_calibrate(kind)}"
+        remedy = "export the bundle with them" if kind == "fp16" else made
         raise EngineUnavailableError(
             f"{bundle.path}: no {mode} graphs in {kind}; the bundle has {bundle.describe_graphs()}; {remedy}"
         )

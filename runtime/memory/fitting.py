@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from uhd_edge.engines.building.targets import find_target
+from uhd_edge.engines.building.targets import buildable_precisions, find_target
 from uhd_edge.runtime.checking.building import KINDS, engine_orders, has_reference
 from uhd_edge.runtime.errors import EngineUnavailableError
 from uhd_edge.runtime.memory.building import build_need, verify_need
@@ -109,7 +109,11 @@ def choose_settings(found: Sequence[FittedSettings]) -> FittedSettings | None:
 
 def _precisions(bundle: Bundle, target: MemoryTarget) -> list[str]:
     modes = bundle.manifest.graphs
-    wanted = {"fp32": "fp32", "int8": "int8"} if target == "cpu" else dict(KINDS)
+    wanted = (
+        {"fp32": "fp32", "int8": "int8"}
+        if target == "cpu"
+        else {one: KINDS[one] for one in buildable_precisions(find_target(target))}
+    )
     found = [name for name, kind in wanted.items() if all(kind in modes[mode] for mode in modes)]
     if not found:
         raise EngineUnavailableError(
@@ -161,7 +165,7 @@ def _vision_needs(
     if target == "cpu":
         on_cpu: CpuPrecision = "int8" if precision == "int8" else "fp32"
         return {"run": MemoryNeed(cpu_vision_parts(bundle, RunSettings(modes), on_cpu))}
-    built: BuiltPrecision = "int8" if precision == "int8" else "fp16"
+    built: BuiltPrecision = next(one for one in KINDS if one == precision)
     orders = engine_orders(bundle, modes=modes, precision=built, largest=view)
     needs = {"build": build_need(bundle, orders, find_target(target))}
     if has_reference(bundle, modes):

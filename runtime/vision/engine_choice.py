@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 PrecisionChoice: TypeAlias = Precision | Literal["auto"]
 
 # Of those that need no calibration; on a CPU the exact one is no slower than FP16. On a GPU, FP32 is too slow.
-_ON_ONNXRUNTIME: tuple[Precision, ...] = ("fp32", "fp16", "int8")
-_ON_TENSORRT: tuple[Precision, ...] = ("fp16", "int8")
+_ON_ONNXRUNTIME: tuple[Precision, ...] = ("fp32", "fp16", "int8", "fp8")
+_ON_TENSORRT: tuple[Precision, ...] = ("fp16", "int8", "fp8")
 # Half precision is BF16 on x86 that has it: three times as fast as FP32 and closer to it than INT8.
 _ON_OPENVINO: tuple[Precision, ...] = ("fp16", "int8", "fp32")
 # On x86 it makes FP32 of an FP16 graph first, which takes twice the memory; on ARM it computes in FP16,
@@ -72,10 +72,10 @@ def choices(
     """List what may run `mode`, the best first and at least one; whether it works shows when it is opened.
 
     The engine `auto` means the TensorRT engines among `built` that belong to the bundle's
-    graphs, in FP16 before INT8, and ONNX Runtime after them; INT8 runs on OpenVINO before that
+    graphs, in FP16 before INT8 and FP8, and ONNX Runtime after them; INT8 runs on OpenVINO before that
     if `int8_engine` prefers it on `processor`, this machine's without one. The precision `auto`
     on ONNX Runtime means INT8 where `decide_int8` takes it, and after it the most exact one.
-    FP16 graphs are run as they are: on a CPU they are there to show what a GPU will compute.
+    FP16 and FP8 graphs are run as they are: on a CPU they are there to show what a GPU will compute.
     Raises `EngineUnavailableError` naming what the bundle does have.
     """
     here = this_processor() if processor is None else processor
@@ -158,6 +158,8 @@ def _on_cpu(
 def _on_openvino(bundle: Bundle, mode: Mode, precision: PrecisionChoice, processor: Processor) -> Choice:
     graphs = bundle.manifest.graphs.get(mode, {})
     kinds = _KINDS_ON_X86 if processor.is_x86 else _KINDS_ON_ARM
+    if precision == "fp8":
+        raise EngineUnavailableError(f"{bundle.path}: FP8 graphs are for TensorRT; OpenVINO runs the others")
     for wanted in _ON_OPENVINO if precision == "auto" else (precision,):
         for kind in kinds[wanted]:
             if kind in graphs:

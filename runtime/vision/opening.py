@@ -149,7 +149,8 @@ class EngineOpener:
     def _open_best(self, mode: Mode) -> VisionEngines:
         choice, engines = self._open_first(mode)
         instead = "" if choice is self._choices(mode)[0] else " instead"
-        why = f": {choice.reason}" if choice.reason and "int8" in self._bundle.manifest.graphs[mode] else ""
+        had_a_choice = choice.engine in BACKENDS or "int8" in self._bundle.manifest.graphs[mode]
+        why = f": {choice.reason}" if choice.reason and had_a_choice else ""
         if instead or why:
             self._note(f"{mode} runs in {engines.precision} on {engines.encoder.provider}{instead}{why}")
         return engines

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from uhd_edge.calibration.ranges.rounded_weight import CommonScaledWeight
 from uhd_edge.calibration.ranges.rounding import common_scale, half_activation_scale, half_scales, weight_scales
-from uhd_edge.calibration.simulation.products import Dequantized, int8_product
+from uhd_edge.calibration.simulation.products import Dequantized, quantized_product
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,7 +51,7 @@ def test_scales_of_channels_overflow_and_the_count_says_so() -> None:
     activations, weight = large_numbers(WIDEST)
     scales = half_scales(weight_scales(weight))
     numbers = np.rint(weight / scales.astype(np.float32)).astype(np.int8)
-    product, count = int8_product(activations, Dequantized(numbers, scales))
+    product, count = quantized_product(activations, Dequantized(numbers, scales))
     assert not np.isfinite(product[:2]).any()
     assert count.overflow >= 16
     assert count.largest > 1e8
@@ -64,7 +64,7 @@ def test_one_scale_for_the_weight_does_not_overflow_and_the_product_is_right(hal
     activations, weight = large_numbers(WIDEST)
     scale = common_scale(activations.scale[()], WIDEST)
     rounded = CommonScaledWeight(lambda: weight, scale, half=half)
-    product, count = int8_product(activations, Dequantized(rounded.numbers(), np.array(scale)))
+    product, count = quantized_product(activations, Dequantized(rounded.numbers(), np.array(scale)))
     assert (count.overflow, count.subnormal_scales) == (0, 0)
     assert count.largest <= 65504
     exact = (activations.levels * np.float64(activations.scale)) @ weight.astype(np.float64)
@@ -90,7 +90,7 @@ def test_fp32_scales_give_fp32_products_that_cannot_overflow() -> None:
     scales = weight_scales(weight)
     numbers = np.rint(weight / scales).astype(np.int8)
     full = Dequantized(activations.levels, activations.scale.astype(np.float32))
-    product, count = int8_product(full, Dequantized(numbers, scales))
+    product, count = quantized_product(full, Dequantized(numbers, scales))
     assert product.dtype == np.float32
     assert count.overflow == 0
     exact = full.values.astype(np.float64) @ (numbers * scales.astype(np.float64))

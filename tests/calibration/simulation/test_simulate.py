@@ -56,6 +56,14 @@ def test_the_connector_in_numpy_is_the_connector_of_onnxruntime(calibrated: Cali
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_fp8_in_numpy_is_fp8_on_onnxruntime(calibrated_tiny: Bundle, mode: Mode) -> None:
+    graph, _ = calibrated_tiny.graphs(mode, "fp8")
+    with SimulatedEngine(graph) as tested, OnnxRuntimeEngine(graph, threads=1, products="simulated") as other:
+        found, expected = (engine.run(views(mode))["features"].ravel() for engine in (tested, other))
+    assert found @ expected / np.linalg.norm(found) / np.linalg.norm(expected) > 0.999
+
+
 def test_a_graph_with_other_operators_is_refused(calibrated: Calibrated) -> None:
     graph, _ = calibrated.bundle.graphs("16x", "int8")
     with pytest.raises(EngineError, match="cannot be simulated, MatMulIntegerToFloat, MultiHeadAttention is not"):
@@ -95,6 +103,17 @@ def test_uhd_tinys_sums_overflowed_with_a_scale_for_each_channel_and_none_does_n
         assert list(simulation.failures(threshold)) == []
 
 
+def test_uhd_tiny_in_fp8_reaches_its_threshold_without_a_sum_that_overflows(calibrated_tiny: Bundle) -> None:
+    pictures = {"bench.png": Image.open(EXAMPLES / "bench.png").convert("RGB")}
+    for simulation in simulate_bundle(calibrated_tiny, pictures, kind="fp8", modes=MODES, max_slices=1):
+        assert simulation.numbers == "FP8"
+        assert simulation.overflow == 0
+        assert simulation.sums > 100_000
+        assert 0 < simulation.largest < 1000
+        assert simulation.agreement.lowest_cosine > 0.998
+        assert list(simulation.failures(calibrated_tiny.manifest.thresholds.fp8)) == []
+
+
 def test_the_calibration_reports_what_engines_will_compute(calibrated: Calibrated) -> None:
     flavours = calibrated.report.flavours
     assert flavours["int8"].simulations == ()
@@ -118,6 +137,7 @@ def test_uhd_verify_simulates_and_fails_for_a_bundle_that_overflows(
     assert "of 65504" in printed.out
     assert "vision_tower.encoder.layers.0.mlp.fc1" in printed.out
     assert "simulating INT8 on TensorRT" in printed.err
+    assert "16x: FP8 simulated as TensorRT computes" in printed.out
     assert exit_code(["verify", str(former.path), picture, *options, "--json"]) == 1
     (simulation,) = json.loads(capsys.readouterr().out)["simulations"]
     assert simulation["overflow"] > 0

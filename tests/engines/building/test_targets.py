@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from uhd_edge.engines.building.targets import TARGETS, check_precision, find_jetpack, find_target, find_target_for_gpu
+from uhd_edge.engines.building.targets import (
+    TARGETS,
+    buildable_precisions,
+    check_precision,
+    find_jetpack,
+    find_target,
+    find_target_for_gpu,
+)
 from uhd_edge.engines.errors import EngineRefusedError
 
 RTX = ("rtx-20", "rtx-30", "rtx-40", "rtx-50")
@@ -76,7 +83,6 @@ def test_a_wrong_jetpack_is_refused_with_the_reason(name: str, version: str, rea
         ("rtx-20", "fp8", r"7\.5\) has no FP8 units"),
         ("rtx-30", "fp8", r"8\.6\) has no FP8 units"),
         ("orin", "fp8", r"8\.7\) has no FP8 units"),
-        ("rtx-50", "fp8", "no such graphs"),
         ("rtx-40", "fp32", "run on onnxruntime"),
         ("here", "int4", "no such graphs"),
     ],
@@ -84,6 +90,11 @@ def test_a_wrong_jetpack_is_refused_with_the_reason(name: str, version: str, rea
 def test_a_precision_that_cannot_work_is_refused_with_the_reason(name: str, precision: str, reason: str) -> None:
     with pytest.raises(EngineRefusedError, match=f"{reason}.*use fp16 or int8"):
         check_precision(find_target(name), precision)
+
+
+def test_fp8_is_built_for_gpus_with_fp8_units_and_for_a_device_that_is_not_known_yet() -> None:
+    buildable = [target.name for target in TARGETS if "fp8" in buildable_precisions(target)]
+    assert buildable == ["rtx-40", "rtx-50", "thor", "here"]
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])

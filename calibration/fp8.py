@@ -1,0 +1,64 @@
+"""The steps that lead to FP8 graphs: fewer than INT8's, for an FP8 number is as exact when it is small as when large.
+
+Smoothing evens out channels, which FP8's exponent does by itself. Nor is a range worth choosing: a narrower one
+makes no number more exact.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from uhd_edge.calibration.flavours import Outcome, Step, exclude_worst, measured_errors, without_connector
+from uhd_edge.calibration.graphs.graph_files import graph_paths
+from uhd_edge.calibration.ranges.linears import find_sites
+from uhd_edge.calibration.ranges.plan import QuantizationPlan
+from uhd_edge.calibration.ranges.ranges import ROOM, full_range
+from uhd_edge.calibration.ranges.rounding import Range
+from uhd_edge.calibration.ranges.smoothing import Smoothing
+from uhd_edge.calibration.trials import measure_plans, simulate_plan
+
+if TYPE_CHECKING:
+    from uhd_edge.calibration.prepared import Prepared
+    from uhd_edge.calibration.ranges.plan import Flavour
+
+
+def settle_fp8(prepared: Prepared, flavour: Flavour) -> Outcome:
+    """Quantize every linear of the tower, and leave out the worst until the graphs reach the goal."""
+    prepared.work.begin(f"{flavour.kind}: naive")
+    naive = _naive(prepared, flavour)
+    plan = without_connector(prepared, naive)
+    measured = measure_plans(prepared, f"{flavour.kind} naive", [naive, plan], flavour)
+    names = ("naive", "connector excluded")
+    steps = [Step(name, agreement, taken=True) for name, agreement in zip(names, measured, strict=True)]
+    prepared.work.begin(f"{flavour.kind}: layers excluded")
+    errors = measured_errors(prepared, plan, flavour, "naive")
+    settled = exclude_worst(prepared, plan, errors, flavour, steps)
+    steps.append(Step("layers excluded", settled.agreement, taken=True))
+    prepared.work.begin(f"{flavour.kind}: simulation")
+    simulations = simulate_plan(prepared, settled.plan, flavour)
+    return Outcome(settled.plan, naive, tuple(steps), errors, errors, simulations)
+
+
+def _naive(prepared: Prepared, flavour: Flavour) -> QuantizationPlan:
+    """Quantize all that the FP16 graph computes in FP16; what it keeps in FP32, for its range, stays as it is."""
+    spans = {site.name: full_range(prepared.seen.sites[site.name]) for site in prepared.sites}
+    return QuantizationPlan(
+        smoothing={site.name: Smoothing(0.0, None) for site in prepared.sites},
+        ranges={name: Range(span.low * ROOM, span.high * ROOM, span.method) for name, span in spans.items()},
+        kept=_full_precision(prepared, flavour),
+    )
+
+
+def _full_precision(prepared: Prepared, flavour: Flavour) -> tuple[str, ...]:
+    """Name the linears whose weight is in FP32 in the FP16 graphs."""
+    found: dict[str, None] = {}
+    for pair in graph_paths(prepared.bundle, flavour.base).values():
+        for file in pair:
+            graph = ir.load(file).graph
+            linears = [linear for site in find_sites(graph) for linear in site.linears]
+            found |= {
+                linear.name: None for linear in linears if graph.initializers[linear.weight].dtype == ir.DataType.FLOAT
+            }
+    return tuple(found)
