@@ -22,20 +22,22 @@ from real_size_export import TEXT, VISION, make_checkpoint, measured
 
 if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.bundle import Bundle
-    from uhd_edge.runtime.modes import Precision
+    from uhd_edge.runtime.modes import Mode, Precision
 
 SIDE = 448
 PICTURES = 4
 
 
-def export(checkpoint: Path, target: Path, precisions: tuple[Precision, ...] = ("fp32",)) -> None:
-    """Write the 16x graphs, and a manifest that names a language model, which is never opened."""
+def export(
+    checkpoint: Path, target: Path, precisions: tuple[Precision, ...] = ("fp32",), modes: tuple[Mode, ...] = ("16x",)
+) -> None:
+    """Write the graphs of `modes`, and a manifest that names a language model, which is never opened."""
     from uhd_edge.export.checkpoint.checkpoint import open_checkpoint
     from uhd_edge.export.graphs.graphs import write_graphs
     from uhd_edge.runtime.bundles.manifest import FORMAT_VERSION, LanguageModelFile, Manifest, Vision, record_file
 
     with open_checkpoint(checkpoint) as opened:
-        graphs = write_graphs(opened, target, modes=["16x"], precisions=precisions, progress=lambda _: None)
+        graphs = write_graphs(opened, target, modes=modes, precisions=precisions, progress=lambda _: None)
         preprocessing, prompt = opened.processor.preprocessing, opened.processor.prompt
     (target / "llm.gguf").touch()
     files = {path.relative_to(target).as_posix(): path for path in target.rglob("*") if path.is_file()}
@@ -43,7 +45,7 @@ def export(checkpoint: Path, target: Path, precisions: tuple[Precision, ...] = (
         format=FORMAT_VERSION,
         architecture="minicpmv4_6",
         name="random weights of the real size",
-        default_mode="16x",
+        default_mode=modes[0],
         vision=Vision(
             hidden_size=VISION["hidden_size"],
             layers=VISION["num_hidden_layers"],

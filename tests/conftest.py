@@ -135,7 +135,7 @@ def calibrated(
 
 @pytest.fixture(scope="session")
 def calibrated_tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A copy of the built-in bundle with INT8 and FP8 graphs, calibrated on two of its pictures; do not write into it."""
+    """A copy of the built-in bundle with INT8 and FP8 graphs, calibrated on two pictures; do not write into it."""
     from support.int8 import copy_of
 
     from uhd_edge.calibration.calibrate import calibrate_bundle
