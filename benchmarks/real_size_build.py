@@ -52,8 +52,9 @@ def write_quantized(target: Path, precision: BuiltPrecision) -> None:
     write_int8(bundle, plan, flavour, target / "graphs", {name: name for name in int8_names(bundle, flavour)})
 
 
-def build(target: Path, card: str, precision: BuiltPrecision, modes: list[Mode], max_slices: int, part: str) -> None:
+def build(bundle_of: tuple[Path, list[Mode]], card: str, precision: BuiltPrecision, max_slices: int, part: str) -> None:
     """Build the engine of the encoder or the connector, and print its size and the predicted memory."""
+    target, modes = bundle_of
     from uhd_edge.engines.building.build import build_engines
     from uhd_edge.engines.building.targets import find_target
     from uhd_edge.runtime.bundles.bundle import Bundle
@@ -104,7 +105,7 @@ def main() -> None:
         for precision in precisions:
             for part in ("encoder", "connector"):
                 title = f"build {part} {precision} for {options.target}"
-                measured(title, build, target, options.target, precision, modes, options.max_slices, part)
+                measured(title, build, (target, modes), options.target, precision, options.max_slices, part)
 
 
 if __name__ == "__main__":

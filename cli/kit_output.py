@@ -32,8 +32,12 @@ def make_kit(
     *,
     jetpack: str | None,
     output: Path | None,
+    faster: bool,
 ) -> None:
-    """Write a kit of `orders` to `output`, or beside where the command runs, and print its path."""
+    """Write a kit of `orders` to `output`, or beside where the command runs, and print its path.
+
+    With `faster`, its script times encoders with padded attention heads beside plain ones.
+    """
     from uhd_edge.engines.building.kit import write_kit
     from uhd_edge.engines.building.targets import find_jetpack
     from uhd_edge.runtime.checking.building import kit_contents
@@ -42,7 +46,7 @@ def make_kit(
     contents = kit_contents(bundle, modes=modes, precision=orders[0].precision, **limits)
     memory = predict_kit_memory(bundle, orders, target, modes)
     place = Path(f"{bundle.path.resolve().name}-{target.name}-jetpack{release.version}") if output is None else output
-    write_kit(place, contents, orders, target=target, jetpack=release, memory=memory, progress=_say)
+    write_kit(place, contents, orders, target=target, jetpack=release, memory=memory, faster=faster, progress=_say)
     _say(f"copy it to the {target.device} and run ./build.sh there")
     click.echo(str(place))
 

@@ -56,8 +56,8 @@ Attention: TypeAlias = Literal["plain", "padded", "faster"]
 @click.option(
     "--attention",
     type=click.Choice(["plain", "padded", "faster"]),
-    help="Attention heads of FP16 encoders: as they are, padded for the GPU, or what is faster here.  "
-    "[default: faster where this GPU can time them, else plain]",
+    help="Attention heads of FP16 encoders: as they are, padded for the GPU, or what is faster here, or where a kit "
+    "builds.  [default: faster where this GPU can time them, else plain]",
 )
 @click.option("--jetpack", metavar="V", help="For orin and thor: JetPack version of the device, such as 6.2.")
 @click.option(
@@ -93,6 +93,7 @@ def build(
     from uhd_edge.engines.building.targets import check_precision, find_jetpack, find_target
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.checking.building import engine_orders, has_reference
+    from uhd_edge.runtime.checking.padded_heads import pad_heads
 
     named = required_bundle(folder, bundle)
     if pictures:
@@ -104,10 +105,10 @@ def build(
         find_jetpack(wanted, jetpack)
     if output is not None and not wanted.jetpacks:
         raise click.UsageError("--output is for the kits of orin and thor; other engines are written into the bundle")
-    if wanted.jetpacks and (attention is not None or len(precisions) > 1):
+    if wanted.jetpacks and len(precisions) > 1:
         raise click.UsageError(
-            "a kit has one precision and plain attention heads; on the device, uhd build bundle --target here "
-            "--precision fp16,int8 builds and times the rest"
+            "a kit has one precision; on the device, uhd build bundle --target here --precision fp16,int8 builds and "
+            "times both"
         )
     opened = Bundle.open(named)
     modes = list(opened.manifest.graphs) if modes is None else modes
@@ -116,7 +117,9 @@ def build(
     if wanted.backend == "tensorrt" and not has_reference(opened, modes):
         _say(f"uhd: {opened.path} has no FP32 graphs, so the engines cannot be compared with FP32 before they are used")
     if wanted.jetpacks:
-        make_kit(opened, ordered[0], wanted, modes, limits, jetpack=jetpack, output=output)
+        orders = ordered[0] if attention in (None, "plain") else pad_heads(opened.path, ordered[0], _write_padded)
+        faster = attention == "faster"
+        make_kit(opened, orders, wanted, modes, limits, jetpack=jetpack, output=output, faster=faster)
         return
     check_build_memory(opened, [order for orders in ordered for order in orders], wanted, ignore=ignore_memory)
     built = [

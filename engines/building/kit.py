@@ -94,13 +94,16 @@ def write_kit(
     target: Target,
     jetpack: JetPack,
     memory: KitMemory | None = None,
+    faster: bool = False,
     progress: Callable[[str], None],
 ) -> Path:
     """Write a kit to `output`, an archive if the name ends in .tar.gz, else a folder; returns `output`.
 
-    If TensorRT-RTX is installed, its parser checks the graphs first; the device's parser works
-    the same way. The script does not start to build on a device without the `memory`. Raises
-    `EngineBuildError` if a graph is rejected, or if `output` exists or cannot be written.
+    Where an order has `write_padded`, the kit also has the graph with padded heads. With `faster`, its script
+    times both engines, otherwise it builds the padded one alone. If TensorRT-RTX is installed, its parser
+    checks the graphs first; the device's parser works the same way. The script does not start to build on a
+    device without the `memory`. Raises `EngineBuildError` if a graph is rejected, or if `output` exists or
+    cannot be written.
     """
     for order in orders:
         progress(f"checking {order.graph}")
@@ -113,9 +116,14 @@ def write_kit(
             kit.add_file(f"{BUNDLE}/{name}", contents.bundle / name)
         kit.add_text(f"{BUNDLE}/{MANIFEST}", contents.manifest)
         for order in orders:
+            if order.write_padded is not None:
+                padded = Path(temporary, Path(_padded_graph(order)).name)
+                order.write_padded(contents.bundle / order.graph, padded)
+                kit.add_file(f"{BUNDLE}/{_padded_graph(order)}", padded)
             record = _record_template(contents.bundle, order, target)
             kit.add_text(f"records/{order.name}.json", json.dumps(record, indent=2) + "\n")
-        kit.add_text(SCRIPT, _script(orders, contents, target, jetpack, memory or KitMemory()), executable=True)
+        script = _script(orders, contents, target, jetpack, memory or KitMemory(), faster=faster)
+        kit.add_text(SCRIPT, script, executable=True)
         kit.add_text("README.txt", _readme(orders, target, jetpack, wheel.name))
     return output
 
@@ -137,7 +145,7 @@ def _record_template(bundle: Path, order: EngineOrder, target: Target) -> dict[s
         "compute_capability": target.compute_capability,
         "gpu": "@GPU@",
         "precision": order.precision,
-        "attention": "plain",
+        "attention": "@ATTENTION@",
         "graph": order.graph,
         "graph_files": {name: _plain(digest) for name, digest in read_digests(bundle / order.graph).items()},
         "profiles": [
@@ -155,15 +163,35 @@ def _plain(digest: FileDigest) -> dict[str, Any]:
     return digest.model_dump()
 
 
+def _padded_graph(order: EngineOrder) -> str:
+    return f"{order.graph.removesuffix('.onnx')}-padded.onnx"
+
+
+def _build_command(order: EngineOrder, bundle: Path, *, faster: bool) -> str:
+    """Return the line of the script that builds `order`."""
+    attentions = str(count_operators(bundle / order.graph, "Softmax"))
+    shapes = shape_arguments(order.profiles)
+    if order.write_padded is None:
+        return shlex.join(["build_engine", order.name, order.graph, attentions, "plain", *shapes])
+    padded = _padded_graph(order)
+    if not faster:
+        return shlex.join(["build_engine", order.name, padded, attentions, "padded", *shapes])
+    usual = run_arguments(order.profiles[0])
+    return shlex.join(["build_faster", order.name, order.graph, padded, attentions, usual, *shapes])
+
+
 def _script(
-    orders: Sequence[EngineOrder], contents: KitContents, target: Target, jetpack: JetPack, memory: KitMemory
+    orders: Sequence[EngineOrder],
+    contents: KitContents,
+    target: Target,
+    jetpack: JetPack,
+    memory: KitMemory,
+    *,
+    faster: bool,
 ) -> str:
     template = (resources.files("uhd_edge.engines.building") / "kit.sh").read_text(encoding="utf-8")
-    builds = [
-        shlex.join(["build_engine", order.name, order.graph, str(attentions), *shape_arguments(order.profiles)])
-        for order in orders
-        for attentions in [count_operators(contents.bundle / order.graph, "Softmax")]
-    ]
+    builds = [_build_command(order, contents.bundle, faster=faster) for order in orders]
+    has_padded = any(order.write_padded is not None for order in orders)
     runs = [shlex.join(["run_engine", order.name, run_arguments(order.profiles[0])]) for order in orders]
     values = {
         "@DEVICE@": target.device,
@@ -175,6 +203,7 @@ def _script(
         "@MAX_SLICES@": str(contents.max_slices),
         "@LARGEST_VIEW@": str(contents.largest_view),
         "@TARGET@": target.name,
+        "@ATTENTION_CHOICE@": "plain" if not has_padded else "faster" if faster else "padded",
         "@BUILD_MB@": str(memory.build // 10**6),
         "@VERIFY_MB@": str(memory.verify // 10**6),
         "@WORKSPACE@": workspace_argument(),

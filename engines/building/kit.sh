@@ -25,6 +25,7 @@ PRECISION='@PRECISION@'
 MODES='@MODES@'
 MAX_SLICES='@MAX_SLICES@'
 LARGEST_VIEW='@LARGEST_VIEW@'
+ATTENTION='@ATTENTION_CHOICE@'
 BUILD_MB='@BUILD_MB@'
 VERIFY_MB='@VERIFY_MB@'
 ENGINES='bundle/engines/@TARGET@'
@@ -118,34 +119,91 @@ say_fused() {
     rm -f "$layers"
 }
 
-# build_engine NAME GRAPH ATTENTIONS SHAPES..
+# build_engine NAME GRAPH ATTENTIONS HEADS SHAPES..
 build_engine() {
     name=$1
     graph=$2
     attentions=$3
-    shift 3
+    heads=$4
+    shift 4
     if is_built "$name"; then
         say "$name: already built"
         return
     fi
+    compile "$name" "$name" "$graph" "$attentions" "$@"
+    keep "$name" "$heads"
+}
+
+# build_faster NAME GRAPH PADDED_GRAPH ATTENTIONS RUN_SHAPES SHAPES..: builds from both graphs, times both engines
+# in their usual shape, and keeps the padded one if it takes less than 98 % of the time of the other. Where
+# the padded one cannot be built or timed, the plain one stays.
+build_faster() {
+    name=$1
+    graph=$2
+    padded=$3
+    attentions=$4
+    usual=$5
+    shift 5
+    if is_built "$name"; then
+        say "$name: already built"
+        return
+    fi
+    compile "$name" "$name" "$graph" "$attentions" "$@"
+    heads=plain
+    if plain_time=$(time_engine "$name" "$usual") && (compile "$name" "$name-padded" "$padded" "$attentions" "$@") &&
+        padded_time=$(time_engine "$name-padded" "$usual"); then
+        ! awk "BEGIN { exit !($padded_time < 0.98 * $plain_time) }" || heads=padded
+        say "$name: $plain_time ms plain, $padded_time ms with padded attention heads: $heads is kept"
+    else
+        say "$name: stays plain; padded attention heads were not measured"
+    fi
+    if [ "$heads" = padded ]; then
+        mv "$ENGINES/$name-padded.engine.partial" "$ENGINES/$name.engine.partial"
+        mv "$ENGINES/$name-padded.log" "$ENGINES/$name.log"
+    fi
+    rm -f "$ENGINES/$name-padded.engine.partial" "$ENGINES/$name-padded.log"
+    keep "$name" "$heads"
+}
+
+# time_engine FILE SHAPES: prints the median milliseconds of the GPU for one run of an engine that is not kept yet.
+time_engine() {
+    run_trtexec "$ENGINES/times.log" "--loadEngine=$ENGINES/$1.engine.partial" "$2" --warmUp=500 --duration=3 ||
+        fail "$1: cannot be timed: $(first_error "$ENGINES/times.log")"
+    time=$(sed -n 's/.*GPU Compute Time: .*median = \([0-9.]*\) ms.*/\1/p' "$ENGINES/times.log" | head -n 1)
+    [ -n "$time" ] || fail "$1: trtexec does not tell its time (the log is $ENGINES/times.log)"
+    rm -f "$ENGINES/times.log"
+    printf '%s\n' "$time"
+}
+
+# compile NAME FILE GRAPH ATTENTIONS SHAPES..: builds FILE.engine.partial, and leaves trtexec's log.
+compile() {
+    name=$1
+    file=$2
+    graph=$3
+    attentions=$4
+    shift 4
     has_memory "$BUILD_MB" || [ -n "${IGNORE_MEMORY:-}" ] ||
         fail "$name: building takes about $BUILD_MB MB, and $free MB are free: close other programs, such as the" \
             "desktop, add swap space, or make the kit with a smaller --largest-view; IGNORE_MEMORY=1 builds all the same"
-    say "$name: building, which can take some minutes"
-    engine=$ENGINES/$name.engine
-    rm -f "$engine.json" "$engine.partial"
-    run_trtexec "$ENGINES/$name.log" "--onnx=bundle/$graph" "--saveEngine=$engine.partial" --stronglyTyped \
-        --skipInference @WORKSPACE@ --profilingVerbosity=detailed "--exportLayerInfo=$ENGINES/$name.layers.json" \
+    say "$file: building, which can take some minutes"
+    partial=$ENGINES/$file.engine.partial
+    rm -f "$ENGINES/$name.engine.json" "$partial"
+    run_trtexec "$ENGINES/$file.log" "--onnx=bundle/$graph" "--saveEngine=$partial" --stronglyTyped \
+        --skipInference @WORKSPACE@ --profilingVerbosity=detailed "--exportLayerInfo=$ENGINES/$file.layers.json" \
         "--timingCacheFile=$ENGINES/timing-$version.cache" "$@" ||
-        give_up "$name" "trtexec could not build it: $(first_error "$ENGINES/$name.log")"
-    if grep -q 'UINT8 zero_point' "$ENGINES/$name.log"; then
-        give_up "$name" "its graph is quantized to uint8, which TensorRT reads as int8"
+        give_up "$file" "trtexec could not build it: $(first_error "$ENGINES/$file.log")"
+    if grep -q 'UINT8 zero_point' "$ENGINES/$file.log"; then
+        give_up "$file" "its graph is quantized to uint8, which TensorRT reads as int8"
     fi
-    [ -s "$engine.partial" ] || give_up "$name" "trtexec reported PASSED but wrote no engine; check the free disk space"
-    mv "$engine.partial" "$engine"
-    say_fused "$name" "$attentions"
-    write_record "$name" "$ENGINES/$name.log"
-    rm -f "$ENGINES/$name.log"
+    [ -s "$partial" ] || give_up "$file" "trtexec reported PASSED but wrote no engine; check the free disk space"
+    say_fused "$file" "$attentions"
+}
+
+# keep NAME HEADS: makes NAME.engine.partial the engine, with its record; HEADS is plain or padded.
+keep() {
+    mv "$ENGINES/$1.engine.partial" "$ENGINES/$1.engine"
+    write_record "$1" "$ENGINES/$1.log" "$2"
+    rm -f "$ENGINES/$1.log"
 }
 
 give_up() {
@@ -153,7 +211,7 @@ give_up() {
     fail "$1: $2"
 }
 
-# write_record NAME LOG: fills the kit's template of the record with values from the log.
+# write_record NAME LOG HEADS: fills the kit's template of the record with values from the log.
 write_record() {
     gpu=$(sed -n 's/.*\[I\] Selected Device: *//p' "$2" | head -n 1 | tr -cd 'A-Za-z0-9 ._()-')
     capability=$(sed -n 's/.*\[I\] Compute Capability: *//p' "$2" | head -n 1 | tr -cd '0-9.')
@@ -163,7 +221,7 @@ write_record() {
     digest=$(sha256sum "$engine")
     size=$(wc -c <"$engine")
     sed -e "s/@VERSION@/$version/" -e "s/@GPU@/$gpu/" -e "s/\"@BYTES@\"/$((size))/" -e "s/@SHA256@/${digest%% *}/" \
-        "records/$1.json" >"$engine.json.partial"
+        -e "s/@ATTENTION@/$3/" "records/$1.json" >"$engine.json.partial"
     mv "$engine.json.partial" "$engine.json"
 }
 
@@ -244,7 +302,7 @@ if [ -z "$trtexec" ]; then
         set -- "$@" --image "$picture"
     done
     exec uhd build bundle --target here --precision "$PRECISION" --modes "$MODES" --max-slices "$MAX_SLICES" \
-        --largest-view "$LARGEST_VIEW" ${IGNORE_MEMORY:+--ignore-memory} "$@"
+        --largest-view "$LARGEST_VIEW" --attention "$ATTENTION" ${IGNORE_MEMORY:+--ignore-memory} "$@"
 fi
 
 version=$(read_version)

@@ -17,6 +17,7 @@ from uhd_edge.runtime.checking.building import engine_orders, kit_contents
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from uhd_edge.engines.building.targets import BuiltPrecision
     from uhd_edge.runtime.bundles.bundle import Bundle
 
 
@@ -25,12 +26,14 @@ PROGRAMS = "sh awk dirname basename sed grep head tr wc cat rm mv mkdir sha256su
 ENGINES = ("connector-fp16", "encoder-fp16")  # in the kit of the plain checkpoint
 
 
-def make_kit(bundle: Bundle, output: Path, jetpack: str | None = None, target: str = "orin") -> Path:
+def make_kit(
+    bundle: Bundle, output: Path, jetpack: str | None = None, target: str = "orin", precision: BuiltPrecision = "fp16"
+) -> Path:
     wanted = find_target(target)
     return write_kit(
         output,
-        kit_contents(bundle, modes=["16x", "4x"], precision="fp16"),
-        engine_orders(bundle, modes=["16x", "4x"], precision="fp16"),
+        kit_contents(bundle, modes=["16x", "4x"], precision=precision),
+        engine_orders(bundle, modes=["16x", "4x"], precision=precision),
         target=wanted,
         jetpack=find_jetpack(wanted, jetpack),
         progress=lambda _: None,

@@ -47,7 +47,7 @@ def test_with_tensorrts_python_package_alone_uhd_builds(kit: Path, device: Path)
     (device / "trtexec").unlink()
     install(device / "python3", "[ \"$*\" = '-c import tensorrt' ]")
     assert build(kit, device).returncode == 0
-    options = "--precision fp16 --modes 16x,4x --max-slices 9 --largest-view 4096"
+    options = "--precision fp16 --modes 16x,4x --max-slices 9 --largest-view 4096 --attention plain"
     assert calls.read_text() == f"build bundle --target here {options}\n"
     calls.unlink()
     assert build(kit, device, "verify").returncode == 0
