@@ -69,9 +69,8 @@ def test_an_output_for_engines_is_wrong_usage(qwen3_bundle: Bundle, capsys: Any)
     assert "--output is for the kits" in err
 
 
-@pytest.mark.parametrize("option", [("--attention", "faster"), ("--precision", "fp16,int8")])
-def test_a_kit_of_two_flavours_is_wrong_usage(qwen3_bundle: Bundle, capsys: Any, option: tuple[str, str]) -> None:
-    code, _, err = run(capsys, qwen3_bundle.path, "--target", "orin", *option)
+def test_a_kit_of_two_precisions_is_wrong_usage(qwen3_bundle: Bundle, capsys: Any) -> None:
+    code, _, err = run(capsys, qwen3_bundle.path, "--target", "orin", "--precision", "fp16,int8")
     assert code == 2
     assert "uhd build bundle --target here --precision fp16,int8" in err
 

@@ -36,6 +36,15 @@ def test_a_kit_names_its_jetpack_and_tensorrt(qwen3_bundle: Bundle, made: Path, 
     assert "CAPABILITY='11.0'" in (thor / "build.sh").read_text()
 
 
+def test_a_kit_for_thor_may_be_in_fp8_and_holds_the_graphs_for_it(calibrated_tiny: Bundle, tmp_path: Path) -> None:
+    kit = make_kit(calibrated_tiny, tmp_path / "thor", target="thor", precision="fp8")
+    assert "PRECISION='fp8'" in (kit / "build.sh").read_text()
+    bundle = Bundle.open(kit / "bundle")
+    bundle.check_files()
+    assert bundle.describe_graphs() == "16x (fp32, fp8), 4x (fp32, fp8)"
+    assert {record.name for record in (kit / "records").iterdir()} == {"encoder-fp8.json", "connector-fp8.json"}
+
+
 def test_a_kit_is_installed_from_its_own_wheel_and_pip_takes_it(made: Path, tmp_path: Path) -> None:
     (wheel,) = made.glob("*.whl")
     readme = (made / "README.txt").read_text()
