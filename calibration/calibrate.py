@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uhd_edge.calibration.flavours import RANGES_COST, settle
-from uhd_edge.calibration.fp8 import settle_fp8
+from uhd_edge.calibration.fp8 import settle_fp8, settle_nvfp4
 from uhd_edge.calibration.graphs.graph_files import has_graphs, int8_names, write_int8
 from uhd_edge.calibration.pictures import Pictures, find_pictures, split_pictures
 from uhd_edge.calibration.plot import write_plot
 from uhd_edge.calibration.prepared import ERRORS_COST, SMOOTHING_COST, prepare
-from uhd_edge.calibration.ranges.plan import flavours_of
+from uhd_edge.calibration.ranges.plan import CALIBRATED_PRECISIONS, flavours_of
 from uhd_edge.calibration.ranges.recording import RECORDING_COST
 from uhd_edge.calibration.report import Report, make_report
 from uhd_edge.calibration.shipped.picture_set import write_pictures
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from uhd_edge.calibration.work import Progress
     from uhd_edge.engines.unfinished import Tell
     from uhd_edge.runtime.bundles.manifest import Vision
+
+SETTLING = {"int8": settle, "fp8": settle_fp8, "nvfp4": settle_nvfp4}
 
 REPORT, PLOT = "calibration.json", "calibration.png"
 
@@ -88,8 +90,11 @@ def calibrate_bundle(
     given = find_pictures(sources) if sources else []
     if not has_graphs(bundle, "fp32"):
         raise CalibrationError(f"{bundle.path}: INT8 calibration needs FP32 graphs; export with --precisions fp32,fp16")
-    if "fp8" in precisions and not has_graphs(bundle, "fp16"):
-        raise CalibrationError(f"{bundle.path}: FP8 calibration needs FP16 graphs; export with --precisions fp32,fp16")
+    for wanted in precisions:
+        if wanted != "int8" and not has_graphs(bundle, "fp16"):
+            raise CalibrationError(
+                f"{bundle.path}: {wanted.upper()} calibration needs FP16 graphs; export with --precisions fp32,fp16"
+            )
     flavours = [flavour for flavour in flavours_of(precisions) if has_graphs(bundle, flavour.base)]
     key = _identity(bundle, given, max_slices, cosine, seed, *(flavour.kind for flavour in flavours))
     with resumable_folder(bundle, key, tell) as folder:
@@ -103,9 +108,7 @@ def calibrate_bundle(
         prepared = prepare(
             bundle, folder, (seen, unseen), work, cosine=cosine, seed=seed, threads=threads, smooth=smooth
         )
-        outcomes = {
-            flavour: (settle if flavour.numbers == "int8" else settle_fp8)(prepared, flavour) for flavour in flavours
-        }
+        outcomes = {flavour: SETTLING[flavour.numbers](prepared, flavour) for flavour in flavours}
         work.begin("report")
         report = make_report(prepared, outcomes, calibrated_with, measured_on, shipped_pictures=not given)
         return Calibrated(_add(bundle, folder, outcomes, report), report)
@@ -131,6 +134,7 @@ def _expected_work(bundle: Bundle, seen: Pictures, unseen: Pictures, flavours: S
     by_numbers = {
         "int8": 3 * (WRITING_COST + to_measure) + RANGES_COST + 2 * ERRORS_COST,
         "fp8": WRITING_COST + to_measure + ERRORS_COST,
+        "nvfp4": WRITING_COST + ERRORS_COST,
     }
     made = sum(by_numbers[flavour.numbers] for flavour in flavours)
     smoothed = SMOOTHING_COST if any(flavour.numbers == "int8" for flavour in flavours) else 0
@@ -185,4 +189,4 @@ def _add(bundle: Bundle, folder: Path, outcomes: Mapping[Flavour, Outcome], repo
 
 def _is_calibrated(name: str) -> bool:
     """Whether a file's name says that it comes from a calibration."""
-    return name.startswith("calibration.") or "-int8" in name or "-fp8" in name
+    return name.startswith("calibration.") or any(f"-{precision}" in name for precision in CALIBRATED_PRECISIONS)

@@ -1,4 +1,4 @@
-"""The steps that lead to FP8 graphs: fewer than INT8's, for an FP8 number is as exact when it is small as when large.
+"""The steps that lead to FP8 and NVFP4 graphs: fewer than INT8's, for such a number is as exact when it is small.
 
 Smoothing evens out channels, which FP8's exponent does by itself. Nor is a range worth choosing: a narrower one
 makes no number more exact.
@@ -13,11 +13,13 @@ import onnx_ir as ir
 from uhd_edge.calibration.flavours import Outcome, Step, exclude_worst, measured_errors, without_connector
 from uhd_edge.calibration.graphs.graph_files import graph_paths
 from uhd_edge.calibration.ranges.linears import find_sites
+from uhd_edge.calibration.ranges.nvfp4 import BLOCK
 from uhd_edge.calibration.ranges.plan import QuantizationPlan
 from uhd_edge.calibration.ranges.ranges import ROOM, full_range
 from uhd_edge.calibration.ranges.rounding import Range
 from uhd_edge.calibration.ranges.smoothing import Smoothing
 from uhd_edge.calibration.trials import measure_plans, simulate_plan
+from uhd_edge.export.graphs.compressor_graphs import COMPRESSOR
 
 if TYPE_CHECKING:
     from uhd_edge.calibration.prepared import Prepared
@@ -39,6 +41,29 @@ def settle_fp8(prepared: Prepared, flavour: Flavour) -> Outcome:
     prepared.work.begin(f"{flavour.kind}: simulation")
     simulations = simulate_plan(prepared, settled.plan, flavour)
     return Outcome(settled.plan, naive, tuple(steps), errors, errors, simulations)
+
+
+def settle_nvfp4(prepared: Prepared, flavour: Flavour) -> Outcome:
+    """Quantize every linear of the tower, and simulate what comes of it.
+
+    No CPU engine has these products, so that nothing else can be measured. With 4 bits too much is lost for leaving
+    out a few linears to mend it. The compressor stays in FP16: TensorRT rounds values of at most three axes to
+    blocks, and its windows have four.
+    """
+    prepared.work.begin(f"{flavour.kind}: naive")
+    naive = _naive(prepared, flavour)
+    kept = [
+        linear.name
+        for site in prepared.sites
+        for linear in site.linears
+        if prepared.weights(linear.weight).shape[0] % BLOCK or linear.name.startswith(f"{COMPRESSOR}.")
+    ]
+    plan = without_connector(prepared, naive.keeping(*kept))
+    errors = measured_errors(prepared, plan, flavour, "naive")
+    prepared.work.begin(f"{flavour.kind}: simulation")
+    simulations = simulate_plan(prepared, plan, flavour)
+    worst = min((simulation.agreement for simulation in simulations), key=lambda one: one.lowest_cosine)
+    return Outcome(plan, naive, (Step("simulated", worst, taken=True),), errors, errors, simulations)
 
 
 def _naive(prepared: Prepared, flavour: Flavour) -> QuantizationPlan:

@@ -14,8 +14,10 @@ from uhd_edge.calibration.ranges.layer_error import (
     product_errors,
     products,
     rounded_to_fp8,
+    rounded_to_nvfp4,
     rounded_weights,
 )
+from uhd_edge.calibration.ranges.nvfp4 import nvfp4_scale, round_to_nvfp4
 from uhd_edge.calibration.ranges.recording import Recording, record_activations
 from uhd_edge.calibration.ranges.smoothing import Smoothing, choose_smoothing, smoothing_factors
 from uhd_edge.calibration.saved_work import SavedWork
@@ -69,7 +71,8 @@ class Prepared:
     def threshold(self, flavour: Flavour) -> Threshold:
         """The bundle's threshold for graphs of `flavour`."""
         thresholds = self.bundle.manifest.thresholds
-        return thresholds.fp8 if flavour.numbers == "fp8" else thresholds.int8
+        threshold: Threshold = getattr(thresholds, flavour.numbers)
+        return threshold
 
     def goal(self, flavour: Flavour) -> Threshold:
         """The required agreement: the bundle's threshold plus a reserve, or `cosine` if that is higher."""
@@ -97,13 +100,17 @@ class Prepared:
             smoothing = plan.smoothing[site.name]
             rows, weights = self.others(site, smoothing).sample, self.smoothed_weights(site, smoothing)
             exact, span = products(rows, weights), plan.ranges[site.name]
-            if flavour.numbers == "fp8":
-                levels, rounded = round_to_fp8(rows, fp8_scale(span.largest)), rounded_to_fp8(weights)
-                errors.update(product_errors(levels, rounded, exact))
-            else:
-                symmetric = flavour.symmetric
-                rounded = rounded_weights(weights, symmetric=symmetric)
-                errors.update(layer_errors(rows, rounded, exact, span, symmetric=symmetric))
+            match flavour.numbers:
+                case "int8":
+                    symmetric = flavour.symmetric
+                    rounded = rounded_weights(weights, symmetric=symmetric)
+                    errors.update(layer_errors(rows, rounded, exact, span, symmetric=symmetric))
+                case "fp8":
+                    levels = round_to_fp8(rows, fp8_scale(span.largest))
+                    errors.update(product_errors(levels, rounded_to_fp8(weights), exact))
+                case "nvfp4":
+                    levels = round_to_nvfp4(rows, nvfp4_scale(span.largest))
+                    errors.update(product_errors(levels, rounded_to_nvfp4(weights), exact))
             self.work.done(ERRORS_COST / len(self.sites))
         return errors
 

@@ -63,7 +63,7 @@ _OPENING_OPTIONS = (
     ),
     click.option(
         "--precision",
-        type=click.Choice(["auto", "fp32", "fp16", "int8", "fp8"]),
+        type=click.Choice(["auto", "fp32", "fp16", "int8", "fp8", "nvfp4"]),
         default="auto",
         show_default=True,
         help="Precision of the vision graphs.",

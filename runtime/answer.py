@@ -135,7 +135,7 @@ class Answer:
             model; None without a schema.
         dropped_turns: How many turns of the session were dropped to make room.
         reused_views: How many of the views did not have to be encoded.
-        precision: What the vision graphs that encoded the images ran in: "fp32", "fp16", "int8" or "fp8"; None
+        precision: What the vision graphs that encoded the images ran in: "fp32", "fp16", "int8", "fp8" or "nvfp4"; None
             without images, and where images of a session differ.
         thinking: What the model thought before it answered, without whitespace around it; empty
             unless it was asked to think, see `think`.

@@ -6,4 +6,4 @@ from typing import Literal
 
 # By how much the vision tower and the connector together reduce the number of patches.
 Mode = Literal["16x", "4x"]
-Precision = Literal["fp32", "fp16", "int8", "fp8"]
+Precision = Literal["fp32", "fp16", "int8", "fp8", "nvfp4"]

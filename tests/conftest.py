@@ -135,7 +135,7 @@ def calibrated(
 
 @pytest.fixture(scope="session")
 def calibrated_tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A copy of the built-in bundle with INT8 and FP8 graphs, calibrated on two pictures; do not write into it."""
+    """The built-in bundle with INT8, FP8 and NVFP4 graphs, calibrated on two pictures; do not write into it."""
     from support.int8 import copy_of
 
     from uhd_edge.calibration.calibrate import calibrate_bundle
@@ -143,7 +143,7 @@ def calibrated_tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
     bundle = copy_of(Bundle.open(), tmp_path_factory.mktemp("bundles") / "tiny")
     pictures = [EXAMPLES / "bench.png", EXAMPLES / "sliced.jpg"]
-    return calibrate_bundle(bundle, pictures, precisions=["int8", "fp8"], max_slices=4).bundle
+    return calibrate_bundle(bundle, pictures, precisions=["int8", "fp8", "nvfp4"], max_slices=4).bundle
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 
+from uhd_edge.export.graphs.weight_file import HALF_BYTE
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -19,5 +21,10 @@ def read_weight(tensor: ir.TensorProtocol) -> NDArray[Any]:
     """
     if not isinstance(tensor, ir.ExternalTensor):
         return tensor.numpy()
-    flat = np.memmap(tensor.path, tensor.dtype.numpy(), "r", offset=tensor.offset or 0, shape=(tensor.size,))
-    return flat.reshape(tuple(tensor.shape.numpy()))
+    kind, shape = tensor.dtype.numpy(), tuple(tensor.shape.numpy())
+    if tensor.dtype.bitwidth == HALF_BYTE:
+        packed = np.memmap(tensor.path, np.uint8, "r", offset=tensor.offset or 0, shape=((tensor.size + 1) // 2,))
+        both = np.stack([packed & 0xF, packed >> 4], axis=-1)
+        return both.ravel()[: tensor.size].view(kind).reshape(shape)
+    flat = np.memmap(tensor.path, kind, "r", offset=tensor.offset or 0, shape=(tensor.size,))
+    return flat.reshape(shape)

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from uhd_edge.calibration.graphs.external_weights import read_weight
 from uhd_edge.calibration.graphs.fused_operators import fuse
+from uhd_edge.calibration.graphs.nvfp4 import quantize_nvfp4
 from uhd_edge.calibration.graphs.quantize import quantize
 from uhd_edge.calibration.ranges.linears import find_sites
 from uhd_edge.export.graphs.weight_file import WeightFile
@@ -101,7 +102,8 @@ def write_part(
             if file in written:  # modes may share it
                 continue
             model = ir.load(file)
-            quantize(model, find_sites(ir.load(exact[mode][place]).graph), plan, flavour, weights)
+            sites = find_sites(ir.load(exact[mode][place]).graph)
+            (quantize_nvfp4 if flavour.numbers == "nvfp4" else quantize)(model, sites, plan, flavour, weights)
             if flavour.fused:
                 fuse(model)
             _unload(model)

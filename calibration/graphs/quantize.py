@@ -45,14 +45,16 @@ def quantize(
 
     `sites` are the sites of the FP32 graph; `read` returns an FP32 weight by its name.
     """
-    rewriter = _Rewriter(model.graph, plan, flavour, read)
+    rewriter = Rewriter(model.graph, plan, flavour, read)
     for site in sites:
         rewriter.rewrite(site)
     if not flavour.symmetric:
         model.metadata_props[FITTING_SUMS] = "yes"
 
 
-class _Rewriter:
+class Rewriter:
+    """Rewrites the linears of one graph, site by site."""
+
     def __init__(self, graph: ir.Graph, plan: QuantizationPlan, flavour: Flavour, read: ReadWeight) -> None:
         self.graph, self.plan, self.flavour, self.read = graph, plan, flavour, read
         self.nodes: Mapping[str, ir.Node] = {str(node.name): node for node in graph}
@@ -70,12 +72,15 @@ class _Rewriter:
                     self._multiply_kept(linear, factors)
                 continue
             node.replace_input_with(0, self._round_activation(node, site))
-            if self.flavour.numbers == "fp8":
-                self._round_to_fp8(node, linear, site, factors)
-            elif _is_half(node):
-                self._round_half_weight(node, linear, site, factors)
-            else:
-                self._round_weight(node, linear, factors)
+            self._round_linear(node, linear, site, factors)
+
+    def _round_linear(self, node: ir.Node, linear: Linear, site: Site, factors: Array | None) -> None:
+        if self.flavour.numbers == "fp8":
+            self._round_to_fp8(node, linear, site, factors)
+        elif _is_half(node):
+            self._round_half_weight(node, linear, site, factors)
+        else:
+            self._round_weight(node, linear, factors)
 
     def _divide_norm(self, norm: str, factors: Array) -> None:
         for name in (f"{norm}.weight", f"{norm}.bias"):

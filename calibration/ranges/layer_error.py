@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from uhd_edge.calibration.ranges.fp8 import fp8_scale, round_to_fp8
+from uhd_edge.calibration.ranges.nvfp4 import nvfp4_scale, round_to_nvfp4
 from uhd_edge.calibration.ranges.pairs import round_pairs
 from uhd_edge.calibration.ranges.rounding import round_activation, round_weight
 
@@ -38,6 +39,12 @@ def rounded_to_fp8(weights: Weights) -> dict[str, NDArray[np.float32]]:
     """Return the weights [in, out] of a site's linears after quantizing and dequantizing to FP8, with one scale."""
     scale = fp8_scale(max(float(np.abs(weight).max()) for weight in weights.values()))
     return {name: round_to_fp8(weight, scale) for name, weight in weights.items()}
+
+
+def rounded_to_nvfp4(weights: Weights) -> dict[str, NDArray[np.float32]]:
+    """Return the weights [in, out] of a site's linears after rounding to NVFP4, with one scale of the tensors."""
+    scale = nvfp4_scale(max(float(np.abs(weight).max()) for weight in weights.values()))
+    return {name: round_to_nvfp4(weight.T, scale).T for name, weight in weights.items()}
 
 
 def layer_errors(

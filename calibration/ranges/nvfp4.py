@@ -45,9 +45,14 @@ def nvfp4_scale(largest: float) -> np.float32:
 
 def to_nvfp4(values: NDArray[np.floating[Any]], scale: np.float32) -> Blocks:
     """Round `values` [.., K], K a multiple of 16, to the nearest numbers of blocks along the last axis."""
-    blocks = np.asarray(values, np.float32).reshape(*values.shape[:-1], -1, BLOCK)
+    blocks = np.asarray(values, np.float32).reshape(*values.shape[:-1], values.shape[-1] // BLOCK, BLOCK)
     wanted = np.abs(blocks).max(axis=-1) / np.float32(LARGEST) / scale
     scales = np.minimum(wanted, np.float32(LARGEST_FP8)).astype(FP8)
     steps = scales.astype(np.float32)[..., None] * scale
     levels = np.divide(blocks, steps, out=np.zeros_like(blocks), where=steps > 0)
     return Blocks(np.clip(levels, -LARGEST, LARGEST).astype(FP4).reshape(values.shape), scales, scale)
+
+
+def round_to_nvfp4(values: NDArray[np.float32], scale: np.float32) -> NDArray[np.float32]:
+    """Quantize and dequantize `values` [.., K]; if K is no multiple of 16, they stay as they are."""
+    return to_nvfp4(values, scale).values if values.shape[-1] % BLOCK == 0 else values

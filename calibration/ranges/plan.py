@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.manifest import GraphKind
     from uhd_edge.runtime.modes import Precision
 
-CalibratedPrecision: TypeAlias = Literal["int8", "fp8"]
+CalibratedPrecision: TypeAlias = Literal["int8", "fp8", "nvfp4"]
 CALIBRATED_PRECISIONS: tuple[CalibratedPrecision, ...] = get_args(CalibratedPrecision)
 
 
@@ -44,13 +44,14 @@ class Flavour:
 FOR_CPU = Flavour("int8", "fp32", symmetric=False, fused=True)
 FOR_TENSORRT = Flavour("int8-tensorrt", "fp16", symmetric=True)
 FLAVOURS = (FOR_CPU, FOR_TENSORRT)
-# FP8 products are TensorRT's alone: no CPU has them.
+# FP8 and NVFP4 products are TensorRT's alone: no CPU has them.
 FP8_FOR_TENSORRT = Flavour("fp8", "fp16", symmetric=True, numbers="fp8")
+NVFP4_FOR_TENSORRT = Flavour("nvfp4", "fp16", symmetric=True, numbers="nvfp4")
 
 
 def flavours_of(precisions: Sequence[CalibratedPrecision]) -> tuple[Flavour, ...]:
     """Return the kinds of graph that `precisions` come in."""
-    return tuple(one for one in (*FLAVOURS, FP8_FOR_TENSORRT) if one.numbers in precisions)
+    return tuple(one for one in (*FLAVOURS, FP8_FOR_TENSORRT, NVFP4_FOR_TENSORRT) if one.numbers in precisions)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 import onnx_ir as ir
 
 from uhd_edge.calibration.graphs.external_weights import read_weight
+from uhd_edge.calibration.graphs.nvfp4 import DYNAMIC_QUANTIZE
 from uhd_edge.calibration.ranges.linears import PRODUCT
+from uhd_edge.calibration.ranges.nvfp4 import to_nvfp4
 from uhd_edge.calibration.simulation.operators import OPERATORS
 from uhd_edge.calibration.simulation.products import Dequantized, SumCount, quantized_product
 from uhd_edge.engines.engine import ClosedByWith
 from uhd_edge.engines.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from uhd_edge.engines.engine import Array
@@ -37,7 +40,7 @@ class SimulatedEngine(ClosedByWith):
         self._file = file
         self._graph = ir.load(file).graph
         self.counts: dict[str, SumCount] = {}
-        unknown = {node.op_type for node in self._graph} - OPERATORS.keys() - {"DequantizeLinear"}
+        unknown = {node.op_type for node in self._graph} - OPERATORS.keys() - {"DequantizeLinear", DYNAMIC_QUANTIZE}
         if unknown:
             raise EngineError(f"{file}: cannot be simulated, {', '.join(sorted(unknown))} is not an operator of ours")
 
@@ -48,7 +51,7 @@ class SimulatedEngine(ClosedByWith):
         uses = Counter(value for node in self._graph for value in node.inputs)
         for node in self._graph:
             read = [self._read(values, value) for value in node.inputs]
-            values[node.outputs[0]] = self._compute(node, read)
+            values.update(self._results(node, read))
             for value in node.inputs:  # a real tower would not fit into memory whole
                 uses[value] -= 1
                 if value is not None and uses[value] == 0 and value not in outputs:
@@ -64,9 +67,18 @@ class SimulatedEngine(ClosedByWith):
             return values[known]
         return read_weight(cast("ir.TensorProtocol", known.const_value))
 
+    def _results(self, node: ir.Node, inputs: list[Computed]) -> dict[ir.Value, Computed]:
+        if node.op_type == DYNAMIC_QUANTIZE:
+            values, scale = (cast("Array", value) for value in inputs)
+            blocks = to_nvfp4(values, np.float32(scale))
+            return dict(zip(node.outputs, (blocks.levels, blocks.scales), strict=True))
+        return {node.outputs[0]: self._compute(node, inputs)}
+
     def _compute(self, node: ir.Node, inputs: list[Computed]) -> Computed:
         if node.op_type == "DequantizeLinear":
-            return Dequantized(cast("Any", inputs[0]), cast("Array", inputs[1]))
+            return _dequantized(inputs, node.attributes)
+        if node.op_type == "Cast" and isinstance(inputs[0], Dequantized):
+            return replace(inputs[0], cast_to=ir.DataType(node.attributes["to"].as_int()).numpy())
         if node.op_type == "MatMul" and all(isinstance(value, Dequantized) for value in inputs):
             left, right = cast("list[Dequantized]", inputs)
             product, count = quantized_product(left, right)
@@ -76,3 +88,13 @@ class SimulatedEngine(ClosedByWith):
         arrays = [value.values if isinstance(value, Dequantized) else value for value in inputs]
         with np.errstate(invalid="ignore"):  # infinity minus infinity is what is being looked for
             return OPERATORS[node.op_type](arrays, node.attributes)
+
+
+def _dequantized(inputs: Sequence[Computed], attributes: Mapping[str, ir.Attr]) -> Dequantized:
+    levels, scale = cast("Array", inputs[0]), inputs[1]
+    if not isinstance(scale, Dequantized):
+        return Dequantized(levels, scale)
+    # Blocks: their own scales are numbers in FP8 and the tensor's scale.
+    size, axis = attributes["block_size"].as_int(), attributes["axis"].as_int()
+    of_blocks = np.repeat(scale.levels.astype(np.float32), size, axis=axis)
+    return Dequantized(levels.astype(np.float32) * of_blocks, scale.scale)

@@ -25,15 +25,24 @@ SMALLEST_NORMAL_HALF = 2.0**-14
 
 @dataclass(frozen=True)
 class Dequantized:
-    """INT8 or FP8 values [.., K] or [K, out] and their scale: one number, or one for each output channel [out]."""
+    """INT8 or FP8 values [.., K] or [K, out] and their scale: one number, or one for each output channel [out].
+
+    Of NVFP4 they are the numbers times the scales of their blocks.
+    """
 
     levels: NDArray[Any]
     scale: NDArray[np.floating[Any]]
+    cast_to: np.dtype[Any] | None = None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type that the graph states: the scale's, or `cast_to`, to which a Cast behind it turns them."""
+        return self.cast_to or self.scale.dtype
 
     @property
     def values(self) -> NDArray[Any]:
-        """The numbers that they stand for, in the type of the scale."""
-        return (self.levels.astype(np.float32) * self.scale.astype(np.float32)).astype(self.scale.dtype)
+        """The numbers that they stand for."""
+        return (self.levels.astype(np.float32) * self.scale.astype(np.float32)).astype(self.dtype)
 
 
 @dataclass(frozen=True)
@@ -58,11 +67,11 @@ class SumCount:
 
 
 def quantized_product(left: Dequantized, right: Dequantized) -> tuple[NDArray[Any], SumCount]:
-    """Multiply [.., T, K] by [K, out] -> [.., T, out] in the type of the scales, and count the sums."""
+    """Multiply [.., T, K] by [K, out] -> [.., T, out] in the type that the graph states, and count the sums."""
     # FP32 adds up integers exactly to 2**24, and loses one part in 2**24 beyond: FP16 shows neither.
     sums = multiply(left.levels.astype(np.float32), right.levels.astype(np.float32))
     factors = left.scale.astype(np.float32) * right.scale.astype(np.float32)
-    if left.scale.dtype != np.float16:
+    if left.dtype != np.float16:
         return sums * factors, SumCount(sums.size)
     bare = right.scale.ndim > 0
     with np.errstate(over="ignore", invalid="ignore"):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.manifest import GraphKind, Manifest, Threshold
     from uhd_edge.runtime.modes import Mode
 
-KINDS: tuple[GraphKind, ...] = ("int8-tensorrt", "fp8")
+KINDS: tuple[GraphKind, ...] = ("int8-tensorrt", "fp8", "nvfp4")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Simulation:
 
     @property
     def numbers(self) -> str:
-        """INT8 or FP8."""
+        """INT8, FP8 or NVFP4."""
         return self.kind.partition("-")[0].upper()
 
     @property

@@ -36,7 +36,7 @@ Attention: TypeAlias = Literal["plain", "padded", "faster"]
     "--precision",
     default="fp16",
     show_default=True,
-    metavar="fp16|int8|fp8",
+    metavar="fp16|int8|fp8|nvfp4",
     help="Precision of the engines; fp16,int8 builds both, and auto takes the faster.",
 )
 @click.option(

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 @click.option(
     "--precision",
     "precisions",
-    type=parser_of_names("int8", "fp8"),
+    type=parser_of_names("int8", "fp8", "nvfp4"),
     default="int8",
     show_default=True,
-    metavar="int8,fp8",
-    help="Graphs to make: INT8 for CPUs and TensorRT, FP8 for TensorRT on RTX 40, RTX 50 and Thor.",
+    metavar="int8,fp8,nvfp4",
+    help="Graphs to make: INT8 for CPUs and TensorRT, FP8 for TensorRT on RTX 40, RTX 50 and Thor, NVFP4 for "
+    "TensorRT on RTX 50 and Thor.",
 )
 @click.option("--max-slices", type=click.IntRange(min=1), metavar="N", help="Most slices an image is cut into.")
 @click.option(

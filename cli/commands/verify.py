@@ -39,7 +39,7 @@ DRAWN_HARDER = "INT8 is calibrated on images like yours, not on drawn ones: give
 )
 @click.option(
     "--precision",
-    type=click.Choice(["auto", "fp32", "fp16", "int8", "fp8"]),
+    type=click.Choice(["auto", "fp32", "fp16", "int8", "fp8", "nvfp4"]),
     default="auto",
     show_default=True,
     help="Precision to compare; auto is the one that `uhd ask` would use.",

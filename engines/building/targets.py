@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from uhd_edge.engines.tensorrt.library import Backend
 
 
-BuiltPrecision: TypeAlias = Literal["fp16", "int8", "fp8"]
+BuiltPrecision: TypeAlias = Literal["fp16", "int8", "fp8", "nvfp4"]
 # The precisions of the graphs that engines are built from.
 PRECISIONS: tuple[BuiltPrecision, ...] = get_args(BuiltPrecision)
 
@@ -65,8 +65,8 @@ _TOO_OLD = {
     "6.0": "its TensorRT 8.6 has no strongly typed networks; JetPack 6.2 runs on the same boards",
 }
 
-# The first GPUs with FP8 products: Ada, RTX 40.
-_FIRST_WITH_FP8 = (8, 9)
+# The compute capabilities of the first GPUs that multiply such numbers: Ada, RTX 40, and Blackwell.
+_FIRST_WITH: dict[str, tuple[int, ...]] = {"fp8": (8, 9), "nvfp4": (10, 0)}
 
 # TensorRT-RTX's error for an FP32 product when it builds for Turing.
 TURING_LACKS_FP32 = "FP32 GEMM is not supported"
@@ -118,15 +118,18 @@ def check_precision(target: Target, precision: str) -> BuiltPrecision:
 def buildable_precisions(target: Target) -> tuple[BuiltPrecision, ...]:
     """Return the precisions that `target`'s GPU computes in; of `here` it is not known before its GPU is asked."""
     capability = target.compute_capability
-    has_fp8 = capability is None or _ordered(capability) >= _FIRST_WITH_FP8
-    return tuple(precision for precision in PRECISIONS if has_fp8 or precision != "fp8")
+    return tuple(
+        precision
+        for precision in PRECISIONS
+        if capability is None or _ordered(capability) >= _FIRST_WITH.get(precision, (0,))
+    )
 
 
 def _why_not(target: Target, precision: str) -> str:
     advice = f"use {' or '.join(buildable_precisions(target))}"
     capability = target.compute_capability
-    if precision == "fp8":
-        return f"its GPU (compute capability {capability}) has no FP8 units; {advice}"
+    if precision in _FIRST_WITH:
+        return f"its GPU (compute capability {capability}) has no {precision.upper()} units; {advice}"
     if precision == "fp32" and capability == "7.5":
         return f"TensorRT-RTX has no FP32 products for compute capability 7.5; {advice}"
     if precision == "fp32":

@@ -7,7 +7,7 @@ compressor need the disk space only once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from numpy.typing import NDArray
+
 ALIGNMENT = 64  # bytes, a cache line: runtimes want this of weights that they map into memory
+HALF_BYTE = 4  # bits of a number of which two are stored in a byte
 
 
 class WeightFile:
@@ -60,6 +63,7 @@ class WeightFile:
             raise ExportError(f"{name} has values that are too large for FP16; export with --precisions fp32")
         self._stream.write(b"\0" * (-self._stream.tell() % ALIGNMENT))
         offset = self._stream.tell()
+        array = _packed(array) if tensor.dtype.bitwidth == HALF_BYTE else array
         array.tofile(self._stream)
         return ir.ExternalTensor(
             location=self.path.name,
@@ -70,3 +74,10 @@ class WeightFile:
             name=name,
             base_dir=self.path.parent,
         )
+
+
+def _packed(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Put two numbers of 4 bits into each byte, the first into the lower half, as ONNX does."""
+    bits = array.ravel().view(np.uint8) & 0xF
+    packed: NDArray[np.uint8] = bits[::2] | np.pad(bits[1::2], (0, bits.size % 2)) << 4
+    return packed

@@ -54,7 +54,11 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Parameter("engine", "auto", "What runs the vision graphs.", choices=ENGINE_NAMES, fixed=True),
     Parameter(
-        "precision", "auto", "Of the vision graphs.", choices=("auto", "fp32", "fp16", "int8", "fp8"), fixed=True
+        "precision",
+        "auto",
+        "Of the vision graphs.",
+        choices=("auto", "fp32", "fp16", "int8", "fp8", "nvfp4"),
+        fixed=True,
     ),
     Parameter("threads", 0, "CPU threads; 0: all usable cores.", 0, 1024, fixed=True),
     Parameter("context", 4096, "Most tokens of prompt and answer together.", 2, MOST, fixed=True),

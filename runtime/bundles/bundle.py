@@ -71,8 +71,10 @@ class Bundle:
         """
         graphs = self.manifest.graphs.get(mode, {}).get(kind)
         if graphs is None:
-            commands = {"int8": f"{self.path} makes INT8", "fp8": f"{self.path} --precision int8,fp8 makes FP8"}
-            how = f"; uhd calibrate {commands[kind]}" if kind in commands and mode in self.manifest.graphs else ""
+            options = {"int8": "", "fp8": " --precision int8,fp8", "nvfp4": " --precision int8,nvfp4"}
+            how = ""
+            if kind in options and mode in self.manifest.graphs:
+                how = f"; uhd calibrate {self.path}{options[kind]} makes {kind.upper()}"
             raise EngineUnavailableError(
                 f"{self.path}: no {mode} graphs in {kind}; the bundle has {self.describe_graphs()}{how}"
             )

@@ -92,7 +92,7 @@ def check_sums(bundle: Bundle, kind: GraphKind) -> None:
 
 def how_to_calibrate(kind: GraphKind) -> str:
     """Return the options with which `uhd calibrate` makes graphs of `kind`, beginning with a space, or nothing."""
-    return " --precision int8,fp8" if kind == "fp8" else ""
+    return f" --precision int8,{kind}" if kind in ("fp8", "nvfp4") else ""
 
 
 def _read(bundle: Bundle) -> _Report | None:

@@ -19,8 +19,8 @@ FORMAT_VERSION: Final = 2
 READABLE_FORMATS: Final = (1, 2)
 
 # INT8 comes in two graphs: the one ONNX Runtime is fast at on a CPU, and the symmetric one TensorRT wants.
-# FP8 is for TensorRT.
-GraphKind = Literal["fp32", "fp16", "int8", "int8-tensorrt", "fp8"]
+# FP8 and NVFP4 are for TensorRT; NVFP4 runs nowhere else.
+GraphKind = Literal["fp32", "fp16", "int8", "int8-tensorrt", "fp8", "nvfp4"]
 
 # How the relative height of row i of n is computed: i / n, or i steps of 1 / n.
 Coordinates = Literal["quotients", "steps"]
@@ -163,12 +163,17 @@ class Threshold(_Record):
 
 
 class Thresholds(_Record):
-    """One `Threshold` for each precision. FP8 has fewer digits than INT8, and loses about four times as much."""
+    """One `Threshold` for each precision.
+
+    FP8 has fewer digits than INT8, and loses about four times as much. NVFP4 loses so much that `auto` never
+    takes it.
+    """
 
     fp32: Threshold = Threshold(cosine=0.9999, token_cosine=0.999)
     fp16: Threshold = Threshold(cosine=0.999, token_cosine=0.99)
     int8: Threshold = Threshold()
     fp8: Threshold = Threshold(cosine=0.998)
+    nvfp4: Threshold = Threshold(cosine=0.97, token_cosine=0.8)
 
 
 class LanguageModelFile(_Record):
@@ -226,7 +231,7 @@ class Manifest(_Record):
     @field_validator("graphs")
     @classmethod
     def _every_mode_has_graphs(cls, graphs: dict[Mode, dict[GraphKind, Graphs]]) -> dict[Mode, dict[GraphKind, Graphs]]:
-        empty = [mode for mode, by_kind in graphs.items() if not set(by_kind) - {"int8-tensorrt"}]
+        empty = [mode for mode, by_kind in graphs.items() if not set(by_kind) - {"int8-tensorrt", "nvfp4"}]
         if empty:
             raise ValueError(f"{', '.join(empty)} has no graphs")
         return graphs

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.modes import Mode
 
 # The graph that TensorRT takes for each precision.
-KINDS: dict[BuiltPrecision, GraphKind] = {"fp16": "fp16", "int8": "int8-tensorrt", "fp8": "fp8"}
+KINDS: dict[BuiltPrecision, GraphKind] = {"fp16": "fp16", "int8": "int8-tensorrt", "fp8": "fp8", "nvfp4": "nvfp4"}
 
 
 def engine_orders(

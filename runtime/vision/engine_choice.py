@@ -26,6 +26,7 @@ PrecisionChoice: TypeAlias = Precision | Literal["auto"]
 
 # Of those that need no calibration; on a CPU the exact one is no slower than FP16. On a GPU, FP32 is too slow.
 _ON_ONNXRUNTIME: tuple[Precision, ...] = ("fp32", "fp16", "int8", "fp8")
+# NVFP4 is not exact enough to be taken unasked.
 _ON_TENSORRT: tuple[Precision, ...] = ("fp16", "int8", "fp8")
 # Half precision is BF16 on x86 that has it: three times as fast as FP32 and closer to it than INT8.
 _ON_OPENVINO: tuple[Precision, ...] = ("fp16", "int8", "fp32")
@@ -108,6 +109,11 @@ def choose_precision(bundle: Bundle, mode: Mode, precision: PrecisionChoice) -> 
     if precision == "auto":
         return next(exact for exact in _ON_ONNXRUNTIME if exact in available)
     bundle.graphs(mode, precision)
+    if precision == "nvfp4":
+        raise EngineUnavailableError(
+            f"{bundle.path}: NVFP4 graphs run on TensorRT alone; build engines with `uhd build {bundle.path} --target "
+            "rtx-50 --precision nvfp4`, or use another precision"
+        )
     return precision
 
 
@@ -158,8 +164,10 @@ def _on_cpu(
 def _on_openvino(bundle: Bundle, mode: Mode, precision: PrecisionChoice, processor: Processor) -> Choice:
     graphs = bundle.manifest.graphs.get(mode, {})
     kinds = _KINDS_ON_X86 if processor.is_x86 else _KINDS_ON_ARM
-    if precision == "fp8":
-        raise EngineUnavailableError(f"{bundle.path}: FP8 graphs are for TensorRT; OpenVINO runs the others")
+    if precision in ("fp8", "nvfp4"):
+        raise EngineUnavailableError(
+            f"{bundle.path}: {precision.upper()} graphs are for TensorRT; OpenVINO runs the others"
+        )
     for wanted in _ON_OPENVINO if precision == "auto" else (precision,):
         for kind in kinds[wanted]:
             if kind in graphs:

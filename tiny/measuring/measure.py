@@ -55,7 +55,7 @@ def markdown(columns: dict[str, Column]) -> str:
 @click.option("--count", default=QUESTIONS, show_default=True, help="Number of questions in each set.")
 @click.option(
     "--precision",
-    type=click.Choice(["auto", "fp32", "fp16", "int8", "fp8"]),
+    type=click.Choice(["auto", "fp32", "fp16", "int8", "fp8", "nvfp4"]),
     default="auto",
     show_default=True,
     help="Precision of the vision graphs.",
