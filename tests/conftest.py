@@ -135,15 +135,26 @@ def calibrated(
 
 @pytest.fixture(scope="session")
 def calibrated_tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The built-in bundle with INT8, FP8 and NVFP4 graphs, calibrated on two pictures; do not write into it."""
+    """A copy of the built-in bundle with INT8 graphs, calibrated on two pictures of its world; do not write into it."""
     from support.int8 import copy_of
 
     from uhd_edge.calibration.calibrate import calibrate_bundle
     from uhd_edge.runtime.bundles.bundle import Bundle
 
     bundle = copy_of(Bundle.open(), tmp_path_factory.mktemp("bundles") / "tiny")
-    pictures = [EXAMPLES / "bench.png", EXAMPLES / "sliced.jpg"]
-    return calibrate_bundle(bundle, pictures, precisions=["int8", "fp8", "nvfp4"], max_slices=4).bundle
+    return calibrate_bundle(bundle, [EXAMPLES / "bench.png", EXAMPLES / "sliced.jpg"], max_slices=4).bundle
+
+
+@pytest.fixture(scope="session")
+def fp8_tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A copy of the built-in bundle with FP8 and NVFP4 graphs, calibrated on one picture; do not write into it."""
+    from support.int8 import copy_of
+
+    from uhd_edge.calibration.calibrate import calibrate_bundle
+    from uhd_edge.runtime.bundles.bundle import Bundle
+
+    bundle = copy_of(Bundle.open(), tmp_path_factory.mktemp("bundles") / "fp8")
+    return calibrate_bundle(bundle, [EXAMPLES / "bench.png"], precisions=["fp8", "nvfp4"], max_slices=1).bundle
 
 
 @pytest.fixture

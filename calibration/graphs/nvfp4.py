@@ -69,14 +69,15 @@ class _Nvfp4Rewriter(Rewriter):
         scale = nvfp4_scale(max(float(np.abs(read()).max(initial=0)) for read in joined))
         balanced = self._balanced(linear, factors)
         old = cast("ir.Value", node.inputs[1])
-        inputs, outputs = cast("ir.Shape", old.shape).numpy()
+        shape = cast("ir.Shape", old.shape)
+        inputs, outputs = shape.numpy()
         name = linear.weight
 
         def blocks() -> Blocks:
             return to_nvfp4(np.ascontiguousarray(balanced().T), scale)
 
         stored = (
-            self._weight(f"{name}_levels", ir.DataType.FLOAT4E2M1, old.shape, _turned(lambda: blocks().levels)),
+            self._weight(f"{name}_levels", ir.DataType.FLOAT4E2M1, shape, _turned(lambda: blocks().levels)),
             self._weight(
                 f"{name}_scales",
                 ir.DataType.FLOAT8E4M3FN,

@@ -105,7 +105,7 @@ class Rewriter:
 
         def read() -> Array:
             weight = self._smoothed(linear, factors)
-            return weight if powers is None else weight / read_weight(powers)
+            return weight if powers is None else (weight / read_weight(powers)).astype(np.float32)
 
         return read
 

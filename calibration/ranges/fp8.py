@@ -31,7 +31,8 @@ def fp8_scale(largest: float) -> np.float16:
 def to_fp8(values: NDArray[np.floating[Any]], scale: np.floating[Any] | NDArray[np.floating[Any]]) -> NDArray[Any]:
     """Divide by `scale` and round to the nearest FP8 number, ties to even; what is beyond 448 becomes 448."""
     levels = np.asarray(values, np.float32) / np.float32(scale)
-    return np.clip(levels, -LARGEST, LARGEST).astype(FP8)
+    rounded: NDArray[Any] = np.clip(levels, -LARGEST, LARGEST).astype(FP8)
+    return rounded
 
 
 def round_to_fp8(values: NDArray[np.float32], scale: np.floating[Any]) -> NDArray[np.float32]:

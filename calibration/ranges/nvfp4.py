@@ -34,8 +34,9 @@ class Blocks:
     @property
     def values(self) -> NDArray[np.float32]:
         """What they stand for, [.., K]."""
-        scales = self.scales.astype(np.float32) * self.scale
-        return self.levels.astype(np.float32) * np.repeat(scales, BLOCK, axis=-1)
+        scales: NDArray[np.float32] = self.scales.astype(np.float32) * self.scale
+        values: NDArray[np.float32] = self.levels.astype(np.float32) * np.repeat(scales, BLOCK, axis=-1)
+        return values
 
 
 def nvfp4_scale(largest: float) -> np.float32:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from uhd_edge.calibration.fp16_range import LayerRange
     from uhd_edge.calibration.simulation.simulate import Simulation
     from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.bundles.manifest import GraphKind
     from uhd_edge.runtime.checking.verify import VerificationReport
+    from uhd_edge.runtime.modes import Mode
 
 DRAWN = "No images were given, so a few were drawn; your own images tell you more."
 DRAWN_HARDER = "INT8 is calibrated on images like yours, not on drawn ones: give some of your own before you judge."
@@ -128,9 +130,11 @@ def _simulations(
     from uhd_edge.runtime.checking.verify import named_pictures
 
     compared = {verified.precision for verified in report.verified}
-    wanted = [kind for kind in KINDS if kind.partition("-")[0] in compared] or KINDS
-    modes = [verified.mode for verified in report.verified]
-    kinds = [kind for kind in wanted if all(kind in bundle.manifest.graphs[mode] for mode in modes)]
+    wanted: Sequence[GraphKind] = [kind for kind in KINDS if kind.partition("-")[0] in compared] or KINDS
+    modes: list[Mode] = [verified.mode for verified in report.verified]
+    kinds: Sequence[GraphKind] = [
+        kind for kind in wanted if all(kind in bundle.manifest.graphs[mode] for mode in modes)
+    ]
     pictures = {picture.name: picture.image for picture in named_pictures(bundle, images)}
     return [
         simulation

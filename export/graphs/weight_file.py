@@ -79,5 +79,4 @@ class WeightFile:
 def _packed(array: NDArray[Any]) -> NDArray[np.uint8]:
     """Put two numbers of 4 bits into each byte, the first into the lower half, as ONNX does."""
     bits = array.ravel().view(np.uint8) & 0xF
-    packed: NDArray[np.uint8] = bits[::2] | np.pad(bits[1::2], (0, bits.size % 2)) << 4
-    return packed
+    return (bits[::2] | np.pad(bits[1::2], (0, bits.size % 2)) << 4).astype(np.uint8)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 IN_BLOCKS = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
 
 
-def test_the_towers_products_are_in_blocks_and_nothing_else_is(calibrated_tiny: Bundle) -> None:
-    model, _ = load(calibrated_tiny, "16x", "nvfp4")
+def test_the_towers_products_are_in_blocks_and_nothing_else_is(fp8_tiny: Bundle) -> None:
+    model, _ = load(fp8_tiny, "16x", "nvfp4")
     assert {(opset.domain, opset.version) for opset in model.opset_import} == {("", 23), ("trt", 1)}
     made_by = {output: node for node in model.graph.node for output in node.output}
     for node in model.graph.node:
@@ -40,15 +40,15 @@ def test_the_towers_products_are_in_blocks_and_nothing_else_is(calibrated_tiny: 
             assert dequantized == [False, False]
 
 
-@pytest.mark.parametrize("kind", ["int8-tensorrt", "fp8", "fp16"])
-def test_the_other_graphs_keep_their_opset(calibrated_tiny: Bundle, kind: str) -> None:
-    for model in load(calibrated_tiny, "16x", kind):  # type: ignore[arg-type]
+@pytest.mark.parametrize("kind", ["fp8", "fp16"])
+def test_the_other_graphs_keep_their_opset(fp8_tiny: Bundle, kind: str) -> None:
+    for model in load(fp8_tiny, "16x", kind):  # type: ignore[arg-type]
         assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 20)]
 
 
-def test_stored_weights_read_by_onnx_are_the_fp16_graphs_rounded(calibrated_tiny: Bundle) -> None:
-    model, _ = load(calibrated_tiny, "16x", "nvfp4")
-    base, _ = load(calibrated_tiny, "16x", "fp16")
+def test_stored_weights_read_by_onnx_are_the_fp16_graphs_rounded(fp8_tiny: Bundle) -> None:
+    model, _ = load(fp8_tiny, "16x", "nvfp4")
+    base, _ = load(fp8_tiny, "16x", "fp16")
     exact, stored = weights_of(base), weights_of(model)
     types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     names = [name.removesuffix("_levels") for name in stored if name.endswith(".weight_levels")]
@@ -63,28 +63,28 @@ def test_stored_weights_read_by_onnx_are_the_fp16_graphs_rounded(calibrated_tiny
         assert np.mean(values != expected) < 0.01
 
 
-def test_products_that_tensorrt_may_join_have_the_same_scales(calibrated_tiny: Bundle) -> None:
-    stored = weights_of(load(calibrated_tiny, "16x", "nvfp4")[0])
+def test_products_that_tensorrt_may_join_have_the_same_scales(fp8_tiny: Bundle) -> None:
+    stored = weights_of(load(fp8_tiny, "16x", "nvfp4")[0])
     scope = "vision_tower.encoder.layers.0.self_attn"
     one, *others = (stored[f"{scope}.{name}.weight_scale"] for name in ("q_proj", "k_proj", "v_proj"))
     assert others == [one, one]
     assert one == max(
-        nvfp4_scale(float(np.abs(weights_of(load(calibrated_tiny, "16x", "fp32")[0])[f"{scope}.{name}.weight"]).max()))
+        nvfp4_scale(float(np.abs(weights_of(load(fp8_tiny, "16x", "fp32")[0])[f"{scope}.{name}.weight"]).max()))
         for name in ("q_proj", "k_proj", "v_proj")
     )
 
 
-def test_the_graph_is_one_that_onnx_takes(calibrated_tiny: Bundle) -> None:
-    file, _ = calibrated_tiny.graphs("16x", "nvfp4")
+def test_the_graph_is_one_that_onnx_takes(fp8_tiny: Bundle) -> None:
+    file, _ = fp8_tiny.graphs("16x", "nvfp4")
     onnx.checker.check_model(str(file))
 
 
-def test_uhd_tiny_loses_so_much_that_auto_does_not_take_it_but_no_sum_overflows(calibrated_tiny: Bundle) -> None:
+def test_uhd_tiny_loses_so_much_that_auto_does_not_take_it_but_no_sum_overflows(fp8_tiny: Bundle) -> None:
     pictures = {"bench.png": Image.open(EXAMPLES / "bench.png").convert("RGB")}
-    for simulation in simulate_bundle(calibrated_tiny, pictures, kind="nvfp4", modes=MODES, max_slices=1):
+    for simulation in simulate_bundle(fp8_tiny, pictures, kind="nvfp4", modes=MODES, max_slices=1):
         assert simulation.numbers == "NVFP4"
         assert simulation.overflow == 0
         assert simulation.sums > 100_000
-        assert 0.97 < simulation.agreement.lowest_cosine < calibrated_tiny.manifest.thresholds.fp8.cosine
+        assert 0.97 < simulation.agreement.lowest_cosine < fp8_tiny.manifest.thresholds.fp8.cosine
     with pytest.raises(EngineUnavailableError, match="NVFP4 graphs run on TensorRT alone"):
-        VisionEncoder(calibrated_tiny, precision="nvfp4")
+        VisionEncoder(fp8_tiny, precision="nvfp4")

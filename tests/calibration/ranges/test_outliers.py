@@ -81,7 +81,7 @@ def test_verify_refuses_naive_int8_with_outliers_and_trusts_ours(
     def unchanged(prepared: Prepared, plan: QuantizationPlan, flavour: Flavour) -> QuantizationPlan:
         return plan
 
-    monkeypatch.setattr(Prepared, "goal", Threshold(cosine=0, token_cosine=0))
+    monkeypatch.setattr(Prepared, "goal", lambda _self, _flavour: Threshold(cosine=0, token_cosine=0))
     for step in ("_smoothed", "_ranged"):
         monkeypatch.setattr(flavours, step, unchanged)
     monkeypatch.setattr(Prepared, "connector", [])

@@ -48,10 +48,10 @@ def expected_factors(bundle: Bundle) -> dict[str, float]:
 
 @pytest.mark.parametrize("target", ["rtx-40", "rtx-50"])
 def test_every_linear_is_an_fp8_kernel_that_multiplies_by_both_scales_before_it_stores(
-    calibrated_tiny: Bundle, target: str
+    fp8_tiny: Bundle, target: str
 ) -> None:
-    expected = expected_factors(calibrated_tiny)
-    products = planned_products(build(calibrated_tiny, target))
+    expected = expected_factors(fp8_tiny)
+    products = planned_products(build(fp8_tiny, target))
     # The builder may join queries, keys and values into one product: their names are then joined too.
     found = {
         name.rpartition("_")[0]: product
@@ -69,6 +69,6 @@ def test_every_linear_is_an_fp8_kernel_that_multiplies_by_both_scales_before_it_
 
 
 @pytest.mark.parametrize("target", ["rtx-20", "rtx-30"])
-def test_the_builder_itself_has_no_fp8_for_older_cards(calibrated_tiny: Bundle, target: str) -> None:
+def test_the_builder_itself_has_no_fp8_for_older_cards(fp8_tiny: Bundle, target: str) -> None:
     with pytest.raises(EngineBuildError, match="HW-specific datatypes: fp8_e4m3"):
-        build(calibrated_tiny, target)
+        build(fp8_tiny, target)

@@ -36,8 +36,8 @@ def test_a_kit_names_its_jetpack_and_tensorrt(qwen3_bundle: Bundle, made: Path, 
     assert "CAPABILITY='11.0'" in (thor / "build.sh").read_text()
 
 
-def test_a_kit_for_thor_may_be_in_fp8_and_holds_the_graphs_for_it(calibrated_tiny: Bundle, tmp_path: Path) -> None:
-    kit = make_kit(calibrated_tiny, tmp_path / "thor", target="thor", precision="fp8")
+def test_a_kit_for_thor_may_be_in_fp8_and_holds_the_graphs_for_it(fp8_tiny: Bundle, tmp_path: Path) -> None:
+    kit = make_kit(fp8_tiny, tmp_path / "thor", target="thor", precision="fp8")
     assert "PRECISION='fp8'" in (kit / "build.sh").read_text()
     bundle = Bundle.open(kit / "bundle")
     bundle.check_files()

@@ -32,11 +32,11 @@ def build(bundle: Bundle, target: str) -> bytes:
     return bytes(content)
 
 
-def test_the_towers_products_are_fp4_kernels_that_multiply_before_they_store(calibrated_tiny: Bundle) -> None:
-    products = planned_products(build(calibrated_tiny, "rtx-50"))
+def test_the_towers_products_are_fp4_kernels_that_multiply_before_they_store(fp8_tiny: Bundle) -> None:
+    products = planned_products(build(fp8_tiny, "rtx-50"))
     in_blocks = [product for product in products if product.inputs == (FP4, FP4)]
     modules = [name for product in in_blocks for name in product.name.split("+")]
-    layers = calibrated_tiny.manifest.vision.layers
+    layers = fp8_tiny.manifest.vision.layers
     assert len(modules) == 6 * layers  # q, k, v, out, fc1, fc2
     assert {product.output for product in in_blocks} == {"half"}
     assert all(0 < product.factor < 1e-3 for product in in_blocks)  # the bare sums of FP4 are never stored
@@ -44,7 +44,7 @@ def test_the_towers_products_are_fp4_kernels_that_multiply_before_they_store(cal
     assert all("vit_merger" in name or "patch_embedding" in name for name in others)
 
 
-def test_it_is_built_for_blackwell_alone(calibrated_tiny: Bundle) -> None:
+def test_it_is_built_for_blackwell_alone(fp8_tiny: Bundle) -> None:
     assert [one.name for one in TARGETS if "nvfp4" in buildable_precisions(one)] == ["rtx-50", "thor", "here"]
     with pytest.raises(EngineBuildError, match="HW-specific datatypes: fp4_e2m1"):
-        build(calibrated_tiny, "rtx-40")
+        build(fp8_tiny, "rtx-40")
