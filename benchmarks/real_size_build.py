@@ -1,9 +1,9 @@
 """Builds engines of MiniCPM-V 4.6's size for an RTX card, on a machine without one: seconds, memory, file sizes.
 
-    python benchmarks/real_size_build.py [--target rtx-40] [--precisions fp16,int8,fp8] [--modes 16x,4x]
+    python benchmarks/real_size_build.py [--target rtx-40] [--precisions fp16,int8,fp8,nvfp4] [--modes 16x,4x]
         [--max-slices 9] [--folder FOLDER]
 
-The weights are random, and the shapes are those that slicing can produce. The INT8 and FP8 graphs have
+The weights are random, and the shapes are those that slicing can produce. The INT8, FP8 and NVFP4 graphs have
 made-up ranges; that makes no difference to the build. Beside the measured memory stands what
 `uhd build` predicts. Needs tensorrt-rtx and
 about 10 GB of disk, but no network. Temporary files are removed. Each step runs in a process of
@@ -23,6 +23,7 @@ from real_size_export import make_checkpoint, measured
 from real_size_int8 import export
 
 if TYPE_CHECKING:
+    from uhd_edge.calibration.ranges.plan import CalibratedPrecision
     from uhd_edge.engines.building.build import EngineOrder
     from uhd_edge.engines.building.targets import BuiltPrecision
     from uhd_edge.runtime.modes import Mode
@@ -30,13 +31,14 @@ if TYPE_CHECKING:
 MADE_UP = (-8.0, 8.0)
 
 
-def write_quantized(target: Path, precision: BuiltPrecision) -> None:
+def write_quantized(target: Path, precision: CalibratedPrecision) -> None:
     """Write graphs for TensorRT beside the others. Like a calibration, this does not quantize the connector."""
     from uhd_edge.calibration.graphs.graph_files import all_sites, int8_names, write_int8
     from uhd_edge.calibration.prepared import TOWER
-    from uhd_edge.calibration.ranges.plan import FOR_TENSORRT, FP8_FOR_TENSORRT, QuantizationPlan
+    from uhd_edge.calibration.ranges.plan import QuantizationPlan, flavours_of
     from uhd_edge.calibration.ranges.rounding import Range
     from uhd_edge.calibration.ranges.smoothing import Smoothing
+    from uhd_edge.export.graphs.compressor_graphs import COMPRESSOR
     from uhd_edge.runtime.bundles.bundle import Bundle
 
     bundle = Bundle.open(target)
@@ -46,9 +48,13 @@ def write_quantized(target: Path, precision: BuiltPrecision) -> None:
     plan = QuantizationPlan(
         dict.fromkeys(sites, Smoothing(0.0, None)),
         dict.fromkeys(sites, Range(*MADE_UP, "made up")),
-        kept=tuple(name for name in linears if not name.startswith(TOWER)),
+        kept=tuple(
+            name
+            for name in linears
+            if not name.startswith(TOWER) or (precision == "nvfp4" and name.startswith(COMPRESSOR))
+        ),
     )
-    flavour = FP8_FOR_TENSORRT if precision == "fp8" else FOR_TENSORRT
+    flavour = flavours_of([precision])[-1]  # of INT8 the one for TensorRT
     write_int8(bundle, plan, flavour, target / "graphs", {name: name for name in int8_names(bundle, flavour)})
 
 
@@ -89,7 +95,7 @@ def main() -> None:
     """Make a checkpoint, export it, and build the engines."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", default="rtx-40")
-    parser.add_argument("--precisions", default="fp16,int8,fp8", help="fp16, int8, fp8, separated by commas")
+    parser.add_argument("--precisions", default="fp16,int8,fp8", help="fp16, int8, fp8, nvfp4, separated by commas")
     parser.add_argument("--modes", default="16x", help="16x, 4x, or both, separated by a comma")
     parser.add_argument("--max-slices", type=int, default=9)
     parser.add_argument("--folder", help="folder for the temporary files")
