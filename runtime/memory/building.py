@@ -8,6 +8,7 @@ from uhd_edge.engines.building.builder import WORKSPACE
 from uhd_edge.engines.graph_files import graph_files
 from uhd_edge.runtime.memory.measured import (
     BUILDING_PROGRAM,
+    BUILDING_QUANTIZED_WEIGHTS,
     BUILDING_WEIGHTS,
     JETSON_CUDA,
     JETSON_PARSER_COPY,
@@ -34,13 +35,14 @@ def build_need(bundle: Bundle, orders: Sequence[EngineOrder], target: Target) ->
     """
     largest = max(orders, key=lambda order: _graph_bytes(bundle, order))
     weights = _graph_bytes(bundle, largest)
+    times = BUILDING_WEIGHTS if largest.precision == "fp16" else BUILDING_QUANTIZED_WEIGHTS
     graph = f"the files of {largest.graph}"
     if target.backend == "tensorrt-rtx":
         return MemoryNeed(
             (
                 MemoryPart("program", BUILDING_PROGRAM, "Python and TensorRT-RTX, measured"),
                 MemoryPart(
-                    "weights", round(weights * BUILDING_WEIGHTS), f"{graph}, {BUILDING_WEIGHTS:g} times: measured"
+                    "weights", round(weights * times), f"{graph}, {times:g} times: measured"
                 ),
             )
         )
@@ -49,7 +51,7 @@ def build_need(bundle: Bundle, orders: Sequence[EngineOrder], target: Target) ->
             MemoryPart("CUDA", JETSON_CUDA, "CUDA and TensorRT: assumed, not measured"),
             MemoryPart(
                 "weights",
-                round(weights * (BUILDING_WEIGHTS + JETSON_PARSER_COPY)),
+                round(weights * (times + JETSON_PARSER_COPY)),
                 f"{graph}, as TensorRT-RTX and a copy",
             ),
             MemoryPart("workspace", WORKSPACE, "the limit that both builders are given"),

@@ -35,6 +35,9 @@ PACKED_ON_ARM: Final = frozenset({2, 8, 12, 13, 14, 20})
 
 # TensorRT-RTX holds the graph's weights this many times while it builds, with two profiles and with four.
 BUILDING_WEIGHTS: Final = 3.6
+# The same of quantized graphs, fitted to INT8 and FP8 for RTX 40 with four profiles on two cores of an AMD Zen 4: their
+# weights are half as large, and what does not depend on them is not.
+BUILDING_QUANTIZED_WEIGHTS: Final = 4.2
 BUILDING_PROGRAM: Final = 200_000_000
 
 # TensorRT on a Jetson, where CPU and GPU share the memory: as TensorRT-RTX, and the parser's copy of the weights,

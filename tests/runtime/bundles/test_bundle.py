@@ -133,7 +133,7 @@ def test_a_missing_key_is_named(folder: Path, key: tuple[str, ...]) -> None:
         (("architecture",), "minicpmv4_8", "minicpmv4_6"),
         (("default_mode",), "8x", "default_mode"),
         (("graphs", "8x"), {}, "8x"),
-        (("graphs", "16x", "fp8"), {"encoder": "llm.gguf", "connector": "llm.gguf"}, "fp8"),
+        (("graphs", "16x", "int4"), {"encoder": "llm.gguf", "connector": "llm.gguf"}, "int4"),
         (("graphs", "16x"), {}, "16x has no graphs"),
         (("graphs", "16x"), {"int8-tensorrt": {"encoder": "llm.gguf", "connector": "llm.gguf"}}, "16x has no graphs"),
         (("graphs",), {}, "graphs"),
