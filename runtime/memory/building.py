@@ -8,7 +8,6 @@ from uhd_edge.engines.building.builder import WORKSPACE
 from uhd_edge.engines.graph_files import graph_files
 from uhd_edge.runtime.memory.measured import (
     BUILDING_PROGRAM,
-    BUILDING_QUANTIZED_WEIGHTS,
     BUILDING_WEIGHTS,
     JETSON_CUDA,
     JETSON_PARSER_COPY,
@@ -35,15 +34,13 @@ def build_need(bundle: Bundle, orders: Sequence[EngineOrder], target: Target) ->
     """
     largest = max(orders, key=lambda order: _graph_bytes(bundle, order))
     weights = _graph_bytes(bundle, largest)
-    times = BUILDING_WEIGHTS if largest.precision == "fp16" else BUILDING_QUANTIZED_WEIGHTS
+    times = BUILDING_WEIGHTS[largest.precision]
     graph = f"the files of {largest.graph}"
     if target.backend == "tensorrt-rtx":
         return MemoryNeed(
             (
                 MemoryPart("program", BUILDING_PROGRAM, "Python and TensorRT-RTX, measured"),
-                MemoryPart(
-                    "weights", round(weights * times), f"{graph}, {times:g} times: measured"
-                ),
+                MemoryPart("weights", round(weights * times), f"{graph}, {times:g} times: measured"),
             )
         )
     return MemoryNeed(

@@ -7,7 +7,13 @@ of what is resident. No Jetson was measured: what is said of one is assumed, on 
 
 from __future__ import annotations
 
-from typing import Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from uhd_edge.engines.building.targets import BuiltPrecision
 
 # Python with its packages, and the libraries of an engine and of llama.cpp.
 PROGRAM: Final = 100_000_000
@@ -33,11 +39,11 @@ COMPUTE_IN_WIDTHS_OF_HYBRID: Final = 41
 PACKED_ON_X86: Final = frozenset({2, 12, 20})
 PACKED_ON_ARM: Final = frozenset({2, 8, 12, 13, 14, 20})
 
-# TensorRT-RTX holds the graph's weights this many times while it builds, with two profiles and with four.
-BUILDING_WEIGHTS: Final = 3.6
-# The same of quantized graphs, fitted to INT8 and FP8 for RTX 40 with four profiles on two cores of an AMD Zen 4: their
-# weights are half as large, and what does not depend on them is not.
-BUILDING_QUANTIZED_WEIGHTS: Final = 4.2
+# TensorRT-RTX holds the graph's weights this many times while it builds, with two profiles and with four. Quantized
+# weights are smaller, and what does not depend on them is not; those were measured on two cores of an AMD Zen 4.
+BUILDING_WEIGHTS: Final[Mapping[BuiltPrecision, float]] = MappingProxyType(
+    {"fp16": 3.6, "int8": 4.2, "fp8": 4.2, "nvfp4": 5.1}
+)
 BUILDING_PROGRAM: Final = 200_000_000
 
 # TensorRT on a Jetson, where CPU and GPU share the memory: as TensorRT-RTX, and the parser's copy of the weights,
