@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.manifest import Threshold
     from uhd_edge.runtime.modes import Mode, Precision
     from uhd_edge.runtime.vision.engine_choice import PrecisionChoice
+    from uhd_edge.runtime.vision.slicing import SlicedImage
 
 QUESTION = "Describe the image."
 ANSWER_TOKENS = 48
@@ -164,9 +166,7 @@ def _compare_mode(
         for image in (picture.image for picture in pictures)
     ]
     # One after the other: both at once would need the memory of two vision towers.
-    progress(f"{mode}: FP32 on ONNX Runtime")
-    with reference_engines(bundle, mode, threads) as reference:
-        expected = [encode_views(reference, cut.views, {}) for cut in sliced]
+    expected = _reference(bundle, mode, sliced, threads, progress)
     engines = encoder.open_mode(mode)
     progress(f"{mode}: {engines.precision} on {engines.encoder.provider}")
     views: list[ViewComparison] = []
@@ -183,6 +183,22 @@ def _compare_mode(
     return _ComparedMode(
         Verified(mode, engines.encoder.provider, engines.precision), tuple(views), tuple(seen), tuple(errors)
     )
+
+
+def _reference(
+    bundle: Bundle, mode: Mode, sliced: Sequence[SlicedImage], threads: int | None, progress: Callable[[str], None]
+) -> list[list[NDArray[np.float32]]]:
+    """Encode every view in FP32, a picture at a time; of a real tower that is the slowest part, so it is told."""
+    total, done = sum(len(cut.views) for cut in sliced), 0
+    progress(f"{mode}: FP32 on ONNX Runtime, {total} views on the CPU; with a large model this can take minutes")
+    expected: list[list[NDArray[np.float32]]] = []
+    begun = time.monotonic()
+    with reference_engines(bundle, mode, threads) as reference:
+        for cut in sliced:
+            expected.append(encode_views(reference, cut.views, {}))
+            done += len(cut.views)
+            progress(f"{mode}: FP32, {done} of {total} views after {time.monotonic() - begun:.0f} s")
+    return expected
 
 
 def _with_verdict(encoder: VisionEncoder, compared: _ComparedMode) -> _ComparedMode:

@@ -124,6 +124,24 @@ def test_the_reference_beside_itself_is_equal_in_every_number(qwen3_bundle: Bund
     assert report.passed
 
 
+def test_it_says_that_fp32_takes_long_and_how_far_it_is(qwen3_bundle: Bundle) -> None:
+    said: list[str] = []
+    images = [photo(120, 90), photo(300, 200)]
+    report = verify_bundle(
+        qwen3_bundle, precision="fp16", images=images, modes=["4x"], question=None, threads=1, progress=said.append
+    )
+    views = len(report.views)
+    first = sum(view.picture == "picture 1" for view in report.views)
+    assert 0 < first < views
+    begin, *steps, other = said
+    assert begin.startswith(f"4x: FP32 on ONNX Runtime, {views} views on the CPU")
+    assert "minutes" in begin
+    assert [step.partition(" after ")[0] for step in steps] == [
+        f"4x: FP32, {done} of {views} views" for done in (first, views)
+    ]
+    assert other == "4x: fp16 on CPUExecutionProvider"
+
+
 def test_an_engine_that_is_off_fails_and_is_said_where(
     qwen3_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
