@@ -100,7 +100,7 @@ def build(
         _say("uhd: --picture is now called --image; the old name goes away with the next release")
     images += pictures
     wanted = find_target(target)
-    precisions: list[BuiltPrecision] = [check_precision(wanted, name) for name in precision.split(",")]
+    precisions: list[BuiltPrecision] = [check_precision(wanted, name) for name in _names(precision)]
     if jetpack is not None or wanted.jetpacks:
         find_jetpack(wanted, jetpack)
     if output is not None and not wanted.jetpacks:
@@ -167,6 +167,13 @@ def _build(
     if target.backend == "tensorrt":
         _verify(ctx, bundle, records, modes, images)
     return records
+
+
+def _names(precision: str) -> list[str]:
+    names = [name.strip() for name in precision.split(",")]
+    if not all(names):
+        raise click.UsageError(f"--precision {precision!r}: names with a comma between them, such as fp16,int8")
+    return names
 
 
 def _write_padded(graph: Path, file: Path) -> None:

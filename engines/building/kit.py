@@ -109,23 +109,36 @@ def write_kit(
         progress(f"checking {order.graph}")
         _check(contents.bundle / order.graph)
     with tempfile.TemporaryDirectory() as temporary, writing_kit(output, progress) as kit:
+        padded = _write_padded(contents.bundle, orders, Path(temporary))
         wheel = write_own_wheel(Path(temporary))
         kit.add_file(wheel.name, wheel)
         for name in contents.files:
             progress(f"copying {name}")
             kit.add_file(f"{BUNDLE}/{name}", contents.bundle / name)
+        for name, file in padded.items():
+            kit.add_file(f"{BUNDLE}/{name}", file)
         kit.add_text(f"{BUNDLE}/{MANIFEST}", contents.manifest)
         for order in orders:
-            if order.write_padded is not None:
-                padded = Path(temporary, Path(_padded_graph(order)).name)
-                order.write_padded(contents.bundle / order.graph, padded)
-                kit.add_file(f"{BUNDLE}/{_padded_graph(order)}", padded)
             record = _record_template(contents.bundle, order, target)
             kit.add_text(f"records/{order.name}.json", json.dumps(record, indent=2) + "\n")
         script = _script(orders, contents, target, jetpack, memory or KitMemory(), faster=faster)
         kit.add_text(SCRIPT, script, executable=True)
         kit.add_text("README.txt", _readme(orders, target, jetpack, wheel.name))
     return output
+
+
+def _write_padded(bundle: Path, orders: Sequence[EngineOrder], folder: Path) -> dict[str, Path]:
+    """Write the padded graphs that `orders` ask for into `folder`; returns them by their names in the bundle.
+
+    This is the first step, so that heads that cannot be padded are known before gigabytes are copied.
+    """
+    written: dict[str, Path] = {}
+    for order in orders:
+        if order.write_padded is not None:
+            name = _padded_graph(order)
+            written[name] = folder / Path(name).name
+            order.write_padded(bundle / order.graph, written[name])
+    return written
 
 
 def _check(graph: Path) -> None:

@@ -69,6 +69,24 @@ def test_an_output_for_engines_is_wrong_usage(qwen3_bundle: Bundle, capsys: Any)
     assert "--output is for the kits" in err
 
 
+@pytest.mark.parametrize("precision", ["", ",", "fp16,,int8"])
+def test_precisions_without_a_name_are_wrong_usage(qwen3_bundle: Bundle, capsys: Any, precision: str) -> None:
+    code, _, err = run(capsys, qwen3_bundle.path, "--target", "rtx-40", "--precision", precision)
+    assert code == 2
+    assert f"--precision {precision!r}: names with a comma between them" in err
+
+
+def test_heads_that_need_no_padding_are_refused_before_anything_is_copied(
+    uhd_tiny: Bundle, tmp_path: Path, capsys: Any
+) -> None:
+    kit = tmp_path / "kit"
+    code, _, err = run(capsys, uhd_tiny.path, "--target", "orin", "--attention", "faster", "--output", kit)
+    assert code == 1
+    assert "its attention heads need no padding" in err.splitlines()[-1]
+    assert "copying" not in err
+    assert not kit.exists()
+
+
 def test_a_kit_of_two_precisions_is_wrong_usage(qwen3_bundle: Bundle, capsys: Any) -> None:
     code, _, err = run(capsys, qwen3_bundle.path, "--target", "orin", "--precision", "fp16,int8")
     assert code == 2
