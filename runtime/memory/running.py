@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from uhd_edge.engines.processor import int8_overflows, this_processor
 from uhd_edge.runtime.checking.building import KINDS
 from uhd_edge.runtime.memory.building import order_activations
 from uhd_edge.runtime.memory.language_model import ConversationSettings, language_model_parts
@@ -12,7 +13,7 @@ from uhd_edge.runtime.memory.measured import (
     ACTIVATIONS_KEPT_BY_INT8,
     JETSON_CONTEXTS,
     JETSON_CUDA,
-    ONNXRUNTIME_INT8_WEIGHTS,
+    ONNXRUNTIME_EXACT_WEIGHTS,
     PROGRAM,
 )
 from uhd_edge.runtime.memory.need import MemoryNeed, MemoryPart
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from uhd_edge.engines.building.build import EngineOrder
+    from uhd_edge.engines.processor import Processor
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.modes import Mode
 
@@ -51,20 +53,30 @@ class RunSettings:
         return ConversationSettings(self.context, self.conversations, self.language_model_type)
 
 
-def cpu_need(bundle: Bundle, settings: RunSettings, precision: CpuPrecision) -> MemoryNeed:
+def cpu_need(
+    bundle: Bundle, settings: RunSettings, precision: CpuPrecision, processor: Processor | None = None
+) -> MemoryNeed:
     """Predict the peak of `uhd ask` on a CPU with ONNX Runtime, for pictures that are not thin.
+
+    `processor` is this machine's by default.
 
     Raises `EngineUnavailableError` where the bundle has no such graphs, and `ModelError`.
     """
-    vision = cpu_vision_parts(bundle, settings, precision)
+    vision = cpu_vision_parts(bundle, settings, precision, processor)
     return MemoryNeed((*vision, *language_model_parts(bundle, settings.conversation)))
 
 
-def cpu_vision_parts(bundle: Bundle, settings: RunSettings, precision: CpuPrecision) -> tuple[MemoryPart, ...]:
+def cpu_vision_parts(
+    bundle: Bundle, settings: RunSettings, precision: CpuPrecision, processor: Processor | None = None
+) -> tuple[MemoryPart, ...]:
     """List the parts of `cpu_need` but those of the language model."""
     vision, preprocessing = bundle.manifest.vision, bundle.manifest.preprocessing
     encoders, connectors = weight_bytes(bundle, settings.modes, precision)
-    packing = ONNXRUNTIME_INT8_WEIGHTS if precision == "int8" else 1.0
+    here = this_processor() if processor is None else processor
+    exactly = precision == "int8" and any(
+        int8_overflows(bundle.graphs(mode, "int8")[0], here) for mode in settings.modes
+    )
+    packing = ONNXRUNTIME_EXACT_WEIGHTS if exactly else 1.0
     activations = 0
     for mode in settings.modes:
         patches = usual_view(preprocessing, mode)
@@ -73,7 +85,7 @@ def cpu_vision_parts(bundle: Bundle, settings: RunSettings, precision: CpuPrecis
         activations = max(activations, activation_bytes(vision, views, patches))
     if precision == "int8":
         activations = round(activations * ACTIVATIONS_KEPT_BY_INT8)
-    times = f", encoders {packing:g} times: measured" if precision == "int8" else ""
+    times = f", encoders {packing:g} times: measured" if exactly else ""
     return (
         MemoryPart("program", PROGRAM, "Python and libraries, measured"),
         MemoryPart("vision weights", round(encoders * packing) + connectors, f"the {precision} graphs' files{times}"),

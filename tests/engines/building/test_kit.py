@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 from dataclasses import replace
 from importlib.metadata import version
@@ -59,6 +60,13 @@ def test_a_kit_is_installed_from_its_own_wheel_and_pip_takes_it(made: Path, tmp_
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert version("uhd-edge") in done.stdout
+    # What messages say of an extra is met by this one: PyPI is not asked for a package of that name.
+    pip = [sys.executable, "-m", "pip", "--isolated", "--python", str(programs / "python"), "install", "--no-index"]
+    done = subprocess.run(
+        [*pip, "--no-deps", "uhd-edge[pull]"], capture_output=True, text=True, check=False, cwd=tmp_path,
+        env=environment_without_ours(tmp_path),
+    )  # fmt: skip
+    assert "already satisfied: uhd-edge[pull] in ./environment/" in done.stdout, done.stderr
     for file in (ROOT / "runtime" / "uhd-tiny").rglob("*.onnx"):
         installed = next((tmp_path / "environment").rglob(file.name))
         assert installed.read_bytes() == file.read_bytes()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from support.int8 import copy_of
 
 from uhd_edge.engines.errors import EngineBuildError
+from uhd_edge.engines.processor import FITTING_SUMS, Processor
 from uhd_edge.runtime.checking.building import engine_orders
 from uhd_edge.runtime.errors import OptionError
 from uhd_edge.runtime.memory.enough import require_memory
@@ -14,6 +16,7 @@ from uhd_edge.runtime.memory.fitting import choose_settings, fit_settings, usabl
 from uhd_edge.runtime.memory.machine import MachineMemory, machine_memory
 from uhd_edge.runtime.memory.need import MARGIN, MemoryNeed, MemoryPart
 from uhd_edge.runtime.memory.running import RunSettings, cpu_need
+from uhd_edge.runtime.memory.vision import weight_bytes
 from uhd_edge.runtime.memory.written_size import parse_memory
 
 if TYPE_CHECKING:
@@ -66,6 +69,22 @@ def test_a_larger_context_and_more_conversations_take_more(qwen3_bundle: Bundle)
         return cpu_need(qwen3_bundle, RunSettings(("16x",), **more), "fp32").total
 
     assert total(context=256) < total(context=512) < total(context=512, conversations=2)
+
+
+def test_int8_that_must_be_computed_exactly_takes_half_of_its_weights_again(
+    calibrated_tiny: Bundle, tmp_path: Path
+) -> None:
+    def total(bundle: Bundle, *features: str) -> int:
+        processor = Processor("x86_64", frozenset(features))
+        return cpu_need(bundle, RunSettings(("16x",)), "int8", processor).total
+
+    assert total(calibrated_tiny, "avx2") == total(calibrated_tiny, "avx512_vnni")
+    unlimited = copy_of(calibrated_tiny, tmp_path / "bundle")
+    encoder, _ = unlimited.graphs("16x", "int8")
+    mark = FITTING_SUMS.encode()
+    encoder.write_bytes(encoder.read_bytes().replace(mark, bytes(reversed(mark))))
+    weights, _ = weight_bytes(unlimited, ("16x",), "int8")
+    assert total(unlimited, "avx2") - total(unlimited, "avx512_vnni") == round(1.5 * weights) - weights
 
 
 def test_engines_are_for_views_up_to_the_largest(qwen3_bundle: Bundle) -> None:
