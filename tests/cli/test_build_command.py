@@ -10,12 +10,11 @@ import pytest
 
 from uhd_edge.cli.main import exit_code
 from uhd_edge.engines.building.engine_record import find_engines
+from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.checking.verify import VerificationReport
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from uhd_edge.runtime.bundles.bundle import Bundle
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -76,11 +75,9 @@ def test_precisions_without_a_name_are_wrong_usage(qwen3_bundle: Bundle, capsys:
     assert f"--precision {precision!r}: names with a comma between them" in err
 
 
-def test_heads_that_need_no_padding_are_refused_before_anything_is_copied(
-    uhd_tiny: Bundle, tmp_path: Path, capsys: Any
-) -> None:
+def test_heads_that_need_no_padding_are_refused_before_anything_is_copied(tmp_path: Path, capsys: Any) -> None:
     kit = tmp_path / "kit"
-    code, _, err = run(capsys, uhd_tiny.path, "--target", "orin", "--attention", "faster", "--output", kit)
+    code, _, err = run(capsys, Bundle.open().path, "--target", "orin", "--attention", "faster", "--output", kit)
     assert code == 1
     assert "its attention heads need no padding" in err.splitlines()[-1]
     assert "copying" not in err
