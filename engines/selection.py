@@ -61,9 +61,9 @@ def int8_engine(processor: Processor, *, openvino: bool) -> Int8Engine:
     """Choose the engine for INT8 graphs on `processor`; `openvino` says whether it is installed.
 
     OpenVINO on x86 with VNNI or AMX: one full-size view took 0.6 times as long as with ONNX
-    Runtime (two cores with AMX; OpenVINO then ran as a plugin of ONNX Runtime). On x86 without
-    VNNI it took 1.8 times the processor time (two Zen 3 cores, both without overflow, two runs
-    on a busy machine), and ARM was not measured, so both use ONNX Runtime.
+    Runtime on two cores with AMX (OpenVINO then ran as a plugin of ONNX Runtime), and 0.83 times
+    on two Zen 4 cores with VNNI. With AVX2 alone it took 2.1 times as long (the same cores, the
+    rest of their instructions hidden), and ARM was not measured, so both use ONNX Runtime.
     """
     if not processor.is_x86:
         return Int8Engine("onnxruntime", f"OpenVINO was not compared on {processor.architecture}")
@@ -86,14 +86,14 @@ def cpu_precision(processor: Processor) -> PreferredPrecision:
     """Choose the precision for `processor`: INT8 where it is known to be exact and not to be slower.
 
     One full-size view, 16x, two cores, ONNX Runtime: 0.52 s in INT8 and 1.87 s in FP32 with
-    VNNI and AMX, 2.7 to 3.0 s and 4.0 s on Zen 3 (AVX2). ARM processors with dot products add
-    INT8 products in one instruction; none was timed.
+    VNNI and AMX; 1.02 and 2.56 s with VNNI on Zen 4, 1.42 and 2.49 s with its AVX2 alone. ARM
+    processors with dot products add INT8 products in one instruction; none was timed.
     """
     known = processor.features
     if processor.has_vnni:
-        return PreferredPrecision("int8", "INT8 takes about 0.3 times as long as FP32 on x86 with VNNI")
+        return PreferredPrecision("int8", "INT8 takes 0.3 to 0.4 times as long as FP32 on x86 with VNNI")
     if processor.is_x86 and "avx2" in known:
-        return PreferredPrecision("int8", "INT8 takes about 0.7 times as long as FP32 on x86 with AVX2")
+        return PreferredPrecision("int8", "INT8 takes about 0.6 times as long as FP32 on x86 with AVX2")
     if "asimddp" in known:
         return PreferredPrecision("int8", "INT8 should be faster on ARM with dot products, and was not timed there yet")
     if not known:

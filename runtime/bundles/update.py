@@ -111,10 +111,11 @@ def resumable_folder(bundle: Bundle, key: str, tell: Tell = lambda _: None) -> I
         with _writing(bundle.path), locked(bundle.path):
             remove_left(bundle.path, tell)
             remove_abandoned([path for path in bundle.path.glob(f"{RESUMABLE}*") if path != folder], tell)
-            if folder.is_dir():
-                tell(f"going on with the calibration that was interrupted, from {folder}")
+            interrupted = folder.is_dir()
             folder.mkdir(exist_ok=True)
             held.enter_context(_locked_alone(folder))
+            if interrupted:
+                tell(f"going on with the calibration that was interrupted, from {folder}")
         try:
             with _writing(bundle.path):
                 yield folder
