@@ -36,6 +36,7 @@ ON_A_JETSON = {
     "rtx": "TensorRT-RTX is for RTX cards; a Jetson has TensorRT",
 }
 BOARD = Path("/proc/device-tree/model")
+JETPACK = Path("/etc/nv_tegra_release")  # a container may hide the board, and not this
 INSTRUCTION_SETS = (
     *("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16"),
     *("asimd", "asimddp", "i8mm"),
@@ -153,9 +154,12 @@ def _builtin_bundle() -> str:
 
 
 def _jetson() -> str | None:
-    """Return the board's name, None if this is no Jetson."""
+    """Return the board's name, or what JetPack says of itself; None if this is no Jetson."""
     model = BOARD.read_text(encoding="utf-8").strip("\0\n") if BOARD.is_file() else ""
-    return model if "NVIDIA" in model else None
+    if "NVIDIA" in model:
+        return model
+    release = JETPACK.read_text(encoding="utf-8").partition("\n")[0] if JETPACK.is_file() else ""
+    return f"NVIDIA Jetson, {release.strip('# ')}" if release else None
 
 
 def _gpu() -> Finding:

@@ -37,18 +37,35 @@ def test_doctor_names_what_asking_needs_and_how_to_get_the_rest(capsys: pytest.C
         assert (f'pip install "uhd-edge[{extra}]"' in finding["detail"]) == bool(missing)
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "name"),
+    [
+        ("BOARD", b"NVIDIA Jetson Orin Nano Developer Kit\0", "NVIDIA Jetson Orin Nano Developer Kit"),
+        (
+            "JETPACK",
+            b"# R36 (release), REVISION: 4.3, GCID: 1\n",
+            "NVIDIA Jetson, R36 (release), REVISION: 4.3, GCID: 1",
+        ),
+    ],
+)
 def test_on_a_jetson_doctor_advises_no_package_of_pypi_for_its_gpu(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    file: str,
+    content: bytes,
+    name: str,
+    *,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    board = tmp_path / "model"
-    board.write_bytes(b"NVIDIA Jetson Orin Nano Developer Kit\0")
-    monkeypatch.setattr(doctor, "BOARD", board)
+    for place in ("BOARD", "JETPACK"):
+        monkeypatch.setattr(doctor, place, tmp_path / place)
+    (tmp_path / file).write_bytes(content)
     monkeypatch.setattr(doctor, "version_of", lambda _name: None)
     monkeypatch.setattr(doctor, "first_gpu", lambda: Gpu("Orin", "8.7"))
     monkeypatch.setattr(doctor, "find_gpus", lambda _api: LlamaGpus(found=(), built_for=()))
     cli.exit_code(["doctor", "--json"])
     findings = {finding["part"]: finding["detail"] for finding in json.loads(capsys.readouterr().out)}
-    assert findings["gpu"] == "NVIDIA Jetson Orin Nano Developer Kit"
+    assert findings["gpu"] == name
     assert "uhd-edge[gpu]" not in findings["extra gpu"]
     assert "apt install tensorrt python3-libnvinfer python3-dev" in findings["extra gpu"]
     assert "a Jetson has TensorRT" in findings["extra rtx"]
