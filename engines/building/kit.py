@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from uhd_edge.engines.building.builder import check_graph
 from uhd_edge.engines.building.engine_record import FileDigest, read_digests
 from uhd_edge.engines.building.kit_files import writing_kit
+from uhd_edge.engines.building.kit_padded import padded_name, write_padded_graphs
 from uhd_edge.engines.building.own_wheel import write_own_wheel
 from uhd_edge.engines.building.trtexec import run_arguments, shape_arguments, workspace_argument
 from uhd_edge.engines.errors import EngineUnavailableError, MissingExtraError
@@ -109,7 +110,7 @@ def write_kit(
         progress(f"checking {order.graph}")
         _check(contents.bundle / order.graph)
     with tempfile.TemporaryDirectory() as temporary, writing_kit(output, progress) as kit:
-        padded = _write_padded(contents.bundle, orders, Path(temporary))
+        orders, padded = write_padded_graphs(contents.bundle, orders, Path(temporary), progress if faster else None)
         wheel = write_own_wheel(Path(temporary))
         kit.add_file(wheel.name, wheel)
         for name in contents.files:
@@ -125,20 +126,6 @@ def write_kit(
         kit.add_text(SCRIPT, script, executable=True)
         kit.add_text("README.txt", _readme(orders, target, jetpack, wheel.name))
     return output
-
-
-def _write_padded(bundle: Path, orders: Sequence[EngineOrder], folder: Path) -> dict[str, Path]:
-    """Write the padded graphs that `orders` ask for into `folder`; returns them by their names in the bundle.
-
-    This is the first step, so that heads that cannot be padded are known before gigabytes are copied.
-    """
-    written: dict[str, Path] = {}
-    for order in orders:
-        if order.write_padded is not None:
-            name = _padded_graph(order)
-            written[name] = folder / Path(name).name
-            order.write_padded(bundle / order.graph, written[name])
-    return written
 
 
 def _check(graph: Path) -> None:
@@ -176,17 +163,13 @@ def _plain(digest: FileDigest) -> dict[str, Any]:
     return digest.model_dump()
 
 
-def _padded_graph(order: EngineOrder) -> str:
-    return f"{order.graph.removesuffix('.onnx')}-padded.onnx"
-
-
 def _build_command(order: EngineOrder, bundle: Path, *, faster: bool) -> str:
     """Return the line of the script that builds `order`."""
     attentions = str(count_operators(bundle / order.graph, "Softmax"))
     shapes = shape_arguments(order.profiles)
     if order.write_padded is None:
         return shlex.join(["build_engine", order.name, order.graph, attentions, "plain", *shapes])
-    padded = _padded_graph(order)
+    padded = padded_name(order)
     if not faster:
         return shlex.join(["build_engine", order.name, padded, attentions, "padded", *shapes])
     usual = run_arguments(order.profiles[0])

@@ -75,13 +75,19 @@ def test_precisions_without_a_name_are_wrong_usage(qwen3_bundle: Bundle, capsys:
     assert f"--precision {precision!r}: names with a comma between them" in err
 
 
-def test_heads_that_need_no_padding_are_refused_before_anything_is_copied(tmp_path: Path, capsys: Any) -> None:
-    kit = tmp_path / "kit"
-    code, _, err = run(capsys, Bundle.open().path, "--target", "orin", "--attention", "faster", "--output", kit)
+def test_heads_that_need_no_padding_stay_plain_or_are_refused_before_anything_is_copied(
+    tmp_path: Path, capsys: Any
+) -> None:
+    ordered = [capsys, Bundle.open().path, "--target", "orin", "--output"]
+    code, _, err = run(*ordered, tmp_path / "padded", "--attention", "padded")
     assert code == 1
     assert "its attention heads need no padding" in err.splitlines()[-1]
     assert "copying" not in err
-    assert not kit.exists()
+    assert not (tmp_path / "padded").exists()
+    code, _, err = run(*ordered, tmp_path / "faster", "--attention", "faster")
+    assert code == 0
+    assert "encoder-fp16: stays plain: " in err
+    assert "ATTENTION='plain'" in (tmp_path / "faster" / "build.sh").read_text()
 
 
 def test_a_kit_of_two_precisions_is_wrong_usage(qwen3_bundle: Bundle, capsys: Any) -> None:
