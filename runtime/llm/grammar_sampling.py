@@ -48,6 +48,7 @@ class Grammar:
         self._tried = self._api.llama_token_data()
         alone = self._api.llama_token_data_array(data=ctypes.pointer(self._tried), size=1, selected=-1, sorted=False)
         self._tried_alone = ctypes.pointer(alone)
+        self._tried_together = _Candidates(self._api, min(FEW, vocabulary.size))
         library.forget_log()
         self._sampler = library.call(
             self._api.llama_sampler_init_grammar,
@@ -68,12 +69,19 @@ class Grammar:
         self._api.llama_sampler_apply(self._sampler, self._tried_alone)
         return math.isfinite(tried.logit) and self._stays_text(token)
 
-    def allowed(self, candidates: NDArray[Any]) -> NDArray[Any]:
-        """Those of the candidates that the answer may go on with."""
-        tried = candidates[self._writable[candidates["id"]]]
-        apply(self._api, self._sampler, tried)
-        kept: NDArray[Any] = tried[np.isfinite(tried["logit"])]
-        return kept[self._characters(kept["id"])]
+    def allowed(self) -> NDArray[np.int64]:
+        """All tokens that the answer may go on with, int64 [n]."""
+        fitting = self._fitting(self._possible())
+        return fitting[self._characters(fitting)]
+
+    def likeliest(self, tokens: NDArray[np.int64], logits: NDArray[np.float32]) -> int | None:
+        """The likeliest of tokens int64 [n], in rising order, that the answer may go on with.
+
+        Of equally likely ones it is the first. `logits` are float32 [vocabulary].
+        """
+        fitting = self._fitting(tokens)
+        falling = fitting[np.argsort(-logits[fitting], kind="stable")]
+        return next((token for token in falling.tolist() if self._stays_text(token)), None)
 
     def accept(self, token: int) -> None:
         """Advance by `token`, which must be allowed."""
@@ -83,7 +91,27 @@ class Grammar:
     def _stays_text(self, token: int) -> bool:
         return begun_after(self._begun + self._vocabulary.token_bytes(token)) is not None
 
-    def _characters(self, tokens: NDArray[np.int32]) -> NDArray[np.bool_]:
+    def _fitting(self, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of the tokens that llama.cpp's grammar takes, and that are part of an answer's text or end it."""
+        tokens = tokens[self._writable[tokens]]
+        if len(tokens) > len(self._tried_together.rows):
+            self._tried_together = _Candidates(self._api, len(tokens))
+        return tokens[self._tried_together.after(self._sampler, tokens)]
+
+    def _possible(self) -> NDArray[np.int64]:
+        """Tokens among which are all that the grammar takes, int64 [n] in rising order.
+
+        A token is not taken where its first character is not (none of our grammars names tokens). So those of one
+        character of ASCII are tried, and then only those that begin with such a one, or beyond ASCII.
+        """
+        first, alone = self._vocabulary.first_bytes, self._vocabulary.of_one_byte
+        may_begin = np.ones(len(alone) + 1, np.bool_)  # the last place is for tokens without bytes
+        probes = np.unique(alone[alone >= 0])
+        may_begin[first[probes]] = False
+        may_begin[first[self._fitting(probes)]] = True
+        return np.flatnonzero(may_begin[first])
+
+    def _characters(self, tokens: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether the answer stays UTF-8 with each of the tokens.
 
         llama.cpp counts bytes of the right number as a character even where they stand for none
@@ -104,21 +132,28 @@ class Grammar:
         self._sampler = None
 
 
-def make_candidates(logits: NDArray[np.float32], tokens: NDArray[np.int64] | None = None) -> NDArray[Any]:
-    """Candidates [n] for tokens int64 [n] (without them 0, 1, ..), from their logits float32 [n]."""
-    candidates = np.zeros(len(logits), CANDIDATE)
-    candidates["id"] = np.arange(len(logits)) if tokens is None else tokens
-    candidates["logit"] = logits
-    return candidates
+class _Candidates:
+    """Room for tokens that are tried together, which is made once: making it takes longer than trying a few.
 
+    `rows` are `CANDIDATE` [room].
+    """
 
-def apply(api: Any, sampler: Any, candidates: NDArray[Any]) -> Any:
-    """Apply a llama.cpp sampler to the candidates in place; returns its array, with the selected candidate."""
-    array = api.llama_token_data_array(
-        data=candidates.ctypes.data_as(api.llama_token_data_p), size=len(candidates), selected=-1, sorted=False
-    )
-    api.llama_sampler_apply(sampler, ctypes.byref(array))
-    return array
+    def __init__(self, api: Any, room: int) -> None:
+        self._api = api
+        self.rows = np.zeros(room, CANDIDATE)
+        self._array = api.llama_token_data_array(
+            data=self.rows.ctypes.data_as(api.llama_token_data_p), size=room, selected=-1, sorted=False
+        )
+        self._pointer = ctypes.pointer(self._array)
+
+    def after(self, sampler: Any, tokens: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Apply a grammar to tokens int64 [n], n up to the room; returns which of them it leaves, bool [n]."""
+        rows = self.rows[: len(tokens)]
+        rows["id"], rows["logit"] = tokens, 0.0
+        self._array.size = len(tokens)
+        self._api.llama_sampler_apply(sampler, self._pointer)
+        left: NDArray[np.bool_] = np.isfinite(rows["logit"])
+        return left
 
 
 def choose(api: Any, chain: Any | None, grammar: Grammar, logits: NDArray[np.float32]) -> int:
@@ -129,9 +164,9 @@ def choose(api: Any, chain: Any | None, grammar: Grammar, logits: NDArray[np.flo
 
     Raises `ModelError` when the vocabulary cannot write what must come next.
     """
-    token = int(logits.argmax()) if chain is None else _chosen(api, chain, make_candidates(logits))
+    token = int(logits.argmax()) if chain is None else _chosen(api, chain, logits)
     if not grammar.allows(token):
-        token = _likeliest_allowed(grammar, logits) if chain is None else _chosen(api, chain, _allowed(grammar, logits))
+        token = _likeliest_allowed(grammar, logits) if chain is None else _chosen(api, chain, logits, _allowed(grammar))
     grammar.accept(token)
     if chain is not None:
         api.llama_sampler_accept(chain, token)
@@ -140,7 +175,7 @@ def choose(api: Any, chain: Any | None, grammar: Grammar, logits: NDArray[np.flo
 
 def choose_freely(api: Any, chain: Any, logits: NDArray[np.float32]) -> int:
     """Choose a token by the chain, as `llama_sampler_sample` does, from logits float32 [vocabulary] of any origin."""
-    token = _chosen(api, chain, make_candidates(logits))
+    token = _chosen(api, chain, logits)
     api.llama_sampler_accept(chain, token)
     return token
 
@@ -148,20 +183,27 @@ def choose_freely(api: Any, chain: Any, logits: NDArray[np.float32]) -> int:
 def _likeliest_allowed(grammar: Grammar, logits: NDArray[np.float32]) -> int:
     """Try the likeliest few tokens before all."""
     few = min(FEW, len(logits))
-    likely = np.flatnonzero(logits >= np.partition(logits, -few)[-few])
-    allowed = grammar.allowed(make_candidates(logits[likely], likely))
-    if not len(allowed):
-        allowed = _allowed(grammar, logits)
-    return int(allowed["id"][allowed["logit"].argmax()])
+    token = grammar.likeliest(np.flatnonzero(logits >= np.partition(logits, -few)[-few]), logits)
+    if token is None:
+        allowed = _allowed(grammar)
+        token = int(allowed[logits[allowed].argmax()])
+    return token
 
 
-def _allowed(grammar: Grammar, logits: NDArray[np.float32]) -> NDArray[Any]:
-    allowed = grammar.allowed(make_candidates(logits))
+def _allowed(grammar: Grammar) -> NDArray[np.int64]:
+    allowed = grammar.allowed()
     if not len(allowed):
         raise ModelError("the language model's vocabulary has no token for what the schema wants next")
     return allowed
 
 
-def _chosen(api: Any, chain: Any, candidates: NDArray[Any]) -> int:
-    array = apply(api, chain, candidates)
+def _chosen(api: Any, chain: Any, logits: NDArray[np.float32], tokens: NDArray[np.int64] | None = None) -> int:
+    """Choose one of tokens int64 [n], or of all, by their logits float32 [vocabulary]."""
+    candidates = np.zeros(len(logits if tokens is None else tokens), CANDIDATE)
+    candidates["id"] = np.arange(len(logits)) if tokens is None else tokens
+    candidates["logit"] = logits if tokens is None else logits[tokens]
+    array = api.llama_token_data_array(
+        data=candidates.ctypes.data_as(api.llama_token_data_p), size=len(candidates), selected=-1, sorted=False
+    )
+    api.llama_sampler_apply(chain, ctypes.byref(array))
     return int(array.data[array.selected].id)

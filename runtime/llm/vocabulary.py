@@ -21,6 +21,10 @@ NORMAL, BYTE = 4, 32
 UNKNOWN, UNUSED, CONTROL, USER_DEFINED = 1, 2, 8, 16
 
 
+ASCII = 128
+NO_BYTE = 256
+
+
 class Vocabulary:
     """The vocabulary of an open model; `size` counts every row of the embedding, used or not.
 
@@ -60,6 +64,21 @@ class Vocabulary:
         """Whether each token [size] begins or ends within a character of UTF-8."""
         of_token = self._read_bytes
         return np.fromiter((begun_after(of_token(token)) != b"" for token in range(self.size)), np.bool_, self.size)
+
+    @cached_property
+    def first_bytes(self) -> NDArray[np.int16]:
+        """The first byte of each token [size]; `NO_BYTE` where it has none."""
+        pieces = map(self._read_bytes, range(self.size))
+        return np.fromiter((piece[0] if piece else NO_BYTE for piece in pieces), np.int16, self.size)
+
+    @cached_property
+    def of_one_byte(self) -> NDArray[np.int64]:
+        """A token that writes each byte [256] alone; -1 for those that no token does, and for those beyond ASCII."""
+        tokens = np.full(NO_BYTE, -1, np.int64)
+        for token in np.flatnonzero(self.writable & (self.first_bytes < ASCII)):
+            if len(self._read_bytes(int(token))) == 1:
+                tokens[self.first_bytes[token]] = token
+        return tokens
 
     def require(self, tokens: Iterable[int]) -> None:
         """Raise `OptionError` for the id of a token that the vocabulary does not have."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import BaseModel, ValidationError
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 # A schema for an answer of a few hundred tokens is far smaller; larger ones are not hand-written.
 MOST_CHARACTERS = 64 * 1024
+
+# JSON schemas that are kept ready: each takes more than a millisecond.
+KEPT = 16
 
 # Characters of an answer in an error's message.
 SHOWN = 200
@@ -80,7 +84,7 @@ def answer_schema(schema: SchemaInput) -> AnswerSchema:
     try:
         if isinstance(schema, type) and issubclass(schema, BaseModel) and schema is not BaseModel:
             return _of_model(schema)
-        return _of_json_schema(_as_json(schema))
+        return _of_text(_as_text(schema))
     except RecursionError as error:
         raise SchemaError("the schema is nested too deeply; put its parts under $defs") from error
 
@@ -109,17 +113,27 @@ def _of_model(model: type[BaseModel]) -> AnswerSchema:
         ) from error
 
 
+def _as_text(schema: object) -> str:
+    """The schema as JSON's text, or what was passed as that."""
+    try:
+        text = schema if isinstance(schema, str) else json.dumps(schema, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise _no_json(error) from error
+    if len(text) > MOST_CHARACTERS:
+        raise SchemaError(f"the schema has {len(text)} characters, more than {MOST_CHARACTERS}; simplify it")
+    return text
+
+
 def _as_json(schema: object) -> Any:
     """The schema as plain JSON."""
     try:
-        text = schema if isinstance(schema, str) else json.dumps(schema, allow_nan=False)
-        if len(text) > MOST_CHARACTERS:
-            raise SchemaError(f"the schema has {len(text)} characters, more than {MOST_CHARACTERS}; simplify it")
-        return json.loads(text, parse_float=_finite, parse_constant=_finite)
-    except (TypeError, ValueError) as error:
-        raise SchemaError(
-            f"the schema is no JSON ({error}); pass a JSON schema, its text or a pydantic model's class"
-        ) from error
+        return json.loads(_as_text(schema), parse_float=_finite, parse_constant=_finite)
+    except ValueError as error:
+        raise _no_json(error) from error
+
+
+def _no_json(error: Exception) -> SchemaError:
+    return SchemaError(f"the schema is no JSON ({error}); pass a JSON schema, its text or a pydantic model's class")
 
 
 def _finite(number: str) -> float:
@@ -136,7 +150,10 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _of_json_schema(schema: Any) -> AnswerSchema:
+@lru_cache(maxsize=KEPT)
+def _of_text(text: str) -> AnswerSchema:
+    """Make a JSON schema's text ready. Programs ask with the same few schemas again and again."""
+    schema = _as_json(text)
     if not isinstance(schema, dict | bool):
         raise SchemaError(f"the schema is a JSON {type(schema).__name__}; it must be an object")
     from uhd_edge.runtime.schema.validation import make_validator

@@ -102,6 +102,33 @@ def test_the_likeliest_that_is_allowed_is_taken_however_unlikely(model: Language
         assert sampler.sample(None, logits) == (min(a, b) if logits[a] == logits[b] else b)
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "array", "items": {"type": "integer"}, "minItems": 60},
+        {"type": "string", "minLength": 60},
+        {"type": "object", "properties": {"née": {"enum": ["été", "ête", "ok"]}, "n": {"type": "number"}}},
+        {"type": "array", "items": {"enum": ["é\u20ac", "\U0001f600b", "\u20ac\u20ac"]}, "minItems": 20},
+    ],
+)
+def test_what_may_follow_is_what_may_follow_token_by_token(model: LanguageModel, schema: dict[str, object]) -> None:
+    vocabulary, drawing = model.vocabulary, np.random.default_rng(3)
+    grammar = Grammar(llama_library(), vocabulary, build_grammar(schema))
+    beyond_ascii = 0
+    for _ in range(60):
+        allowed = grammar.allowed()
+        assert allowed.tolist() == [token for token in range(vocabulary.size) if grammar.allows(token)]
+        logits = drawing.normal(size=vocabulary.size).astype(np.float32)
+        assert grammar.likeliest(np.arange(vocabulary.size), logits) == allowed[logits[allowed].argmax()]
+        token = int(drawing.choice(allowed))
+        if vocabulary.ends_answer(token):
+            break
+        beyond_ascii += not vocabulary.token_bytes(token).isascii()
+        grammar.accept(token)
+    grammar.close()
+    assert beyond_ascii or "\u00e9" not in str(schema)
+
+
 def test_without_a_grammar_and_with_one_that_allows_everything_the_tokens_are_the_same(model: LanguageModel) -> None:
     anything = r"root ::= [\x01-\U0010FFFF]*"
     for sampling in (
