@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -12,7 +13,7 @@ from uhd_edge.runtime.errors import OptionError
 from uhd_edge.server.app import application
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
     from uhd_edge.runtime.async_assistant import AsyncAssistant
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # Most open connections, including idle ones; more get status 503.
 MOST_CONNECTIONS = 200
+# Seconds that a thread keeps Python's interpreter where another one waits for it; Python's own choice is 0.005.
+SWITCH_AFTER = 0.0005
 
 
 class _Server(uvicorn.Server):
@@ -28,6 +31,20 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  # uvicorn's signature
         self.force_exit = self.should_exit
         self.should_exit = True
+
+
+@contextlib.contextmanager
+def _quick_to_switch() -> Iterator[None]:
+    """Let Python's threads wait for each other a tenth of the usual time.
+
+    The event loop and the threads that generate need the interpreter in turn, each for some ten microseconds.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_AFTER)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
@@ -56,7 +73,7 @@ async def serve(
     `ready` is called with the name of the model when the server is ready. A second signal cancels
     the requests in progress. Raises what opening the assistant raises.
     """
-    with contextlib.closing(listening):
+    with contextlib.closing(listening), _quick_to_switch():
         async with assistant:
             manifest = (await assistant.opened()).manifest
             config = uvicorn.Config(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from uhd_edge.runtime.errors import ModelError, SchemaError
-from uhd_edge.runtime.llm.vocabulary import begun_after
+from uhd_edge.runtime.llm.vocabulary import NO_BYTE, begun_after
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 # The likeliest tokens that are tried together; all those of a large vocabulary take a tenth of a second.
 FEW = 64
+# Of those, the likeliest are tried alone, which takes less time where one of them is allowed.
+ALONE = 4
+# Tokens of a vocabulary for which it takes no longer to try what they begin with than the likeliest few.
+SMALL = 4096
 
 
 class Grammar:
@@ -70,8 +74,8 @@ class Grammar:
         return math.isfinite(tried.logit) and self._stays_text(token)
 
     def allowed(self) -> NDArray[np.int64]:
-        """All tokens that the answer may go on with, int64 [n]."""
-        fitting = self._fitting(self._possible())
+        """All tokens that the answer may go on with, int64 [n]; a token of them is allowed until the next `accept`."""
+        fitting = self._fitting(self.possible())
         return fitting[self._characters(fitting)]
 
     def likeliest(self, tokens: NDArray[np.int64], logits: NDArray[np.float32]) -> int | None:
@@ -79,9 +83,26 @@ class Grammar:
 
         Of equally likely ones it is the first. `logits` are float32 [vocabulary].
         """
-        fitting = self._fitting(tokens)
-        falling = fitting[np.argsort(-logits[fitting], kind="stable")]
-        return next((token for token in falling.tolist() if self._stays_text(token)), None)
+        falling = tokens[np.argsort(-logits[tokens], kind="stable")]
+        for token in falling[:ALONE].tolist():
+            if self.allows(token):
+                return int(token)
+        for tokens in (falling[ALONE:FEW], falling[FEW:]):
+            if (token := next(filter(self._stays_text, self._fitting(tokens).tolist()), None)) is not None:
+                return int(token)
+        return None
+
+    def possible(self) -> NDArray[np.int64]:
+        """Tokens among which are all that the answer may go on with, int64 [n] in rising order.
+
+        A token is not allowed where its first character is not (none of our grammars names tokens). So those of one
+        character of ASCII are tried, and what begins with such a one is possible, and what begins beyond ASCII.
+        """
+        first, probes = self._vocabulary.first_bytes, self._vocabulary.single_characters
+        may_begin = np.ones(NO_BYTE + 1, np.bool_)
+        may_begin[first[probes]] = False
+        may_begin[first[self._fitting(probes)]] = True
+        return np.flatnonzero(may_begin[first] & self._writable)
 
     def accept(self, token: int) -> None:
         """Advance by `token`, which must be allowed."""
@@ -97,19 +118,6 @@ class Grammar:
         if len(tokens) > len(self._tried_together.rows):
             self._tried_together = _Candidates(self._api, len(tokens))
         return tokens[self._tried_together.after(self._sampler, tokens)]
-
-    def _possible(self) -> NDArray[np.int64]:
-        """Tokens among which are all that the grammar takes, int64 [n] in rising order.
-
-        A token is not taken where its first character is not (none of our grammars names tokens). So those of one
-        character of ASCII are tried, and then only those that begin with such a one, or beyond ASCII.
-        """
-        first, alone = self._vocabulary.first_bytes, self._vocabulary.of_one_byte
-        may_begin = np.ones(len(alone) + 1, np.bool_)  # the last place is for tokens without bytes
-        probes = np.unique(alone[alone >= 0])
-        may_begin[first[probes]] = False
-        may_begin[first[self._fitting(probes)]] = True
-        return np.flatnonzero(may_begin[first])
 
     def _characters(self, tokens: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether the answer stays UTF-8 with each of the tokens.
@@ -181,20 +189,26 @@ def choose_freely(api: Any, chain: Any, logits: NDArray[np.float32]) -> int:
 
 
 def _likeliest_allowed(grammar: Grammar, logits: NDArray[np.float32]) -> int:
-    """Try the likeliest few tokens before all."""
-    few = min(FEW, len(logits))
-    token = grammar.likeliest(np.flatnonzero(logits >= np.partition(logits, -few)[-few]), logits)
+    """Try the likeliest few of a large vocabulary before all."""
+    token = None
+    if len(logits) > SMALL:
+        token = grammar.likeliest(np.flatnonzero(logits >= np.partition(logits, -FEW)[-FEW]), logits)
     if token is None:
-        allowed = _allowed(grammar)
-        token = int(allowed[logits[allowed].argmax()])
+        token = grammar.likeliest(grammar.possible(), logits)
+    if token is None:
+        raise _nothing_allowed()
     return token
 
 
 def _allowed(grammar: Grammar) -> NDArray[np.int64]:
     allowed = grammar.allowed()
     if not len(allowed):
-        raise ModelError("the language model's vocabulary has no token for what the schema wants next")
+        raise _nothing_allowed()
     return allowed
+
+
+def _nothing_allowed() -> ModelError:
+    return ModelError("the language model's vocabulary has no token for what the schema wants next")
 
 
 def _chosen(api: Any, chain: Any, logits: NDArray[np.float32], tokens: NDArray[np.int64] | None = None) -> int:

@@ -68,17 +68,21 @@ class Vocabulary:
     @cached_property
     def first_bytes(self) -> NDArray[np.int16]:
         """The first byte of each token [size]; `NO_BYTE` where it has none."""
-        pieces = map(self._read_bytes, range(self.size))
-        return np.fromiter((piece[0] if piece else NO_BYTE for piece in pieces), np.int16, self.size)
+        return self._beginnings[0]
 
     @cached_property
-    def of_one_byte(self) -> NDArray[np.int64]:
-        """A token that writes each byte [256] alone; -1 for those that no token does, and for those beyond ASCII."""
-        tokens = np.full(NO_BYTE, -1, np.int64)
-        for token in np.flatnonzero(self.writable & (self.first_bytes < ASCII)):
-            if len(self._read_bytes(int(token))) == 1:
-                tokens[self.first_bytes[token]] = token
-        return tokens
+    def single_characters(self) -> NDArray[np.int64]:
+        """Tokens that write one character of ASCII and nothing else, one for each that there is, int64 [n]."""
+        first, alone = self._beginnings
+        tokens = np.flatnonzero(self.writable & alone & (first < ASCII))
+        return tokens[np.unique(first[tokens], return_index=True)[1]]
+
+    @cached_property
+    def _beginnings(self) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
+        """The first byte of each token [size], and whether it is alone."""
+        pieces = [self._read_bytes(token) for token in range(self.size)]
+        first = np.fromiter((piece[0] if piece else NO_BYTE for piece in pieces), np.int16, self.size)
+        return first, np.fromiter((len(piece) == 1 for piece in pieces), np.bool_, self.size)
 
     def require(self, tokens: Iterable[int]) -> None:
         """Raise `OptionError` for the id of a token that the vocabulary does not have."""

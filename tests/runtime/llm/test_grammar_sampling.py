@@ -9,7 +9,7 @@ import pytest
 
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.errors import ModelError, SchemaError
-from uhd_edge.runtime.llm.grammar_sampling import FEW, Grammar
+from uhd_edge.runtime.llm.grammar_sampling import ALONE, FEW, Grammar
 from uhd_edge.runtime.llm.llama_library import llama_library
 from uhd_edge.runtime.llm.opening import open_language_model
 from uhd_edge.runtime.llm.sampling import Sampler, Sampling
@@ -87,7 +87,7 @@ def test_what_is_allowed_keeps_its_share_among_what_is_allowed(model: LanguageMo
     assert chosen.count(a) / len(chosen) == pytest.approx(1 / (1 + np.exp(-1)), abs=0.04)
 
 
-@pytest.mark.parametrize("rank", [0, 1, 5, FEW - 1, FEW, 200])
+@pytest.mark.parametrize("rank", [0, 1, ALONE - 1, ALONE, FEW - 1, FEW, 200])
 def test_the_likeliest_that_is_allowed_is_taken_however_unlikely(model: LanguageModel, rank: int) -> None:
     library, vocabulary = llama_library(), model.vocabulary
     (a,), (b,) = (vocabulary.tokenize(text) for text in "ab")
