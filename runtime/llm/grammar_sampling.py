@@ -87,8 +87,8 @@ class Grammar:
         for token in falling[:ALONE].tolist():
             if self.allows(token):
                 return int(token)
-        for tokens in (falling[ALONE:FEW], falling[FEW:]):
-            if (token := next(filter(self._stays_text, self._fitting(tokens).tolist()), None)) is not None:
+        for others in (falling[ALONE:FEW], falling[FEW:]):
+            if (token := next(filter(self._stays_text, self._fitting(others).tolist()), None)) is not None:
                 return int(token)
         return None
 
