@@ -11,7 +11,7 @@ from house.imports import PACKAGE, our_folders
 from support.places import EXAMPLES, ROOT
 from support.wheels import build_wheel, copy_source, environment_without_ours, install_wheel, unpack_sdist
 
-# Only for people who work on the repository: pages to read, and the checkpoint and log of uhd-tiny's training.
+# Only for people who work on the repository: pages to read, and what trainings began with, saw and left.
 NOT_INSTALLED = (
     "robot/README.md",
     "tiny/RESULTS.md",
@@ -19,6 +19,9 @@ NOT_INSTALLED = (
     "tiny/training-large-0.jsonl",
     "tiny/training-large-1.jsonl",
     "tiny/checkpoint",
+    "tiny/experiments/runs",
+    "tiny/experiments/start.safetensors",
+    "tiny/experiments/times.json",
 )
 
 

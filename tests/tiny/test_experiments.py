@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from support.places import ROOT
 
 from uhd_edge.tiny.experiments import report, training
 from uhd_edge.tiny.experiments.asking import Amount
 from uhd_edge.tiny.experiments.rows import BEFORE, ROWS, TABLES, find_row
-from uhd_edge.tiny.experiments.run import Desk, claimed, run_row
+from uhd_edge.tiny.experiments.run import RUNS, Desk, claimed, run_row
 from uhd_edge.tiny.experiments.start import save_start
-from uhd_edge.tiny.experiments.times import time_rows
+from uhd_edge.tiny.experiments.times import TIMES, time_rows
 from uhd_edge.tiny.experiments.training import RECIPE, Order, begin
 from uhd_edge.tiny.experiments.world import ROW_KINDS
 from uhd_edge.tiny.training.batches import Steps
@@ -105,13 +106,22 @@ def test_rows_of_one_seed_have_the_same_batches_and_seeds_have_others() -> None:
 
 def test_slices_are_a_thumbnail_and_four_views_with_as_many_pixels_in_a_batch() -> None:
     given = {name: training.stage_of(find_row(name), RECIPE).mix for name in ("window-reuse", "window-reuse-slices")}
-    for whole, cut in zip(*given.values(), strict=True):
+    assert [f"{name} slices" for name in given["window-reuse"]] == list(given["window-reuse-slices"])
+    for whole, cut in [("crowded", "crowded slices"), ("text", "text slices")]:
         (rows, columns), (small, _) = ROW_KINDS[whole].grids[0], ROW_KINDS[cut].grids[0]
         assert ROW_KINDS[whole].count * rows * columns == ROW_KINDS[cut].count * small**2
     timed = time_rows((find_row("window-reuse"), find_row("window-reuse-slices")), rounds=2, threads=1)
     assert all(row["from"] <= row["ms"] <= row["to"] for row in timed.values())
     # 5 views of 64 patches against one of 256: there is less attention, and of all else 5 / 4 as much.
     assert 1 < timed["window-reuse-slices"]["mflop"] / timed["window-reuse"]["mflop"] < 1.25
+
+
+def test_the_page_shows_what_the_committed_runs_saw() -> None:
+    page = (ROOT / "docs" / "paper-tables.md").read_text(encoding="utf-8")
+    runs = report.read_runs(RUNS)
+    assert any(runs.values())
+    written = report.tables(runs, json.loads(TIMES.read_text(encoding="utf-8")))
+    assert [line for line in written.splitlines() if line not in page] == []
 
 
 def test_the_report_has_every_table_with_intervals_over_seeds(tmp_path: Path) -> None:

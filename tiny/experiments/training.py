@@ -23,7 +23,9 @@ from uhd_edge.tiny.world.conversations import Encodes
 from uhd_edge.tiny.world.tokenizer import train_tokenizer
 
 CPU = torch.device("cpu")
-RECIPE = Stage("row", 100, {"crowded": 0.65, "text": 0.35}, rate=2e-3, text_rate=0.0, decay=0.4)
+RECIPE = Stage(
+    "row", 240, {"pictures": 0.5, "crowded": 0.3, "text": 0.2}, rate=2e-3, text_rate=0.0, symbols=3.0, decay=0.4
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Order:
 
     recipe: Stage = RECIPE
     kinds: dict[str, Kind] = field(default_factory=lambda: dict(ROW_KINDS))
-    saved_every: int = 10
+    saved_every: int = 20
     start: Path = START
 
 

@@ -29,8 +29,14 @@ SEEING_KINDS: Final = {
     "crowded slices": replace(_CROWDED, count=64, grids=SLICES),
 }
 
-# A row is trained on views of one size.
-ROW_KINDS: Final = {name: replace(kind, compress=True) for name, kind in SEEING_KINDS.items()}
+_VIEWS = Kind("views", 16, compress=True, worlds=(PICTURES,), asked=("presence",))
+
+# A row is trained on views of one size: those of pictures like the ones that it will be asked about, and full ones.
+ROW_KINDS: Final = {
+    "pictures": _VIEWS,
+    "pictures slices": replace(_VIEWS, view_side=SLICE_SIDE),
+    **{name: replace(kind, compress=True) for name, kind in SEEING_KINDS.items()},
+}
 
 
 def asked_kind(count: int, *, slices: bool) -> Kind:

@@ -67,7 +67,11 @@ def draw_batch(kind: Kind, tokenizer: Encodes, seed: str) -> Batch:
             max_slices=kind.max_slices,
             view_side=kind.view_side,
         )
-    return draw_pictures(kind, tokenizer, seed)
+    pictures = draw_pictures(kind, tokenizer, seed)
+    if kind.source == "views":
+        (views,) = pictures.groups
+        return views
+    return pictures
 
 
 def draw_views(kind: Kind, seed: str) -> SeenBatch:

@@ -26,7 +26,8 @@ class Kind:
     """One kind of batch.
 
     `source` is `crowded` (pictures that train the tower alone), `symbols` (symbolic tokens that
-    train the language model alone) or `pictures` (which train both). `count` is the number of
+    train the language model alone), `pictures` (which train both) or `views` (pictures whose views,
+    all of one size, train the tower alone). `count` is the number of
     views in a `crowded` batch, and the number of scenes drawn in the others, from `worlds` in turn.
     `grids` are the rows and columns of crowded views. Pictures are cut into views of about
     `view_side` pixels a side.
