@@ -20,6 +20,7 @@ NOT_INSTALLED = (
     "tiny/training-large-1.jsonl",
     "tiny/checkpoint",
     "tiny/experiments/runs",
+    "tiny/experiments/start.jsonl",
     "tiny/experiments/start.safetensors",
     "tiny/experiments/times.json",
 )
