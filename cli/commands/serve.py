@@ -122,7 +122,7 @@ def serve(
         from uhd_edge.server.cache_room import room_for_views
         from uhd_edge.server.memory import give_large_blocks_back
         from uhd_edge.server.options import ServerOptions
-        from uhd_edge.server.serving import listening_socket
+        from uhd_edge.server.serving import listening_socket, switch_threads_sooner
         from uhd_edge.server.serving import serve as serve_until_signal
 
     named, at_once = one_bundle(folder, given["bundle"]), 1 if one_at_a_time else at_once
@@ -140,6 +140,7 @@ def serve(
         origins=origins,
     )
     give_large_blocks_back()
+    switch_threads_sooner()
     listening = listening_socket(host, port)
     bundle = Bundle.open(named)
     cache_bytes = room_for_views(bundle.manifest, given["mode"]) if cache_mb is None else int(cache_mb * 1e6)

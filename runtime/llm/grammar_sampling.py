@@ -83,6 +83,7 @@ class Grammar:
 
         Of equally likely ones it is the first. `logits` are float32 [vocabulary].
         """
+        tokens = tokens[np.isfinite(logits[tokens])]
         falling = tokens[np.argsort(-logits[tokens], kind="stable")]
         for token in falling[:ALONE].tolist():
             if self.allows(token):
@@ -96,13 +97,14 @@ class Grammar:
         """Tokens among which are all that the answer may go on with, int64 [n] in rising order.
 
         A token is not allowed where its first character is not (none of our grammars names tokens). So those of one
-        character of ASCII are tried, and what begins with such a one is possible, and what begins beyond ASCII.
+        character of ASCII are tried, and what begins with such a one is possible, and what begins beyond ASCII. Tokens
+        that end an answer are judged by that alone, whatever text they have.
         """
         first, probes = self._vocabulary.first_bytes, self._vocabulary.single_characters
         may_begin = np.ones(NO_BYTE + 1, np.bool_)
         may_begin[first[probes]] = False
         may_begin[first[self._fitting(probes)]] = True
-        return np.flatnonzero(may_begin[first] & self._writable)
+        return np.flatnonzero((may_begin[first] & self._vocabulary.writable) | self._vocabulary.ending)
 
     def accept(self, token: int) -> None:
         """Advance by `token`, which must be allowed."""
@@ -174,7 +176,8 @@ def choose(api: Any, chain: Any | None, grammar: Grammar, logits: NDArray[np.flo
     """
     token = int(logits.argmax()) if chain is None else _chosen(api, chain, logits)
     if not grammar.allows(token):
-        token = _likeliest_allowed(grammar, logits) if chain is None else _chosen(api, chain, logits, _allowed(grammar))
+        allowed = None if chain is None else _allowed(grammar, logits)
+        token = _likeliest_allowed(grammar, logits) if chain is None else _chosen(api, chain, logits, allowed)
     grammar.accept(token)
     if chain is not None:
         api.llama_sampler_accept(chain, token)
@@ -200,8 +203,9 @@ def _likeliest_allowed(grammar: Grammar, logits: NDArray[np.float32]) -> int:
     return token
 
 
-def _allowed(grammar: Grammar) -> NDArray[np.int64]:
+def _allowed(grammar: Grammar, logits: NDArray[np.float32]) -> NDArray[np.int64]:
     allowed = grammar.allowed()
+    allowed = allowed[np.isfinite(logits[allowed])]
     if not len(allowed):
         raise _nothing_allowed()
     return allowed

@@ -72,9 +72,9 @@ class Vocabulary:
 
     @cached_property
     def single_characters(self) -> NDArray[np.int64]:
-        """Tokens that write one character of ASCII and nothing else, one for each that there is, int64 [n]."""
+        """Tokens that write one character of ASCII and end nothing, one for each that there is, int64 [n]."""
         first, alone = self._beginnings
-        tokens = np.flatnonzero(self.writable & alone & (first < ASCII))
+        tokens = np.flatnonzero(self.writable & ~self.ending & alone & (first < ASCII))
         return tokens[np.unique(first[tokens], return_index=True)[1]]
 
     @cached_property

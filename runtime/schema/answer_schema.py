@@ -116,7 +116,7 @@ def _of_model(model: type[BaseModel]) -> AnswerSchema:
 def _as_text(schema: object) -> str:
     """The schema as JSON's text, or what was passed as that."""
     try:
-        text = schema if isinstance(schema, str) else json.dumps(schema, allow_nan=False)
+        text = str.__str__(schema) if isinstance(schema, str) else json.dumps(schema, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise _no_json(error) from error
     if len(text) > MOST_CHARACTERS:

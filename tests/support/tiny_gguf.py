@@ -50,8 +50,12 @@ def write_gguf(
     seed: int = 0,
     special_tokens_known: bool = True,
     weight: float = 1.0,
+    end: str = "<|im_end|>",
 ) -> Path:
-    """Write a model. All matrices but the embeddings are multiplied by `weight`; with NaN, the model returns NaN."""
+    """Write a model. All matrices but the embeddings are multiplied by `weight`; with NaN, the model returns NaN.
+
+    `end` is the token that ends an answer.
+    """
     writer = gguf.GGUFWriter(str(path), architecture)
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(HIDDEN)
@@ -65,7 +69,7 @@ def write_gguf(
     writer.add_rope_freq_base(1e4)
     if architecture == "qwen2vl":
         writer.add_rope_dimension_sections([4, 2, 2, 0])
-    write_vocabulary(writer, special_tokens_known=special_tokens_known)
+    write_vocabulary(writer, special_tokens_known=special_tokens_known, end=end)
     for name, values in weights(architecture, seed, weight).items():
         writer.add_tensor(name, values)
     writer.write_header_to_file()
@@ -75,7 +79,7 @@ def write_gguf(
     return path
 
 
-def write_vocabulary(writer: gguf.GGUFWriter, *, special_tokens_known: bool) -> None:
+def write_vocabulary(writer: gguf.GGUFWriter, *, special_tokens_known: bool, end: str = "<|im_end|>") -> None:
     special = gguf.TokenType.CONTROL if special_tokens_known else gguf.TokenType.NORMAL
     plain = len(tokens()) - len(SPECIAL)
     writer.add_tokenizer_model("gpt2")
@@ -83,7 +87,7 @@ def write_vocabulary(writer: gguf.GGUFWriter, *, special_tokens_known: bool) -> 
     writer.add_token_list(tokens())
     writer.add_token_types([gguf.TokenType.NORMAL] * plain + [special] * len(SPECIAL))
     writer.add_token_merges(list(MERGES))
-    writer.add_eos_token_id(token_id("<|im_end|>"))
+    writer.add_eos_token_id(token_id(end))
 
 
 def weights(architecture: Architecture, seed: int, scale: float) -> dict[str, np.ndarray]:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from support.tiny_gguf import token_id, write_gguf
 
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.errors import ModelError, SchemaError
 from uhd_edge.runtime.llm.grammar_sampling import ALONE, FEW, Grammar
+from uhd_edge.runtime.llm.language_model import LanguageModel
 from uhd_edge.runtime.llm.llama_library import llama_library
 from uhd_edge.runtime.llm.opening import open_language_model
 from uhd_edge.runtime.llm.sampling import Sampler, Sampling
@@ -17,8 +19,8 @@ from uhd_edge.runtime.schema.to_grammar import build_grammar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    from uhd_edge.runtime.llm.language_model import LanguageModel
 
 PROMPT = "<|im_start|>user\nHow many objects are there?<|im_end|>\n<|im_start|>assistant\n"
 AT_RANDOM = Sampling(temperature=100.0, seed=5)
@@ -127,6 +129,35 @@ def test_what_may_follow_is_what_may_follow_token_by_token(model: LanguageModel,
         grammar.accept(token)
     grammar.close()
     assert beyond_ascii or "\u00e9" not in str(schema)
+
+
+@pytest.mark.parametrize("end", ["hello", "h", "Ċ"])  # the last one is how a line's end is written in a vocabulary
+def test_a_word_that_ends_answers_may_follow_a_whole_one(tmp_path: Path, end: str) -> None:
+    with LanguageModel(write_gguf(tmp_path / "llm.gguf", end=end)) as model:
+        vocabulary, ends = model.vocabulary, token_id(end)
+        grammar = Grammar(llama_library(), vocabulary, r'root ::= "1" [0-9]* | "1" "\n\n"')
+        (one,) = vocabulary.tokenize("1")
+        assert grammar.allowed().tolist() == [one]
+        grammar.accept(one)
+        allowed = grammar.allowed().tolist()
+        assert ends in allowed
+        assert allowed == [token for token in range(vocabulary.size) if grammar.allows(token)]
+        grammar.close()
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=1.0)])
+def test_what_the_model_rules_out_is_not_chosen_even_if_nothing_else_fits(
+    model: LanguageModel, sampling: Sampling
+) -> None:
+    library, vocabulary = llama_library(), model.vocabulary
+    logits = np.zeros(vocabulary.size, np.float32)
+    logits[[vocabulary.tokenize(text)[0] for text in "ab"]] = -np.inf
+    grammar = Grammar(library, vocabulary, "root ::= [ab]")
+    with (
+        Sampler(library, sampling, vocabulary_size=vocabulary.size, context=8, history=[], grammar=grammar) as sampler,
+        pytest.raises(ModelError, match="no token for what the schema wants next"),
+    ):
+        sampler.sample(None, logits)
 
 
 def test_without_a_grammar_and_with_one_that_allows_everything_the_tokens_are_the_same(model: LanguageModel) -> None:
