@@ -27,6 +27,9 @@ HIGHEST_SEED = 2**32 - 2
 
 MOST_BIASES = 1024
 
+# A lower one, but for 0 itself, would overflow the logits.
+LOWEST_TEMPERATURE = 0.01
+
 # A low temperature and a repetition penalty can each multiply a logit by a hundred; larger ones would overflow.
 LARGEST_LOGIT = 1e30
 
@@ -59,7 +62,7 @@ class Sampling:
     def __post_init__(self) -> None:
         self._number("temperature", 0.0, 100.0, "0, or from 0.01 to 100")
         if self.temperature != 0:  # just above 0 it would overflow the logits, and 0 says what is meant
-            self._number("temperature", 0.01, 100.0, "0, or from 0.01 to 100")
+            self._number("temperature", LOWEST_TEMPERATURE, 100.0, "0, or from 0.01 to 100")
         self._whole("top_k", HIGHEST_COUNT)
         self._number("top_p", 1e-6, 1.0, "above 0 and at most 1")
         self._number("min_p", 0.0, 1.0, "from 0 to 1")

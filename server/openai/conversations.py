@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 from uhd_edge.runtime.conversation.chat_messages import read_tool_call
 from uhd_edge.runtime.conversation.request import MOST_ANSWERS, MOST_LOGPROBS
 from uhd_edge.runtime.errors import OptionError
-from uhd_edge.runtime.llm.sampling import HIGHEST_SEED, Sampling
+from uhd_edge.runtime.llm.sampling import HIGHEST_SEED, LOWEST_TEMPERATURE, Sampling
 from uhd_edge.runtime.prompt.messages import ImagePart, Message, TextPart
 from uhd_edge.runtime.schema.answer_schema import answer_schema
 from uhd_edge.runtime.tools.given_tools import parse_tools
@@ -56,6 +56,8 @@ def parse_options(request: ChatRequest, model: ModelFacts) -> tuple[AskOptions, 
     What it does not set has the runtime's default, so temperature is 0.
     """
     given: dict[str, Any] = {name: getattr(request, name) for name in _SAME_NAME}
+    if request.temperature is not None and 0 < request.temperature < LOWEST_TEMPERATURE:
+        given["temperature"] = 0.0  # which is what clients mean that may not say 0
     ignored: tuple[str, ...] = ()
     longest = request.max_completion_tokens
     given["max_tokens"] = request.max_tokens if longest is None else longest

@@ -105,13 +105,16 @@ function showFacts(article, details, usage) {
     `first token after ${times.first_token.toFixed(0)} ms; ${text}`;
 }
 
+// Returns whether there was an answer, or it was stopped; a refused question can be asked again.
 async function answer() {
+  const conversation = messages;
   const article = entry(model);
   const thoughts = paragraph(article, "thoughts");
   const text = paragraph(article);
   stopping = new AbortController();
   at("stop").disabled = false;
   at("send").disabled = true;
+  let refused = false;
   try {
     for await (const chunk of stream(request, stopping.signal)) {
       const delta = chunk.choices[0]?.delta;
@@ -122,14 +125,18 @@ async function answer() {
     tell(null);
   } catch (error) {
     if (error.name === "AbortError") paragraph(article, "facts").textContent = "stopped";
-    else tell(error);
+    else {
+      tell(error);
+      refused = !text.textContent;
+    }
   }
   if (!thoughts.textContent) thoughts.remove();
-  if (text.textContent) messages.push({ role: "assistant", content: text.textContent });
-  else messages.pop();
+  if (text.textContent) conversation.push({ role: "assistant", content: text.textContent });
+  else conversation.pop();
   at("stop").disabled = true;
   at("send").disabled = false;
   at("question").focus();
+  return !refused;
 }
 
 async function ask(event) {
@@ -145,7 +152,7 @@ async function ask(event) {
   showQuestion(text, attached);
   attached = [];
   at("question").value = "";
-  await answer();
+  if (!(await answer()) && !at("question").value) at("question").value = text;
 }
 
 function showRequest() {
@@ -182,6 +189,7 @@ const guarded = (work) => (event) => Promise.resolve(work(event)).catch(tell);
 at("ask").onsubmit = guarded(ask);
 at("stop").onclick = () => stopping.abort();
 at("new").onclick = () => {
+  stopping?.abort();
   messages = [];
   at("log").replaceChildren();
 };
@@ -194,8 +202,9 @@ at("shoot").onclick = guarded(shoot);
 at("as").onchange = showRequest;
 at("copy").onclick = guarded(() => request && navigator.clipboard.writeText(asText(request, at("as").value)));
 at("question").onkeydown = (event) => {
-  if (event.key === "Enter" && !event.shiftKey) at("ask").requestSubmit();
-  if (event.key === "Enter" && !event.shiftKey) event.preventDefault();
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return; // Enter also ends a composed character
+  event.preventDefault();
+  at("ask").requestSubmit();
 };
 at("token-form").onsubmit = guarded((event) => {
   event.preventDefault();

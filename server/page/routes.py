@@ -41,6 +41,7 @@ _HEADERS: Final = {
 }
 
 _LARGEST_SIDE = 100_000
+_MOST_SLICES = 10_000
 
 
 def page_routes(manifest: Manifest) -> list[Route]:
@@ -66,16 +67,13 @@ def plan_picture(manifest: Manifest, given: dict[str, str]) -> dict[str, Any]:
     `mode` and `max_slices` may be given too. The thumbnail is the first view, the slices follow row by
     row. Raises `ApiError` for what is no number, and `ImageError` for a picture that is too thin.
     """
-    numbers = {
-        name: int(text) for name in ("width", "height", "max_slices") if (text := given.get(name, "")).isdecimal()
-    }
-    width, height = numbers.get("width", 0), numbers.get("height", 0)
-    if not (0 < width <= _LARGEST_SIDE and 0 < height <= _LARGEST_SIDE):
-        raise ApiError(400, f"width and height must be numbers from 1 to {_LARGEST_SIDE}")
+    width, height = (_whole(name, given.get(name, ""), _LARGEST_SIDE) for name in ("width", "height"))
+    slices = given.get("max_slices")
+    most = None if not slices else _whole("max_slices", slices, _MOST_SLICES)
     mode = given.get("mode") or manifest.default_mode
     if mode not in get_args(Mode) or mode not in manifest.graphs:
         raise ApiError(400, f"the mode must be one of {', '.join(manifest.graphs)}")
-    plan = plan_views(width, height, manifest.preprocessing, mode=mode, max_slices=numbers.get("max_slices"))
+    plan = plan_views(width, height, manifest.preprocessing, mode=mode, max_slices=most)
     tokens = image_layout(plan, manifest.vision).tokens
     views = [{"rows": rows, "columns": columns} for rows, columns in plan.views]
     return {
@@ -84,3 +82,12 @@ def plan_picture(manifest: Manifest, given: dict[str, str]) -> dict[str, Any]:
         "views": [{**view, "tokens": count} for view, count in zip(views, tokens, strict=True)],
         "tokens": sum(tokens),
     }
+
+
+def _whole(name: str, text: str, highest: int) -> int:
+    """Read a number of an address, which may be any text; Python itself refuses one of thousands of digits."""
+    is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(highest))
+    number = int(text) if is_number else 0
+    if not 0 < number <= highest:
+        raise ApiError(400, f"{name} must be a number from 1 to {highest}")
+    return number

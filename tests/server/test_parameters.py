@@ -46,6 +46,12 @@ def test_several_answers_are_those_of_the_assistant(client: openai.OpenAI, assis
     assert chunk.usage.completion_tokens == whole.usage.completion_tokens
 
 
+def test_a_temperature_of_nearly_zero_is_zero(client: openai.OpenAI, assistant: Assistant) -> None:
+    expected = assistant.ask("Describe the scene.", max_tokens=20).text
+    body: Any = asked("?Describe the scene.", temperature=1e-8, max_tokens=20, seed=3)
+    assert client.chat.completions.create(**body).choices[0].message.content == expected
+
+
 def test_penalties_and_biases_are_the_assistants(client: openai.OpenAI, assistant: Assistant) -> None:
     given: dict[str, Any] = {"presence_penalty": 1.5, "frequency_penalty": 1.0, "max_tokens": 30}
     expected = assistant.ask("Describe the scene.", logit_bias={5: -100}, **given)

@@ -155,12 +155,28 @@ def test_an_answer_can_be_stopped_and_an_error_is_told(page: Chrome) -> None:
     ask(page, "What?")
     assert "max_slices" in wait_for(page, "#error", "max_slices").text
     assert page.get_log("browser")  # the browser notes the refusal itself, which is no fault of the page
-    at(page, "slices").clear()
+    assert at(page, "question").get_attribute("value") == "What?"  # to be asked again
+    for name in ("slices", "question"):
+        at(page, name).clear()
     page.execute_script(HOLD)
     ask(page, "What?")
     at(page, "stop").click()
     wait_for(page, ".facts", "stopped")
     assert at(page, "send").is_enabled()
+
+
+def test_a_new_conversation_begins_anew_even_during_an_answer(page: Chrome) -> None:
+    page.execute_script(f"window.before = window.fetch; {HOLD}")
+    ask(page, "What comes first?")
+    at(page, "new").click()
+    page.execute_script("window.fetch = window.before")
+    wait_for(page, "#send:enabled")
+    ask(page, "What is labelled FEC?")
+    wait_for(page, ".facts", "vision tokens")
+    page.execute_script("document.querySelector('details').open = true")
+    request = at(page, "request").get_attribute("textContent")
+    assert "What is labelled FEC?" in request
+    assert "What comes first?" not in request
 
 
 def test_everything_has_a_name_and_fits_a_phone(page: Chrome) -> None:
@@ -193,7 +209,11 @@ def test_the_page_may_load_nothing_from_elsewhere(server: Running) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["", "width=0&height=1", "width=a&height=1", "width=9&height=9&mode=5x", "width=9&height=99999"]
+    "query",
+    [
+        *("", "width=0&height=1", "width=a&height=1", "width=9&height=9&mode=5x", "width=9&height=99999"),
+        *(f"width={'9' * 5000}&height=1", "width=9&height=9&max_slices=-1", "width=9&height=9&max_slices=1e9"),
+    ],
 )
 def test_a_picture_that_cannot_be_planned_is_one_line(server: Running, query: str) -> None:
     reply = server.request("GET", f"/plan?{query}")
