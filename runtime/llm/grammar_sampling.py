@@ -176,8 +176,10 @@ def choose(api: Any, chain: Any | None, grammar: Grammar, logits: NDArray[np.flo
     """
     token = int(logits.argmax()) if chain is None else _chosen(api, chain, logits)
     if not grammar.allows(token):
-        allowed = None if chain is None else _allowed(grammar, logits)
-        token = _likeliest_allowed(grammar, logits) if chain is None else _chosen(api, chain, logits, allowed)
+        if chain is None:
+            token = _likeliest_allowed(grammar, logits)
+        else:
+            token = _chosen(api, chain, logits, _allowed(grammar, logits))
     grammar.accept(token)
     if chain is not None:
         api.llama_sampler_accept(chain, token)

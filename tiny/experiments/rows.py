@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from uhd_edge.runtime.bundles.compressors import COMPRESSOR_NAMES
 from uhd_edge.runtime.bundles.manifest import Vision
 from uhd_edge.runtime.bundles.model_sizes import MINICPM_V_4_6, ModelSizes
 from uhd_edge.tiny.training.tower_start import CONFIG
@@ -84,15 +85,7 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
         "window-reuse",
         "window-reuse-after-3",
     ),
-    "Compressors": (
-        "window-reuse",
-        "window-mlp",
-        "reused-mlp",
-        "pixel-unshuffle",
-        "average-pool",
-        "cross-mean",
-        "cross-top-left",
-    ),
+    "Compressors": COMPRESSOR_NAMES,
     "First weights: reused or random": ("window-reuse", "window-reuse-random"),
 }
 

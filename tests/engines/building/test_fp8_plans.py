@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from support.int8 import load, weights_of
-from support.vision.int8_sums import planned_products
+from support.vision.int8_sums import build_encoder, planned_products
 
-from uhd_edge.engines.building.builder import compile_graph
-from uhd_edge.engines.building.targets import find_target
 from uhd_edge.engines.errors import EngineBuildError
-from uhd_edge.runtime.checking.building import engine_orders
 
 if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.bundle import Bundle
@@ -20,18 +17,6 @@ if TYPE_CHECKING:
 pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx has wheels for x86-64 alone")
 
 FP8 = "fp8_e4m3"
-
-
-def build(bundle: Bundle, target: str) -> bytes:
-    (order, *_) = engine_orders(bundle, modes=["16x"], precision="fp8", max_slices=1)
-    content = compile_graph(
-        bundle.path / order.graph,
-        order.profiles[:1],
-        backend="tensorrt-rtx",
-        compute_capability=find_target(target).compute_capability,
-        timing_cache=None,
-    )
-    return bytes(content)
 
 
 def expected_factors(bundle: Bundle) -> dict[str, float]:
@@ -51,7 +36,7 @@ def test_every_linear_is_an_fp8_kernel_that_multiplies_by_both_scales_before_it_
     fp8_tiny: Bundle, target: str
 ) -> None:
     expected = expected_factors(fp8_tiny)
-    products = planned_products(build(fp8_tiny, target))
+    products = planned_products(build_encoder(fp8_tiny, "fp8", target))
     # The builder may join queries, keys and values into one product: their names are then joined too.
     found = {
         name.rpartition("_")[0]: product
@@ -71,4 +56,4 @@ def test_every_linear_is_an_fp8_kernel_that_multiplies_by_both_scales_before_it_
 @pytest.mark.parametrize("target", ["rtx-20", "rtx-30"])
 def test_the_builder_itself_has_no_fp8_for_older_cards(fp8_tiny: Bundle, target: str) -> None:
     with pytest.raises(EngineBuildError, match="HW-specific datatypes: fp8_e4m3"):
-        build(fp8_tiny, target)
+        build_encoder(fp8_tiny, "fp8", target)

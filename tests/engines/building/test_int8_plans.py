@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.int8 import copy_of
-from support.vision.int8_sums import planned_products, vectors_of_scales, with_channel_scales
+from support.vision.int8_sums import build_encoder, planned_products, vectors_of_scales, with_channel_scales
 
-from uhd_edge.engines.building.builder import compile_graph
-from uhd_edge.engines.building.targets import find_target
 from uhd_edge.engines.errors import EngineRefusedError
 from uhd_edge.runtime.checking.building import engine_orders
 
@@ -22,19 +20,10 @@ if TYPE_CHECKING:
 pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx has wheels for x86-64 alone")
 
 
-def build(bundle: Bundle, graph: Path, target: str) -> bytes:
-    (order, *_) = engine_orders(bundle, modes=["16x"], precision="int8", max_slices=1)
-    capability = find_target(target).compute_capability
-    content = compile_graph(
-        graph, order.profiles[:1], backend="tensorrt-rtx", compute_capability=capability, timing_cache=None
-    )
-    return bytes(content)
-
-
 @pytest.mark.parametrize("target", ["rtx-20", "rtx-30", "rtx-40", "rtx-50"])
 def test_kernels_multiply_sums_by_a_float_before_they_store_them(calibrated_tiny: Bundle, target: str) -> None:
     encoder, _ = calibrated_tiny.graphs("16x", "int8-tensorrt")
-    plan = build(calibrated_tiny, encoder, target)
+    plan = build_encoder(calibrated_tiny, "int8", target, encoder)
     products = [product for product in planned_products(plan) if product.inputs == ("int8", "int8")]
     assert len(products) > 20
     assert {product.output for product in products} == {"half"}
@@ -45,7 +34,7 @@ def test_kernels_multiply_sums_by_a_float_before_they_store_them(calibrated_tiny
 def test_with_a_scale_for_each_channel_they_store_bare_sums(calibrated_tiny: Bundle, tmp_path: Path) -> None:
     encoder, _ = calibrated_tiny.graphs("16x", "int8-tensorrt")
     former = with_channel_scales(encoder, tmp_path / "former.onnx")
-    plan = build(calibrated_tiny, former, "rtx-40")
+    plan = build_encoder(calibrated_tiny, "int8", "rtx-40", former)
     products = [product for product in planned_products(plan) if product.inputs == ("int8", "int8")]
     assert {product.factor for product in products} == {1.0}
     assert len(vectors_of_scales(plan)) >= len(products)
@@ -53,7 +42,7 @@ def test_with_a_scale_for_each_channel_they_store_bare_sums(calibrated_tiny: Bun
 
 def test_the_patch_embedding_is_not_in_int8(calibrated_tiny: Bundle) -> None:
     encoder, _ = calibrated_tiny.graphs("16x", "int8-tensorrt")
-    plan = build(calibrated_tiny, encoder, "rtx-40")
+    plan = build_encoder(calibrated_tiny, "int8", "rtx-40", encoder)
     (embedding,) = (product for product in planned_products(plan) if "patch_embedding" in product.name)
     assert embedding.inputs == ("half", "half")
 

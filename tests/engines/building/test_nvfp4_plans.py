@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.vision.int8_sums import planned_products
+from support.vision.int8_sums import build_encoder, planned_products
 
-from uhd_edge.engines.building.builder import compile_graph
-from uhd_edge.engines.building.targets import TARGETS, buildable_precisions, find_target
+from uhd_edge.engines.building.targets import TARGETS, buildable_precisions
 from uhd_edge.engines.errors import EngineBuildError
-from uhd_edge.runtime.checking.building import engine_orders
 
 if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.bundle import Bundle
@@ -20,20 +18,8 @@ pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx has wheels for x86-64 a
 FP4 = "fp4_e2m1"
 
 
-def build(bundle: Bundle, target: str) -> bytes:
-    (order, *_) = engine_orders(bundle, modes=["16x"], precision="nvfp4", max_slices=1)
-    content = compile_graph(
-        bundle.path / order.graph,
-        order.profiles[:1],
-        backend="tensorrt-rtx",
-        compute_capability=find_target(target).compute_capability,
-        timing_cache=None,
-    )
-    return bytes(content)
-
-
 def test_the_towers_products_are_fp4_kernels_that_multiply_before_they_store(fp8_tiny: Bundle) -> None:
-    products = planned_products(build(fp8_tiny, "rtx-50"))
+    products = planned_products(build_encoder(fp8_tiny, "nvfp4", "rtx-50"))
     in_blocks = [product for product in products if product.inputs == (FP4, FP4)]
     modules = [name for product in in_blocks for name in product.name.split("+")]
     layers = fp8_tiny.manifest.vision.layers
@@ -47,4 +33,4 @@ def test_the_towers_products_are_fp4_kernels_that_multiply_before_they_store(fp8
 def test_it_is_built_for_blackwell_alone(fp8_tiny: Bundle) -> None:
     assert [one.name for one in TARGETS if "nvfp4" in buildable_precisions(one)] == ["rtx-50", "thor", "here"]
     with pytest.raises(EngineBuildError, match="HW-specific datatypes: fp4_e2m1"):
-        build(fp8_tiny, "rtx-40")
+        build_encoder(fp8_tiny, "nvfp4", "rtx-40")

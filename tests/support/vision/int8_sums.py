@@ -6,10 +6,19 @@ import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
+
+from uhd_edge.engines.building.builder import compile_graph
+from uhd_edge.engines.building.targets import find_target
+from uhd_edge.runtime.checking.building import engine_orders
+
+if TYPE_CHECKING:
+    from uhd_edge.engines.building.targets import BuiltPrecision
+    from uhd_edge.runtime.bundles.bundle import Bundle
 
 
 def with_channel_scales(graph: Path, file: Path) -> Path:
@@ -33,6 +42,19 @@ def with_channel_scales(graph: Path, file: Path) -> Path:
         node.attribute.append(onnx.helper.make_attribute("axis", 1))
     onnx.save(model, file)
     return file
+
+
+def build_encoder(bundle: Bundle, precision: BuiltPrecision, target: str, graph: Path | None = None) -> bytes:
+    """Build the encoder of 16x, or `graph` in its place, for one view and a card; returns the engine."""
+    (order, *_) = engine_orders(bundle, modes=["16x"], precision=precision, max_slices=1)
+    content = compile_graph(
+        bundle.path / order.graph if graph is None else graph,
+        order.profiles[:1],
+        backend="tensorrt-rtx",
+        compute_capability=find_target(target).compute_capability,
+        timing_cache=None,
+    )
+    return bytes(content)
 
 
 @dataclass(frozen=True)
