@@ -85,6 +85,11 @@ class AsyncAssistant:
         """
         return (await asyncio.wrap_future(self._worker.opened)).bundle
 
+    async def defaults(self) -> tuple[Mode, int]:
+        """Wait as `opened` does, and return mode and most slices of an image for questions that do not say."""
+        encoder = (await asyncio.wrap_future(self._worker.opened)).encoder
+        return encoder.mode, encoder.max_slices
+
     @ask_method
     async def ask(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> Answer:
         """Answer as `Assistant.ask` does; raises what it raises, and `BusyError`."""

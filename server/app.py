@@ -28,15 +28,21 @@ if TYPE_CHECKING:
 
     from uhd_edge.runtime.async_assistant import AsyncAssistant
     from uhd_edge.runtime.bundles.manifest import Manifest
+    from uhd_edge.runtime.modes import Mode
     from uhd_edge.server.dialect import Dialect
     from uhd_edge.server.options import ServerOptions
 
 CHAT = "/v1/chat/completions"
 
 
-def application(assistant: AsyncAssistant, manifest: Manifest, options: ServerOptions) -> ASGIApp:
-    """Return an application that answers with an open `assistant`, whose bundle has this manifest."""
-    model = model_facts(manifest, assistant.context)
+def application(
+    assistant: AsyncAssistant, manifest: Manifest, defaults: tuple[Mode, int], options: ServerOptions
+) -> ASGIApp:
+    """Return an application that answers with an open `assistant`, whose bundle has this manifest.
+
+    `defaults` are the assistant's mode and most slices.
+    """
+    model = model_facts(manifest, assistant.context, defaults)
     metrics = Metrics(lambda: assistant.waiting)
     dialects: dict[str, Dialect] = {
         CHAT: ChatCompletions(model, options.strict),
@@ -46,7 +52,7 @@ def application(assistant: AsyncAssistant, manifest: Manifest, options: ServerOp
     }
     answering = Answering(assistant, options, metrics)
     own = _Application(
-        small_paths(model, metrics, dialects, page_routes(manifest) if options.page else ()),
+        small_paths(model, metrics, dialects, page_routes(manifest, model) if options.page else ()),
         dialects,
         answering,
         options,

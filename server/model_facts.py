@@ -13,17 +13,20 @@ from uhd_edge.server.errors import ApiError
 
 if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.manifest import Manifest
+    from uhd_edge.runtime.modes import Mode
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """The name of a model, its modes, most slices and context, and whether it calls functions.
+    """The name of a model, its modes and context, and whether it calls functions.
 
-    `thinks` says that it thinks before it answers if it is asked to.
+    `mode` and `max_slices` are what a question gets that does not say. `thinks` says that it thinks before it answers
+    if it is asked to.
     """
 
     name: str
-    modes: tuple[str, ...]
+    modes: tuple[Mode, ...]
+    mode: Mode
     max_slices: int
     context: int
     thinks: bool
@@ -43,13 +46,19 @@ class ModelFacts:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the model as OpenAI's API lists it, with what it can do besides."""
-        own = {"capabilities": self.capabilities, "modes": list(self.modes), "max_slices": self.max_slices}
+        own: dict[str, Any] = {"capabilities": self.capabilities, "modes": list(self.modes), "mode": self.mode}
         known = {"id": self.name, "object": "model", "created": 0, "owned_by": "uhd-edge"}
-        return {**known, **own, "context_length": self.context, "max_model_len": self.context}
+        return {
+            **known,
+            **own,
+            "max_slices": self.max_slices,
+            "context_length": self.context,
+            "max_model_len": self.context,
+        }
 
 
-def model_facts(manifest: Manifest, context: int) -> ModelFacts:
-    """Read from a bundle's manifest what its model can do."""
+def model_facts(manifest: Manifest, context: int, defaults: tuple[Mode, int]) -> ModelFacts:
+    """Read from a bundle's manifest what its model can do; `defaults` are the server's mode and most slices."""
     prompt = manifest.prompt
     try:
         find_call_format(prompt.chat_template)
@@ -57,4 +66,4 @@ def model_facts(manifest: Manifest, context: int) -> ModelFacts:
     except OptionError:
         calls = False
     thinks = knows_thoughts(prompt) and SWITCH in prompt.chat_template
-    return ModelFacts(manifest.name, tuple(manifest.graphs), manifest.preprocessing.max_slices, context, thinks, calls)
+    return ModelFacts(manifest.name, tuple(manifest.graphs), *defaults, context, thinks, calls)

@@ -71,7 +71,7 @@ async def serve(
         async with assistant:
             manifest = (await assistant.opened()).manifest
             config = uvicorn.Config(
-                application(assistant, manifest, options),
+                application(assistant, manifest, await assistant.defaults(), options),
                 http="h11",
                 ws="none",
                 loop="asyncio",

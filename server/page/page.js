@@ -36,7 +36,8 @@ async function connect() {
     model = known.id;
     const able = Object.entries(known.capabilities).filter(([, can]) => can).map(([name]) => name.replace("_", " "));
     at("model").textContent = `${model}: ${able.join(", ")}`;
-    at("mode").replaceChildren(new Option("default", ""), ...known.modes.map((mode) => new Option(mode, mode)));
+    at("slices").placeholder = known.max_slices;
+    at("mode").replaceChildren(new Option(`default (${known.mode})`, ""), ...known.modes.map((mode) => new Option(mode, mode)));
     tell(null);
   } catch (error) {
     tell(error);

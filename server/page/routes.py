@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from uhd_edge.runtime.bundles.manifest import Manifest
+    from uhd_edge.server.model_facts import ModelFacts
 
 # Every file of the page by its address. They hold no secrets, so they need no token.
 FILES: Final = {
@@ -44,7 +45,7 @@ _LARGEST_SIDE = 100_000
 _MOST_SLICES = 10_000
 
 
-def page_routes(manifest: Manifest) -> list[Route]:
+def page_routes(manifest: Manifest, model: ModelFacts) -> list[Route]:
     """Return the routes of the page of a bundle's server."""
 
     async def file(request: Request) -> Response:
@@ -53,7 +54,7 @@ def page_routes(manifest: Manifest) -> list[Route]:
 
     async def plan(request: Request) -> Response:
         try:
-            return JSONResponse(plan_picture(manifest, dict(request.query_params)))
+            return JSONResponse(plan_picture(manifest, model, dict(request.query_params)))
         except UhdError as error:
             refused = ApiError(400, str(error))
             return JSONResponse(refused.body, refused.status)
@@ -61,16 +62,17 @@ def page_routes(manifest: Manifest) -> list[Route]:
     return [*(Route(path, file) for path in FILES), Route(PLAN, plan)]
 
 
-def plan_picture(manifest: Manifest, given: dict[str, str]) -> dict[str, Any]:
+def plan_picture(manifest: Manifest, model: ModelFacts, given: dict[str, str]) -> dict[str, Any]:
     """Return how a picture of `width` x `height` pixels is cut: its grid, and the tokens of every view.
 
-    `mode` and `max_slices` may be given too. The thumbnail is the first view, the slices follow row by
-    row. Raises `ApiError` for what is no number, and `ImageError` for a picture that is too thin.
+    `mode` and `max_slices` may be given too; otherwise they are those that the server was started with. The thumbnail
+    is the first view, the slices follow row by row. Raises `ApiError` for what is no number, and `ImageError` for a
+    picture that is too thin.
     """
     width, height = (_whole(name, given.get(name, ""), _LARGEST_SIDE) for name in ("width", "height"))
     slices = given.get("max_slices")
-    most = None if not slices else _whole("max_slices", slices, _MOST_SLICES)
-    mode = given.get("mode") or manifest.default_mode
+    most = model.max_slices if not slices else _whole("max_slices", slices, _MOST_SLICES)
+    mode = given.get("mode") or model.mode
     if mode not in get_args(Mode) or mode not in manifest.graphs:
         raise ApiError(400, f"the mode must be one of {', '.join(manifest.graphs)}")
     plan = plan_views(width, height, manifest.preprocessing, mode=mode, max_slices=most)

@@ -27,8 +27,8 @@ BENCH = (EXAMPLES / "bench.png").read_bytes()
 URI = data_uri(BENCH)
 BARE = URI.partition(",")[2]
 URL_SAFE = base64.urlsafe_b64encode(BENCH).decode().rstrip("=")
-PLAIN = ModelFacts("uhd-tiny", ("16x", "4x"), 9, 4096, thinks=False, calls=False)
-THINKER = ModelFacts("uhd-tiny", ("16x", "4x"), 9, 4096, thinks=True, calls=True)
+PLAIN = ModelFacts("uhd-tiny", ("16x", "4x"), "16x", 9, 4096, thinks=False, calls=False)
+THINKER = ModelFacts("uhd-tiny", ("16x", "4x"), "16x", 9, 4096, thinks=True, calls=True)
 
 
 def read(body: dict[str, Any], model: ModelFacts = PLAIN) -> Asked:

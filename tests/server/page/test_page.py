@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from support.browsing.browser import opened_browser
+from support.browsing.page import all_of, ask, at, give, shown_request, wait_for
 from support.running_server import CODE, EXAMPLES, Running, running
 
 from uhd_edge.runtime import Assistant, Bundle
@@ -15,24 +14,10 @@ from uhd_edge.runtime.images.loading import load_image
 from uhd_edge.runtime.vision.slicing import plan_views
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from selenium.webdriver import Chrome
 
 SLICED = EXAMPLES / "sliced.jpg"
 BENCH = EXAMPLES / "bench.png"
-CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-
-# Hands the page a file as a drop or a paste does.
-GIVE = """
-const [kind, name, data] = arguments;
-const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
-const given = new DataTransfer();
-given.items.add(new File([bytes], name, {type: "image/png"}));
-document.dispatchEvent(kind === "drop"
-  ? new DragEvent("drop", {dataTransfer: given, bubbles: true, cancelable: true})
-  : new ClipboardEvent("paste", {clipboardData: given, bubbles: true, cancelable: true}));
-"""
 
 # Lets every further answer wait until it is stopped.
 HOLD = """
@@ -41,57 +26,13 @@ window.fetch = (address, options) => new Promise((_, reject) =>
 """
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
-    with running() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    with opened_browser(tmp_path_factory.mktemp("browser"), *CAMERA) as opened:
-        yield opened
-
-
-@pytest.fixture
-def page(server: Running, browser: Chrome) -> Iterator[Chrome]:
-    """The page, anew; afterwards nothing has been wrong in it, and nothing came from elsewhere."""
-    browser.get(server.url)
-    wait_for(browser, "#model", "uhd-tiny")
-    yield browser
-    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
-    addresses = browser.execute_script("return performance.getEntriesByType('resource').map((one) => one.name)")
-    assert addresses
-    assert all(address.startswith((server.url, "data:", "blob:")) for address in addresses)
-
-
-def wait_for(browser: Chrome, selector: str, text: str = "") -> Any:
-    """Wait until there is such an element with this in its text, and return it."""
-    from selenium.common import StaleElementReferenceException
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    def found(browser: Chrome) -> Any:
-        return next((one for one in browser.find_elements("css selector", selector) if text in one.text), None)
-
-    return WebDriverWait(browser, 60, 0.05, [StaleElementReferenceException]).until(found)
-
-
-def at(browser: Chrome, name: str) -> Any:
-    return browser.find_element("css selector", f"#{name}")
-
-
-def ask(page: Chrome, question: str) -> None:
-    at(page, "question").send_keys(question)
-    at(page, "send").click()
-
-
 def test_a_chosen_picture_is_cut_as_planned_and_asked_about(page: Chrome) -> None:
     at(page, "file").send_keys(str(SLICED))
     caption = wait_for(page, "figcaption", "tokens").text
     plan = plan_views(*load_image(SLICED).size, Bundle.open().manifest.preprocessing, mode="16x")
     rows, columns = plan.grid
     assert f"{rows} x {columns} slices" in caption
-    lines = page.find_elements("css selector", ".seen svg line")
+    lines = all_of(page, ".seen svg line")
     assert len(lines) == rows + columns + 2
     picture, drawing = (page.find_element("css selector", f".seen {kind}").rect for kind in ("img", "svg"))
     assert all(abs(picture[side] - drawing[side]) <= 1 for side in ("x", "y", "width", "height"))
@@ -109,13 +50,11 @@ def test_a_chosen_picture_is_cut_as_planned_and_asked_about(page: Chrome) -> Non
 
 @pytest.mark.parametrize("kind", ["drop", "paste"])
 def test_a_picture_may_be_dropped_or_pasted(page: Chrome, kind: str) -> None:
-    page.execute_script(GIVE, kind, "bench.png", base64.b64encode(BENCH.read_bytes()).decode())
+    give(page, kind, BENCH, "image/png")
     wait_for(page, "figcaption", "tokens")
     ask(page, CODE)
     wait_for(page, "article:last-child p", "JX7")
-    page.execute_script("document.querySelector('details').open = true")
-    shown = at(page, "request").text
-    assert json.loads(shown)["messages"][0]["content"][1] == {"type": "text", "text": CODE}
+    assert json.loads(shown_request(page))["messages"][0]["content"][1] == {"type": "text", "text": CODE}
     for name, begins in (("curl", "curl -s http"), ("Python", "import json")):
         page.find_element("xpath", f"//option[.='{name}']").click()
         assert at(page, "request").text.startswith(begins)
@@ -144,9 +83,9 @@ def test_the_grid_follows_the_settings(page: Chrome) -> None:
     while "slices" in alone:
         alone = page.find_element("css selector", "figcaption").text
     assert alone != whole
-    assert page.find_elements("css selector", ".seen svg") == []
+    assert all_of(page, ".seen svg") == []
     page.find_element("css selector", "#attached button").click()
-    assert page.find_elements("css selector", "#attached figure") == []
+    assert all_of(page, "#attached figure") == []
 
 
 def test_an_answer_can_be_stopped_and_an_error_is_told(page: Chrome) -> None:
@@ -173,15 +112,14 @@ def test_a_new_conversation_begins_anew_even_during_an_answer(page: Chrome) -> N
     wait_for(page, "#send:enabled")
     ask(page, "What is labelled FEC?")
     wait_for(page, ".facts", "vision tokens")
-    page.execute_script("document.querySelector('details').open = true")
-    request = at(page, "request").get_attribute("textContent")
+    request = shown_request(page)
     assert "What is labelled FEC?" in request
     assert "What comes first?" not in request
 
 
 def test_everything_has_a_name_and_fits_a_phone(page: Chrome) -> None:
     page.execute_script("document.querySelector('details').open = true")
-    fields = page.find_elements("css selector", "button, input, select, textarea, [role=img], video")
+    fields = all_of(page, "button, input, select, textarea, [role=img], video")
     assert [field.get_attribute("id") for field in fields if field.is_displayed() and not field.accessible_name] == []
     size = page.get_window_size()
     page.set_window_size(390, 800)
@@ -223,3 +161,19 @@ def test_a_picture_that_cannot_be_planned_is_one_line(server: Running, query: st
 def test_without_a_page_there_is_nothing_there() -> None:
     with running("--no-page") as server:
         assert server.request("GET", "/").status == server.request("GET", "/plan?width=9&height=9").status == 404
+
+
+def test_what_the_server_was_started_with_is_the_default_that_the_page_shows_and_draws(browser: Chrome) -> None:
+    with running("--mode", "4x", "--max-slices", "2") as server, Assistant(threads=1) as assistant:
+        (model,) = server.request("GET", "/v1/models").json["data"]
+        assert (model["mode"], model["max_slices"], model["modes"]) == ("4x", 2, ["16x", "4x"])
+        browser.get(server.url)
+        assert wait_for(browser, "#mode option", "default").text == "default (4x)"
+        assert at(browser, "slices").get_attribute("placeholder") == "2"
+        at(browser, "file").send_keys(str(SLICED))
+        caption = wait_for(browser, "figcaption", "tokens").text
+        expected = assistant.ask(SLICED, "What is labelled FEC?", mode="4x", max_slices=2)
+        assert expected.views != assistant.ask(SLICED, "What is labelled FEC?").views
+        assert f"{expected.usage.vision_tokens} tokens" in caption
+        ask(browser, "What is labelled FEC?")
+        assert wait_for(browser, ".facts", "vision tokens").text.startswith(f"4x; {len(expected.views)} views")
