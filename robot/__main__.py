@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +17,10 @@ from uhd_edge.runtime.errors import UhdError
 if TYPE_CHECKING:
     from uhd_edge.robot.node import DoraNode
     from uhd_edge.runtime.options import AskOptions
+
+# dora carries a message and the word that its sender has ended by different ways, and a receiver
+# reads no message that comes after that word. Milliseconds are enough for one; this is seconds.
+LAST_MESSAGE_TAKES = 0.5
 
 
 @click.command()
@@ -65,6 +70,8 @@ def main(*, schema: str | None, **settings: Any) -> None:
         health = {"state": "error", "message": one_line(error)}
         node.send_output("health", pyarrow.array([json.dumps(health)]), {})
         raise
+    finally:
+        time.sleep(LAST_MESSAGE_TAKES)
 
 
 def answer_frames(node: DoraNode, settings: dict[str, Any], schema: str | None) -> None:
