@@ -42,7 +42,7 @@ _REQUIRED = _Required()
 
 _ARGUMENTS = """\
 images: An image, or a list or tuple of several; None for a question without images. An image is
-    a path, the bytes of a file, a PIL image, a uint8 array [H, W, 3] in RGB or a grey array [H, W].
+    a path, the bytes of a file, a PIL image, an array [H, W, 3] in RGB or a grey array [H, W].
     A `Video`, or the path of a video, may take its place, and so may an `Encoded` of the same
     bundle and mode. A pair (image, "4x") or (image, "16x") has a mode of its own, so that images
     of both modes stand in one question.

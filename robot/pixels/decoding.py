@@ -48,7 +48,7 @@ def to_array(raw: RawImage) -> NDArray[np.generic]:
 
     The names are those of ROS's `sensor_msgs/image_encodings.hpp`, and `nv12`. Alpha is left out.
     Colours of 16 bits are scaled to 8. Grey of more than 8 bits stays as it is: the runtime spreads
-    it over 8 (see `uhd_edge.runtime.images.grey`). YUV is BT.601 in video range, and bayer mosaics
+    it over 8 (see `uhd_edge.runtime.images.many_bits`). YUV is BT.601 in video range, and bayer mosaics
     are filled in bilinearly: see `yuv.py` and `bayer.py`.
 
     Raises `ImageError` for another encoding, a side below 1, and bytes that are too few or too many.

@@ -18,8 +18,9 @@ from uhd_edge.runtime.errors import ImageError
 from uhd_edge.runtime.images.formats.jpeg_end import decode_without_end
 from uhd_edge.runtime.images.formats.jpeg_scans import refuse_endless_scans
 from uhd_edge.runtime.images.formats.libtiff import silent_libtiff
-from uhd_edge.runtime.images.grey import WIDE_MODES, grey_levels, wide_image_to_grey
+from uhd_edge.runtime.images.formats.sixteen_bits import has_16_bit_colours, read_low_bytes, to_8_bits
 from uhd_edge.runtime.images.input_file import check_file, reason
+from uhd_edge.runtime.images.many_bits import WIDE_MODES, colours_from_0_to_1, spread, wide_image_to_grey
 from uhd_edge.runtime.images.orientation import read_exif_of_jpeg2000, upright
 
 if TYPE_CHECKING:
@@ -46,12 +47,12 @@ def load_image(image: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Im
     """Decode `image` completely and return it in mode RGB.
 
     Accepts a path, the bytes of a file (as bytes, bytearray or memoryview), a PIL image,
-    a uint8 array [H, W, 3] in RGB, or a grey array [H, W] or [H, W, 1] of booleans,
-    integers or floats. Files and bytes are turned upright by their EXIF orientation;
+    an array [H, W, 3] in RGB of uint8, uint16 or floats from 0 to 1, or a grey array [H, W]
+    or [H, W, 1] of booleans, integers or floats. Files and bytes are turned upright by their EXIF orientation;
     images and arrays that the caller made are taken as they are. Of several frames the
-    first counts. Transparent parts become white. Grey of more than 8 bits is spread over
-    8 bits (see `uhd_edge.runtime.images.grey`); other modes are converted as in
-    transformers' `convert_to_rgb`. A JPEG may lack the marker at its end.
+    first counts. Transparent parts become white. More than 8 bits are spread over 8 (see
+    `uhd_edge.runtime.images.many_bits`); other modes are converted as in transformers'
+    `convert_to_rgb`. A JPEG may lack the marker at its end.
 
     Raises `ImageError` when the file is missing, a folder, empty, truncated or not an
     image, when it has more than `max_pixels` pixels (read from its header, before
@@ -87,15 +88,22 @@ def check_image(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_P
 def _from_array(pixels: NDArray[np.generic], max_pixels: int) -> Image.Image:
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
-    is_rgb = pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype == np.uint8
-    if not is_rgb and (pixels.ndim != 2 or pixels.dtype.kind not in "buif"):
+    is_rgb = pixels.ndim == 3 and pixels.shape[2] == 3
+    if pixels.dtype.kind not in "buif" or (pixels.ndim != 2 and not (is_rgb and _may_be_colours(pixels.dtype))):
         raise ImageError(f"the array is {pixels.dtype} {list(pixels.shape)}; {_advice(pixels)}")
     height, width = pixels.shape[:2]
     _check_size((width, height), "the array", max_pixels)
-    if pixels.dtype != np.uint8:
-        pixels = grey_levels(pixels)
+    if is_rgb and pixels.dtype.kind == "f":
+        pixels = colours_from_0_to_1(pixels)
+    elif pixels.dtype != np.uint8:
+        pixels = spread(pixels)
     image = Image.fromarray(pixels)
     return image if is_rgb else image.convert("RGB")
+
+
+def _may_be_colours(dtype: np.dtype[np.generic]) -> bool:
+    """Other integers may hold colours of any number of bits."""
+    return dtype.kind == "f" or dtype in (np.uint8, np.uint16)
 
 
 def _advice(pixels: NDArray[np.generic]) -> str:
@@ -104,7 +112,7 @@ def _advice(pixels: NDArray[np.generic]) -> str:
             "four channels may be RGBA, BGRA or CMYK; "
             'give RGB [H, W, 3], or a PIL image, such as Image.fromarray(array, "RGBA")'
         )
-    return "an image is uint8 [H, W, 3], RGB from 0 to 255, or grey [H, W] of any real type"
+    return "an image is uint8 [H, W, 3], uint16 or floats from 0 to 1 in RGB too, or grey [H, W] of any real type"
 
 
 def _from_file(source: str | os.PathLike[str] | io.BytesIO, name: str, max_pixels: int) -> Image.Image:
@@ -113,7 +121,19 @@ def _from_file(source: str | os.PathLike[str] | io.BytesIO, name: str, max_pixel
             raise ImageError(f"{name}: EPS is a program, not a picture; convert it to PNG")
         if image.format == "JPEG2000" and image.fp is not None and "exif" not in image.info:
             image.info["exif"] = read_exif_of_jpeg2000(image.fp)
-        return _in_rgb(upright(_loaded_file(image, name, max_pixels)))
+        has_low_bytes = has_16_bit_colours(image)
+        loaded = _loaded_file(image, name, max_pixels)
+        picture = _with_low_bytes(loaded, source, name, max_pixels) if has_low_bytes else loaded
+        return upright(_in_rgb(picture), loaded)
+
+
+def _with_low_bytes(
+    high: Image.Image, source: str | os.PathLike[str] | io.BytesIO, name: str, max_pixels: int
+) -> Image.Image:
+    with Image.open(source) as low:
+        is_grey = read_low_bytes(low)
+        _load(low, name, max_pixels)
+        return to_8_bits(high, low, is_grey=is_grey)
 
 
 def _loaded_file(image: Image.Image, name: str, max_pixels: int) -> Image.Image:

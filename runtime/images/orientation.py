@@ -26,12 +26,12 @@ _MOST_BOXES = 1000
 _MOST_EXIF_BYTES = 2**20
 
 
-def upright(image: Image.Image) -> Image.Image:
-    """Turn a loaded image as its EXIF says; a PNG may keep that behind the pixels.
+def upright(image: Image.Image, file: Image.Image) -> Image.Image:
+    """Turn what was made of the loaded image `file` as its EXIF says; a PNG may keep that behind the pixels.
 
     A picture whose EXIF is damaged is still a picture, and stays as it is.
     """
-    turn = _UPRIGHT.get(_orientation(image))
+    turn = _UPRIGHT.get(_orientation(file))
     return image if turn is None else image.transpose(turn)
 
 

@@ -66,7 +66,8 @@ def test_postscript_is_never_run() -> None:
 @pytest.mark.parametrize(
     "pixels",
     [
-        np.zeros((4, 4, 3), np.float32),
+        np.zeros((4, 4, 3), np.int32),
+        np.zeros((4, 4, 3), bool),
         np.zeros((4, 4, 3), np.int64),
         np.zeros((4, 4), np.complex64),
         np.zeros((4, 4, 4), np.float32),
