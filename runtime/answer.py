@@ -69,6 +69,19 @@ class EncodedView:
 
 
 @dataclass(frozen=True)
+class ImageCut:
+    """How an image of an answer was cut: into `rows` x `columns` slices beside its thumbnail, 0 x 0 for none.
+
+    `mode` is what it was encoded in. Frames of the first video have `video` 0, of the next one 1; other images None.
+    """
+
+    rows: int
+    columns: int
+    mode: Mode
+    video: int | None = None
+
+
+@dataclass(frozen=True)
 class Plan:
     """A mode and a number of slices that a question can be answered with, and what it costs.
 
@@ -124,6 +137,7 @@ class Answer:
             `max_tokens` or the context did.
         usage: Numbers of tokens.
         views: The views of all images in their order, each image's thumbnail first.
+        images: How each of these images was cut; a frame of a video is one.
         timings_ms: Milliseconds of each stage: decode, slice, open (engines of a mode that is
             used for the first time, else 0), cache (views that were seen before), patches,
             encoder, connector (each summed over all images), prompt (template and tokenizer),
@@ -161,6 +175,7 @@ class Answer:
     tool_calls: tuple[ToolCall, ...] = ()
     logprobs: tuple[TokenLogprob, ...] = ()
     alternatives: tuple[Answer, ...] = ()
+    images: tuple[ImageCut, ...] = ()
 
     @property
     def timings(self) -> Mapping[str, float]:
@@ -181,6 +196,7 @@ class Answer:
             "finish_reason": self.finish_reason,
             "usage": asdict(self.usage),
             "views": [asdict(view) for view in self.views],
+            "images": [asdict(image) for image in self.images],
             "timings_ms": {stage: round(milliseconds, 3) for stage, milliseconds in self.timings_ms.items()},
             "parsed": parsed,
             "plan": None if self.plan is None else self.plan.to_dict(),

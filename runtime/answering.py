@@ -14,7 +14,7 @@ from uhd_edge.runtime.conversation.fitting import fit_to_context, stable_length
 from uhd_edge.runtime.conversation.new_images import decode_images, one_view_per_frame
 from uhd_edge.runtime.conversation.prompt_memory import PromptMemory
 from uhd_edge.runtime.conversation.prompt_tokens import fill_prompt
-from uhd_edge.runtime.conversation.turns import Question, SeenImage, Turn
+from uhd_edge.runtime.conversation.turns import Question, SeenImage, Turn, image_cuts
 from uhd_edge.runtime.errors import ModelError, SchemaError
 from uhd_edge.runtime.generation.several import write_answers
 from uhd_edge.runtime.generation.writing import WrittenAnswer, find_grammar
@@ -100,9 +100,9 @@ def answer_question(request: Request, conversation: Conversation, models: OpenMo
             wanted = sum(len(plan.views) for plan in prompt.inputs.slice_plans if not plan.is_encoded)
             encoded = encoded_views / max(1, wanted)
             models.planner.learn(choice, watch.stages["first_token"], encoded=encoded)
-    images = [image.encoded for image in (*prompt.seen_images, *seen)]
-    views = tuple(view for image in images for view in image.views)
-    precisions: set[Precision | None] = {image.precision for image in images}
+    images = (*prompt.seen_images, *seen)
+    views = tuple(view for image in images for view in image.encoded.views)
+    precisions: set[Precision | None] = {image.encoded.precision for image in images}
     answer = Answer(
         text=written.text,
         finish_reason=written.finish_reason,
@@ -117,6 +117,7 @@ def answer_question(request: Request, conversation: Conversation, models: OpenMo
         thinking=written.thinking,
         tool_calls=written.tool_calls,
         logprobs=written.logprobs,
+        images=image_cuts(images),
     )
     answer = replace(answer, alternatives=tuple(_alternative(answer, other, request) for other in others))
     if request.schema is not None:

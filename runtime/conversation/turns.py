@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from uhd_edge.runtime.answer import ImageCut
 from uhd_edge.runtime.conversation.encoded_images import plan_encoded
 from uhd_edge.runtime.prompt.layout import layout_of_views
 from uhd_edge.runtime.prompt.messages import Message, TextPart, result_messages, user_message
@@ -138,6 +139,16 @@ class Question:
         """Plan how each image is cut in the request's mode; raises what `NewImage.plan_slices` raises."""
         mode, max_slices = self.request.mode, self.request.max_slices
         return [image.plan_slices(preprocessing, mode=mode, max_slices=max_slices) for image in self.images]
+
+
+def image_cuts(images: Sequence[SeenImage]) -> tuple[ImageCut, ...]:
+    """How each image was cut; its video is counted among those of these images."""
+    videos = list(dict.fromkeys(image.video for image in images))
+    if None in videos:
+        videos.remove(None)
+    numbers = [None if image.video is None else videos.index(image.video) for image in images]
+    encoded = (image.encoded for image in images)
+    return tuple(ImageCut(*one.grid, one.mode, video) for one, video in zip(encoded, numbers, strict=True))
 
 
 def list_messages(turns: Sequence[Turn]) -> Iterator[Message]:

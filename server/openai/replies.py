@@ -111,9 +111,10 @@ def finish_reason(answer: Answer) -> str:
 
 
 def details_object(answer: Answer) -> dict[str, Any]:
-    """Return the views, the times and the mode of an answer, under the names of `Answer.to_dict`."""
+    """Return views, cuts of the images, times and mode of an answer, under the names of `Answer.to_dict`."""
     known = answer.to_dict()
-    own: dict[str, Any] = {name: known[name] for name in ("views", "timings_ms", "plan", "precision") if name in known}
+    names = ("views", "images", "timings_ms", "plan", "precision")
+    own: dict[str, Any] = {name: known[name] for name in names if name in known}
     return {**own, "mode": answer.mode, "reused_views": answer.reused_views}
 
 

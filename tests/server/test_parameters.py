@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import openai
 import pytest
+from PIL import Image
 from support.images.videos import make_video
 from support.running_server import CHAT, CODE, EXAMPLES, Running, about_the_bench, asked, data_uri, running
 
@@ -126,3 +128,16 @@ def test_pages_of_an_allowed_origin_may_ask(server: Running) -> None:
     assert reply.headers["access-control-allow-origin"] == "http://app.example"
     other = server.request("OPTIONS", CHAT, headers={**asking, "Origin": "http://other.example"})
     assert (other.status, "access-control-allow-origin" in other.headers) == (400, False)
+
+
+def test_details_say_how_each_image_was_cut_and_which_views_were_reused(server: Running) -> None:
+    known, new = (EXAMPLES / "wide.png").read_bytes(), io.BytesIO()
+    Image.new("RGB", (97, 89), (180, 30, 90)).save(new, "PNG")
+    first = server.request("POST", CHAT, asked(known, "?What?", details=True, max_tokens=1)).json["details"]
+    cut = first["images"][0]
+    assert cut["rows"] * cut["columns"] + 1 == len(first["views"]) > 1
+    both = server.request("POST", CHAT, asked(known, new.getvalue(), "?What?", details=True, max_tokens=1)).json[
+        "details"
+    ]
+    assert both["images"] == [cut, {"rows": 0, "columns": 0, "mode": "16x", "video": None}]
+    assert [view["reused"] for view in both["views"]] == [True] * len(first["views"]) + [False]
