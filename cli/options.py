@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
@@ -11,10 +10,9 @@ from uhd_edge.cli.schema import schema_in, schema_option
 from uhd_edge.engines.names import ENGINE_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from uhd_edge.runtime.assistant import Assistant
-    from uhd_edge.runtime.modes import Mode
     from uhd_edge.runtime.options import AskOptions
 
     Command = TypeVar("Command", bound=Callable[..., object])
@@ -197,31 +195,6 @@ def open_assistant(given: Mapping[str, Any]) -> Assistant:
             assistant.close()
             raise
     return assistant
-
-
-def split_mode(argument: str) -> tuple[str, Mode | None]:
-    """Split FILE@4x or FILE@16x into the file and its own mode; a file that has such a name counts as a file."""
-    file, at, end = argument.rpartition("@")
-    if at and file and end in ("16x", "4x") and not os.path.lexists(argument):
-        return file, cast("Mode", end)
-    return argument, None
-
-
-def check_images(images: Sequence[str]) -> None:
-    """Raise `ImageError` for a path that is missing or no image, before a model is opened and a machine measured.
-
-    Videos are only looked up, and `-` is left to its reader.
-    """
-    from uhd_edge.runtime.errors import VideoError
-    from uhd_edge.runtime.images.input_file import check_file
-    from uhd_edge.runtime.images.loading import check_image
-    from uhd_edge.runtime.images.video import is_video
-
-    for image in (split_mode(argument)[0] for argument in images):
-        if is_video(image):
-            check_file(image, kind="video", error_class=VideoError)
-        elif image != "-":
-            check_image(image)
 
 
 def ask_options(given: Mapping[str, Any]) -> AskOptions:

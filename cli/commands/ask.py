@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from uhd_edge.cli.images import check_images, split_mode, with_own_mode
 from uhd_edge.cli.options import (
     answering_options,
     ask_options,
-    check_images,
     max_frames_option,
     open_assistant,
     opening_options,
-    split_mode,
     stack_frames_option,
 )
 from uhd_edge.cli.printing import print_pieces, say_budget
 
 if TYPE_CHECKING:
-    from uhd_edge.runtime.conversation.encoded_images import QuestionImage
     from uhd_edge.runtime.images.video import MediaInput
 
 STANDARD_INPUT = "-"
@@ -55,7 +54,8 @@ def ask(
     request = ask_options(given)
     check_images(images)
     with open_assistant(given) as assistant:
-        inputs = [_image_input(image, max_frames, stack_frames) for image in images]
+        decode = partial(_media_input, max_frames=max_frames, stack_frames=stack_frames)
+        inputs = [with_own_mode(image, decode) for image in images]
         if as_json:
             answer = assistant.ask(inputs, question, **request)
             opening = {stage: round(milliseconds, 3) for stage, milliseconds in assistant.opening_ms.items()}
@@ -76,13 +76,7 @@ def ask(
     click.get_current_context().obj.all_closed = True
 
 
-def _image_input(argument: str, max_frames: int, stack_frames: int) -> QuestionImage:
-    image, mode = split_mode(argument)
-    media = _media_input(image, max_frames, stack_frames)
-    return media if mode is None else (media, mode)
-
-
-def _media_input(image: str, max_frames: int, stack_frames: int) -> MediaInput:
+def _media_input(image: str, *, max_frames: int, stack_frames: int) -> MediaInput:
     """Return what `Assistant.ask` takes for an argument; raises `ImageError` when standard input is closed."""
     from uhd_edge.runtime.errors import ImageError
     from uhd_edge.runtime.images.video import Video, is_video

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from uhd_edge.cli.images import split_mode, with_own_mode
 from uhd_edge.cli.options import (
     answering_options,
     ask_options,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from uhd_edge.runtime.assistant import Assistant
+    from uhd_edge.runtime.conversation.encoded_images import QuestionImage
     from uhd_edge.runtime.images.video import MediaInput
     from uhd_edge.runtime.modes import Mode
     from uhd_edge.runtime.options import AskOptions
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 MODES = ("16x", "4x")
 
 HELP = """\
-/image FILE      add an image or a video to the next question
+/image FILE      add an image or a video to the next question; FILE@4x and FILE@16x give it a mode of its own
 /mode 16x|4x     encode new images in this mode; /reset encodes the first images again
 /think           let the model think before it answers; once more switches that off
 /reset           start over with the images of the command line
@@ -49,18 +51,19 @@ HELP = """\
 def chat(images: tuple[str, ...], *, drop_oldest: bool, max_frames: int, stack_frames: int, **given: Any) -> None:
     """Chat about images or videos, one question per line; /help lists the commands.
 
+    IMAGE@4x and IMAGE@16x give an image a mode of its own, here and after /image.
     Each image is encoded once, no matter how many questions follow. Questions can also be
     piped in; the exit code is then 1 if one of them could not be answered.
     """
     from uhd_edge.runtime.options import check_options
 
-    if "-" in images:
+    if any(split_mode(image)[0] == "-" for image in images):
         raise click.UsageError("standard input is for the questions; name an image file instead of `-`")
     if sys.stdin is None or sys.stdin.closed:
         raise click.UsageError("standard input is closed, but questions are read from it")
     options = ask_options(given)
     check_options(options)
-    decode = partial(_decoded, max_frames=max_frames, stack_frames=stack_frames)
+    decode = partial(with_own_mode, decode=partial(_decoded, max_frames=max_frames, stack_frames=stack_frames))
     shown = [decode(image) for image in images]  # like a wrong option, refused before the model is opened
     with (
         open_assistant(given) as assistant,
@@ -82,18 +85,18 @@ class Talk:
     def __init__(
         self,
         assistant: Assistant,
-        images: list[MediaInput],
+        images: list[QuestionImage],
         options: AskOptions,
         *,
         drop_oldest: bool,
-        decode: Callable[[str], MediaInput],
+        decode: Callable[[str], QuestionImage],
     ) -> None:
         self._assistant = assistant
         self._first_images = images
         self._options = options
         self._drop_oldest = drop_oldest
         self._decode = decode
-        self._more_images: list[MediaInput] = []
+        self._more_images: list[QuestionImage] = []
         self._notes = 0
         self.failed = False
         self._session = self._begin()
@@ -143,7 +146,7 @@ class Talk:
     def _follow(self, command: str, argument: str = "") -> None:
         """Carry out a line that begins with a slash; raises `ImageError` for a file that is not an image."""
         if command == "/image" and argument:
-            self._more_images.append(self._decode(argument.strip("\"' ")))
+            self._add(self._decode(argument.strip("\"' ")))
         elif command == "/mode" and argument in MODES:
             self._options["mode"] = cast("Mode", argument)
         elif command == "/think" and not argument:
@@ -157,6 +160,13 @@ class Talk:
             click.echo(HELP, err=True)
         else:
             self._report_error(f"{command} {argument}".strip() + ": unknown command; /help lists the commands")
+
+    def _add(self, image: QuestionImage) -> None:
+        """Keep an image for the next question; raises `OptionError` for a mode that the bundle does not have."""
+        from uhd_edge.runtime.conversation.new_images import split_own_mode
+
+        split_own_mode(image, self._assistant.bundle.manifest)
+        self._more_images.append(image)
 
     def _report_error(self, message: str) -> None:
         self.failed = True

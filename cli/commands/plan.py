@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from uhd_edge.cli.images import check_images, split_mode, with_own_mode
 from uhd_edge.cli.memory_plan import MEMORY_TARGETS, print_memory_plan
-from uhd_edge.cli.options import budget_share_option, check_images, open_assistant, opening_options
+from uhd_edge.cli.options import (
+    budget_share_option,
+    open_assistant,
+    opening_options,
+)
 from uhd_edge.cli.printing import too_noisy
 
 if TYPE_CHECKING:
@@ -55,6 +60,7 @@ def plan(
 ) -> None:
     """List modes and numbers of slices for IMAGEs, with tokens and the predicted time to the first token.
 
+    IMAGE@4x and IMAGE@16x give an image a mode of its own, which it keeps in every line.
     The first run on a machine measures how fast the bundle is there. With --memory, list settings of
     BUNDLE that fit into a memory, with what building and running would take.
     """
@@ -69,8 +75,9 @@ def plan(
     from uhd_edge.runtime.options import check_options
 
     check_images(images)
+    files = [split_mode(image)[0] for image in images]
     if picture is not None:
-        _require_drawable(images, Path(picture))
+        _require_drawable(files, Path(picture))
     options: AskOptions = {
         "mode": given["mode"],
         "max_slices": given["max_slices"],
@@ -80,7 +87,7 @@ def plan(
     check_options(options)
     with open_assistant(given) as assistant:
         assistant.measure(lambda step: click.echo(f"uhd: {step}", err=True))
-        plans = assistant.plans(list(images), question, **options)
+        plans = assistant.plans([with_own_mode(image) for image in images], question, **options)
         room, manifest = assistant.context, assistant.bundle.manifest
     chosen = choose_plan(plans)
     if as_json:
@@ -88,7 +95,9 @@ def plan(
     elif chosen is None:
         click.echo(f"nothing fits into the context of {room} tokens; raise --context, or use fewer images")
     else:
-        click.echo("\n".join(_table(plans, chosen, budget_ms, budget_share)))
+        own = {split_mode(image)[1] for image in images}
+        shown = "own" if None not in own and len(own) > 1 else None
+        click.echo("\n".join(_table(plans, chosen, budget_ms, budget_share, mode=shown)))
     if picture is not None:
         mode, max_slices = given["mode"] or manifest.default_mode, given["max_slices"]
         if budget_ms is not None and chosen is not None:
@@ -126,8 +135,9 @@ def _draw(images: Sequence[str], file: Path, manifest: Manifest, mode: Mode, max
     """Write the picture of each image, and name the files where there are several."""
     from uhd_edge.cli.showing.pictures import draw_plan, write_picture
 
-    for image, target in zip(images, _targets(images, file), strict=True):
-        write_picture(draw_plan(image, manifest, mode=mode, max_slices=max_slices), target)
+    for argument, target in zip(images, _targets(images, file), strict=True):
+        image, own = split_mode(argument)
+        write_picture(draw_plan(image, manifest, mode=own or mode, max_slices=max_slices), target)
         if len(images) > 1:
             click.echo(f"uhd: {image} is drawn in {target}", err=True)
 
@@ -141,13 +151,16 @@ def _as_object(plans: Sequence[Plan], chosen: Plan | None, budget_ms: float | No
     }
 
 
-def _table(plans: Sequence[Plan], chosen: Plan, budget_ms: float | None, share: float) -> list[str]:
+def _table(
+    plans: Sequence[Plan], chosen: Plan, budget_ms: float | None, share: float, *, mode: str | None
+) -> list[str]:
+    """The lines of the table; `mode` is shown in place of the plans' where none of them counts."""
     upper = f"{100 * share:g} of 100 within"
     lines = [f" mode  max slices  views  vision tokens  prompt tokens  first token  {upper}"]
     lines += [
-        f"{'>' if budget_ms is not None and one == chosen else ' '}{one.mode:>4}  {one.max_slices:>10}  {one.views:>5}"
-        f"  {one.vision_tokens:>13}  {one.prompt_tokens:>13}  {one.predicted_ms:>8.0f} ms"
-        f"  {one.upper_ms:>{len(upper) - 3}.0f} ms"
+        f"{'>' if budget_ms is not None and one == chosen else ' '}{mode or one.mode:>4}"
+        f"  {one.max_slices:>10}  {one.views:>5}  {one.vision_tokens:>13}"
+        f"  {one.prompt_tokens:>13}  {one.predicted_ms:>8.0f} ms  {one.upper_ms:>{len(upper) - 3}.0f} ms"
         for one in plans
     ]
     if budget_ms is not None:

@@ -73,12 +73,18 @@ class CostModel:
 
     def milliseconds(self, work: Work) -> float:
         """Predict the time from decoded images to the first token on a machine as free as when it was measured."""
-        images = zip(work.sizes, work.views, strict=True)
-        vision = sum(self._slicing(size, views) + self.encoding(views) for size, views in images)
-        return vision + self._prefill(work.tokens, work.in_memory)
+        vision = sum(self.looking(size, views) for size, views in zip(work.sizes, work.views, strict=True))
+        return vision + self.prefill(work.tokens, work.in_memory)
 
-    def _prefill(self, tokens: int, in_memory: int) -> float:
-        """Attention makes later tokens cost more, whether the earlier ones are in memory or not."""
+    def looking(self, size: tuple[int, int], views: Sequence[tuple[int, int]]) -> float:
+        """Predict the milliseconds of slicing one image and encoding its views; both as in `Work`."""
+        return self._slicing(size, views) + self.encoding(views)
+
+    def prefill(self, tokens: int, in_memory: int) -> float:
+        """Predict the milliseconds from the last embedding to the first token; both as in `Work`.
+
+        Attention makes later tokens cost more, whether the earlier ones are in memory or not.
+        """
         costs = self.prompt
         squared = tokens**2 - in_memory**2
         return costs.per_prompt + (tokens - in_memory) * costs.per_token + squared * costs.per_token_squared

@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.answer import Plan
-from uhd_edge.runtime.budget.costs import Work
 from uhd_edge.runtime.conversation.fitting import fit_to_context
 from uhd_edge.runtime.conversation.request import DEFAULT_SHARE
-from uhd_edge.runtime.errors import EngineUnavailableError, ImageError, OptionError
+from uhd_edge.runtime.errors import EngineUnavailableError, ImageError
 from uhd_edge.runtime.vision.encoder import Encoded
 from uhd_edge.runtime.vision.slicing import most_useful_slices
 
@@ -79,8 +78,8 @@ class Planner:
         spent: Callable[[], float] = lambda: 0.0,
     ) -> list[Plan]:
         """List the ways to look at the question's images in `modes`, see `list_plans`."""
-        _refuse_own_modes(question)
-        plans = list_plans(question, self.measure(modes), self.manifest, self.model, in_memory=in_memory)
+        costs = self._costs(question, modes)
+        plans = list_plans(question, costs, self.manifest, self.model, modes=modes, in_memory=in_memory)
         return count_time(plans, spent(), question.request.budget, self.book.spread)
 
     def choose(self, question: Question, *, in_memory: int, spent: Callable[[], float]) -> Choice:
@@ -91,18 +90,26 @@ class Planner:
         budget = question.request.budget
         if budget is None:
             return Choice(question)
-        _refuse_own_modes(question)
-        costs = self.measure(budget.modes)
-        plans = list_plans(question, costs, self.manifest, self.model, in_memory=in_memory)
+        costs = self._costs(question, budget.modes)
+        plans = list_plans(question, costs, self.manifest, self.model, modes=budget.modes, in_memory=in_memory)
         spent_ms, spread = spent(), self.book.spread
         plan = choose_plan(count_time(plans, spent_ms, budget, spread))
         if plan is None:
             return Choice(question)
         request = replace(question.request, mode=plan.mode, max_slices=plan.max_slices)
         chosen = replace(question, request=request)
-        to_encode = [one.views for one in chosen.plan_slices(self.manifest.preprocessing) if not one.is_encoded]
+        to_encode = [one for one in chosen.plan_slices(self.manifest.preprocessing) if not one.is_encoded]
         work_ms = (plan.predicted_ms - spent_ms) / spread.usual()
-        return Choice(chosen, plan, spent_ms, work_ms, sum(map(costs[plan.mode].encoding, to_encode)))
+        encoding_ms = sum(costs[one.mode].encoding(one.views) for one in to_encode)
+        return Choice(chosen, plan, spent_ms, work_ms, encoding_ms)
+
+    def _costs(self, question: Question, modes: Sequence[Mode]) -> dict[Mode, CostModel]:
+        """The costs of `modes`, and of the modes that images have of their own, which must run here."""
+        costs = self.measure(modes)
+        for image in question.images:
+            if image.mode is not None:
+                costs[image.mode] = self.book.costs(image.mode, model=self.model)
+        return costs
 
     def learn(self, choice: Choice, first_token_ms: float, *, encoded: float = 1.0) -> None:
         """Note how long the question of a choice took to its first token; 0 is one that had none.
@@ -125,17 +132,22 @@ def list_plans(
     manifest: Manifest,
     model: LanguageModel,
     *,
+    modes: Sequence[Mode] | None = None,
     in_memory: int = 0,
 ) -> list[Plan]:
     """List every different way to look at the images that fits into the context, the least work first.
 
-    The modes are those of `costs`. `in_memory` tokens of the conversation are not read again,
-    unless some of it is dropped. Times are the costs alone, from when the plan is chosen.
+    The modes are those of `costs`, without others than `modes`. They are for the images that have
+    none of their own; where every image has one, the first of those is listed alone. `in_memory`
+    tokens of the conversation are not read again, unless some of it is dropped. Times are the costs
+    alone, from when the plan is chosen.
     """
     plans: list[Plan] = []
-    for mode in costs:
+    own = [image.mode for image in question.images if image.mode is not None]
+    listed = own[:1] if own and len(own) == len(question.images) else [m for m in costs if modes is None or m in modes]
+    for mode in listed:
         in_mode = replace(question, request=replace(question.request, mode=mode))
-        plans += _plans_in_mode(in_mode, costs[mode], manifest, model, in_memory)
+        plans += _plans_in_mode(in_mode, costs, manifest, model, in_memory)
     return sorted(plans, key=_resolution)
 
 
@@ -163,17 +175,12 @@ def choose_plan(plans: Sequence[Plan]) -> Plan | None:
     return min(plans, key=lambda plan: plan.predicted_ms, default=None)
 
 
-def _refuse_own_modes(question: Question) -> None:
-    if any(image.mode is not None for image in question.images):
-        raise OptionError("a budget chooses one mode for all images, but one has a mode of its own; leave out either")
-
-
 def _resolution(plan: Plan) -> tuple[int, int]:
     return plan.views, plan.vision_tokens
 
 
 def _plans_in_mode(
-    question: Question, costs: CostModel, manifest: Manifest, model: LanguageModel, in_memory: int
+    question: Question, costs: Mapping[Mode, CostModel], manifest: Manifest, model: LanguageModel, in_memory: int
 ) -> Iterator[Plan]:
     known = set()
     for max_slices in _numbers_of_slices(question, manifest):
@@ -201,12 +208,13 @@ def _numbers_of_slices(question: Question, manifest: Manifest) -> range:
     return range(1, min(most, useful) + 1)
 
 
-def _plan(request: Request, prompt: FittedPrompt, costs: CostModel, in_memory: int) -> Plan:
+def _plan(request: Request, prompt: FittedPrompt, costs: Mapping[Mode, CostModel], in_memory: int) -> Plan:
     tokens, slice_plans = prompt.size.total, prompt.inputs.slice_plans
-    to_encode = [plan for plan in slice_plans if not plan.is_encoded]
-    sizes, views = [plan.image_size for plan in to_encode], [plan.views for plan in slice_plans]
-    work = Work(sizes, [plan.views for plan in to_encode], tokens, min(in_memory, tokens))
-    milliseconds = costs.milliseconds(work)
+    views = [plan.views for plan in slice_plans]
+    milliseconds = costs[request.mode].prefill(tokens, min(in_memory, tokens))
+    for plan in slice_plans:
+        if not plan.is_encoded:
+            milliseconds += costs[plan.mode].looking(plan.image_size, plan.views)
     return Plan(
         request.mode,
         request.max_slices or 1,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +20,8 @@ from support.places import EXAMPLES
 
 from uhd_edge.cli.main import Invocation, exit_code, uhd
 from uhd_edge.runtime import Assistant
+from uhd_edge.runtime.bundles.bundle import MANIFEST, Bundle
+from uhd_edge.runtime.errors import ContextError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +50,32 @@ def test_an_image_may_come_later_and_a_reset_forgets_it() -> None:
     lines = f"{STAR}\n/image {WIDE}\n/mode 4x\n{LEFTMOST}\n/reset\n{STAR}\n/quit\n{STAR}\n"
     found = chat(lines, BENCH, "--mode", "16x")
     assert (found.stdout.splitlines(), found.stderr, found.exit_code) == (expected, "", 0)
+
+
+def test_images_have_modes_of_their_own_and_names_that_look_like_it(tmp_path: Path) -> None:
+    odd = tmp_path / "odd.png@4x"
+    odd.write_bytes((EXAMPLES / "wide.png").read_bytes())
+    with Assistant(context=480) as assistant, assistant.session((BENCH, "4x")) as session:
+        expected = [session.ask(STAR).text, session.ask(LEFTMOST, images=WIDE).text]
+        with pytest.raises(ContextError) as too_many:  # it says how many tokens there are
+            session.ask(LEFTMOST, images=(WIDE, "4x"))
+    lines = f"{STAR}\n/image {odd}\n{LEFTMOST}\n/image {odd}@8x\n/image {WIDE}@4x\n{LEFTMOST}\n"
+    found = chat(lines, f"{BENCH}@4x", "--context", "480")
+    assert found.stdout.splitlines() == expected
+    missing, refused = found.stderr.splitlines()
+    assert missing.startswith(f"uhd: {odd}@8x: no such file")
+    assert refused == f"uhd: {too_many.value}"
+
+
+def test_a_mode_that_the_bundle_lacks_is_refused_when_the_image_comes(tmp_path: Path) -> None:
+    coarse = tmp_path / "coarse"
+    shutil.copytree(Bundle.open().path, coarse)
+    manifest = json.loads((coarse / MANIFEST).read_text())
+    del manifest["graphs"]["4x"]
+    (coarse / MANIFEST).write_text(json.dumps(manifest))
+    found = chat(f"/image {WIDE}@4x\n{STAR}\n", BENCH, "--bundle", str(coarse))
+    assert found.stdout == "JX7\n"
+    assert found.stderr == "uhd: an image with a mode of its own is (image, mode), with 16x, not '4x'\n"
 
 
 def test_thinking_is_switched_on_and_off() -> None:

@@ -13,7 +13,7 @@ import pytest
 from support.places import EXAMPLES
 
 from uhd_edge.cli import main as cli
-from uhd_edge.cli.commands.ask import _image_input
+from uhd_edge.cli.commands.ask import _media_input
 from uhd_edge.engines.errors import UhdError
 from uhd_edge.runtime.errors import ImageError
 
@@ -131,8 +131,8 @@ def test_a_full_disk_behind_stdout_is_one_line_and_1() -> None:
 def test_a_closed_standard_input_is_one_line(closed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.TextIOWrapper(io.BytesIO(b"a picture"))
     monkeypatch.setattr(sys, "stdin", stream)
-    assert _image_input("-", 128, 1) == b"a picture"
+    assert _media_input("-", max_frames=128, stack_frames=1) == b"a picture"
     stream.close()
     monkeypatch.setattr(sys, "stdin", stream if closed else None)
     with pytest.raises(ImageError, match=r"^standard input is closed; "):
-        _image_input("-", 128, 1)
+        _media_input("-", max_frames=128, stack_frames=1)

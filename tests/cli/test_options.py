@@ -9,8 +9,9 @@ import click
 import pytest
 from support.places import EXAMPLES
 
+from uhd_edge.cli.images import split_mode
 from uhd_edge.cli.main import exit_code
-from uhd_edge.cli.options import parse_gpu_layers, split_mode
+from uhd_edge.cli.options import parse_gpu_layers
 
 if TYPE_CHECKING:
     from pathlib import Path

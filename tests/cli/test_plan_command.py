@@ -52,6 +52,30 @@ def test_a_budget_marks_one_way_and_says_whether_it_keeps_it(picture: Path) -> N
         assert said in lines[-1]
 
 
+def test_images_with_modes_of_their_own_keep_them_in_every_line(picture: Path) -> None:
+    def vision_tokens(*images: str) -> dict[tuple[str, str], int]:
+        lines = [line.split() for line in run(*images, "--max-slices", "2").stdout.splitlines()[1:]]
+        return {(line[0], line[1]): int(line[3]) for line in lines}
+
+    fine, coarse = f"{picture}@4x", f"{picture}@16x"
+    alone = vision_tokens(str(picture))
+    assert vision_tokens(fine) == {key: count for key, count in alone.items() if key[0] == "4x"}
+    assert vision_tokens(fine, str(picture)) == {
+        (mode, slices): alone["4x", slices] + alone[mode, slices] for mode, slices in alone
+    }
+    assert vision_tokens(fine, coarse) == {
+        ("own", slices): alone["4x", slices] + alone["16x", slices] for slices in ("1", "2")
+    }
+
+
+def test_an_image_with_a_mode_of_its_own_is_drawn_in_it(picture: Path, tmp_path: Path) -> None:
+    drawn = {}
+    for name in (f"{picture}@4x", f"{picture}@16x", f"{picture}"):
+        assert run(name, "--picture", tmp_path / "plan.png", "--max-slices", "1").exit_code == 0
+        drawn[name[-3:]] = (tmp_path / "plan.png").read_bytes()
+    assert drawn["@4x"] != drawn["16x"] == drawn["png"]
+
+
 def test_the_json_object_has_the_plans_and_the_chosen_one(picture: Path) -> None:
     printed = json.loads(run(picture, "--json", "--budget-ms", "60000", "--mode", "16x", "--max-slices", "2").stdout)
     assert printed["budget_ms"] == 60000

@@ -52,6 +52,16 @@ def test_a_budget_that_cannot_be_kept_gives_the_quickest_plan_and_says_so(
     assert len(answer.views) == 1
 
 
+def test_a_budget_leaves_an_image_the_mode_of_its_own(assistant: Assistant, picture: Image.Image) -> None:
+    small = picture.resize((320, 240))
+    answer = assistant.ask([(picture, "16x"), small], QUESTION, max_tokens=1, budget_ms=GENEROUS)
+    assert answer.plan is not None
+    assert answer.mode == "4x"
+    assert (answer.plan.views, answer.plan.vision_tokens) == (len(answer.views), answer.usage.vision_tokens)
+    first, last = answer.views[0], answer.views[-1]
+    assert (first.rows * first.columns // first.tokens, last.rows * last.columns // last.tokens) == (16, 4)
+
+
 def test_a_question_that_names_its_mode_and_slices_keeps_to_them(assistant: Assistant, picture: Image.Image) -> None:
     plan = assistant.ask(picture, QUESTION, max_tokens=1, budget_ms=GENEROUS, mode="16x", max_slices=2).plan
     assert plan is not None

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -169,3 +170,16 @@ def test_earlier_turns_take_room_and_what_is_in_memory_of_them_takes_no_time(
     assert max(plan.views for plan in later) < max(plan.views for plan in alone)
     saved = [one.predicted_ms - other.predicted_ms for one, other in zip(later, known, strict=True)]
     assert saved == pytest.approx([100 * 0.1] * len(later))
+
+
+def test_an_image_with_a_mode_of_its_own_costs_what_that_mode_does(bundle: Bundle, model: LanguageModel) -> None:
+    question = about((640, 480), (300, 200), max_slices=1)
+    own = replace(question, images=[replace(question.images[0], mode="4x"), question.images[1]])
+    (mixed,) = list_plans(own, COSTS, bundle.manifest, model, modes=["16x"])
+    (fine,), (coarse,) = (plan.views for plan in own.plan_slices(bundle.manifest.preprocessing))
+    rows, columns = zip(fine, coarse, strict=True)
+    patches = [rows[0] * columns[0], rows[1] * columns[1]]
+    assert mixed.vision_tokens == patches[0] // 4 + patches[1] // 16
+    pixels = 5.0 * (640 * 480 + 300 * 200) / 1e6 + 1.0 * sum(patches) * 14**2 / 1e6
+    runs = 2 * 1.0 + patches[0] * 0.08 + patches[1] * 0.04
+    assert mixed.predicted_ms == pytest.approx(pixels + runs + 1.0 + 0.1 * mixed.prompt_tokens)

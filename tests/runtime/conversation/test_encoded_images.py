@@ -10,12 +10,11 @@ import pytest
 from support.images.squares import picture
 
 from uhd_edge import Assistant, Bundle, Encoded
-from uhd_edge.runtime.budget import planning
-from uhd_edge.runtime.budget.costs import Work
+from uhd_edge.runtime.budget.costs import CostModel
 from uhd_edge.runtime.errors import ContextError, ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 QUESTION = "What is it?"
 
@@ -98,19 +97,19 @@ def test_a_budget_chooses_the_mode_that_it_was_encoded_in(trained: Bundle) -> No
 
 
 def test_no_time_is_planned_for_encoding_it(trained: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    planned: list[Work] = []
+    planned: set[tuple[int, int]] = set()
+    looking = CostModel.looking
 
-    def noted(*work: Any) -> Work:
-        planned.append(Work(*work))
-        return planned[-1]
+    def noted(costs: CostModel, size: tuple[int, int], views: Sequence[tuple[int, int]]) -> float:
+        planned.add(size)
+        return looking(costs, size, views)
 
     with Assistant(trained, threads=1) as assistant:
         encoded = assistant.encoder.encode(picture(), mode="16x")
         assistant.measure()
-        monkeypatch.setattr(planning, "Work", noted)
+        monkeypatch.setattr(CostModel, "looking", noted)
         assistant.plans([encoded, picture(1, (90, 60))], QUESTION, mode="16x")
-        assert {tuple(work.sizes) for work in planned} == {((90, 60),)}
-        assert {len(work.views) for work in planned} == {1}
+    assert planned == {(90, 60)}
 
 
 def test_fewer_slices_are_not_advised_for_it(bundle: Bundle) -> None:
