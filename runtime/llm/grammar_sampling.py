@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import ctypes
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from uhd_edge.runtime.errors import ModelError, SchemaError
-from uhd_edge.runtime.llm.vocabulary import NO_BYTE, begun_after
+from uhd_edge.runtime.llm.vocabulary import NOTHING, begun_after
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +53,7 @@ class Grammar:
         self._tried = self._api.llama_token_data()
         alone = self._api.llama_token_data_array(data=ctypes.pointer(self._tried), size=1, selected=-1, sorted=False)
         self._tried_alone = ctypes.pointer(alone)
-        self._tried_together = _Candidates(self._api, min(FEW, vocabulary.size))
+        self._tried_together = _Candidates(self._api, np.arange(min(FEW, vocabulary.size)))
         library.forget_log()
         self._sampler = library.call(
             self._api.llama_sampler_init_grammar,
@@ -83,14 +84,18 @@ class Grammar:
 
         Of equally likely ones it is the first. `logits` are float32 [vocabulary].
         """
-        tokens = tokens[np.isfinite(logits[tokens])]
-        falling = tokens[np.argsort(-logits[tokens], kind="stable")]
-        for token in falling[:ALONE].tolist():
-            if self.allows(token):
-                return int(token)
-        for others in (falling[ALONE:FEW], falling[FEW:]):
-            if (token := next(filter(self._stays_text, self._fitting(others).tolist()), None)) is not None:
-                return int(token)
+        unlikelier = logits[tokens]
+        for _ in range(ALONE):
+            if not len(tokens) or unlikelier[place := int(unlikelier.argmax())] == -np.inf:
+                return None
+            if self.allows(token := int(tokens[place])):
+                return token
+            unlikelier[place] = -np.inf
+        falling = np.argsort(-unlikelier, kind="stable")
+        falling = tokens[falling[: np.count_nonzero(unlikelier > -np.inf)]]
+        for others in (falling[:FEW], falling[FEW:]):
+            if (likeliest := next(filter(self._stays_text, self._fitting(others).tolist()), None)) is not None:
+                return int(likeliest)
         return None
 
     def possible(self) -> NDArray[np.int64]:
@@ -100,11 +105,16 @@ class Grammar:
         character of ASCII are tried, and what begins with such a one is possible, and what begins beyond ASCII. Tokens
         that end an answer are judged by that alone, whatever text they have.
         """
-        first, probes = self._vocabulary.first_bytes, self._vocabulary.single_characters
-        may_begin = np.ones(NO_BYTE + 1, np.bool_)
-        may_begin[first[probes]] = False
-        may_begin[first[self._fitting(probes)]] = True
-        return np.flatnonzero((may_begin[first] & self._vocabulary.writable) | self._vocabulary.ending)
+        probes, may_begin = self._beginnings
+        may_begin[self._vocabulary.first_bytes[probes.tokens]] = probes.left_by(self._sampler)
+        return np.flatnonzero(may_begin[self._vocabulary.beginnings])
+
+    @cached_property
+    def _beginnings(self) -> tuple[_Candidates, NDArray[np.bool_]]:
+        """The tokens of one character that are tried, and whether a text may go on with each beginning of a token."""
+        may_begin = np.ones(NOTHING + 1, np.bool_)
+        may_begin[NOTHING] = False
+        return _Candidates(self._api, self._vocabulary.single_characters), may_begin
 
     def accept(self, token: int) -> None:
         """Advance by `token`, which must be allowed."""
@@ -117,9 +127,10 @@ class Grammar:
     def _fitting(self, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
         """Those of the tokens that llama.cpp's grammar takes, and that are part of an answer's text or end it."""
         tokens = tokens[self._writable[tokens]]
-        if len(tokens) > len(self._tried_together.rows):
-            self._tried_together = _Candidates(self._api, len(tokens))
-        return tokens[self._tried_together.after(self._sampler, tokens)]
+        if len(tokens) > self._tried_together.room:
+            self._tried_together = _Candidates(self._api, tokens)
+        self._tried_together.put(tokens)
+        return tokens[self._tried_together.left_by(self._sampler)]
 
     def _characters(self, tokens: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether the answer stays UTF-8 with each of the tokens.
@@ -143,26 +154,33 @@ class Grammar:
 
 
 class _Candidates:
-    """Room for tokens that are tried together, which is made once: making it takes longer than trying a few.
+    """Tokens int64 [n] that are tried together, in a place that is made once: making it takes longer than trying a few.
 
-    `rows` are `CANDIDATE` [room].
+    `room` is how many have room in it.
     """
 
-    def __init__(self, api: Any, room: int) -> None:
+    def __init__(self, api: Any, tokens: NDArray[np.int64]) -> None:
         self._api = api
-        self.rows = np.zeros(room, CANDIDATE)
+        self.room = len(tokens)
+        self._rows = np.zeros(self.room, CANDIDATE)
         self._array = api.llama_token_data_array(
-            data=self.rows.ctypes.data_as(api.llama_token_data_p), size=room, selected=-1, sorted=False
+            data=self._rows.ctypes.data_as(api.llama_token_data_p), size=self.room, selected=-1, sorted=False
         )
         self._pointer = ctypes.pointer(self._array)
+        self.put(tokens)
 
-    def after(self, sampler: Any, tokens: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Apply a grammar to tokens int64 [n], n up to the room; returns which of them it leaves, bool [n]."""
-        rows = self.rows[: len(tokens)]
-        rows["id"], rows["logit"] = tokens, 0.0
+    def put(self, tokens: NDArray[np.int64]) -> None:
+        """Try these from now on."""
+        self.tokens = tokens
         self._array.size = len(tokens)
+        self._ids, self._logits = (self._rows[name][: len(tokens)] for name in ("id", "logit"))
+        self._ids[:] = tokens
+
+    def left_by(self, sampler: Any) -> NDArray[np.bool_]:
+        """Apply a grammar; returns which of the tokens it leaves, bool [n]."""
+        self._logits[:] = 0.0
         self._api.llama_sampler_apply(sampler, self._pointer)
-        left: NDArray[np.bool_] = np.isfinite(rows["logit"])
+        left: NDArray[np.bool_] = np.isfinite(self._logits)
         return left
 
 

@@ -23,6 +23,8 @@ UNKNOWN, UNUSED, CONTROL, USER_DEFINED = 1, 2, 8, 16
 
 ASCII = 128
 NO_BYTE = 256
+# Beginnings of tokens that are no bytes: the end of an answer, and none that an answer may have.
+END, NOTHING = 257, 258
 
 
 class Vocabulary:
@@ -76,6 +78,11 @@ class Vocabulary:
         first, alone = self._beginnings
         tokens = np.flatnonzero(self.writable & ~self.ending & alone & (first < ASCII))
         return tokens[np.unique(first[tokens], return_index=True)[1]]
+
+    @cached_property
+    def beginnings(self) -> NDArray[np.int16]:
+        """What each token [size] begins with: a byte, `NO_BYTE`, `END` or `NOTHING`."""
+        return np.where(self.ending, END, np.where(self.writable, self.first_bytes, NOTHING)).astype(np.int16)
 
     @cached_property
     def _beginnings(self) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:

@@ -106,4 +106,4 @@ def test_without_jsonschema_a_model_works_and_a_schema_says_what_to_install(
     monkeypatch.setitem(sys.modules, "jsonschema", None)
     assert isinstance(answer_schema(Part), AnswerSchema)
     with pytest.raises(MissingExtraError, match=r"pip install 'uhd-edge\[schema\]'"):
-        answer_schema({"type": "integer"})
+        answer_schema({"const": "no other test has asked for this, so it is not kept"})
