@@ -133,6 +133,11 @@ class AsyncAssistant:
         return opened.result().context if opened.done() and opened.exception() is None else 0
 
     @property
+    def pieces(self) -> int:
+        """How many pieces of text have been written, those of answers that were cancelled included."""
+        return self._worker.pieces
+
+    @property
     def waiting(self) -> int:
         """How many questions are waiting."""
         return self._worker.waiting

@@ -51,6 +51,11 @@ class Worker:
         with self._changed:
             return sum(not job.cancelled for job in self._waiting)
 
+    @property
+    def pieces(self) -> int:
+        """How many pieces of text have been written, those of answers that were ended included."""
+        return sum(lane.pieces for lane in tuple(self._lanes))
+
     def submit(self, job: Job[Assistant]) -> None:
         """Queue a job; raises `BusyError` when the queue is full and `ModelError` when the worker has been stopped."""
         with self._changed:

@@ -43,7 +43,7 @@ def application(
     `defaults` are the assistant's mode and most slices.
     """
     model = model_facts(manifest, assistant.context, defaults)
-    metrics = Metrics(lambda: assistant.waiting)
+    metrics = Metrics(lambda: assistant.waiting, lambda: assistant.pieces)
     dialects: dict[str, Dialect] = {
         CHAT: ChatCompletions(model, options.strict),
         "/v1/responses": Responses(model, options.strict),
@@ -52,7 +52,7 @@ def application(
     }
     answering = Answering(assistant, options, metrics)
     own = _Application(
-        small_paths(model, metrics, dialects, page_routes(manifest, model) if options.page else ()),
+        small_paths(model, metrics, dialects, page_routes(manifest, model, options) if options.page else ()),
         dialects,
         answering,
         options,

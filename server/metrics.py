@@ -5,19 +5,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from uhd_edge.runtime.answer import Answer
 
 SECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200)
 
 
-class Metrics:
-    """Metrics of one server; `waiting` returns how many questions are waiting."""
+class _Pieces(Collector):
+    """The pieces of text that the model has written; of answers that nobody waited for, nothing else is counted."""
 
-    def __init__(self, waiting: Callable[[], int]) -> None:
+    def __init__(self, written: Callable[[], int]) -> None:
+        self._written = written
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        meaning = "Pieces of text that were written, about one a token, those of answers that were stopped included."
+        yield CounterMetricFamily("uhd_pieces", meaning, value=self._written())
+
+
+class Metrics:
+    """Metrics of one server; `waiting` returns how many questions wait, `pieces` how many pieces were written."""
+
+    def __init__(self, waiting: Callable[[], int], pieces: Callable[[], int]) -> None:
         self._registry = own = CollectorRegistry()
         self._requests = Counter(
             "uhd_requests",
@@ -34,6 +47,7 @@ class Metrics:
             "uhd_views", "Views of images, by the source of their embeddings.", ["source"], registry=own
         )
         Gauge("uhd_queue_depth", "Questions that are waiting.", registry=own).set_function(waiting)
+        own.register(_Pieces(pieces))
 
     def requested(self, path: str, status: int) -> None:
         """Count a request."""

@@ -66,12 +66,16 @@ class _Running(Generic[Answerer]):
 class InTurns(Generic[Answerer]):
     """Jobs in work in one thread. `wake` is called, in another thread, when one that had to wait can go on.
 
-    Only that thread lets them go on; others may add a job while it does not, and count them.
+    Only that thread lets them go on; others may add a job while it does not, and count them. `pieces` is how many
+    pieces of text all of them have written.
     """
+
+    pieces: int
 
     def __init__(self, wake: Callable[[object], None]) -> None:
         self._wake = wake
         self._running: list[_Running[Answerer]] = []
+        self.pieces = 0
 
     def __len__(self) -> int:
         return len(self._running)
@@ -115,6 +119,7 @@ class InTurns(Generic[Answerer]):
                 if running.steps is None:
                     running.steps = job.steps(assistant)
                 piece = next(running.steps, None)
+                self.pieces += bool(piece)
                 if piece is None:
                     job.tell(Finished(running.steps.answer))
                 elif not piece or job.tell(piece):

@@ -63,6 +63,11 @@ def decode_all(parts: Sequence[MediaPart], files: Sequence[Sequence[bytes]], *, 
     return loaded
 
 
+def most_frames(max_pixels: int) -> int:
+    """Return how many frames of a video there is room for beside other images; each is counted with a megapixel."""
+    return min(max_pixels // FRAME_PIXELS, MAX_FRAMES)
+
+
 def count_places(loaded: Loaded) -> int:
     """Return how many places an image or a video has in a prompt: a video has one for each frame."""
     return len(cast("Sequence[object]", loaded.source)) if isinstance(loaded, Video) else 1
@@ -87,10 +92,10 @@ def _frames(part: MediaPart, files: Sequence[bytes], max_pixels: int) -> list[Im
             frames.append(load_image(file, max_pixels=max_pixels))
             max_pixels -= frames[-1].width * frames[-1].height
         return frames
-    room = max_pixels // FRAME_PIXELS
-    if room < 1:
+    most = most_frames(max_pixels)
+    if most < 1:
         raise ImageError("there are too many pixels for a video beside the other images; send fewer")
-    return video_frames(files[0], max_frames=min(room, MAX_FRAMES), max_pixels=max_pixels)
+    return video_frames(files[0], max_frames=most, max_pixels=max_pixels)
 
 
 def _within(picture: Image.Image, least: int, most: int, *, largest: int) -> Image.Image:

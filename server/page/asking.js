@@ -1,38 +1,39 @@
-// Requests to the server, and the same requests as text to copy.
+// Requests to the server.
 
 let token = sessionStorage.getItem("token") || "";
+
+export const hasToken = () => Boolean(token);
 
 export function useToken(given) {
   token = given;
   sessionStorage.setItem("token", given);
 }
 
-function headers() {
-  const own = { "Content-Type": "application/json" };
-  return token ? { ...own, Authorization: `Bearer ${token}` } : own;
-}
-
-export async function get(address) {
-  const response = await fetch(address, { headers: headers() });
-  const content = await response.json();
-  if (!response.ok) {
-    throw Object.assign(new Error(content.error.message), { status: response.status });
+// Sends a request; what is refused, and a server that does not answer, is an error with one line.
+async function send(address, options = {}) {
+  const headers = { "Content-Type": "application/json" };
+  if (token) headers.Authorization = `Bearer ${token}`;
+  let response;
+  try {
+    response = await fetch(address, { ...options, headers });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error(`The server at ${location.host} does not answer. Is it still running?`);
   }
-  return content;
-}
-
-// Yields the chunks of an answer while it is written.
-export async function* stream(body, signal) {
-  const response = await fetch("/v1/chat/completions", {
-    method: "POST",
-    headers: headers(),
-    body: JSON.stringify(body),
-    signal,
-  });
   if (!response.ok) {
     const { error } = await response.json();
     throw Object.assign(new Error(error.message), { status: response.status });
   }
+  return response;
+}
+
+export async function get(address) {
+  return (await send(address)).json();
+}
+
+// Yields the chunks of an answer while it is written.
+export async function* stream(body, signal) {
+  const response = await send("/v1/chat/completions", { method: "POST", body: JSON.stringify(body), signal });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let held = "";
   for (let part = await reader.read(); !part.done; part = await reader.read()) {
@@ -51,32 +52,5 @@ export async function* stream(body, signal) {
       yield chunk;
     }
   }
-}
-
-// The request as JSON, or as a command or a program that sends it.
-export function asText(body, kind) {
-  const url = `${location.origin}/v1`;
-  if (kind === "curl") {
-    const key = token ? ' -H "Authorization: Bearer $UHD_TOKEN"' : "";
-    const sent = { ...body, stream: false, stream_options: undefined };
-    return `curl -s ${url}/chat/completions -H 'Content-Type: application/json'${key} -d @- <<'END'\n` +
-      `${JSON.stringify(sent)}\nEND`;
-  }
-  if (kind === "Python") {
-    const own = ["mode", "max_slices", "budget_ms", "details"];
-    const names = Object.keys(body).filter((name) => !["stream", "stream_options"].includes(name));
-    const known = Object.fromEntries(names.filter((name) => !own.includes(name)).map((name) => [name, body[name]]));
-    const extra = Object.fromEntries(names.filter((name) => own.includes(name)).map((name) => [name, body[name]]));
-    return "import json\n\nimport openai\n\n" +
-      `client = openai.OpenAI(base_url=${JSON.stringify(url)}, api_key="${token ? "the token" : "none"}")\n` +
-      `asked = json.loads(r"""${JSON.stringify(known, null, 2)}""")\n` +
-      `own = json.loads(r"""${JSON.stringify(extra)}""")\n` +
-      "print(client.chat.completions.create(**asked, extra_body=own).choices[0].message.content)\n";
-  }
-  return JSON.stringify(body, null, 2);
-}
-
-// The same with the pictures' data left out, for reading.
-export function shortened(text) {
-  return text.replace(/(data:[\w/+.-]+;base64,.{24})[^"]*/g, "$1..");
+  throw new Error("The server ended in the middle of its answer.");
 }

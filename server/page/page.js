@@ -1,24 +1,84 @@
 // The page: it collects a question, shows the answer while it is written, and keeps the conversation.
 
-import { asText, get, shortened, stream, useToken } from "./asking.js";
-import { drawGrid, figure, part, readFile } from "./pictures.js";
+import { get, stream, useToken } from "./asking.js";
+import * as camera from "./camera.js";
+import { asText, copy, shortened } from "./copying.js";
+import { asPart, drawPlan, drawSeen, makeFigure, readFile } from "./figures.js";
+import { entry, facts, paragraph, question } from "./log.js";
 
 const at = (id) => document.getElementById(id);
 let model = "";
-let messages = [];
-let attached = [];
+let canVideo = false;
+let messages = []; // of the conversation, as the server takes them
+let shown = []; // the figures of its files, in their order
+let attached = []; // those of the question that is being written
 let request = null;
-let stopping = null;
-let camera = null;
+let stopping = null; // while an answer is written
 
 function tell(error) {
   at("error").textContent = error ? error.message : "";
   at("token-form").hidden = !(error && error.status === 401);
 }
 
+function note(text) {
+  at("note").textContent = text;
+}
+
+async function connect() {
+  try {
+    const [known] = (await get("/v1/models")).data;
+    model = known.id;
+    canVideo = known.capabilities.video;
+    const able = Object.entries(known.capabilities).filter(([, can]) => can).map(([name]) => name.replace("_", " "));
+    at("model").textContent = `${model}: ${able.join(", ")}`;
+    at("slices").placeholder = known.max_slices;
+    at("mode").replaceChildren(new Option(`default (${known.mode})`, ""), ...known.modes.map((mode) => new Option(mode, mode)));
+    tell(null);
+  } catch (error) {
+    at("model").textContent = "not connected";
+    tell(error);
+  }
+}
+
+// How pictures are cut: beside a video each is one view.
 function settings() {
-  const given = { mode: at("mode").value, max_slices: at("slices").value };
+  const has = [...shown, ...attached].some(({ file }) => file.isVideo);
+  const given = { mode: at("mode").value, max_slices: has ? 1 : at("slices").value };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== ""));
+}
+
+async function redraw() {
+  const chosen = at("budget").value ? "; the budget may choose otherwise" : "";
+  let before = shown.reduce((pixels, figure) => pixels + figure.pixels, 0);
+  for (const figure of [...attached]) {
+    await drawPlan(figure, settings(), before, chosen);
+    before += figure.pixels;
+  }
+}
+
+async function attach(files) {
+  for (const file of files) {
+    if (file.type.startsWith("video/") && !canVideo) throw new Error("This server reads no videos: it lacks the extra `video`.");
+    place([await makeFigure(await readFile(file))]);
+  }
+  await redraw();
+}
+
+// Puts figures before those of the question that is being written, or after them.
+function place(figures, first = false) {
+  for (const figure of figures) {
+    const remove = Object.assign(document.createElement("button"), { type: "button", textContent: "Remove" });
+    remove.setAttribute("aria-label", `Remove ${figure.file.name}`);
+    remove.onclick = guarded(() => {
+      attached = attached.filter((other) => other !== figure);
+      figure.element.remove();
+      at("file").focus();
+      return redraw();
+    });
+    figure.element.append(remove);
+  }
+  attached = first ? [...figures, ...attached] : [...attached, ...figures];
+  at("attached")[first ? "prepend" : "append"](...figures.map(({ element }) => element));
 }
 
 function body() {
@@ -27,133 +87,82 @@ function body() {
   if (at("slices").value) made.max_slices = Number(at("slices").value);
   if (at("budget").value) made.budget_ms = Number(at("budget").value);
   if (at("tokens").value) made.max_tokens = Number(at("tokens").value);
-  return made;
-}
-
-async function connect() {
-  try {
-    const [known] = (await get("/v1/models")).data;
-    model = known.id;
-    const able = Object.entries(known.capabilities).filter(([, can]) => can).map(([name]) => name.replace("_", " "));
-    at("model").textContent = `${model}: ${able.join(", ")}`;
-    at("slices").placeholder = known.max_slices;
-    at("mode").replaceChildren(new Option(`default (${known.mode})`, ""), ...known.modes.map((mode) => new Option(mode, mode)));
-    tell(null);
-  } catch (error) {
-    tell(error);
-  }
-}
-
-async function attach(files) {
-  for (const file of files) {
-    const picture = await readFile(file);
-    const made = await figure(picture, settings());
-    const remove = document.createElement("button");
-    remove.type = "button";
-    remove.textContent = `Remove ${picture.name}`;
-    const entry = { picture, made };
-    remove.onclick = () => {
-      attached = attached.filter((other) => other !== entry);
-      made.remove();
-      at("file").focus();
-    };
-    made.append(remove);
-    attached.push(entry);
-    at("attached").append(made);
-  }
-}
-
-function entry(heading) {
-  const article = document.createElement("article");
-  article.append(Object.assign(document.createElement("h2"), { textContent: heading }));
-  at("log").append(article);
-  return article;
-}
-
-function paragraph(article, kind = "") {
-  const made = Object.assign(document.createElement("p"), { className: kind });
-  article.append(made);
-  return made;
-}
-
-function showQuestion(text, pictures) {
-  const article = entry("You");
-  const row = Object.assign(document.createElement("div"), { className: "pictures" });
-  for (const { made } of pictures) {
-    made.querySelector("button").remove();
-    row.append(made);
-  }
-  article.append(row);
-  paragraph(article).textContent = text;
-}
-
-function showFacts(article, details, usage) {
-  const { timings_ms: times, views, reused_views: reused } = details;
-  const stages = Object.entries(times).filter(([name, time]) => time > 0 && !["first_token", "total"].includes(name));
-  const bar = Object.assign(document.createElement("div"), { className: "bar" });
-  const text = stages.map(([name, time]) => `${name} ${time.toFixed(0)} ms`).join(", ");
-  bar.setAttribute("role", "img");
-  bar.setAttribute("aria-label", `Times: ${text}`);
-  for (const [name, time] of stages) {
-    const piece = Object.assign(document.createElement("span"), { title: `${name} ${time.toFixed(1)} ms` });
-    piece.style.flexGrow = time;
-    bar.append(piece);
-  }
-  article.append(bar);
-  const seen = views.length ? `${views.length} views, ${reused} of them reused; ` : "";
-  paragraph(article, "facts").textContent =
-    `${details.mode}; ${seen}${usage.vision_tokens} vision tokens of ${usage.prompt_tokens}; ` +
-    `first token after ${times.first_token.toFixed(0)} ms; ${text}`;
-}
-
-// Returns whether there was an answer, or it was stopped; a refused question can be asked again.
-async function answer() {
-  const conversation = messages;
-  const article = entry(model);
-  const thoughts = paragraph(article, "thoughts");
-  const text = paragraph(article);
-  stopping = new AbortController();
-  at("stop").disabled = false;
-  at("send").disabled = true;
-  let refused = false;
-  try {
-    for await (const chunk of stream(request, stopping.signal)) {
-      const delta = chunk.choices[0]?.delta;
-      thoughts.textContent += delta?.reasoning_content ?? "";
-      text.textContent += delta?.content ?? "";
-      if (chunk.details) showFacts(article, chunk.details, chunk.usage);
-    }
-    tell(null);
-  } catch (error) {
-    if (error.name === "AbortError") paragraph(article, "facts").textContent = "stopped";
-    else {
-      tell(error);
-      refused = !text.textContent;
-    }
-  }
-  if (!thoughts.textContent) thoughts.remove();
-  if (text.textContent) conversation.push({ role: "assistant", content: text.textContent });
-  else conversation.pop();
-  at("stop").disabled = true;
-  at("send").disabled = false;
-  at("question").focus();
-  return !refused;
+  return structuredClone(made);
 }
 
 async function ask(event) {
   event.preventDefault();
   const text = at("question").value.trim();
-  if (stopping && !at("stop").disabled) return;
-  if (!text && !attached.length) return;
-  const content = attached.map(({ picture }) => part(picture));
+  if (stopping || (!text && !attached.length)) return;
+  const content = attached.map(({ file }) => asPart(file));
   if (text) content.push({ type: "text", text });
   messages.push({ role: "user", content });
-  request = structuredClone(body());
+  request = body();
   showRequest();
-  showQuestion(text, attached);
-  attached = [];
+  attached.forEach(({ element }) => element.querySelector("button").remove());
+  const asked = { text, figures: attached, article: question(at("log"), text, attached), conversation: messages };
+  [shown, attached] = [[...shown, ...attached], []];
   at("question").value = "";
-  if (!(await answer()) && !at("question").value) at("question").value = text;
+  tell(null);
+  note("");
+  await answer(asked);
+}
+
+async function answer(asked) {
+  const article = entry(at("log"), model);
+  const [thoughts, text] = [paragraph(article, "thoughts"), paragraph(article, "answer")];
+  const waiting = paragraph(article, "facts", asked.figures.length ? "Looking .." : "Reading ..");
+  article.setAttribute("aria-busy", "true"); // screen readers wait for the whole answer
+  article.scrollIntoView({ block: "nearest" });
+  work(new AbortController());
+  let wrong = null;
+  try {
+    for await (const chunk of stream(request, stopping.signal)) {
+      const delta = chunk.choices[0]?.delta;
+      thoughts.textContent += delta?.reasoning_content ?? "";
+      text.textContent += delta?.content ?? "";
+      if (text.textContent || thoughts.textContent) waiting.remove();
+      if (chunk.details) {
+        facts(article, chunk.details, chunk.usage, request.budget_ms);
+        if (asked.conversation === messages) drawSeen(shown, chunk.details);
+      }
+    }
+  } catch (error) {
+    wrong = error;
+  }
+  work(null);
+  waiting.remove();
+  article.removeAttribute("aria-busy");
+  if (!thoughts.textContent) thoughts.remove();
+  await conclude(asked, article, text.textContent, wrong);
+}
+
+// Keeps an answer, or gives back a question that has none, to be asked again.
+async function conclude(asked, article, text, wrong) {
+  const stopped = wrong?.name === "AbortError";
+  if (asked.conversation !== messages) return; // a new one has begun meanwhile
+  if (wrong && !stopped) tell(wrong);
+  if (text || !wrong) {
+    messages.push({ role: "assistant", content: text });
+    if (stopped) paragraph(article, "facts", "stopped");
+    article.scrollIntoView({ block: "nearest" });
+  } else {
+    messages.pop();
+    asked.article.remove();
+    article.remove();
+    shown = shown.filter((figure) => !asked.figures.includes(figure));
+    place(asked.figures, true);
+    at("question").value = [asked.text, at("question").value].filter(Boolean).join("\n");
+    if (stopped) note("Stopped before the first word; the question is back in its field.");
+    await redraw();
+  }
+  at("question").focus({ preventScroll: true });
+}
+
+function work(controller) {
+  stopping = controller;
+  at("stop").disabled = !controller;
+  at("send").disabled = Boolean(controller);
 }
 
 function showRequest() {
@@ -161,59 +170,56 @@ function showRequest() {
 }
 
 async function toggleCamera() {
-  if (camera) {
-    camera.getTracks().forEach((track) => track.stop());
-    camera = null;
-  } else {
-    try {
-      camera = await navigator.mediaDevices.getUserMedia({ video: true });
-    } catch (error) {
-      tell(new Error(`The camera cannot be used: ${error.message}`));
-    }
+  try {
+    await camera.toggle(at("camera"));
+    tell(null);
+  } finally {
+    at("camera").hidden = at("shoot").hidden = !camera.isOpen();
+    at("webcam").textContent = camera.isOpen() ? "Close the camera" : "Camera";
   }
-  at("camera").srcObject = camera;
-  at("camera").hidden = at("shoot").hidden = !camera;
-  at("webcam").textContent = camera ? "Close the camera" : "Camera";
-}
-
-async function shoot() {
-  const video = at("camera");
-  const canvas = Object.assign(document.createElement("canvas"), { width: video.videoWidth, height: video.videoHeight });
-  canvas.getContext("2d").drawImage(video, 0, 0);
-  const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
-  if (blob) await attach([new File([blob], "camera.png", { type: "image/png" })]);
 }
 
 const files = (transfer) => [...(transfer?.files ?? [])].filter((file) => /^(image|video)\//.test(file.type));
-const guarded = (work) => (event) => Promise.resolve(work(event)).catch(tell);
+const guarded = (work) => (event) => Promise.resolve().then(() => work(event)).catch(tell);
 
 at("ask").onsubmit = guarded(ask);
-at("stop").onclick = () => stopping.abort();
+at("stop").onclick = () => stopping?.abort();
 at("new").onclick = () => {
   stopping?.abort();
-  messages = [];
+  [messages, shown] = [[], []];
   at("log").replaceChildren();
+  note("");
+  return redraw();
 };
 at("file").onchange = guarded(async (event) => {
   await attach([...event.target.files]);
   event.target.value = "";
 });
 at("webcam").onclick = guarded(toggleCamera);
-at("shoot").onclick = guarded(shoot);
+at("shoot").onclick = guarded(async () => {
+  const picture = await camera.shoot(at("camera"));
+  if (picture) await attach([picture]);
+});
 at("as").onchange = showRequest;
-at("copy").onclick = guarded(() => request && navigator.clipboard.writeText(asText(request, at("as").value)));
+at("copy").onclick = guarded(async () => {
+  at("copied").textContent = request ? await copy(asText(request, at("as").value), at("request")) : "There is none yet.";
+});
 at("question").onkeydown = (event) => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return; // Enter also ends a composed character
+  // Enter also ends a composed character; Safari tells so by the code alone.
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
   event.preventDefault();
   at("ask").requestSubmit();
+};
+document.onkeydown = (event) => {
+  if (event.key === "Escape") stopping?.abort();
 };
 at("token-form").onsubmit = guarded((event) => {
   event.preventDefault();
   useToken(at("token").value);
   return connect();
 });
-for (const id of ["mode", "slices"]) {
-  at(id).onchange = guarded(() => Promise.all(attached.map(({ made }) => drawGrid(made, settings()))));
+for (const id of ["mode", "slices", "budget"]) {
+  at(id).onchange = guarded(redraw);
 }
 document.onpaste = guarded((event) => attach(files(event.clipboardData)));
 document.ondragover = (event) => {

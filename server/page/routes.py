@@ -1,32 +1,30 @@
-"""The addresses of the page: its files, and the plan of a picture."""
+"""The addresses of the page: its files, and the plan of a picture or a video."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Final
 
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from uhd_edge.runtime.errors import UhdError
-from uhd_edge.runtime.modes import Mode
-from uhd_edge.runtime.prompt.room import image_layout
-from uhd_edge.runtime.vision.slicing import plan_views
 from uhd_edge.server.errors import ApiError
+from uhd_edge.server.page.planning import plan_media
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from uhd_edge.runtime.bundles.manifest import Manifest
     from uhd_edge.server.model_facts import ModelFacts
+    from uhd_edge.server.options import ServerOptions
 
 # Every file of the page by its address. They hold no secrets, so they need no token.
+_SCRIPTS = ("page.js", "asking.js", "camera.js", "copying.js", "figures.js", "grid.js", "log.js")
 FILES: Final = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
-    "/asking.js": ("asking.js", "text/javascript; charset=utf-8"),
-    "/pictures.js": ("pictures.js", "text/javascript; charset=utf-8"),
+    **{f"/{name}": (name, "text/javascript; charset=utf-8") for name in _SCRIPTS},
 }
 PLAN: Final = "/plan"
 
@@ -41,11 +39,8 @@ _HEADERS: Final = {
     "Cache-Control": "no-cache",
 }
 
-_LARGEST_SIDE = 100_000
-_MOST_SLICES = 10_000
 
-
-def page_routes(manifest: Manifest, model: ModelFacts) -> list[Route]:
+def page_routes(manifest: Manifest, model: ModelFacts, options: ServerOptions) -> list[Route]:
     """Return the routes of the page of a bundle's server."""
 
     async def file(request: Request) -> Response:
@@ -54,42 +49,10 @@ def page_routes(manifest: Manifest, model: ModelFacts) -> list[Route]:
 
     async def plan(request: Request) -> Response:
         try:
-            return JSONResponse(plan_picture(manifest, model, dict(request.query_params)))
+            given = dict(request.query_params)
+            return JSONResponse(plan_media(manifest, model, given, max_pixels=options.max_pixels))
         except UhdError as error:
             refused = ApiError(400, str(error))
             return JSONResponse(refused.body, refused.status)
 
     return [*(Route(path, file) for path in FILES), Route(PLAN, plan)]
-
-
-def plan_picture(manifest: Manifest, model: ModelFacts, given: dict[str, str]) -> dict[str, Any]:
-    """Return how a picture of `width` x `height` pixels is cut: its grid, and the tokens of every view.
-
-    `mode` and `max_slices` may be given too; otherwise they are those that the server was started with. The thumbnail
-    is the first view, the slices follow row by row. Raises `ApiError` for what is no number, and `ImageError` for a
-    picture that is too thin.
-    """
-    width, height = (_whole(name, given.get(name, ""), _LARGEST_SIDE) for name in ("width", "height"))
-    slices = given.get("max_slices")
-    most = model.max_slices if not slices else _whole("max_slices", slices, _MOST_SLICES)
-    mode = given.get("mode") or model.mode
-    if mode not in get_args(Mode) or mode not in manifest.graphs:
-        raise ApiError(400, f"the mode must be one of {', '.join(manifest.graphs)}")
-    plan = plan_views(width, height, manifest.preprocessing, mode=mode, max_slices=most)
-    tokens = image_layout(plan, manifest.vision).tokens
-    views = [{"rows": rows, "columns": columns} for rows, columns in plan.views]
-    return {
-        "mode": mode,
-        "grid": {"rows": plan.grid[0], "columns": plan.grid[1]},
-        "views": [{**view, "tokens": count} for view, count in zip(views, tokens, strict=True)],
-        "tokens": sum(tokens),
-    }
-
-
-def _whole(name: str, text: str, highest: int) -> int:
-    """Read a number of an address, which may be any text; Python itself refuses one of thousands of digits."""
-    is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(highest))
-    number = int(text) if is_number else 0
-    if not 0 < number <= highest:
-        raise ApiError(400, f"{name} must be a number from 1 to {highest}")
-    return number

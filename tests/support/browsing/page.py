@@ -65,3 +65,16 @@ def shown_request(page: Chrome) -> str:
     """The request as the page shows it."""
     page.execute_script("document.querySelector('#sent').open = true")
     return str(at(page, "request").get_attribute("textContent"))
+
+
+def cells(figure: Any) -> list[list[tuple[str, bool]]]:
+    """The views that are drawn over a figure's picture, in rows as they stand: their tokens, and whether reused."""
+    drawn = [(one.rect, one) for one in figure.find_elements("css selector", ".seen:not(.small) .cell")]
+    tops = sorted({round(rect["y"]) for rect, _ in drawn})
+    rows = [sorted((r["x"], one) for r, one in drawn if round(r["y"]) == top) for top in tops]
+    return [[(tokens_of(one), "reused" in one.get_attribute("class").split()) for _, one in row] for row in rows]
+
+
+def tokens_of(cell: Any) -> str:
+    """The number in a cell."""
+    return str(cell.find_element("css selector", ".tokens").get_attribute("textContent")).split()[0]

@@ -1,0 +1,92 @@
+"""How a picture or a video that a browser holds would be cut, and what it would cost, from its size alone."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, get_args
+
+from uhd_edge.runtime.images.frame_stacks import FRAME_PIXELS, sample_times
+from uhd_edge.runtime.modes import Mode
+from uhd_edge.runtime.prompt.room import image_layout
+from uhd_edge.runtime.vision.slicing import plan_views
+from uhd_edge.server.errors import ApiError
+from uhd_edge.server.media.loading import most_frames
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from uhd_edge.runtime.bundles.manifest import Manifest
+    from uhd_edge.server.model_facts import ModelFacts
+
+_LARGEST_SIDE = 100_000
+_MOST_PIXELS = 10**12
+_MOST_SLICES = 10_000
+_MOST_SECONDS = 10**9
+
+
+def plan_media(manifest: Manifest, model: ModelFacts, given: Mapping[str, str], *, max_pixels: int) -> dict[str, Any]:
+    """Return how a picture of `width` x `height` pixels is cut: its grid, and the tokens of every view.
+
+    `mode` and `max_slices` may be given too; otherwise they are those that the server was started with. The thumbnail
+    is the first view, the slices follow row by row. With `seconds`, the length of a video or "unknown", it is a video
+    of such frames: `frames` is how many of them are looked at, at most, and `views` has the view of one. `before` are
+    the pixels of what stands before it in the request, which takes room of `max_pixels` from it.
+
+    Raises `ApiError` for what is no number and for a video that there is no room for, and `ImageError` for a picture
+    that is too thin.
+    """
+    width, height = (_whole(name, given.get(name, ""), _LARGEST_SIDE) for name in ("width", "height"))
+    slices = given.get("max_slices")
+    most = model.max_slices if not slices else _whole("max_slices", slices, _MOST_SLICES)
+    mode = given.get("mode") or model.mode
+    if mode not in get_args(Mode) or mode not in manifest.graphs:
+        raise ApiError(400, f"the mode must be one of {', '.join(manifest.graphs)}")
+    frames = _frames(given, max_pixels) if "seconds" in given else None
+    if frames is not None:
+        (width, height), most = _frame_size(width, height), 1
+    plan = plan_views(width, height, manifest.preprocessing, mode=mode, max_slices=most)
+    tokens = image_layout(plan, manifest.vision).tokens
+    views = [{"rows": rows, "columns": columns} for rows, columns in plan.views]
+    return {
+        "mode": mode,
+        "grid": {"rows": plan.grid[0], "columns": plan.grid[1]},
+        "views": [{**view, "tokens": count} for view, count in zip(views, tokens, strict=True)],
+        "tokens": sum(tokens) * (frames or 1),
+        **({} if frames is None else {"frames": frames}),
+    }
+
+
+def _frames(given: Mapping[str, str], max_pixels: int) -> int:
+    """Return how many frames of a video are looked at; it may be fewer, where some of them are the same."""
+    before = given.get("before", "0")
+    most = most_frames(max_pixels - (0 if before == "0" else _whole("before", before, _MOST_PIXELS)))
+    if most < 1:
+        raise ApiError(400, "there are too many pixels for a video beside the other images; send fewer")
+    if given["seconds"] == "unknown":
+        return most
+    return len(sample_times(_number("seconds", given["seconds"], _MOST_SECONDS), most))
+
+
+def _frame_size(width: int, height: int) -> tuple[int, int]:
+    """Return the size at which a frame is looked at: a large one is made smaller."""
+    scale = min(1.0, math.sqrt(FRAME_PIXELS / (width * height)))
+    return max(1, int(width * scale)), max(1, int(height * scale))
+
+
+def _whole(name: str, text: str, highest: int) -> int:
+    """Read a number of an address, which may be any text; Python itself refuses one of thousands of digits."""
+    is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(highest))
+    number = int(text) if is_number else 0
+    if not 0 < number <= highest:
+        raise ApiError(400, f"{name} must be a number from 1 to {highest}")
+    return number
+
+
+def _number(name: str, text: str, highest: int) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number <= highest:
+        raise ApiError(400, f"{name} must be a number above 0")
+    return number
