@@ -19,6 +19,7 @@ from uhd_edge.cli.options import (
     stack_frames_option,
 )
 from uhd_edge.cli.printing import print_pieces, say_budget
+from uhd_edge.cli.unused import say_unused_stack_frames, say_unused_think_tokens
 
 if TYPE_CHECKING:
     from uhd_edge.runtime.images.video import MediaInput
@@ -53,7 +54,9 @@ def ask(
     """
     request = ask_options(given)
     check_images(images)
+    say_unused_stack_frames([split_mode(image)[0] for image in images], stack_frames)
     with open_assistant(given) as assistant:
+        say_unused_think_tokens(assistant.bundle.manifest.prompt, given["think"])
         decode = partial(_media_input, max_frames=max_frames, stack_frames=stack_frames)
         inputs = [with_own_mode(image, decode) for image in images]
         if as_json:

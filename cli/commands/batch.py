@@ -12,6 +12,7 @@ import click
 from uhd_edge.cli.options import OPENING, WRITING, opening_options, writing_options
 from uhd_edge.cli.remaining import follow
 from uhd_edge.cli.rows import bundle_and_rows, column_option, parse_columns, split_option
+from uhd_edge.cli.unused import say_unused_think_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -75,6 +76,7 @@ def batch(
     named, source = bundle_and_rows(arguments, given.pop("bundle"), "INPUT")
     check_output(output)
     order = replace(_order(named, source, questions, (columns, split), given), ordered=not unordered)
+    say_unused_think_tokens(order.asking.bundle.manifest.prompt, given["think"])
     total = count_rows(order)
     with open_output(output, order.head(), ordered=order.ordered) as opened:
         if count := len(opened.finished):

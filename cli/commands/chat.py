@@ -19,6 +19,7 @@ from uhd_edge.cli.options import (
     stack_frames_option,
 )
 from uhd_edge.cli.printing import print_pieces, say_budget
+from uhd_edge.cli.unused import say_unused_stack_frames, say_unused_think_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +36,7 @@ MODES = ("16x", "4x")
 HELP = """\
 /image FILE      add an image or a video to the next question; FILE@4x and FILE@16x give it a mode of its own
 /mode 16x|4x     encode new images in this mode; /reset encodes the first images again
-/think           let the model think before it answers; once more switches that off
+/think           switch on or off that the model thinks before it answers
 /reset           start over with the images of the command line
 /help            show this list
 /quit            leave, as Ctrl-D does; Ctrl-C stops an answer and forgets its question"""
@@ -65,10 +66,12 @@ def chat(images: tuple[str, ...], *, drop_oldest: bool, max_frames: int, stack_f
     check_options(options)
     decode = partial(with_own_mode, decode=partial(_decoded, max_frames=max_frames, stack_frames=stack_frames))
     shown = [decode(image) for image in images]  # like a wrong option, refused before the model is opened
+    say_unused_stack_frames([split_mode(image)[0] for image in images], stack_frames, more_may_come=True)
     with (
         open_assistant(given) as assistant,
         closing(Talk(assistant, shown, options, drop_oldest=drop_oldest, decode=decode)) as talk,
     ):
+        say_unused_think_tokens(assistant.bundle.manifest.prompt, options.get("think"), may_change=True)
         for line in _lines():
             if not talk.say(line):
                 break
@@ -150,8 +153,7 @@ class Talk:
         elif command == "/mode" and argument in MODES:
             self._options["mode"] = cast("Mode", argument)
         elif command == "/think" and not argument:
-            self._options["think"] = not self._options.get("think")
-            click.echo(f"uhd: thinking is {'on' if self._options['think'] else 'off'}", err=True)
+            self._switch_thinking()
         elif command == "/reset" and not argument:
             self._session.close()
             self._session = self._begin()
@@ -160,6 +162,16 @@ class Talk:
             click.echo(HELP, err=True)
         else:
             self._report_error(f"{command} {argument}".strip() + ": unknown command; /help lists the commands")
+
+    def _switch_thinking(self) -> None:
+        """Let the model think from now on, or no longer; raises `OptionError` where it cannot."""
+        from uhd_edge.runtime.prompt.thinking import check_think
+
+        prompt = self._assistant.bundle.manifest.prompt
+        think = not check_think(prompt, self._options.get("think"))
+        check_think(prompt, think)
+        self._options["think"] = think
+        click.echo(f"uhd: thinking is {'on' if think else 'off'}", err=True)
 
     def _add(self, image: QuestionImage) -> None:
         """Keep an image for the next question; raises `OptionError` for a mode that the bundle does not have."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from uhd_edge.cli.options import OPENING, answering_options, ask_options, opening_options
+from uhd_edge.cli.unused import say_unused_think_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +73,7 @@ async def _watch(
     every, on_change, count, as_json = how
     answered = 0
     async with AsyncAssistant(given["bundle"], **{name: given[name] for name in OPENING}) as assistant:
+        say_unused_think_tokens((await assistant.opened()).manifest.prompt, given["think"])
         for note in assistant.notes:
             click.echo(f"uhd: {note}", err=True)
         async with aclosing(assistant.watch(frames, question, every=every, on_change=on_change, **request)) as results:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from uhd_edge.runtime.errors import OptionError
+from uhd_edge.runtime.prompt.messages import as_template_message, user_message
+from uhd_edge.runtime.prompt.template import TemplateOptions, render_chat
 
 if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.manifest import Prompt
@@ -31,6 +33,17 @@ def ends_in_thoughts(text: str) -> bool:
 def knows_thoughts(prompt: Prompt) -> bool:
     """Whether a model with this chat template may think."""
     return THINK_END in prompt.chat_template
+
+
+def check_think(prompt: Prompt, think: bool | None) -> bool:
+    """Whether the model may think before an answer to a plain question that is asked with `think`.
+
+    Raises `OptionError` where its chat template cannot do what `think` says.
+    """
+    message = as_template_message(user_message("?", images=0), prompt)
+    rendered = render_chat([message], prompt, TemplateOptions(think))
+    require_thinking(rendered, prompt, think)
+    return knows_thoughts(prompt) and not rendered.rstrip().endswith(THINK_END)
 
 
 def require_thinking(text: str, prompt: Prompt, think: bool | None) -> None:

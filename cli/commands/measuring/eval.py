@@ -12,6 +12,7 @@ from uhd_edge.cli.bundle import bundle_option
 from uhd_edge.cli.options import parse_gpu_layers
 from uhd_edge.cli.remaining import follow
 from uhd_edge.cli.rows import bundle_and_rows, column_option, parse_columns, split_option
+from uhd_edge.cli.unused import say_unused_think_tokens
 
 if TYPE_CHECKING:
     from uhd_edge.evaluation.asking.run import Order, Run
@@ -99,6 +100,7 @@ def eval(  # noqa: A001  # the function of a command has its name
     numbers = _numbers(max_slices)
     all_settings(["16x"] if modes is None else _names(modes), numbers, _names(precisions), _names(engines))
     opened = Bundle.open(named)
+    say_unused_think_tokens(opened.manifest.prompt, think)
     chosen = [opened.manifest.default_mode] if modes is None else _names(modes)
     order = Order(
         bundle=opened,
