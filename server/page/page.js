@@ -179,8 +179,22 @@ async function toggleCamera() {
   }
 }
 
-const files = (transfer) => [...(transfer?.files ?? [])].filter((file) => /^(image|video)\//.test(file.type));
-const guarded = (work) => (event) => Promise.resolve().then(() => work(event)).catch(tell);
+// The pictures and videos of what was dropped or pasted; text is pasted as ever.
+function files(transfer) {
+  const given = [...(transfer?.files ?? [])];
+  const other = given.find((file) => !/^(image|video)\//.test(file.type));
+  if (other) throw new Error(`${other.name} is neither a picture nor a video.`);
+  return given;
+}
+
+// Tells what goes wrong. The work begins at once, while the event can still be kept from its usual way.
+const guarded = (work) => async (event) => {
+  try {
+    await work(event);
+  } catch (error) {
+    tell(error);
+  }
+};
 
 at("ask").onsubmit = guarded(ask);
 at("stop").onclick = () => stopping?.abort();

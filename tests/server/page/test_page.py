@@ -65,17 +65,6 @@ def test_a_picture_of_the_camera_is_asked_about(page: Chrome) -> None:
     wait_for(page, ".facts", "views")
 
 
-def test_everything_has_a_name_and_fits_a_phone(page: Chrome) -> None:
-    page.execute_script("document.querySelector('details').open = true")
-    fields = all_of(page, "button, input, select, textarea, [role=img], video")
-    assert [field.get_attribute("id") for field in fields if field.is_displayed() and not field.accessible_name] == []
-    size = page.get_window_size()
-    page.set_window_size(390, 800)
-    widths = page.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
-    page.set_window_size(size["width"], size["height"])
-    assert widths[0] <= widths[1]
-
-
 def test_the_page_asks_for_the_token(browser: Chrome) -> None:
     with running(UHD_TOKEN="let me in") as server:
         browser.get(server.url)
