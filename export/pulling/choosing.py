@@ -11,7 +11,8 @@ from uhd_edge.export.checkpoint.hub import PATTERNS, is_hub_name
 from uhd_edge.export.language_model.quantize import FILE_TYPES, file_type
 from uhd_edge.export.pulling.hub import list_repository
 from uhd_edge.runtime.bundles.bundle import MANIFEST
-from uhd_edge.runtime.bundles.known_models import KNOWN_MODELS, KnownModel
+from uhd_edge.runtime.bundles.known_models import KNOWN_MODELS
+from uhd_edge.runtime.bundles.model_names import known_name
 from uhd_edge.runtime.errors import CheckpointError, DownloadError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def wanted_model(model: str) -> Wanted:
 
     Raises `CheckpointError` for anything else.
     """
-    known = KNOWN_MODELS.get(model.lower()) or _known_repository(model)
+    known = KNOWN_MODELS.get(known_name(model) or model.lower())
     if known is not None:
         gguf = (known.gguf,) if known.gguf else tuple(known.checkpoint + end for end in GGUF_SUFFIXES)
         return Wanted(known.name, checkpoint=known.checkpoint, gguf=gguf)
@@ -62,11 +63,6 @@ def wanted_model(model: str) -> Wanted:
     raise CheckpointError(
         f"{model}: neither a known model ({', '.join(KNOWN_MODELS)}), nor a folder, nor OWNER/NAME on the Hub"
     )
-
-
-def _known_repository(model: str) -> KnownModel | None:
-    found = (known for known in KNOWN_MODELS.values() if known.checkpoint.lower() == model.lower())
-    return next(found, None)
 
 
 def checkpoint_files(repository: Repository) -> list[RemoteFile]:

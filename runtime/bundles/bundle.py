@@ -21,7 +21,7 @@ from uhd_edge.runtime.bundles.manifest import (
     GraphKind,
     Manifest,
 )
-from uhd_edge.runtime.bundles.model_names import builtin_bundle, find_named, is_name
+from uhd_edge.runtime.bundles.model_names import builtin_bundle, find_named, is_name, is_repository, known_name
 from uhd_edge.runtime.errors import BundleError, EngineUnavailableError
 from uhd_edge.runtime.modes import Mode
 from uhd_edge.runtime.release import warn_renamed
@@ -43,8 +43,8 @@ class Bundle:
     def open(cls, path: str | Path | None = None) -> Bundle:
         """Open the bundle at `path`, or the built-in uhd-tiny without one.
 
-        `path` is a folder, or the name of a model that `uhd pull` has brought. A folder that
-        exists comes first.
+        `path` is a folder, or the name of a model that `uhd pull` has brought, or a known model's
+        repository on the Hub. A folder that exists comes first.
 
         Raises `BundleError` when the folder is missing, half written, of another format
         version, or lacks one of its files.
@@ -127,17 +127,24 @@ class Bundle:
 
 def _find(path: str | Path) -> Path:
     """Return the folder at `path`; where there is none, that of the model with this name."""
-    folder = Path(path).expanduser()
+    folder, text = Path(path).expanduser(), os.fspath(path)
     with _readable(folder):
         there = folder.exists()
-    return folder if there or not is_name(os.fspath(path)) else find_named(os.fspath(path))
+    if there:
+        return folder
+    if is_repository(text):
+        text = known_name(text) or text
+    return find_named(text) if is_name(text) else folder
 
 
 def read_manifest(folder: Path) -> Manifest:
     """Read and validate `bundle.json`; raises `BundleError` with the first thing that is wrong."""
     if not folder.is_dir():
         what = "a bundle is a folder, this is a file" if folder.exists() else "no such bundle folder"
-        raise BundleError(f"{folder}: {what}; make one with `uhd export CHECKPOINT BUNDLE`")
+        pulled = (
+            f", or with `uhd pull {folder}` if that is a repository on the Hub" if is_repository(str(folder)) else ""
+        )
+        raise BundleError(f"{folder}: {what}; make one with `uhd export CHECKPOINT BUNDLE`{pulled}")
     try:
         text = (folder / MANIFEST).read_bytes()
     except OSError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
@@ -18,15 +19,26 @@ BUILT_IN = "uhd-tiny"
 FOLDER_VARIABLE = "UHD_MODELS"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
 def models_folder() -> Path:
-    """`$UHD_MODELS`, or `uhd-edge/models` below `$XDG_DATA_HOME` or `~/.local/share`; it need not exist yet."""
-    if named := os.environ.get(FOLDER_VARIABLE):
-        return Path(named).expanduser().absolute()
-    base = os.environ.get("XDG_DATA_HOME")
-    data = Path(base) if base and Path(base).is_absolute() else Path.home() / ".local" / "share"
-    return data / "uhd-edge" / "models"
+    """`$UHD_MODELS`, or `uhd-edge/models` below `$XDG_DATA_HOME` or `~/.local/share`; it need not exist yet.
+
+    Raises `BundleError` when there is a file in its place.
+    """
+    named = os.environ.get(FOLDER_VARIABLE)
+    if named:
+        folder = Path(named).expanduser().absolute()
+    else:
+        base = os.environ.get("XDG_DATA_HOME")
+        data = Path(base) if base and Path(base).is_absolute() else Path.home() / ".local" / "share"
+        folder = data / "uhd-edge" / "models"
+    with suppress(OSError):  # whoever uses the folder says what is wrong with it
+        if folder.is_file():
+            where = f"{FOLDER_VARIABLE} names {folder}" if named else str(folder)
+            raise BundleError(f"{where}: a file, but models are kept in a folder; set {FOLDER_VARIABLE} to one")
+    return folder
 
 
 def require_name(name: str) -> str:
@@ -42,6 +54,21 @@ def require_name(name: str) -> str:
 def is_name(text: str) -> bool:
     """Whether a model could have this name, in any case."""
     return _NAME.fullmatch(text.lower()) is not None
+
+
+def known_name(repository: str) -> str | None:
+    """The name of the known model whose checkpoint or GGUF is this repository `OWNER/NAME` on the Hub, in any case."""
+    from uhd_edge.runtime.bundles.known_models import KNOWN_MODELS  # which most starts do without
+
+    for name, model in KNOWN_MODELS.items():
+        if repository.lower() in (model.checkpoint.lower(), (model.gguf or "").lower()):
+            return name
+    return None
+
+
+def is_repository(text: str) -> bool:
+    """Whether this may be a repository `OWNER/NAME` on the Hub; it may be a path too."""
+    return _REPOSITORY.fullmatch(text) is not None
 
 
 def kept_names() -> list[str]:

@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from support.places import EXAMPLES
 
+from uhd_edge.cli.main import exit_code
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.known_models import KNOWN_MODELS
 from uhd_edge.runtime.bundles.model_names import find_named, is_name, models_folder, require_name
@@ -91,7 +93,49 @@ def test_a_path_that_does_not_exist_is_no_name(tmp_path: Path, models: Path) -> 
             Bundle.open(path)
 
 
-def test_a_models_folder_that_cannot_be_read_is_said_in_one_line(models: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("repository", ["openbmb/MiniCPM-V-4.6", "OpenBMB/minicpm-v-4.6", "openbmb/MiniCPM-V-4.6-gguf"])
+def test_a_known_model_has_its_name_on_the_hub_too(repository: str, models: Path) -> None:
+    with pytest.raises(BundleError) as caught:
+        Bundle.open(repository)
+    assert str(caught.value) == (
+        "minicpm-v-4.6 is not on this machine; `uhd pull minicpm-v-4.6` brings it (3.1 GB to download)"
+    )
+    shutil.copytree(Bundle.open().path, models / "minicpm-v-4.6")
+    assert Bundle.open(repository).path == models / "minicpm-v-4.6"
+
+
+def test_a_folder_comes_before_a_repository_of_that_name(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(Bundle.open().path, tmp_path / "openbmb" / "MiniCPM-V-4.6")
+    assert Bundle.open("openbmb/MiniCPM-V-4.6").path == Path("openbmb/MiniCPM-V-4.6")
+
+
+def test_another_repository_can_be_pulled_as_well(models: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"or with `uhd pull some/none` if that is a repository on the Hub$"):
+        Bundle.open("some/none")
+    for path in (tmp_path / "none", "./none", "a/b/none", "~/none"):
+        with pytest.raises(BundleError, match=r"make one with `uhd export CHECKPOINT BUNDLE`$"):
+            Bundle.open(path)
+
+
+def test_a_file_in_place_of_the_models_folder_is_said_in_one_line(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     models.write_text("a file")
-    with pytest.raises(BundleError, match="nothing: neither a bundle folder"):
+    said = f"UHD_MODELS names {models}: a file, but models are kept in a folder; set UHD_MODELS to one"
+    with pytest.raises(BundleError) as caught:
+        Bundle.open("nothing")
+    assert str(caught.value) == said
+    for command in (["list"], ["pull", "minicpm-v-4.6"], ["remove", "mine"], ["ask", "a.png", "?", "--bundle", "mine"]):
+        photo = [str(EXAMPLES / "bench.png") if word == "a.png" else word for word in command]
+        assert exit_code(photo) == 1
+        assert capsys.readouterr().err == f"uhd: {said}\n"
+    assert Bundle.open().manifest.name  # the built-in model needs no such folder
+    monkeypatch.delenv("UHD_MODELS")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    (tmp_path / "uhd-edge").mkdir()
+    (tmp_path / "uhd-edge" / "models").touch()
+    with pytest.raises(BundleError, match=r"^/.*/uhd-edge/models: a file, but models are kept in a folder"):
         Bundle.open("nothing")
