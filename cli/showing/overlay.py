@@ -94,14 +94,16 @@ def _label(draw: ImageDraw.ImageDraw, box: Box, view: EncodedView) -> None:
 
 
 def _hatch(canvas: Image.Image, box: Box) -> None:
-    """Draw slanting lines over a part of the picture."""
+    """Draw slanting lines over a part of the picture, with dark ones beside them: one of the two is seen anywhere."""
     left, top, right, bottom = box
     width, height = right - left, bottom - top
     part = canvas.crop(box)
     draw = ImageDraw.Draw(part)
-    step = max(8, max(canvas.size) // 48)
+    step = max(8, max(canvas.size) // 40)
+    thickness = max(1, step // 10)
     for start in range(-height, width, step):
-        draw.line((start, height, start + height, 0), fill=REUSED, width=max(1, step // 8))
+        draw.line((start - thickness, height, start - thickness + height, 0), fill=BESIDE, width=thickness)
+        draw.line((start, height, start + height, 0), fill=REUSED, width=thickness)
     canvas.paste(part, (left, top))
 
 

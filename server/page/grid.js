@@ -31,8 +31,8 @@ function cells(rows, columns, views) {
   grid.setAttribute("aria-hidden", "true");
   grid.style.gridTemplate = `repeat(${rows}, 1fr) / repeat(${columns}, 1fr)`;
   for (const { tokens, reused } of views) {
-    const label = part("span", "tokens", String(tokens));
-    if (reused) label.append(part("span", "word", " reused"));
+    const label = part("span", "tokens", String(tokens), part("span", "unit", " tokens"));
+    if (reused) label.append(part("span", "word", ", reused"));
     grid.append(part("div", reused ? "cell reused" : "cell", label));
   }
   return grid;

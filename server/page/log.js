@@ -37,15 +37,17 @@ export function facts(article, details, usage, budget) {
   legend.setAttribute("aria-label", "Times of the stages");
   for (const [name, time] of rest > 0 ? [...long, ["other", rest]] : long) {
     const piece = make("span");
+    const named = make("li", { textContent: `${name} ${time.toFixed(time < 10 ? 1 : 0)} ms` });
+    piece.dataset.stage = named.dataset.stage = name;
     piece.style.flexGrow = time;
     bar.append(piece);
-    legend.append(make("li", { textContent: `${name} ${time.toFixed(time < 10 ? 1 : 0)} ms` }));
+    legend.append(named);
   }
   article.append(bar, legend);
   const seen = views.length ? `${views.length} views, ${reused} of them reused; ` : "";
   const chosen = details.plan ? `${planned(details.plan, budget)}; ` : "";
   paragraph(article, "facts", `${details.mode}; ${chosen}${seen}${usage.prompt_tokens} tokens in the prompt, ` +
-    `${usage.vision_tokens} of them vision's; first token after ${times.first_token.toFixed(0)} ms; ` +
+    `${usage.vision_tokens} of them of pictures; first token after ${times.first_token.toFixed(0)} ms; ` +
     `${usage.completion_tokens} tokens in the answer, done after ${times.total.toFixed(0)} ms`);
 }
 

@@ -206,8 +206,9 @@ at("new").onclick = () => {
   return redraw();
 };
 at("file").onchange = guarded(async (event) => {
-  await attach([...event.target.files]);
-  event.target.value = "";
+  const chosen = [...event.target.files];
+  event.target.value = ""; // so that the same file can be chosen again
+  await attach(chosen);
 });
 at("webcam").onclick = guarded(toggleCamera);
 at("shoot").onclick = guarded(async () => {

@@ -73,6 +73,14 @@ def test_only_reused_views_are_hatched(preprocessing: Preprocessing) -> None:
     assert not (pixels[300:] == REUSED).all(axis=2).any()
 
 
+def test_hatching_is_seen_on_a_picture_of_its_own_colour(preprocessing: Preprocessing) -> None:
+    plan, views = planned((800, 300), preprocessing)
+    reused = [replace(view, reused=True) for view in views]
+    pixels = np.asarray(draw_views(Image.new("RGB", (800, 300), REUSED), plan, reused))
+    inside = pixels[100:290, 20:190].reshape(-1, 3).astype(int)  # of the first slice, without label and lines
+    assert (abs(inside - REUSED).sum(axis=1) > 300).mean() > 0.03
+
+
 def test_every_view_says_its_own_tokens(preprocessing: Preprocessing) -> None:
     plan, views = planned((640, 480), preprocessing)
     changed = [replace(view, tokens=view.tokens + (number == 3)) for number, view in enumerate(views)]

@@ -31,7 +31,7 @@ def bring_into(page: Chrome, state: str) -> None:
         wait_for(page, "figcaption", "3 x 3 slices")
     elif state == "answered":
         ask(page, "What is labelled FEC?")
-        wait_for(page, ".facts", "vision")
+        wait_for(page, ".facts", "of pictures")
         shown_request(page)
     elif state == "with an error":
         page.execute_script("window.fetch = () => Promise.reject(new TypeError('Failed to fetch'))")
@@ -93,7 +93,7 @@ def test_a_question_is_asked_and_its_request_copied_with_the_keyboard_alone(page
         found.append(tuple(evaluated(page, FOCUSED)))
     assert [name for name, _ in found] == ["Remove sliced.jpg", "file", "webcam", "question"]
     press("What is labelled FEC?", Keys.ENTER)
-    wait_for(page, ".facts", "vision")
+    wait_for(page, ".facts", "of pictures")
     assert page.switch_to.active_element.get_attribute("id") == "question"
     for _ in range(8):
         press(Keys.TAB)

@@ -55,7 +55,7 @@ def test_the_grid_is_that_of_the_plan_with_the_options_that_are_chosen(
     at(page, "slices").send_keys(f"{slices}\t")
     expected = expected_grid(file, mode, slices)
     count = len(expected) * len(expected[0])
-    tokens = f"cell => cell.textContent === '{expected[0][0]}'"
+    tokens = f"cell => parseInt(cell.textContent) === {expected[0][0]}"
     wait_until(page, f"[...document.querySelectorAll('.seen:not(.small) .cell')].filter({tokens}).length === {count}")
     assert drawn(page) == expected
     picture, grid = (page.find_element("css selector", f".seen {kind}").rect for kind in ("img", ".grid"))
@@ -87,7 +87,7 @@ def test_what_the_server_was_started_with_is_the_default_that_the_page_shows_and
         assert drawn(browser) == expected_grid(SLICED, "4x", 2) != expected_grid(SLICED, "16x", 9)
         expected = assistant.ask(SLICED, "What is labelled FEC?", mode="4x", max_slices=2)
         ask(browser, "What is labelled FEC?")
-        assert wait_for(browser, ".facts", "vision").text.startswith(f"4x; {len(expected.views)} views")
+        assert wait_for(browser, ".facts", "of pictures").text.startswith(f"4x; {len(expected.views)} views")
 
 
 def test_views_that_were_reused_are_marked_and_others_are_not(page: Chrome, tmp_path: Path) -> None:
@@ -116,14 +116,14 @@ def test_after_an_answer_within_a_budget_the_grid_is_the_one_that_was_chosen(pag
     at(page, "budget").send_keys("1\t")
     wait_for(page, "figcaption", "the budget may choose otherwise")
     ask(page, "What is labelled FEC?")
-    facts = wait_for(page, ".facts", "vision").text
+    facts = wait_for(page, ".facts", "of pictures").text
     assert "thumbnails alone chosen for 1 ms, which cannot be met" in facts  # the fastest there is
     assert drawn(page) == expected_grid(SLICED, "16x", 1)
     assert all_of(page, ".thumbnail") == []
     at(page, "budget").clear()
     at(page, "budget").send_keys("1000000\t")
     ask(page, "And what is labelled TQS?")
-    facts = wait_for(page, "article:nth-child(4) .facts", "vision").text
+    facts = wait_for(page, "article:nth-child(4) .facts", "of pictures").text
     assert "chosen for 1000000 ms;" in facts
     mode = facts.split(";")[0]
     assert mode == "4x"  # the most detail there is
@@ -136,7 +136,7 @@ def test_pictures_of_a_conversation_each_get_their_own_views(page: Chrome) -> No
         at(page, "file").send_keys(str(file))
         wait_for(page, "#attached figcaption", "tokens")
         ask(page, "What?")
-        wait_for(page, f"article:nth-child({place}) .facts", "vision")
+        wait_for(page, f"article:nth-child({place}) .facts", "of pictures")
     assert drawn(page, "article:nth-child(1) figure") == expected_grid(WIDE, "16x", 9)
     assert drawn(page, "article:nth-child(3) figure") == expected_grid(SLICED, "16x", 9)
     assert all(reused(page, "article:nth-child(1) figure"))

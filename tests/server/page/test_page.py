@@ -25,9 +25,9 @@ def test_a_chosen_picture_is_asked_about_and_the_answer_says_what_it_took(page: 
         expected = assistant.ask(SLICED, "What is labelled FEC?")
     assert f": {expected.usage.vision_tokens} tokens" in caption
     ask(page, "What is labelled FEC?")
-    facts = wait_for(page, ".facts", "vision").text
+    facts = wait_for(page, ".facts", "of pictures").text
     usage = expected.usage
-    assert f"{usage.prompt_tokens} tokens in the prompt, {usage.vision_tokens} of them vision's" in facts
+    assert f"{usage.prompt_tokens} tokens in the prompt, {usage.vision_tokens} of them of pictures" in facts
     assert f"{usage.completion_tokens} tokens in the answer" in facts
     assert page.find_element("css selector", "article:last-child p").text == expected.text
     stages = [one.text.split()[0] for one in all_of(page, ".legend li")]
@@ -63,6 +63,14 @@ def test_a_picture_of_the_camera_is_asked_about(page: Chrome) -> None:
     assert not at(page, "camera").is_displayed()
     at(page, "send").click()
     wait_for(page, ".facts", "views")
+
+
+def test_files_that_are_chosen_one_after_the_other_each_come_once(page: Chrome) -> None:
+    for file in (SLICED, BENCH, SLICED):
+        at(page, "file").send_keys(str(file))
+    wait_for(page, "#attached figure:nth-child(3) figcaption", "tokens")
+    names = [one.text.split(",")[0] for one in all_of(page, "#attached figcaption")]
+    assert sorted(names) == ["bench.png", "sliced.jpg", "sliced.jpg"]
 
 
 def test_the_page_asks_for_the_token(browser: Chrome) -> None:

@@ -121,7 +121,7 @@ def test_what_is_stopped_before_its_first_word_can_be_asked_again(page: Chrome) 
     assert all_of(page, "article") == []
     page.execute_script("window.fetch = window.before")
     at(page, "send").click()
-    wait_for(page, ".facts", "vision")
+    wait_for(page, ".facts", "of pictures")
     (message,) = json.loads(shown_request(page))["messages"]
     assert [part["type"] for part in message["content"]] == ["image_url", "text"]
 
