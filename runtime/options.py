@@ -63,6 +63,7 @@ class AskOptions(TypedDict, total=False):
         are given.
     tool_choice: "auto" leaves it to the model whether to call, "none" forbids it, "required" makes
         it call one of the tools, and the name of a tool makes it call that one.
+    parallel_tool_calls: False ends the answer after its first call.
     logprobs: Gives the probability of every token of the answer, and of this many of the likeliest
         ones at its place, 0 to 20; see `Answer.logprobs`.
     answers: How many answers are generated, 1 to 8, with the seeds `seed`, `seed + 1` and so on. The
@@ -91,6 +92,7 @@ class AskOptions(TypedDict, total=False):
     think_tokens: int
     tools: Sequence[ToolInput] | None
     tool_choice: str
+    parallel_tool_calls: bool
     logprobs: int | None
     answers: int
 
@@ -109,6 +111,7 @@ DEFAULTS: AskOptions = {
     "think_tokens": 1024,
     "tools": None,
     "tool_choice": "auto",
+    "parallel_tool_calls": True,
     "logprobs": None,
     "answers": 1,
 }
@@ -162,7 +165,7 @@ def check_options(
         think_tokens=given["think_tokens"],
         logprobs=given["logprobs"],
         answers=given["answers"],
-        tools=_parse_tools(given["tools"], given["tool_choice"]),
+        tools=_parse_tools(given["tools"], given["tool_choice"], several=given["parallel_tool_calls"]),
     )
 
 
@@ -182,12 +185,12 @@ def _parse_schema(schema: SchemaInput | None) -> AnswerSchema | None:
     return answer_schema(schema)
 
 
-def _parse_tools(tools: Sequence[ToolInput] | None, choice: str) -> ToolSet:
-    if tools is None and choice == "auto":
+def _parse_tools(tools: Sequence[ToolInput] | None, choice: str, *, several: bool) -> ToolSet:
+    if tools is None and choice == "auto" and several is True:
         return NO_TOOLS
     from uhd_edge.runtime.tools.given_tools import parse_tools  # which most questions do without
 
-    return parse_tools(tools, choice)
+    return parse_tools(tools, choice, several=several)
 
 
 def as_tuple(images: QuestionImage | Sequence[QuestionImage] | None) -> tuple[QuestionImage, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from uhd_edge.server.answering import Answering
 from uhd_edge.server.errors import ApiError
@@ -14,10 +15,11 @@ from uhd_edge.server.guard import admit
 from uhd_edge.server.metrics import Metrics
 from uhd_edge.server.model_facts import model_facts
 from uhd_edge.server.ollama.dialects import Ollama
+from uhd_edge.server.ollama.listing import listing_routes
 from uhd_edge.server.openai.chat import ChatCompletions
 from uhd_edge.server.openai.responses import Responses
 from uhd_edge.server.page.routes import page_routes
-from uhd_edge.server.paths import small_paths
+from uhd_edge.server.paths import sign_of_life, small_paths
 from uhd_edge.server.sending import IGNORED
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from uhd_edge.runtime.async_assistant import AsyncAssistant
-    from uhd_edge.runtime.bundles.manifest import Manifest
+    from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.modes import Mode
     from uhd_edge.server.dialect import Dialect
     from uhd_edge.server.options import ServerOptions
@@ -36,13 +38,13 @@ CHAT = "/v1/chat/completions"
 
 
 def application(
-    assistant: AsyncAssistant, manifest: Manifest, defaults: tuple[Mode, int], options: ServerOptions
+    assistant: AsyncAssistant, bundle: Bundle, defaults: tuple[Mode, int], options: ServerOptions
 ) -> ASGIApp:
-    """Return an application that answers with an open `assistant`, whose bundle has this manifest.
+    """Return an application that answers with an open `assistant` of this bundle.
 
     `defaults` are the assistant's mode and most slices.
     """
-    model = model_facts(manifest, assistant.context, defaults)
+    model = model_facts(bundle.manifest, assistant.context, defaults)
     metrics = Metrics(lambda: assistant.waiting, lambda: assistant.pieces)
     dialects: dict[str, Dialect] = {
         CHAT: ChatCompletions(model, options.strict),
@@ -51,8 +53,9 @@ def application(
         "/api/generate": Ollama(model, "generate", options.strict),
     }
     answering = Answering(assistant, options, metrics)
+    page = page_routes(bundle.manifest, model, options) if options.page else [Route("/", sign_of_life)]
     own = _Application(
-        small_paths(model, metrics, dialects, page_routes(manifest, model, options) if options.page else ()),
+        small_paths(model, metrics, dialects, [*listing_routes(bundle, model), *page]),
         dialects,
         answering,
         options,

@@ -21,7 +21,7 @@ class ModelFacts:
     """The name of a model, its modes and context, and whether it calls functions.
 
     `mode` and `max_slices` are what a question gets that does not say. `thinks` says that it thinks before it answers
-    if it is asked to.
+    if it is asked to, `always_thinks` that it may think and cannot be told whether to.
     """
 
     name: str
@@ -31,6 +31,7 @@ class ModelFacts:
     context: int
     thinks: bool
     calls: bool
+    always_thinks: bool = False
 
     @property
     def capabilities(self) -> dict[str, bool]:
@@ -41,7 +42,7 @@ class ModelFacts:
     def require_name(self, name: str) -> None:
         """Raise `ApiError` 404 for the name of another model."""
         if name not in (self.name, f"{self.name}:latest"):
-            message = f"there is no model {name!r}; this server has {self.name!r}"
+            message = f"model {name[:100]!r} not found; this server has {self.name!r}"
             raise ApiError(404, message, param="model", code="model_not_found")
 
     def to_dict(self) -> dict[str, Any]:
@@ -65,5 +66,6 @@ def model_facts(manifest: Manifest, context: int, defaults: tuple[Mode, int]) ->
         calls = True
     except OptionError:
         calls = False
-    thinks = knows_thoughts(prompt) and SWITCH in prompt.chat_template
-    return ModelFacts(manifest.name, tuple(manifest.graphs), *defaults, context, thinks, calls)
+    may_think, can_be_told = knows_thoughts(prompt), SWITCH in prompt.chat_template
+    thinks, always_thinks = may_think and can_be_told, may_think and not can_be_told
+    return ModelFacts(manifest.name, tuple(manifest.graphs), *defaults, context, thinks, calls, always_thinks)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from uhd_edge.runtime.release import installed_version
 from uhd_edge.server.errors import ApiError
 from uhd_edge.server.openai.api_document import api_document
 
@@ -32,10 +31,15 @@ _NOT_OFFERED = (
 )
 
 
-def small_paths(model: ModelFacts, metrics: Metrics, questions: Iterable[str], page: Sequence[Route] = ()) -> Starlette:
+async def sign_of_life(_: Request) -> Response:
+    """Answer at `/`, where there is no page; Ollama's clients look there whether a server runs."""
+    return PlainTextResponse("uhd-edge is running")
+
+
+def small_paths(model: ModelFacts, metrics: Metrics, questions: Iterable[str], more: Sequence[Route]) -> Starlette:
     """Return an application for all paths but those of questions, which it answers for other methods than POST.
 
-    `page` are the routes of the page at `/`.
+    `more` are the routes of Ollama's clients and of the page.
     """
 
     async def health(_: Request) -> Response:
@@ -64,36 +68,12 @@ def small_paths(model: ModelFacts, metrics: Metrics, questions: Iterable[str], p
         Route("/v1/models/{name}", one_model),
         Route("/metrics", numbers),
         Route("/openapi.json", document),
-        *_ollama_routes(model),
-        *page,
+        *more,
         *(Route(path, only_post) for path in questions),
     ]
     paths = Starlette(routes=routes, exception_handlers={HTTPException: _refusal})
     paths.router.redirect_slashes = False  # clients do not follow redirects of a POST, or drop its body
     return paths
-
-
-def _ollama_routes(model: ModelFacts) -> list[Route]:
-    listed = {"name": model.name, "model": model.name, "details": {"format": "gguf", "family": "uhd-edge"}}
-    able = [("completion", True), ("vision", True), ("tools", model.calls), ("thinking", model.thinks)]
-    shown = {
-        "details": listed["details"],
-        "model_info": {"general.architecture": "uhd-edge", "uhd-edge.context_length": model.context},
-        "capabilities": [name for name, is_able in able if is_able],
-    }
-
-    def answers(content: Any) -> Any:
-        async def answer(_: Request) -> Response:
-            return JSONResponse(content)
-
-        return answer
-
-    return [
-        Route("/api/tags", answers({"models": [listed]})),
-        Route("/api/ps", answers({"models": [listed]})),
-        Route("/api/version", answers({"version": installed_version()})),
-        Route("/api/show", answers(shown), methods=["POST"]),
-    ]
 
 
 async def _refusal(request: Request, error: Exception) -> Response:

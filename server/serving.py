@@ -69,9 +69,9 @@ async def serve(
     """
     with contextlib.closing(listening):
         async with assistant:
-            manifest = (await assistant.opened()).manifest
+            bundle = await assistant.opened()
             config = uvicorn.Config(
-                application(assistant, manifest, await assistant.defaults(), options),
+                application(assistant, bundle, await assistant.defaults(), options),
                 http="h11",
                 ws="none",
                 loop="asyncio",
@@ -83,5 +83,5 @@ async def serve(
                 limit_concurrency=MOST_CONNECTIONS,
                 timeout_graceful_shutdown=int(options.time_limit) + 5,
             )
-            ready(manifest.name)
+            ready(bundle.manifest.name)
             await _Server(config).serve(sockets=[listening])

@@ -15,13 +15,13 @@ from uhd_edge.runtime.tools.call_format import CALL_END, CALL_START, read_call
 from uhd_edge.runtime.tools.call_grammar import build_call_grammar
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator
 
     from uhd_edge.runtime.answer import ToolCall
     from uhd_edge.runtime.generation.token_source import TokenSource
     from uhd_edge.runtime.llm.streaming import TextStream
     from uhd_edge.runtime.tools.call_format import CallFormat
-    from uhd_edge.runtime.tools.tool_set import Tool
+    from uhd_edge.runtime.tools.tool_set import ToolSet
 
 OPENING = f"{CALL_START}\n"
 CLOSING = f"\n{CALL_END}"
@@ -34,13 +34,14 @@ class CallWriter:
     """
 
     def __init__(
-        self, source: TokenSource, tools: Sequence[Tool], call_format: CallFormat, *, end: int, placeholder: str
+        self, source: TokenSource, tools: ToolSet, call_format: CallFormat, *, end: int, placeholder: str
     ) -> None:
         self._source = source
         self._placeholder = placeholder
-        self._tools = tools
+        self._tools = tools.callable
+        self._several = tools.several
         self._format: CallFormat = call_format
-        self._grammar = build_call_grammar(tools, call_format)
+        self._grammar = build_call_grammar(tools.callable, call_format)
         self._end = end
 
     def write_call(self) -> Generator[str, None, Said]:
@@ -68,6 +69,8 @@ class CallWriter:
             if not said.tool_calls:
                 return Said(text + said.text, said.finish_reason, tuple(calls))
             calls += said.tool_calls
+            if not self._several:
+                return Said(text, "stop", tuple(calls))
             self._source.put(CLOSING)
             stream = self._source.stream(self._end - self._source.count)
             pieces, head = iter(stream), ""

@@ -147,5 +147,5 @@ def _write_text(stream: TextStream, head: str, stops: tuple[str, ...]) -> Genera
 def _call_writer(settings: Settings, source: TokenSource, prompt: Prompt, end: int) -> CallWriter:
     from uhd_edge.runtime.generation.calls import CallWriter  # which most questions do without
 
-    tools, call_format = settings.tools.callable, find_call_format(prompt.chat_template)
-    return CallWriter(source, tools, call_format, end=end, placeholder=prompt.tokens.image)
+    call_format = find_call_format(prompt.chat_template)
+    return CallWriter(source, settings.tools, call_format, end=end, placeholder=prompt.tokens.image)

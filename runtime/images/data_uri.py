@@ -25,4 +25,4 @@ def decode_data_uri(data_uri: str) -> bytes:
         base64_text = unquote_to_bytes(data) if "%" in data else data.encode("ascii")
         return base64.b64decode(b"".join(base64_text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ImageError(f"an image's base64 is broken ({error})") from error
+        raise ImageError(f"a data URI's base64 is broken ({error})") from error

@@ -21,8 +21,13 @@ CHOICES = ("auto", "none", "required")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
-def parse_tools(tools: Sequence[ToolInput] | None, choice: str) -> ToolSet:
-    """Check the tools of a question, each a function or a definition as in OpenAI's API; raises `OptionError`."""
+def parse_tools(tools: Sequence[ToolInput] | None, choice: str, *, several: bool = True) -> ToolSet:
+    """Check the tools of a question, each a function or a definition as in OpenAI's API; raises `OptionError`.
+
+    `several` says that one answer may have more calls than one.
+    """
+    if not isinstance(several, bool):
+        raise OptionError(f"parallel_tool_calls is {several!r}; it must be True or False")
     given = () if tools is None else tools
     if not isinstance(given, Sequence) or isinstance(given, str):
         raise OptionError(f"tools is {type(tools).__name__}; it must be a list of functions or definitions")
@@ -37,7 +42,7 @@ def parse_tools(tools: Sequence[ToolInput] | None, choice: str) -> ToolSet:
         raise OptionError(f"tool_choice is {choice!r}; it must be one of {known}")
     if choice not in ("auto", "none") and not parsed:
         raise OptionError(f"tool_choice is {choice!r}, but there are no tools; give some")
-    return ToolSet(parsed, choice)
+    return ToolSet(parsed, choice, several)
 
 
 def _parse(tool: object, number: int) -> Tool:

@@ -24,10 +24,14 @@ class Tool:
 
 @dataclass(frozen=True)
 class ToolSet:
-    """Tools, and the choice among them: "auto", "none", "required", or the name of one that must be called."""
+    """Tools, and the choice among them: "auto", "none", "required", or the name of one that must be called.
+
+    `several` says that one answer may have more calls than one.
+    """
 
     tools: tuple[Tool, ...] = ()
     choice: str = "auto"
+    several: bool = True
 
     @property
     def definitions(self) -> tuple[Mapping[str, Any], ...]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from uhd_edge.runtime.errors import ImageError
 from uhd_edge.runtime.images.data_uri import decode_data_uri, is_data_uri
 from uhd_edge.server.errors import ApiError
+
+if TYPE_CHECKING:
+    from uhd_edge.server.media.parts import MediaPart
 
 # Shorter than any image, and longer than what a path or a name could be mistaken for.
 LEAST_BASE64 = 48
@@ -16,12 +20,12 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]+={0,2}\s*")
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
-def decode_media(data_uri: str) -> bytes:
-    """Return the bytes of a file in a data URI; raises `ApiError` 400 for an invalid one."""
+def decode_media(data_uri: str, part: MediaPart) -> bytes:
+    """Return the bytes of a file of `part` in a data URI; raises `ApiError` 400 for an invalid one."""
     try:
         return decode_data_uri(data_uri)
     except ImageError as error:
-        raise ApiError(400, str(error), param="messages", code="invalid_image") from error
+        raise ApiError(400, f"the {part.noun}: {error}", param="messages", code=part.code) from error
 
 
 def as_data_uri(url: str) -> str:

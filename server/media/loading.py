@@ -17,7 +17,7 @@ from uhd_edge.runtime.images.loading import load_image
 from uhd_edge.runtime.images.video import MAX_FRAMES, Video, video_frames
 from uhd_edge.server.errors import ApiError
 from uhd_edge.server.media.data import as_data_uri, decode_media
-from uhd_edge.server.media.remote_images import fetch_image
+from uhd_edge.server.media.remote_images import fetch_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ class InReader(Protocol):
 
 async def load_media(parts: Sequence[MediaPart], options: ServerOptions, in_reader: InReader) -> list[Loaded]:
     """Load what `decode_all` decodes; slow work is done by `in_reader`, fetching in threads of its own."""
-    files = [[await _file(url, options, in_reader) for url in part.urls] for part in parts]
+    files = [[await _file(url, part, options, in_reader) for url in part.urls] for part in parts]
     return await in_reader(partial(decode_all, parts, files, max_pixels=options.max_pixels))
 
 
@@ -56,8 +56,7 @@ def decode_all(parts: Sequence[MediaPart], files: Sequence[Sequence[bytes]], *, 
         try:
             one, pixels = _decode(part, data, max_pixels)
         except ImageError as error:
-            code = "invalid_image" if part.kind == "image" else "invalid_video"
-            raise ApiError(400, str(error), param="messages", code=code) from error
+            raise ApiError(400, str(error), param="messages", code=part.code) from error
         loaded.append(one)
         max_pixels -= pixels
     return loaded
@@ -88,13 +87,18 @@ def _decode(part: MediaPart, files: Sequence[bytes], max_pixels: int) -> tuple[L
 def _frames(part: MediaPart, files: Sequence[bytes], max_pixels: int) -> list[Image.Image]:
     if part.kind == "frames":
         frames = []
-        for file in files[:MAX_FRAMES]:
-            frames.append(load_image(file, max_pixels=max_pixels))
+        for number, file in enumerate(files[:MAX_FRAMES]):
+            try:
+                frames.append(load_image(file, max_pixels=max_pixels))
+            except ImageError as error:
+                raise ImageError(f"frame {number} of a video: {error}") from error
             max_pixels -= frames[-1].width * frames[-1].height
         return frames
     most = most_frames(max_pixels)
     if most < 1:
-        raise ImageError("there are too many pixels for a video beside the other images; send fewer")
+        raise ImageError(
+            f"a video needs {FRAME_PIXELS} pixels for a frame, and the limit leaves {max_pixels}; send less beside it"
+        )
     return video_frames(files[0], max_frames=most, max_pixels=max_pixels)
 
 
@@ -109,17 +113,14 @@ def _within(picture: Image.Image, least: int, most: int, *, largest: int) -> Ima
     return picture.resize(size, Image.Resampling.BICUBIC)
 
 
-async def _file(url: str, options: ServerOptions, in_reader: InReader) -> bytes:
+async def _file(url: str, part: MediaPart, options: ServerOptions, in_reader: InReader) -> bytes:
     """Return the bytes of a file."""
     if not options.strict:
         url = await in_reader(as_data_uri, url)
     if is_data_uri(url):
-        return await in_reader(decode_media, url)
+        return await in_reader(decode_media, url, part)
     if not options.allow_remote_images:
-        raise ApiError(
-            400,
-            "an image must be a data URI (data:image/png;base64,..) or base64; this server does not fetch images",
-            param="messages",
-            code="invalid_image_url",
-        )
-    return await asyncio.to_thread(fetch_image, url, most_bytes=options.max_body, seconds=REMOTE_SECONDS)
+        example = "video/mp4" if part.kind == "video" else "image/png"
+        message = f"the {part.noun} must be a data URI (data:{example};base64,..) or base64; this server does not fetch"
+        raise ApiError(400, f"{message} {part.noun}s", param="messages", code=f"{part.code}_url")
+    return await asyncio.to_thread(fetch_file, url, noun=part.noun, most_bytes=options.max_body, seconds=REMOTE_SECONDS)

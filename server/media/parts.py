@@ -23,3 +23,13 @@ class MediaPart:
     min_pixels: int | None = None
     max_pixels: int | None = None
     mode: Mode | None = None
+
+    @property
+    def noun(self) -> str:
+        """What each of its URLs is of."""
+        return {"image": "image", "video": "video", "frames": "frame"}[self.kind]
+
+    @property
+    def code(self) -> str:
+        """The error's code for one that cannot be used."""
+        return "invalid_image" if self.kind == "image" else "invalid_video"

@@ -1,4 +1,4 @@
-"""Images from other servers, fetched from public addresses only, within limits of size and time.
+"""Images and videos from other servers, fetched from public addresses only, within limits of size and time.
 
 For the URL and for every redirect, the name is looked up once and each of its addresses is checked
 before connecting. So neither a redirect, nor a name whose address changes, can lead to a
@@ -31,6 +31,10 @@ GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
+class _RefusedError(Exception):
+    """A file cannot be fetched: its URL, and why."""
+
+
 def is_public(address: str) -> bool:
     """Whether an IP address is one of the public internet's: not private, loopback, link-local or reserved."""
     try:
@@ -43,13 +47,28 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast
 
 
-def fetch_image(url: str, *, most_bytes: int, seconds: float, allowed: Callable[[str], bool] = is_public) -> bytes:
-    """Fetch an image; call it in a thread, because it blocks.
+def fetch_file(
+    url: str,
+    *,
+    noun: str = "image",
+    most_bytes: int,
+    seconds: float,
+    allowed: Callable[[str], bool] = is_public,
+) -> bytes:
+    """Fetch an image or a video, which errors call `noun`; call it in a thread, because it blocks.
 
     `allowed` decides which IP addresses may be connected to. Raises `ApiError` 400 for a scheme
     other than http and https, an address that is not allowed, a server that does not answer, a
     file over `most_bytes`, and after `seconds`.
     """
+    try:
+        return _fetch(url, most_bytes, seconds, allowed)
+    except _RefusedError as error:
+        code = "invalid_image_url" if noun == "image" else "invalid_video_url"
+        raise ApiError(400, f"the {noun} {error}", param="messages", code=code) from error
+
+
+def _fetch(url: str, most_bytes: int, seconds: float, allowed: Callable[[str], bool]) -> bytes:
     deadline = time.monotonic() + seconds
     for _ in range(MOST_REDIRECTS + 1):
         connection, target = _connection(url, deadline, allowed)
@@ -57,7 +76,7 @@ def fetch_image(url: str, *, most_bytes: int, seconds: float, allowed: Callable[
             with _ended_at(deadline, connection.sock):
                 if isinstance(connection.sock, ssl.SSLSocket):
                     connection.sock.do_handshake()
-                connection.request("GET", target, headers={"Accept": "image/*", "User-Agent": "uhd-edge"})
+                connection.request("GET", target, headers={"Accept": "image/*, video/*", "User-Agent": "uhd-edge"})
                 response = connection.getresponse()
                 if response.status not in _REDIRECTS:
                     return _body(response, url, most_bytes, deadline)
@@ -144,5 +163,5 @@ def _left(deadline: float) -> float:
     return left
 
 
-def _refused(url: str, reason: str) -> ApiError:
-    return ApiError(400, f"the image {url[:200]!r} {reason}", param="messages", code="invalid_image_url")
+def _refused(url: str, reason: str) -> _RefusedError:
+    return _RefusedError(f"{url[:200]!r} {reason}")

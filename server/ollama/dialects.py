@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from uhd_edge.server.dialect import AnsweredError
 from uhd_edge.server.ollama.replies import OllamaReply
 from uhd_edge.server.ollama.requests import chat_body, generate_body, only_loads
-from uhd_edge.server.openai.chat_request import parse_translated, read_object
+from uhd_edge.server.openai.chat_request import parse_translated, read_object, refuse_names
 from uhd_edge.server.openai.conversations import parse_chat
 
 if TYPE_CHECKING:
@@ -32,8 +32,12 @@ class Ollama:
             self.model.require_name(str(given.get("model")))
             raise AnsweredError(OllamaReply(self.model.name, self.kind).loaded())
         chat, left_out = chat_body(given) if self.kind == "chat" else generate_body(given)
-        request, ignored = parse_translated(chat, left_out, self.model, strict=self.strict)
+        if self.model.thinks:  # Ollama's models think only if they are asked to
+            chat.setdefault("think", False)
+        request, ignored = parse_translated(chat, left_out, self.model)
         asked = parse_chat(request, self.model, strict=False, ignored=ignored)
+        if self.strict:
+            refuse_names(asked.ignored)
         return asked, OllamaReply(request.model, self.kind, with_logprobs="logprobs" in asked.options)
 
     def error_body(self, error: ApiError) -> dict[str, Any]:

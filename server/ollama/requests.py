@@ -26,7 +26,19 @@ _OPTIONS: Final = {
 # How the model is loaded, which is settled when the server starts.
 _QUIET: Final = frozenset(("keep_alive", "options", "format", "think", "stream", "model", "logprobs", "top_logprobs"))
 _SETTLED: Final = frozenset(
-    ("num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread", "numa", "use_mmap", "num_keep", "low_vram", "f16_kv")
+    (
+        "num_ctx",
+        "num_batch",
+        "num_gpu",
+        "main_gpu",
+        "num_thread",
+        "numa",
+        "use_mmap",
+        "use_mlock",
+        "num_keep",
+        "low_vram",
+        "f16_kv",
+    )
 )
 _CHAT: Final = frozenset(("messages", "tools"))
 _GENERATE: Final = frozenset(("prompt", "images", "system"))
@@ -69,11 +81,10 @@ def _settings(given: dict[str, Any], own: frozenset[str]) -> tuple[dict[str, Any
     body: dict[str, Any] = {_OPTIONS[name]: value for name, value in set_options.items() if name in _OPTIONS}
     if body.get("max_tokens") in (-1, -2):  # without a limit, or up to the end of the context
         body["max_tokens"] = 2**31 - 1
-    for name in ("model", "logprobs", "top_logprobs"):
+    for name in ("model", "logprobs", "top_logprobs", "think"):
         if given.get(name) is not None:
             body[name] = given[name]
     body["stream"] = given.get("stream") is not False
-    _translate_think(given.get("think"), body)
     if given.get("format"):
         body["response_format"] = _format(given["format"])
     known = (*_OPTIONS, *_SETTLED)
@@ -83,15 +94,6 @@ def _settings(given: dict[str, Any], own: frozenset[str]) -> tuple[dict[str, Any
     ignored = [f"options.{name}" for name in set_options if name not in known]
     ignored += [name for name, value in given.items() if value is not None and name not in (*_QUIET, *own)]
     return body, tuple(ignored)
-
-
-def _translate_think(think: Any, body: dict[str, Any]) -> None:
-    if isinstance(think, bool):
-        body["think"] = think
-    elif isinstance(think, str):
-        body["reasoning_effort"] = think
-    elif think is None:  # Ollama's models think only if they are asked to
-        body["reasoning_effort"] = "none"
 
 
 def _format(given: Any) -> dict[str, Any]:

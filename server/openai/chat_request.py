@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import (
     BaseModel,
@@ -22,6 +22,8 @@ from uhd_edge.server.errors import ApiError
 from uhd_edge.server.openai.tidying import QUIET, refuse_unsupported, tidy_request
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
     from uhd_edge.server.model_facts import ModelFacts
 
 
@@ -123,19 +125,6 @@ class TemplateArguments(_Strict):
     enable_thinking: StrictBool | None = None
 
 
-class NamedFunction(BaseModel):
-    """The function that has to be called."""
-
-    name: str
-
-
-class NamedTool(_Strict):
-    """The tool that has to be called."""
-
-    type: Literal["function"]
-    function: NamedFunction
-
-
 class ChatRequest(_Strict):
     """The body of a chat completion; null means that a parameter is not given."""
 
@@ -166,12 +155,12 @@ class ChatRequest(_Strict):
     max_slices: StrictInt | None = None
     budget_ms: Number | None = None
     budget_share: Number | None = None
-    think: StrictBool | None = None
+    think: StrictBool | str | None = None
     think_tokens: StrictInt | None = None
     chat_template_kwargs: TemplateArguments | None = None
     details: StrictBool | None = None
     tools: list[dict[str, Any]] | None = None
-    tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
+    tool_choice: str | dict[str, Any] | None = None
 
 
 KNOWN = frozenset(ChatRequest.model_fields)
@@ -203,22 +192,25 @@ def parse_request(given: dict[str, Any], *, strict: bool = False) -> tuple[ChatR
     try:
         return ChatRequest.model_validate(given), ignored
     except ValidationError as error:
-        raise _refused(error) from error
+        raise _refused(error, given) from error
 
 
 def parse_translated(
-    chat: dict[str, Any], left_out: tuple[str, ...], model: ModelFacts, *, strict: bool
+    chat: dict[str, Any], left_out: tuple[str, ...], model: ModelFacts
 ) -> tuple[ChatRequest, tuple[str, ...]]:
     """Check a request in another API's words that was translated to `chat`, as `parse_request` does.
 
-    `left_out` are the names that have no translation. If it is `strict`, it may have none, and no ignored ones.
+    `left_out` are the names that have no translation.
     """
     request, ignored = parse_request(chat)
     model.require_name(request.model)
-    ignored = (*left_out, *ignored)
-    if strict and ignored:
-        raise ApiError(400, f"{ignored[0]} is not a parameter of this server", param=ignored[0])
-    return request, ignored
+    return request, (*left_out, *ignored)
+
+
+def refuse_names(names: Iterable[str]) -> None:
+    """Raise `ApiError` 400 for the first of the names of parameters that there are not."""
+    for name in names:
+        raise ApiError(400, f"{name} is not a parameter of this server", param=name, code="unknown_parameter")
 
 
 def _drop_nulls(given: dict[str, Any]) -> None:
@@ -233,12 +225,24 @@ def _drop_nulls(given: dict[str, Any]) -> None:
             message.setdefault("content", [])  # beside calls there may be none
 
 
-def _refused(error: ValidationError) -> ApiError:
-    first = error.errors(include_url=False, include_input=False)[0]
-    loc = list(first["loc"])
-    if loc[0] == "messages" and len(loc) > 5:
-        del loc[4]  # the type of the part, which is not a place in the request
-    place = ".".join(str(part) for part in loc)
-    if first["type"] == "extra_forbidden":
+def _refused(error: ValidationError, given: object) -> ApiError:
+    errors = error.errors(include_url=False, include_input=False)
+    places = [tuple(_place(one["loc"], given, missing=one["type"] == "missing")) for one in errors]
+    # Where there are several forms, each says why it is not that one; the one that fits best is wrong the deepest.
+    deepest = max(
+        range(len(errors)), key=lambda at: len(places[at]) if places[at][: len(places[0])] == places[0] else 0
+    )
+    place, wrong = ".".join(places[deepest]), errors[deepest]
+    if wrong["type"] == "extra_forbidden":
         return ApiError(400, f"{place} is not a parameter of this server", param=place, code="unknown_parameter")
-    return ApiError(400, f"{place}: {first['msg']}", param=place)
+    return ApiError(400, f"{place}: {wrong['msg']}", param=place)
+
+
+def _place(loc: Sequence[str | int], given: Any, *, missing: bool) -> Iterator[str]:
+    """Yield where in a request an error is; names of pydantic's types, which stand between, are no place in it."""
+    for number, part in enumerate(loc, 1):
+        has_it = part in given if isinstance(given, dict) else isinstance(given, list) and isinstance(part, int)
+        if has_it:
+            given = cast("Any", given)[part]
+        if has_it or (missing and number == len(loc)):
+            yield str(part)

@@ -10,15 +10,15 @@ from uhd_edge.runtime.errors import OptionError
 from uhd_edge.runtime.llm.sampling import HIGHEST_SEED, LOWEST_TEMPERATURE, Sampling
 from uhd_edge.runtime.prompt.messages import ImagePart, Message, TextPart
 from uhd_edge.runtime.schema.answer_schema import answer_schema
-from uhd_edge.runtime.tools.given_tools import parse_tools
 from uhd_edge.server.dialect import Asked
 from uhd_edge.server.errors import ApiError
 from uhd_edge.server.media.parts import MediaPart
-from uhd_edge.server.openai.chat_request import ImageContent, NamedTool, TextContent, VideoContent
+from uhd_edge.server.openai.chat_request import ImageContent, TextContent, VideoContent
+from uhd_edge.server.openai.thinking import wish_to_think
+from uhd_edge.server.openai.tool_choice import read_tools
 
 if TYPE_CHECKING:
     from uhd_edge.runtime.options import AskOptions
-    from uhd_edge.runtime.tools.tool_set import Tool
     from uhd_edge.server.model_facts import ModelFacts
     from uhd_edge.server.openai.chat_request import ChatMessage, ChatRequest, ResponseFormat
 
@@ -40,31 +40,32 @@ _ROLES: Final[dict[str, Role]] = {
 def parse_chat(request: ChatRequest, model: ModelFacts, *, strict: bool, ignored: tuple[str, ...]) -> Asked:
     """Translate a request; raises `ApiError` for an invalid conversation and `SchemaError` for an invalid schema."""
     last = request.messages[-1]
-    if last.role not in (("user", "tool") if strict else ("user", "tool", "assistant")):
+    if strict and last.role not in ("user", "tool"):
         raise ApiError(400, f"the last message has the role {last.role}; it must be user or tool", param="messages")
     if last.role == "user" and not _says_something(last, strict=strict):
         raise ApiError(400, "the last message has no text; ask something", param="messages")
     media = [_media(part) for message in request.messages for part in message.content if is_media(part)]
     messages = tuple(_message(message, number) for number, message in enumerate(request.messages))
-    options, more_ignored = parse_options(request, model)
+    options, more_ignored = parse_options(request, model, strict=strict)
     return Asked(messages, tuple(media), options, bool(request.stream), (*ignored, *more_ignored))
 
 
-def parse_options(request: ChatRequest, model: ModelFacts) -> tuple[AskOptions, tuple[str, ...]]:
-    """Return the settings of a request, and the names of those that this model has no use for.
+def parse_options(
+    request: ChatRequest, model: ModelFacts, *, strict: bool = False
+) -> tuple[AskOptions, tuple[str, ...]]:
+    """Return the settings of a request, and the names of those that this model cannot follow.
 
     What it does not set has the runtime's default, so temperature is 0.
     """
     given: dict[str, Any] = {name: getattr(request, name) for name in _SAME_NAME}
     if request.temperature is not None and 0 < request.temperature < LOWEST_TEMPERATURE:
         given["temperature"] = 0.0  # which is what clients mean that may not say 0
-    ignored: tuple[str, ...] = ()
     longest = request.max_completion_tokens
     given["max_tokens"] = request.max_tokens if longest is None else longest
     given["schema"] = _schema(request.response_format)
-    arguments = request.chat_template_kwargs
-    given["think"] = arguments.enable_thinking if request.think is None and arguments is not None else request.think
-    given["tools"], given["tool_choice"] = _tools(request)
+    given["think"], ignored = wish_to_think(_wishes(request), model, strict=strict)
+    given["tools"], given["tool_choice"] = read_tools(request, model_calls=model.calls)
+    given["parallel_tool_calls"] = request.parallel_tool_calls
     if request.seed is not None:
         given["seed"] = request.seed % (HIGHEST_SEED + 1)
     given["answers"] = _checked("n", request.n, 1, MOST_ANSWERS)
@@ -72,15 +73,18 @@ def parse_options(request: ChatRequest, model: ModelFacts) -> tuple[AskOptions, 
         given["logprobs"] = _checked("top_logprobs", request.top_logprobs, 0, MOST_LOGPROBS) or 0
     if request.logit_bias:
         given["logit_bias"] = _biases(request.logit_bias)
-    if request.reasoning_effort is not None and given["think"] is None:
-        wanted = request.reasoning_effort not in ("none", "minimal")
-        if model.thinks:
-            given["think"] = wanted
-        elif wanted:
-            ignored = ("reasoning_effort",)
     options: AskOptions = {}
     options.update({name: value for name, value in given.items() if value is not None})  # type: ignore[typeddict-item]
     return options, ignored
+
+
+def _wishes(request: ChatRequest) -> dict[str, bool | str | None]:
+    arguments = request.chat_template_kwargs
+    return {
+        "think": request.think,
+        "chat_template_kwargs.enable_thinking": None if arguments is None else arguments.enable_thinking,
+        "reasoning_effort": request.reasoning_effort,
+    }
 
 
 def is_media(part: object) -> bool:
@@ -93,6 +97,12 @@ def _media(part: object) -> MediaPart:
         video = part.video_url
         return MediaPart("frames", tuple(video.frames)) if video.url is None else MediaPart("video", (video.url,))
     image = cast("ImageContent", part).image_url
+    if image.min_pixels is not None and image.max_pixels is not None and image.min_pixels > image.max_pixels:
+        raise ApiError(
+            400,
+            f"min_pixels is {image.min_pixels}, more than max_pixels, which is {image.max_pixels}",
+            param="min_pixels",
+        )
     return MediaPart("image", (image.url,), image.detail, image.min_pixels, image.max_pixels, image.mode)
 
 
@@ -127,26 +137,16 @@ def _schema(wanted: ResponseFormat | None) -> object | None:
     return answer_schema(wanted.json_schema.schema_)
 
 
-def _tools(request: ChatRequest) -> tuple[tuple[Tool, ...] | None, str | None]:
-    """Return the tools and the choice among them, checked so that an error names its parameter."""
-    if request.tools is None and request.tool_choice in (None, "auto", "none"):
-        return None, None
-    choice = request.tool_choice
-    chosen = choice.function.name if isinstance(choice, NamedTool) else choice or "auto"
-    try:
-        return parse_tools(request.tools, chosen).tools, chosen
-    except OptionError as error:
-        raise ApiError(400, str(error), param="tools") from error
-
-
 def _message(message: ChatMessage, number: int) -> Message:
     calls = [read_tool_call(call, f"messages.{number}, call {place}") for place, call in enumerate(message.tool_calls)]
     return Message(_ROLES[message.role], _parts(message), message.reasoning_content, tuple(calls))
 
 
 def _parts(message: ChatMessage) -> tuple[TextPart | ImagePart, ...]:
-    if message.role != "user" and any(is_media(part) for part in message.content):
+    media = next((part for part in message.content if is_media(part)), None)
+    if message.role != "user" and media is not None:
+        what = "a video" if isinstance(media, VideoContent) else "an image"
         raise ApiError(
-            400, f"a message with the role {message.role} has an image; only messages of the user may", param="messages"
+            400, f"a message with the role {message.role} has {what}; only messages of the user may", param="messages"
         )
     return tuple(TextPart(part.text) if isinstance(part, TextContent) else ImagePart() for part in message.content)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from uhd_edge.server.openai.chat_request import parse_translated, read_object
+from uhd_edge.server.openai.chat_request import parse_translated, read_object, refuse_names
 from uhd_edge.server.openai.conversations import parse_chat
 from uhd_edge.server.openai.responses_replies import ResponseWriter
-from uhd_edge.server.openai.responses_request import as_chat_body
+from uhd_edge.server.openai.responses_request import as_chat_body, unknown_names
 
 if TYPE_CHECKING:
     from uhd_edge.server.dialect import Asked, ReplyWriter
@@ -26,32 +26,36 @@ class Responses:
     def read(self, body: bytes) -> tuple[Asked, ReplyWriter]:
         """Read a request; raises `ApiError`."""
         given = read_object(body)
+        if self.strict:
+            refuse_names(unknown_names(given))
         chat, left_out = as_chat_body(given)
         if not self.strict and chat.get("model") in (None, ""):
             chat["model"] = self.model.name
-        request, ignored = parse_translated(chat, left_out, self.model, strict=self.strict)
+        request, ignored = parse_translated(chat, left_out, self.model)
         asked = parse_chat(request, self.model, strict=self.strict, ignored=ignored)
-        return asked, ResponseWriter(self.model.name, _repeated(given))
+        if self.strict:
+            refuse_names(asked.ignored)
+        return asked, ResponseWriter(self.model.name, _repeated(given, asked))
 
     def error_body(self, error: ApiError) -> dict[str, Any]:
         """Return an error in OpenAI's format."""
         return error.body
 
 
-def _repeated(given: dict[str, Any]) -> dict[str, Any]:
+def _repeated(given: dict[str, Any], asked: Asked) -> dict[str, Any]:
     """Return the parameters of a request that its response repeats, with their defaults here."""
     reasoning, text = given.get("reasoning"), given.get("text")
     return {
         "instructions": given.get("instructions"),
-        "max_output_tokens": given.get("max_output_tokens"),
+        "max_output_tokens": asked.options.get("max_tokens"),
         "metadata": given.get("metadata") or {},
         "parallel_tool_calls": given.get("parallel_tool_calls") is not False,
         "reasoning": reasoning if isinstance(reasoning, dict) else {"effort": None, "summary": None},
-        "temperature": given.get("temperature") or 0,
+        "temperature": asked.options.get("temperature", 0),
         "text": text if isinstance(text, dict) and text.get("format") else {"format": {"type": "text"}},
         "tool_choice": given.get("tool_choice") or "auto",
         "tools": given.get("tools") or [],
-        "top_logprobs": given.get("top_logprobs") or 0,
-        "top_p": given.get("top_p") or 1,
+        "top_logprobs": asked.options.get("logprobs") or 0,
+        "top_p": asked.options.get("top_p", 1),
         "user": given.get("user"),
     }

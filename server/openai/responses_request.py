@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from uhd_edge.server.errors import ApiError
+from uhd_edge.server.openai.chat_request import KNOWN
+from uhd_edge.server.openai.tidying import NEUTRAL, QUIET
 
-_SAME_NAME: Final = (
-    *("model", "stream", "temperature", "top_p", "top_logprobs", "parallel_tool_calls", "tool_choice", "user"),
-    *("metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "seed", "stop", "think"),
-    *("top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty", "logit_bias", "mode"),
-    *("max_slices", "budget_ms", "budget_share", "think_tokens", "chat_template_kwargs", "min_pixels", "max_pixels"),
-)
+# What asks for the probabilities of an answer's tokens.
+LOGPROBS: Final = "message.output_text.logprobs"
+
+# The parameters that only responses have; all others are those of chat completions, or are ignored as there.
+_OWN: Final = frozenset(("include", "input", "instructions", "max_tool_calls", "text"))
 
 # What this server keeps nothing for, with the values that do not ask for it.
 _NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
@@ -21,37 +22,54 @@ _NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
     "prompt": (),
     "truncation": ("disabled", "auto"),
 }
-_QUIET: Final = frozenset(("include", "input", "instructions", "max_output_tokens", "reasoning", "text", "tools"))
+
+# What a response has no room for.
+_UNTOLD: Final = ("messages", "details")
+
+
+def unknown_names(given: dict[str, Any]) -> list[str]:
+    """Return the names in a body that neither OpenAI's responses have nor this server's chat completions."""
+    known = (*_OWN, *_NEUTRAL, "max_output_tokens", "reasoning", *KNOWN, *QUIET, *NEUTRAL)
+    return [name for name, value in given.items() if value is not None and name not in known]
 
 
 def as_chat_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return the body of a chat completion, and the names of what was left out.
 
     Raises `ApiError` 400 for what is not supported: conversations that the server would have to
-    keep, tools that it would have to run, files.
+    keep, tools that it would have to run, files, several answers.
     """
     given = {name: value for name, value in given.items() if value is not None}
     for name, neutral in _NEUTRAL.items():
         if name in given and given.pop(name) not in neutral:
             message = f"{name} is not supported, as this server keeps no responses; send the whole conversation"
             raise ApiError(400, message, param=name, code="unsupported_parameter")
-    body: dict[str, Any] = {name: given[name] for name in _SAME_NAME if name in given}
-    if "max_output_tokens" in given:
-        body["max_completion_tokens"] = given["max_output_tokens"]
+    if given.get("n", 1) != 1:
+        raise ApiError(400, "n is not supported here, as a response is one answer; use /v1/chat/completions", param="n")
+    ignored: list[str] = [name for name in _UNTOLD if name in given]
+    body = {name: value for name, value in given.items() if name not in (*_OWN, *_UNTOLD)}
     body["messages"] = _messages(given)
     if "tools" in given:
         body["tools"] = [_tool(tool) for tool in _as_list(given["tools"], "tools")]
-    if isinstance(choice := body.get("tool_choice"), dict) and choice.get("type") == "function":
-        body["tool_choice"] = {"type": "function", "function": {"name": choice.get("name")}}
-    if isinstance(reasoning := given.get("reasoning"), dict):
-        body["reasoning_effort"] = reasoning.get("effort")
-    if "message.output_text.logprobs" in (given.get("include") or ()):
-        body["logprobs"] = True
-    ignored = [name for name in given if name not in _SAME_NAME and name not in _QUIET]
-    if isinstance(text := given.get("text"), dict):
-        body["response_format"] = _format(text.get("format"))
-        ignored += [f"text.{name}" for name in text if name != "format" and text[name] is not None]
+    for name in _as_list(given.get("include", []), "include"):
+        if name == LOGPROBS:
+            body["logprobs"] = True
+        else:
+            ignored.append(f"include.{name}")
+    _translate_text(given.get("text"), body, ignored)
     return body, tuple(ignored)
+
+
+def _translate_text(text: Any, body: dict[str, Any], ignored: list[str]) -> None:
+    """Write the format of the text as that of a chat completion, whose own is ignored beside it."""
+    if text is not None and not isinstance(text, dict):
+        raise ApiError(400, f"text is {type(text).__name__}; it must be an object", param="text")
+    own = text or {}
+    ignored += [f"text.{name}" for name in own if name != "format" and own[name] is not None]
+    if own.get("format") is not None:
+        if "response_format" in body:
+            ignored.append("response_format")
+        body["response_format"] = _format(own["format"])
 
 
 def _messages(given: dict[str, Any]) -> list[Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from uhd_edge.server.errors import ApiError
+from uhd_edge.server.openai.thinking import translate_thinking
 from uhd_edge.server.openai.tidy_messages import tidy_messages
 
 # What describes the client, or how a request travels, and never changes an answer.
@@ -16,6 +17,7 @@ QUIET: Final = frozenset(
     (
         *("metadata", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier", "store"),
         *("user", "cache_control", "cache_prompt", "stream_obfuscation", "add_generation_prompt"),
+        *("prompt_cache_options", "prompt_cache_breakpoint"),
         *("continue_final_message", "skip_special_tokens", "spaces_between_special_tokens", "id_slot", "keep_alive"),
     )
 )
@@ -40,6 +42,7 @@ NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
     "min_tokens": (0,),
     "mirostat": (0,),
     "modalities": (["text"],),
+    "moderation": (),
     "stop_token_ids": ([],),
     "suffix": ("",),
     "typical_p": (1,),
@@ -48,10 +51,13 @@ NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
     "xtc_probability": (0,),
 }
 
+# Other servers' names of what this one has. Where several are given, its own counts, then the first of these.
 _SAME: Final = {
+    "max_output_tokens": "max_completion_tokens",
+    "n_predict": "max_tokens",
+    "num_predict": "max_tokens",
     "repeat_penalty": "repetition_penalty",
     "max_slice_nums": "max_slices",
-    "max_output_tokens": "max_completion_tokens",
     "reasoning_budget": "think_tokens",
     "thinking_budget": "think_tokens",
 }
@@ -64,10 +70,11 @@ def tidy_request(given: dict[str, Any], known: frozenset[str]) -> tuple[dict[str
 
     Raises `ApiError` 400 for what is not supported.
     """
-    tidied = {_SAME.get(name, name): value for name, value in given.items() if value is not None}
     ignored: list[str] = []
+    tidied = _renamed({name: value for name, value in given.items() if value is not None}, ignored)
     refuse_unsupported(tidied)
     _translate_formats(tidied)
+    translate_thinking(tidied, ignored)
     sizes = _image_sizes(tidied)
     _translate_numbers(tidied)
     for name, inner in (("chat_template_kwargs", _TEMPLATE), ("stream_options", ("include_usage",))):
@@ -79,6 +86,17 @@ def tidy_request(given: dict[str, Any], known: frozenset[str]) -> tuple[dict[str
     if isinstance(tidied.get("messages"), list):
         tidied["messages"] = tidy_messages(tidied["messages"], sizes, ignored)
     return tidied, tuple(ignored)
+
+
+def _renamed(given: dict[str, Any], ignored: list[str]) -> dict[str, Any]:
+    """Write other servers' names as this one's; another value for what is given already is ignored."""
+    renamed = {name: value for name, value in given.items() if name not in _SAME}
+    for other, name in _SAME.items():
+        if other in given and renamed.setdefault(name, given[other]) != given[other]:
+            ignored.append(other)
+    if renamed.get("max_tokens", most := renamed.get("max_completion_tokens")) != most and most is not None:
+        ignored.append("max_tokens")
+    return renamed
 
 
 def refuse_unsupported(given: dict[str, Any]) -> None:
@@ -144,6 +162,12 @@ def _translate_numbers(given: dict[str, Any]) -> None:
     for name in ("max_tokens", "max_completion_tokens"):
         if given.get(name) == -1:  # llama.cpp's for no limit
             del given[name]
+    if isinstance(
+        biases := given.get("logit_bias"), dict
+    ):  # null is none, and false rules a token out, as in llama.cpp
+        given["logit_bias"] = {
+            token: -100 if bias is False else bias for token, bias in biases.items() if bias is not None
+        }
     if given.get("stop") in ([], ""):
         del given["stop"]
     if given.get("tools") == []:

@@ -65,7 +65,6 @@ SENT_BACK |= {"audio": None, "function_call": None, "provider_specific_fields": 
         ({"max_tokens": -1, "stop": [], "tools": []}, {}),
         ({"max_tokens": 5.0}, {"max_tokens": 5}),
         ({"mm_processor_kwargs": {"max_slice_nums": 4}}, {"max_slices": 4}),
-        ({"chat_template_kwargs": {"enable_thinking": False}}, {"think": False}),
         ({"ignore_eos": False, "min_tokens": 0, "modalities": ["text"], "user": "me", "store": True}, {}),
     ],
 )
@@ -96,13 +95,6 @@ def test_what_is_not_known_is_left_out_and_named() -> None:
         "verbosity",
     ]
     assert question.options == {}
-
-
-def test_an_effort_is_thinking_where_the_model_can() -> None:
-    for effort, think in (("none", False), ("minimal", False), ("low", True), ("high", True)):
-        assert read(said(USER, reasoning_effort=effort), THINKER).options["think"] is think
-        without = read(said(USER, reasoning_effort=effort))
-        assert (without.ignored, "think" in without.options) == (("reasoning_effort",) if think else (), False)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +138,7 @@ def test_thoughts_may_be_sent_back(name: str) -> None:
 )
 def test_an_image_may_be_written_in_several_ways(image: dict[str, Any]) -> None:
     (media,) = read(part(image)).media
-    assert decode_media(as_data_uri(media.urls[0])) == BENCH
+    assert decode_media(as_data_uri(media.urls[0]), media) == BENCH
 
 
 def test_sizes_of_images_arrive() -> None:
@@ -163,6 +155,15 @@ def test_sizes_of_images_arrive() -> None:
     assert 0.95e6 < picture.width * picture.height <= 1e6
 
 
+@pytest.mark.parametrize("own", [{}, {"max_pixels": 4000}, {"min_pixels": 5000, "max_pixels": 4000}])
+def test_a_smallest_size_above_the_largest_is_refused(own: dict[str, int]) -> None:
+    body = part({"type": "image_url", "image_url": {"url": URI, **own}})
+    body |= {"mm_processor_kwargs": {"min_pixels": 5000}, **({} if own else {"max_pixels": 4000})}
+    with pytest.raises(ApiError, match="min_pixels is 5000, more than max_pixels, which is 4000") as refused:
+        read(body)
+    assert refused.value.param == "min_pixels"
+
+
 @pytest.mark.parametrize(
     "video",
     [
@@ -176,7 +177,7 @@ def test_sizes_of_images_arrive() -> None:
 def test_a_video_is_a_file_or_its_frames(video: dict[str, Any]) -> None:
     (media,) = read(part(video)).media
     assert media.kind == ("video" if len(media.urls) == 1 else "frames")
-    assert all(decode_media(as_data_uri(url)) == BENCH for url in media.urls)
+    assert all(decode_media(as_data_uri(url), media) == BENCH for url in media.urls)
 
 
 def test_a_thousand_mutated_bodies_are_read_or_refused_in_one_line() -> None:

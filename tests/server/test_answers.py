@@ -188,7 +188,7 @@ def test_there_is_one_model(client: openai.OpenAI) -> None:
     assert client.models.retrieve("uhd-tiny").id == "uhd-tiny"
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("gpt-4")
-    with pytest.raises(openai.NotFoundError, match="there is no model 'gpt-4'; this server has 'uhd-tiny'"):
+    with pytest.raises(openai.NotFoundError, match="model 'gpt-4' not found; this server has 'uhd-tiny'"):
         client.chat.completions.create(model="gpt-4", messages=messages([], "Hello?"))
 
 

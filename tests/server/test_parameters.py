@@ -13,7 +13,7 @@ from PIL import Image
 from support.images.videos import make_video
 from support.running_server import CHAT, CODE, EXAMPLES, Running, about_the_bench, asked, data_uri, running
 
-from uhd_edge.runtime import Assistant, Video
+from uhd_edge.runtime import Assistant, Message, TextPart, Video
 from uhd_edge.runtime.images.loading import load_image
 
 if TYPE_CHECKING:
@@ -72,6 +72,20 @@ def test_a_turn_that_has_begun_goes_on(client: openai.OpenAI) -> None:
     assert client.chat.completions.create(**body).choices[0].message.content == "X7"
     pieces = [chunk.choices[0].delta.content or "" for chunk in client.chat.completions.create(**body, stream=True)]
     assert "".join(pieces) == "X7"
+
+
+def test_the_last_turn_may_be_one_that_the_template_takes(client: openai.OpenAI, assistant: Assistant) -> None:
+    body: Any = asked("?Describe the scene.", max_tokens=8)
+    body["messages"].append({"role": "developer", "content": "Be brief."})
+    said = [Message("user", (TextPart("Describe the scene."),)), Message("system", (TextPart("Be brief."),))]
+    expected = assistant.ask(said, max_tokens=8)
+    answer = client.chat.completions.create(**body)
+    assert answer.choices[0].message.content == expected.text
+    assert answer.usage.prompt_tokens == expected.usage.prompt_tokens
+    del body["messages"][0]
+    assert (
+        client.chat.completions.create(**body).choices[0].message.content == assistant.ask(said[1:], max_tokens=8).text
+    )
 
 
 def test_an_image_may_come_without_a_text_and_at_low_detail(server: Running, assistant: Assistant) -> None:

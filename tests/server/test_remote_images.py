@@ -12,7 +12,7 @@ from support.running_server import CHAT, CODE, EXAMPLES, Running, asked, running
 
 from uhd_edge.server.errors import ApiError
 from uhd_edge.server.media import remote_images
-from uhd_edge.server.media.remote_images import fetch_image, is_public
+from uhd_edge.server.media.remote_images import fetch_file, is_public
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,7 @@ def anywhere(_address: str) -> bool:
 
 
 def fetch(url: str, **limits: Any) -> bytes:
-    return fetch_image(url, **{"most_bytes": 10**6, "seconds": 30.0, "allowed": anywhere, **limits})
+    return fetch_file(url, **{"most_bytes": 10**6, "seconds": 30.0, "allowed": anywhere, **limits})
 
 
 PRIVATE = ["127.0.0.1", "127.9.9.9", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1"]
@@ -113,6 +113,12 @@ def test_a_name_with_one_private_address_is_refused(site: str, monkeypatch: pyte
     found = ["127.0.0.1"]
     assert fetch("http://name.example/", allowed={"127.0.0.1"}.__contains__) == IMAGE
     assert looked_up == ["name.example"] * 2
+
+
+def test_a_video_is_called_one(site: str) -> None:
+    with pytest.raises(ApiError, match=r"the video 'http://127.0.0.1:.*/none' is answered with status 404") as refused:
+        fetch(f"{site}/none", noun="video")
+    assert refused.value.code == "invalid_video_url"
 
 
 def test_limits_hold(site: str) -> None:

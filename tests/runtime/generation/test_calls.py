@@ -11,6 +11,7 @@ from support.language_models.scripted import END, ScriptedModel
 from uhd_edge.runtime.answer import Thought, ToolCall
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.conversation.answer_stream import AnswerStream
+from uhd_edge.runtime.errors import OptionError
 from uhd_edge.runtime.generation.writing import write_answer
 from uhd_edge.runtime.options import check_options
 
@@ -54,6 +55,15 @@ def test_text_and_several_calls_come_apart() -> None:
     answer = write(ScriptedModel(script))
     assert answer.text == "I go.\n\n\n Done."
     assert answer.tool_calls == (CALL, CALL)
+
+
+def test_an_answer_may_be_limited_to_one_call() -> None:
+    model = ScriptedModel(["I go.", "\n", "<tool_call>", "\n", BODY, END, "\n", "<tool_call>", "\n", BODY, END, END])
+    answer = write(model, parallel_tool_calls=False)
+    assert (answer.text, answer.tool_calls, answer.finish_reason) == ("I go.", (CALL,), "stop")
+    assert model.read == f"I go.\n<tool_call>\n{BODY}"
+    with pytest.raises(OptionError, match="parallel_tool_calls is 1; it must be True or False"):
+        write(model, parallel_tool_calls=1)
 
 
 def test_json_calls_are_read_where_the_template_has_them() -> None:

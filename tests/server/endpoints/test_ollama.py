@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import subprocess
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import ollama
@@ -10,7 +13,7 @@ import pytest
 from support.running_server import CODE, EXAMPLES, Running
 
 if TYPE_CHECKING:
-    from uhd_edge.runtime import Assistant
+    from uhd_edge.runtime import Assistant, Bundle
 
 BENCH = EXAMPLES / "bench.png"
 ASKED: Any = [{"role": "user", "content": CODE, "images": [str(BENCH)]}]
@@ -89,14 +92,49 @@ def test_thoughts_calls_and_schemas_are_ollamas(client: ollama.Client, assistant
 
 def test_the_model_is_listed_with_what_it_can_do(client: ollama.Client) -> None:
     assert [model.model for model in client.list().models] == ["uhd-tiny"]
-    assert client.show("uhd-tiny").capabilities == ["completion", "vision", "tools", "thinking"]
+    shown = client.show("uhd-tiny:latest")
+    assert shown.capabilities == ["completion", "vision", "tools", "thinking"]
+    assert (shown.modelinfo or {})["qwen3.context_length"] == 4096
     assert [model.model for model in client.ps().models] == ["uhd-tiny"]
+
+
+def test_the_model_is_listed_with_the_size_the_age_and_a_digest_of_its_files(
+    client: ollama.Client, bundle: Bundle
+) -> None:
+    files = sorted(path for path in bundle.path.rglob("*") if path.is_file() and path.name != "bundle.json")
+    sums = subprocess.run(
+        ["sha256sum", *(str(path.relative_to(bundle.path)) for path in files)],
+        cwd=bundle.path,
+        capture_output=True,
+        check=True,
+    )
+    for (model,) in (client.list().models, client.ps().models):
+        assert model.size == sum(path.stat().st_size for path in files)
+        assert model.digest == hashlib.sha256(sums.stdout).hexdigest()
+        assert model.details is not None
+        assert (model.details.family, model.details.quantization_level) == ("qwen3", "Q8_0")
+    written = datetime.fromtimestamp((bundle.path / "bundle.json").stat().st_mtime, timezone.utc)
+    assert client.list().models[0].modified_at == written
+
+
+def test_only_the_model_that_there_is_can_be_shown(client: ollama.Client, server: Running) -> None:
+    with pytest.raises(ollama.ResponseError, match="model 'llama3' not found") as refused:
+        client.show("llama3")
+    assert refused.value.status_code == 404
+    for body in ({}, {"model": 5}, [], b"{", b"x" * 100_000):
+        reply = server.request("POST", "/api/show", body)
+        assert (reply.status, type(reply.json["error"])) == (413 if len(body) > 9 else 400, str)
+    assert server.request("POST", "/api/show", {"name": "uhd-tiny"}).status == 200
+
+
+def test_a_client_sees_that_the_server_runs(server: Running) -> None:
+    assert server.request("HEAD", "/").status == 200
 
 
 @pytest.mark.parametrize(
     ("asking", "said"),
     [
-        (lambda client: client.chat("llama3", ASKED), "there is no model 'llama3'"),
+        (lambda client: client.chat("llama3", ASKED), "model 'llama3' not found"),
         (lambda client: client.embed("uhd-tiny", "x"), "does not offer /api/embed"),
         (lambda client: client.pull("llama3"), "does not offer /api/pull"),
         (lambda client: client.generate("uhd-tiny", "x", raw=True), "raw is not supported"),

@@ -93,4 +93,7 @@ def test_the_page_may_load_nothing_from_elsewhere(server: Running) -> None:
 
 def test_without_a_page_there_is_nothing_there() -> None:
     with running("--no-page") as server:
-        assert server.request("GET", "/").status == server.request("GET", "/plan?width=9&height=9").status == 404
+        assert server.request("GET", "/plan?width=9&height=9").status == server.request("GET", "/page.js").status == 404
+        assert (reply := server.request("GET", "/")).headers["content-type"].startswith("text/plain")
+        assert reply.body == b"uhd-edge is running"
+        assert server.request("HEAD", "/").status == 200

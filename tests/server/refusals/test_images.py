@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -10,6 +11,7 @@ from support.running_server import CHAT, Running, asked
 from support.server.png import plain, png
 
 ASK = "?What?"
+URL = "the file"
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,39 @@ def test_an_image_that_cannot_be_used_is_said_so(server: Running, image: Any, sa
     assert (reply.status, reply.error["type"], reply.error["param"]) == (400, "invalid_request_error", "messages")
     assert re.search(said, reply.error["message"])
     assert "\n" not in reply.error["message"]
+
+
+@pytest.mark.parametrize(
+    ("part", "noun"),
+    [
+        ({"type": "image_url", "image_url": {"url": URL}}, "image"),
+        ({"type": "video_url", "video_url": {"url": URL}}, "video"),
+        ({"type": "video", "video": [URL, URL]}, "frame"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("https://example.org/x", "the {noun} must be a data URI .*; this server does not fetch {noun}s"),
+        ("data:;base64,@@@@", "the {noun}: a data URI's base64 is broken"),
+        ("data:;base64,aGVsbG8=", "^(the {noun} in bytes: not|a {noun} needs 1048576 pixels|{noun} 0 of a video: )"),
+    ],
+)
+def test_an_error_calls_each_medium_by_its_name(
+    server: Running, part: dict[str, Any], noun: str, url: str, said: str
+) -> None:
+    asking = {
+        "role": "user",
+        "content": [json.loads(json.dumps(part).replace(URL, url)), {"type": "text", "text": "?"}],
+    }
+    reply = server.request("POST", CHAT, {"model": "uhd-tiny", "messages": [asking]})
+    kind = "image" if noun == "image" else "video"
+    assert reply.status == 400
+    assert re.search(said.format(noun=noun), reply.error["message"])
+    assert reply.error["code"] == (f"invalid_{kind}_url" if url.startswith("https") else f"invalid_{kind}")
+    told = {"role": "system", "content": asking["content"]}
+    refused = server.request("POST", CHAT, {"model": "uhd-tiny", "messages": [told, asking]})
+    assert f"has {'an image' if kind == 'image' else 'a video'}; only" in refused.error["message"]
 
 
 def test_pixels_count_for_all_images_together(server: Running) -> None:

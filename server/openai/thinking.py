@@ -1,0 +1,90 @@
+"""Whether a model shall think, in the words of several servers: one wish, and what becomes of it.
+
+A wish that the model cannot follow is ignored and named, as thoughts stand beside the answer. With
+`--strict` it is refused.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from uhd_edge.server.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from uhd_edge.server.model_facts import ModelFacts
+
+# OpenAI's efforts. How much is thought is limited by `think_tokens` alone.
+_EFFORTS: Final = {
+    name: name not in ("none", "minimal") for name in ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+}
+
+# Other servers' names of `enable_thinking`, within `chat_template_kwargs`.
+_SWITCHES: Final = ("thinking", "enable_reasoning")
+
+
+def translate_thinking(given: dict[str, Any], ignored: list[str]) -> None:
+    """Write other servers' wishes as `think`, `think_tokens`, `reasoning_effort` and `enable_thinking`.
+
+    Anthropic's and DeepSeek's is `thinking` with a type, OpenRouter's and that of responses `reasoning`, Alibaba's
+    `enable_thinking` beside the messages. What stands for nothing here goes to `ignored`.
+    """
+    thinking = given.pop("thinking", None)
+    if isinstance(thinking, dict):
+        if (kind := thinking.get("type")) in ("enabled", "disabled"):
+            _set(given, "think", kind == "enabled")
+        _set(given, "think_tokens", thinking.get("budget_tokens"))
+    elif thinking is not None:
+        _set(given, "think", thinking)
+    _set(given, "think", given.pop("enable_thinking", None))
+    reasoning = given.pop("reasoning", None)
+    if isinstance(reasoning, dict):
+        _set(given, "reasoning_effort", reasoning.get("effort"))
+        _set(given, "think", reasoning.get("enabled"))
+        _set(given, "think_tokens", reasoning.get("max_tokens"))
+        known = ("effort", "enabled", "max_tokens")
+        ignored += [f"reasoning.{name}" for name, value in reasoning.items() if name not in known and value is not None]
+    elif reasoning is not None:
+        ignored.append("reasoning")
+    if isinstance(arguments := given.get("chat_template_kwargs"), dict):
+        arguments = dict(arguments)
+        for name in _SWITCHES:
+            _set(arguments, "enable_thinking", arguments.pop(name, None))
+        given["chat_template_kwargs"] = arguments
+
+
+def wish_to_think(
+    wishes: Mapping[str, bool | str | None], model: ModelFacts, *, strict: bool
+) -> tuple[bool | None, tuple[str, ...]]:
+    """Return what the model is told, None for nothing, and the name of a wish that it cannot follow.
+
+    `wishes` are a request's by the names of their parameters, each whether to think or an effort; the first that
+    is not None counts. Raises `ApiError` 400 for an effort that there is not, and if it is `strict` for a wish
+    that the model cannot follow.
+    """
+    read = {name: _effort(name, wish) if isinstance(wish, str) else wish for name, wish in wishes.items()}
+    name, wish = next(((name, wish) for name, wish in read.items() if wish is not None), ("", None))
+    if wish is None or model.thinks:
+        return wish, ()
+    if wish is False and not model.always_thinks:
+        return None, ()
+    if strict:
+        can = "always thinks before it answers" if model.always_thinks else "cannot be asked to think"
+        raise ApiError(400, f"this model {can}; leave out {name}", param=name)
+    return None, (name,)
+
+
+def _effort(name: str, given: str) -> bool | None:
+    if given in ("auto", "default"):
+        return None
+    if given not in _EFFORTS:
+        known = ", ".join(_EFFORTS)
+        raise ApiError(400, f"{name} is {given[:40]!r}; it must be one of {known}", param=name)
+    return _EFFORTS[given]
+
+
+def _set(given: dict[str, Any], name: str, value: Any) -> None:
+    """Set what is not set yet."""
+    if value is not None and given.get(name) is None:
+        given[name] = value

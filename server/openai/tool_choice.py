@@ -1,0 +1,70 @@
+"""Which of a request's tools may be called, in OpenAI's words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from uhd_edge.runtime.errors import OptionError
+from uhd_edge.runtime.tools.given_tools import CHOICES, parse_tools
+from uhd_edge.server.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from uhd_edge.runtime.tools.tool_set import Tool
+    from uhd_edge.server.openai.chat_request import ChatRequest
+
+
+def read_tools(request: ChatRequest, *, model_calls: bool) -> tuple[tuple[Tool, ...] | None, str | None]:
+    """Return the tools and the choice among them, checked so that an error names its parameter.
+
+    A model that calls no functions has none where none may be called.
+    """
+    choice, allowed = _read_choice("auto" if request.tool_choice is None else request.tool_choice)
+    if request.tools is None and choice in ("auto", "none"):
+        return None, None
+    try:
+        tools = parse_tools(request.tools, choice).tools
+    except OptionError as error:
+        raise ApiError(400, str(error), param="tools") from error
+    if choice == "none" and not model_calls:
+        return None, None
+    return (tools if allowed is None else _only(tools, allowed)), choice
+
+
+def _read_choice(given: str | dict[str, Any]) -> tuple[str, list[str] | None]:
+    """Return a choice, and the names of the tools that it is limited to."""
+    if isinstance(given, str):
+        if given not in CHOICES:
+            raise _wrong(f"tool_choice is {given[:40]!r}; it must be one of {', '.join(CHOICES)}, or an object")
+        return given, None
+    kind = given.get("type")
+    if kind == "function":
+        return _name(given), None
+    if kind != "allowed_tools":
+        raise _wrong(f"a tool_choice of the type {kind!r:.40} is not supported; it may be function or allowed_tools")
+    inner = given.get("allowed_tools", given)  # which `/v1/responses` does without
+    tools = inner.get("tools") if isinstance(inner, dict) else None
+    mode = inner.get("mode", "auto") if isinstance(inner, dict) else None
+    if not isinstance(tools, list) or not tools or mode not in ("auto", "required"):
+        raise _wrong('a tool_choice of the type allowed_tools needs a mode, "auto" or "required", and a list of tools')
+    return mode, [_name(tool) for tool in tools]
+
+
+def _name(given: Any) -> str:
+    inner = given.get("function", given) if isinstance(given, dict) else None
+    name = inner.get("name") if isinstance(inner, dict) else None
+    if not isinstance(name, str):
+        raise _wrong("a tool_choice must name its function")
+    return name
+
+
+def _only(tools: Sequence[Tool], names: Sequence[str]) -> tuple[Tool, ...]:
+    known = [tool.name for tool in tools]
+    if unknown := next((name for name in names if name not in known), None):
+        raise _wrong(f"tool_choice allows {unknown[:64]!r}, which is none of the tools")
+    return tuple(tool for tool in tools if tool.name in names)
+
+
+def _wrong(message: str) -> ApiError:
+    return ApiError(400, message, param="tool_choice")
