@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from uhd_edge.server.answering import Answering
+from uhd_edge.server.document.whole import api_document
 from uhd_edge.server.errors import ApiError
 from uhd_edge.server.guard import admit
 from uhd_edge.server.metrics import Metrics
@@ -19,7 +20,7 @@ from uhd_edge.server.ollama.listing import listing_routes
 from uhd_edge.server.openai.chat import ChatCompletions
 from uhd_edge.server.openai.responses import Responses
 from uhd_edge.server.page.routes import page_routes
-from uhd_edge.server.paths import sign_of_life, small_paths
+from uhd_edge.server.paths import OLLAMA, document_route, sign_of_life, small_paths
 from uhd_edge.server.sending import IGNORED
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ def application(
     }
     answering = Answering(assistant, options, metrics)
     page = page_routes(bundle.manifest, model, options) if options.page else [Route("/", sign_of_life)]
+    document = api_document(model, strict=options.strict, page=options.page)
     own = _Application(
-        small_paths(model, metrics, dialects, [*listing_routes(bundle, model), *page]),
+        small_paths(model, metrics, dialects, [document_route(document), *listing_routes(bundle, model), *page]),
         dialects,
         answering,
         options,
@@ -101,7 +103,7 @@ class _Application:
             admit(Headers(scope=scope), path, self._options)
         except ApiError as error:
             self._metrics.requested(known, error.status)
-            body = error.body if dialect is None else dialect.error_body(error)
+            body = {"error": str(error)} if path.startswith(OLLAMA) else error.body
             await JSONResponse(body, error.status, error.headers)(scope, receive, send)
             return
         if dialect is not None and scope["method"] == "POST":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -10,7 +10,6 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from uhd_edge.server.errors import ApiError
-from uhd_edge.server.openai.api_document import api_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,6 +30,15 @@ _NOT_OFFERED = (
 )
 
 
+def document_route(document: dict[str, Any]) -> Route:
+    """Return the route of the description of all paths."""
+
+    async def answer(_: Request) -> Response:
+        return JSONResponse(document)
+
+    return Route("/openapi.json", answer)
+
+
 async def sign_of_life(_: Request) -> Response:
     """Answer at `/`, where there is no page; Ollama's clients look there whether a server runs."""
     return PlainTextResponse("uhd-edge is running")
@@ -39,7 +47,7 @@ async def sign_of_life(_: Request) -> Response:
 def small_paths(model: ModelFacts, metrics: Metrics, questions: Iterable[str], more: Sequence[Route]) -> Starlette:
     """Return an application for all paths but those of questions, which it answers for other methods than POST.
 
-    `more` are the routes of Ollama's clients and of the page.
+    `more` are the routes of Ollama's clients, of the page, and of the document.
     """
 
     async def health(_: Request) -> Response:
@@ -56,9 +64,6 @@ def small_paths(model: ModelFacts, metrics: Metrics, questions: Iterable[str], m
     async def numbers(_: Request) -> Response:
         return Response(metrics.text(), media_type=METRICS_TYPE)
 
-    async def document(_: Request) -> Response:
-        return JSONResponse(api_document())
-
     async def only_post(request: Request) -> Response:
         return await _refusal(request, HTTPException(405, headers={"Allow": "POST"}))
 
@@ -67,7 +72,6 @@ def small_paths(model: ModelFacts, metrics: Metrics, questions: Iterable[str], m
         Route("/v1/models", models),
         Route("/v1/models/{name}", one_model),
         Route("/metrics", numbers),
-        Route("/openapi.json", document),
         *more,
         *(Route(path, only_post) for path in questions),
     ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from uhd_edge.server.dialect import AnsweredError
 from uhd_edge.server.ollama.replies import OllamaReply
-from uhd_edge.server.ollama.requests import chat_body, generate_body, only_loads
+from uhd_edge.server.ollama.requests import chat_body, generate_body, only_loads, require_model
 from uhd_edge.server.openai.chat_request import parse_translated, read_object, refuse_names
 from uhd_edge.server.openai.conversations import parse_chat
 
@@ -28,8 +28,8 @@ class Ollama:
     def read(self, body: bytes) -> tuple[Asked, ReplyWriter]:
         """Read a request; raises `ApiError`."""
         given = read_object(body)
+        require_model(given, self.model)
         if only_loads(given):
-            self.model.require_name(str(given.get("model")))
             raise AnsweredError(OllamaReply(self.model.name, self.kind).loaded())
         chat, left_out = chat_body(given) if self.kind == "chat" else generate_body(given)
         if self.model.thinks:  # Ollama's models think only if they are asked to

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from uhd_edge.runtime.bundles.bundle import MANIFEST
 from uhd_edge.runtime.release import installed_version
 from uhd_edge.server.errors import ApiError
+from uhd_edge.server.ollama.requests import require_model
 from uhd_edge.server.openai.chat_request import read_object
 from uhd_edge.server.waiting import read_body
 
@@ -41,7 +42,7 @@ def listing_routes(bundle: Bundle, model: ModelFacts) -> list[Route]:
         try:
             declared = request.headers.get("content-length")
             body = await read_body(request.receive, most=MOST_BYTES, declared=declared)
-            _require(read_object(body), model)
+            require_model(read_object(body), model)
         except ApiError as error:
             return JSONResponse({"error": str(error)}, error.status)
         return JSONResponse(shown)
@@ -92,11 +93,3 @@ def _details(manifest: Manifest) -> dict[str, Any]:
     family = manifest.llm.architecture
     known = {"format": "gguf", "family": family, "families": [family], "quantization_level": manifest.llm.type.upper()}
     return {"parent_model": "", **known, "parameter_size": ""}
-
-
-def _require(given: dict[str, Any], model: ModelFacts) -> None:
-    """Raise `ApiError` unless a body names this model."""
-    name = given.get("model") or given.get("name")
-    if not isinstance(name, str):
-        raise ApiError(400, "model is required")
-    model.require_name(name)

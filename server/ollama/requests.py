@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from uhd_edge.server.errors import ApiError
+
+if TYPE_CHECKING:
+    from uhd_edge.server.model_facts import ModelFacts
 
 # Ollama's options of an answer, by this server's names.
 _OPTIONS: Final = {
@@ -44,6 +47,14 @@ _CHAT: Final = frozenset(("messages", "tools"))
 _GENERATE: Final = frozenset(("prompt", "images", "system"))
 # What would change the prompt in a way that there is not here.
 _UNSUPPORTED: Final = ("raw", "suffix", "template", "context")
+
+
+def require_model(given: dict[str, Any], model: ModelFacts) -> None:
+    """Raise `ApiError` 400 unless a body names a model, and 404 unless that is the server's."""
+    name = given.get("model") or given.get("name")
+    if not isinstance(name, str):
+        raise ApiError(400, "model is required", param="model")
+    model.require_name(name)
 
 
 def chat_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import jsonschema
 import pytest
@@ -50,14 +51,44 @@ def test_the_document_describes_addresses_that_are_there(server: Running) -> Non
     assert used == set(document["components"]["schemas"])
 
 
-def test_requests_and_replies_are_as_the_document_says(server: Running) -> None:
+def test_the_document_describes_every_address_that_answers(server: Running) -> None:
+    described = server.request("GET", "/openapi.json").json["paths"]
+    assert {*QUESTIONS, "/", "/plan", "/v1/models", "/health", "/metrics"} < set(described)
+    assert {path for path in described if path.startswith("/api/")} == {
+        *("/api/chat", "/api/generate", "/api/show", "/api/tags", "/api/ps", "/api/version"),
+    }
+    for path, methods in described.items():
+        unasked = server.request("POST" if "get" in methods else "GET", path, {})
+        assert (unasked.status, *methods) in ((405, "get"), (405, "post"))
+
+
+SAID = [{"role": "user", "content": "What?"}]
+BODIES: dict[str, dict[str, Any]] = {
+    CHAT: asked("?What?", max_tokens=3),
+    "/v1/responses": {"model": "uhd-tiny", "input": "What?", "max_output_tokens": 3},
+    "/api/chat": {"model": "uhd-tiny", "messages": SAID, "stream": False, "options": {"num_predict": 3}},
+    "/api/generate": {"model": "uhd-tiny", "prompt": "What?", "stream": False, "options": {"num_predict": 3}},
+    "/api/show": {"model": "uhd-tiny"},
+}
+
+
+@pytest.mark.parametrize("path", [*BODIES, "/api/tags", "/api/ps", "/api/version", "/v1/models", "/health", "/plan"])
+def test_requests_and_replies_are_as_the_document_says(server: Running, path: str) -> None:
     document = server.request("GET", "/openapi.json").json
-    described = document["paths"][QUESTIONS[0]]["post"]
-    body = asked("?What?", model=server.request("GET", "/v1/models").json["data"][0]["id"], max_tokens=3)
-    content = described["responses"]["200"]["content"]["application/json"]
-    for schema, instance in (
-        (described["requestBody"]["content"]["application/json"]["schema"], body),
-        (content["schema"], server.request("POST", QUESTIONS[0], body).json),
-        ({"$ref": "#/components/schemas/Error"}, server.request("POST", QUESTIONS[0], {}).json),
-    ):
+    (method,), (described,) = document["paths"][path], document["paths"][path].values()
+
+    def check(schema: dict[str, Any], instance: Any) -> None:
         jsonschema.Draft202012Validator({**schema, "components": document["components"]}).validate(instance)
+
+    query = "?width=900&height=400&mode=4x" if path == "/plan" else ""
+    reply = server.request(method.upper(), path + query, BODIES.get(path))
+    assert reply.status == 200
+    check(described["responses"]["200"]["content"]["application/json"]["schema"], reply.json)
+    refused = server.request(method.upper(), path, BODIES.get(path), headers={"Host": "attacker.example"})
+    assert refused.status == 403
+    check(described["responses"]["default"]["content"]["application/json"]["schema"], refused.json)
+    if method == "post":
+        asking = described["requestBody"]["content"]["application/json"]["schema"]
+        check(asking, BODIES[path])
+        with pytest.raises(jsonschema.ValidationError):
+            check(asking, {"model": 5})
