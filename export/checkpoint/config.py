@@ -122,7 +122,7 @@ def _marker_ids(config: _Config, where: str) -> dict[str, int]:
 
 def _refuse_others(content: dict[str, Any], where: str) -> None:
     found = content.get("model_type")
-    if found not in TEXT_MODELS:
+    if not isinstance(found, str) or found not in TEXT_MODELS:
         known = "minicpmv4_6 (MiniCPM-V 4.6), minicpmv4_7 (MiniCPM-V 4.7) and LLaVA-UHD v4, told by its tensors,"
         raise CheckpointError(f"{where}: architecture {found!r} is not supported; only {known} are")
 

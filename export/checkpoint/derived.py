@@ -13,7 +13,7 @@ from uhd_edge.runtime.bundles.known_models import KNOWN_MODELS
 from uhd_edge.runtime.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 ADAPTER = "adapter_config.json"
@@ -27,7 +27,19 @@ _QUANTIZED_TENSORS = re.compile(r"\.(qweight|qzeros|g_idx|weight_packed|weight_s
 _LORA_TENSORS = re.compile(
     r"(^|\.)(lora_(A|B|embedding_A|embedding_B|magnitude_vector)|base_layer)\.|^base_model\.model\."
 )
-_COMPILED_TENSORS = re.compile(r"(^|\.)_orig_mod\.")
+# What wrapped a module whose tensors have such names, and what gives the module inside.
+_WRAPPED_TENSORS = (
+    (re.compile(r"(^|\.)_orig_mod\."), "torch.compile", "model._orig_mod.save_pretrained(..)"),
+    (
+        re.compile(r"^(model\.)?module\."),
+        "DataParallel, DistributedDataParallel or DeepSpeed",
+        "model.module.save_pretrained(..)",
+    ),
+    (re.compile(r"(^|\.)_fsdp_wrapped_module\."), "FSDP", "its full state dict"),
+    (re.compile(r"(^|\.)_checkpoint_wrapped_module\."), "activation checkpointing", "the state dict without it"),
+)
+_FP8_TYPES = re.compile(r"(F8_|torch\.float8_)")
+_READABLE_TYPES = ("F32", "F16", "BF16")
 
 
 def refuse_adapter(folder: Path) -> None:
@@ -59,7 +71,7 @@ def refuse_quantized(folder: Path, config: dict[str, Any], where: str) -> None:
 
 
 def refuse_derived_tensors(folder: Path, config: dict[str, Any], names: Iterable[str]) -> None:
-    """Raise `CheckpointError` where the tensors' `names` are those of quantized, LoRA or compiled modules."""
+    """Raise `CheckpointError` where the tensors' `names` are those of quantized, LoRA or wrapped modules."""
     for name in names:
         if _QUANTIZED_TENSORS.search(name):
             raise CheckpointError(f"{folder}: {name}: the checkpoint is quantized; {_take_original(folder, config)}")
@@ -68,11 +80,30 @@ def refuse_derived_tensors(folder: Path, config: dict[str, Any], names: Iterable
                 f"{folder}: {name}: holds LoRA layers beside the weights; merge them with peft's merge_and_unload(), "
                 "and save the model again"
             )
-        if _COMPILED_TENSORS.search(name):
-            raise CheckpointError(
-                f"{folder}: {name}: was saved from a module wrapped by torch.compile; save the module inside, "
-                "model._orig_mod.save_pretrained(..), or take _orig_mod. out of the names"
-            )
+        for pattern, wrapper, inside in _WRAPPED_TENSORS:
+            if found := pattern.search(name):
+                prefix = found[0].lstrip(".")
+                raise CheckpointError(
+                    f"{folder}: {name}: was saved from a module wrapped by {wrapper}; save the module inside, "
+                    f"{inside}, or take {prefix} out of the names"
+                )
+
+
+def refuse_other_types(folder: Path, config: dict[str, Any], types: Mapping[str, str]) -> None:
+    """Raise `CheckpointError` where tensors, given by name and type, are no float32, float16 or bfloat16."""
+    others = {name: kind for name, kind in types.items() if kind not in _READABLE_TYPES}
+    if not others:
+        return
+    name, kind = next(iter(others.items()))
+    more = f" and {len(others) - 1} other tensors are" if len(others) > 1 else " is"
+    if kind in ("F64", "torch.float64"):
+        advice = "save the model again in one of these, model.to(torch.bfloat16).save_pretrained(..)"
+    else:
+        what = "quantized to FP8" if _FP8_TYPES.match(kind) else "probably quantized"
+        advice = f"the checkpoint is {what}; {_take_original(folder, config)}"
+    raise CheckpointError(
+        f"{folder}: {name}{more} of type {kind}, but only {', '.join(_READABLE_TYPES)} can be read: {advice}"
+    )
 
 
 def _take_original(folder: Path, config: dict[str, Any]) -> str:

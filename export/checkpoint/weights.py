@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from uhd_edge.export.checkpoint.tensors import Shape
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-TENSOR_TYPES = ("F32", "F16", "BF16")
 STATE_DICTS = (".pt", ".pth", ".bin")
 
 

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import onnx_ir as ir
 
-from uhd_edge.runtime.errors import CheckpointError
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -72,15 +70,12 @@ class GraphBuilder:
     ) -> ir.Value:
         """Add the checkpoint's tensor `name` as a weight, reshaped to `shape` and then transposed if asked.
 
-        With `order` its rows come in that order. The tensor is read when the graph is written. That
-        raises `CheckpointError` if it holds NaN or infinity.
+        With `order` its rows come in that order. The tensor is read when the graph is written.
         """
         stored = shape[::-1] if transposed else shape
 
         def read() -> ir.TensorProtocol:
             array = self._read(name).astype(np.float32, copy=False).reshape(shape)
-            if not np.isfinite(array).all():
-                raise CheckpointError(f"{name} holds values that are not finite numbers; the checkpoint is broken")
             array = array if order is None else array[order]
             return ir.tensor(array.T if transposed else array, name=name)
 

@@ -48,7 +48,7 @@ def test_the_default_mode_is_the_checkpoints(folder: Path) -> None:
     assert open_checkpoint(folder).config.default_mode == "4x"
 
 
-@pytest.mark.parametrize("found", ["minicpmv4_8", "llava", "minicpmv", None, 3])
+@pytest.mark.parametrize("found", ["minicpmv4_8", "llava", "minicpmv", None, 3, [], {}])
 def test_another_architecture_is_refused_by_name(folder: Path, found: object) -> None:
     change_json(folder / "config.json", model_type=found)
     assert f"architecture {found!r} is not supported; only minicpmv4_6 (MiniCPM-V 4.6), minicpmv4_7" in refusal(folder)

@@ -76,6 +76,35 @@ def test_quantized_tensors_are_found_where_the_configuration_is_silent(folder: P
     assert f"{QUERY}.{end}: the checkpoint is quantized" in refusal(folder)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "stored", "advice"),
+    [
+        (
+            torch.float8_e4m3fn,
+            "F8_E4M3",
+            "quantized to FP8; take the original one, openbmb/MiniCPM-V-4.6,",
+        ),
+        (torch.float8_e5m2, "F8_E5M2", "quantized to FP8; take the original one"),
+        (torch.int8, "I8", "the checkpoint is probably quantized; take the original one"),
+        (torch.float64, "F64", "save the model again in one of these, model.to(torch.bfloat16).save_pretrained(..)"),
+    ],
+    ids=str,
+)
+def test_weights_of_other_types_are_refused_with_what_they_are(
+    folder: Path, dtype: torch.dtype, stored: str, advice: str
+) -> None:
+    moved = Path(shutil.move(folder, folder.parent / "MiniCPM-V-4.6-FP8"))
+    tensors = load_file(moved / FILE)
+    changed = [FC1, f"{QUERY}.weight"]
+    change_tensors(moved, {name: tensors[name].to(dtype) for name in changed})
+    message = refusal(moved)
+    assert message.startswith(f"{moved}: ")
+    assert any(
+        f"{name} and 1 other tensors are of type {stored}, but only F32, F16, BF16" in message for name in changed
+    )
+    assert advice in message
+
+
 @pytest.mark.parametrize("whole", [True, False], ids=["beside weights", "alone"])
 def test_an_adapter_is_refused_with_its_base_and_the_way_to_merge_it(folder: Path, whole: bool) -> None:
     if not whole:
@@ -101,6 +130,13 @@ def test_a_broken_description_of_an_adapter_is_answered_in_one_line(folder: Path
         ({QUERY + ".weight": "base_model.model." + QUERY + ".weight"}, "holds LoRA layers beside the weights"),
         ({QUERY + ".weight": "_orig_mod." + QUERY + ".weight"}, "wrapped by torch.compile"),
         ({QUERY + ".weight": QUERY + "._orig_mod.weight"}, "model._orig_mod.save_pretrained(..)"),
+        ({QUERY + ".weight": "module." + QUERY + ".weight"}, "wrapped by DataParallel, DistributedDataParallel or"),
+        (
+            {QUERY + ".weight": "module." + QUERY + ".weight"},
+            "model.module.save_pretrained(..), or take module.",
+        ),
+        ({QUERY + ".weight": "model._fsdp_wrapped_module.x.weight"}, "or take _fsdp_wrapped_module. out of the names"),
+        ({QUERY + ".weight": QUERY + "._checkpoint_wrapped_module.weight"}, "wrapped by activation checkpointing"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

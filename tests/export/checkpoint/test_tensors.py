@@ -98,9 +98,3 @@ def test_a_long_list_of_tensors_is_cut_and_counted(folder: Path) -> None:
 def test_an_untied_output_layer_must_be_there(folder: Path) -> None:
     change_json(folder / "config.json", tie_word_embeddings=False, text_config__tie_word_embeddings=False)
     assert "1 missing: lm_head.weight" in refusal(folder)
-
-
-def test_integer_tensors_are_refused(folder: Path) -> None:
-    tensors = load_file(folder / FILE)
-    change_tensors(folder, {FC1: tensors[FC1].to(torch.int8)})
-    assert "has tensors of type I8; only F32, F16, BF16 can be read" in refusal(folder)

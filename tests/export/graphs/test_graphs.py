@@ -213,7 +213,10 @@ def test_int8_is_left_to_the_quantizer(qwen3_checkpoint: Path, tmp_path: Path) -
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_weight_that_is_no_number_is_named(changed: Path, tmp_path: Path, value: float) -> None:
     change_tensor(changed, "model.merger.mlp.0.linear_1.weight", value)
-    with pytest.raises(CheckpointError, match=r"merger\.mlp\.0\.linear_1\.weight .* not finite"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"^/.*model\.safetensors: model\.merger\.mlp\.0\.linear_1\.weight: 1 of .* NaN",
+    ):
         write(changed, tmp_path, precisions=["fp32"])
 
 
@@ -222,7 +225,7 @@ def test_a_weight_that_is_no_number_is_the_checkpoints_fault_in_fp16_too(
     changed: Path, tmp_path: Path, value: float
 ) -> None:
     change_tensor(changed, "model.vision_tower.encoder.layers.0.self_attn.q_proj.weight", value)
-    with pytest.raises(CheckpointError, match=r"layers\.0\.self_attn\.q_proj\.weight .* not finite"):
+    with pytest.raises(CheckpointError, match=r"0\.self_attn\.q_proj\.weight: 1 of \d+ numbers are NaN or infinite"):
         write(changed, tmp_path, precisions=["fp16"])
 
 
