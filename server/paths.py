@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -14,7 +15,7 @@ from uhd_edge.server.errors import ApiError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
 
     from uhd_edge.server.metrics import Metrics
     from uhd_edge.server.model_facts import ModelFacts
@@ -64,20 +65,28 @@ def small_paths(model: ModelFacts, metrics: Metrics, questions: Iterable[str], m
     async def numbers(_: Request) -> Response:
         return Response(metrics.text(), media_type=METRICS_TYPE)
 
-    async def only_post(request: Request) -> Response:
-        return await _refusal(request, HTTPException(405, headers={"Allow": "POST"}))
-
     routes = [
         Route("/health", health),
         Route("/v1/models", models),
         Route("/v1/models/{name}", one_model),
         Route("/metrics", numbers),
         *more,
-        *(Route(path, only_post) for path in questions),
+        *(Route(path, _only_post) for path in questions),
     ]
     paths = Starlette(routes=routes, exception_handlers={HTTPException: _refusal})
     paths.router.redirect_slashes = False  # clients do not follow redirects of a POST, or drop its body
     return paths
+
+
+class _OnlyPost:
+    """Answers requests of every method but POST; Starlette would allow a function for GET alone, and say so."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused = await _refusal(Request(scope), HTTPException(405, headers={"Allow": "POST"}))
+        await refused(scope, receive, send)
+
+
+_only_post = _OnlyPost()
 
 
 async def _refusal(request: Request, error: Exception) -> Response:

@@ -54,12 +54,14 @@ def openai_paths() -> dict[str, Any]:
     """Describe the addresses, by their paths."""
     listed = record({"object": {"const": "list"}, "data": {"type": "array", "items": _MODEL}})
     asks = {"error": "Error", "stream": _STREAM}
+    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
     return {
         "/v1/chat/completions": {"post": question("Answer a conversation", "ChatRequest", _COMPLETION, **asks)},
         "/v1/responses": {
             "post": question("Answer in the form of OpenAI's newer clients", "ResponseRequest", _RESPONSE, **asks)
         },
         "/v1/models": {"get": got("List the model, and what it can do", listed)},
+        "/v1/models/{name}": {"get": {**got("What the model can do", _MODEL), "parameters": [name]}},
     }
 
 
