@@ -55,6 +55,23 @@ class TokenLogprob:
         return {**own, "top": [other.to_dict() for other in self.top]} if self.top else own
 
 
+class RankedText(str):
+    """A piece of an answer's text, among the pieces of a stream whose question asks for `logprobs`.
+
+    It is a string. `tokens` are those that the model has written since the piece before. `Answer.logprobs` has them
+    too, but for those that add nothing to its text: whitespace around it, and a stop.
+    """
+
+    __slots__ = ("tokens",)
+    tokens: tuple[TokenLogprob, ...]
+
+    def __new__(cls, text: str, tokens: tuple[TokenLogprob, ...]) -> RankedText:
+        """Make a piece of this text."""
+        piece = super().__new__(cls, text)
+        piece.tokens = tokens
+        return piece
+
+
 @dataclass(frozen=True)
 class EncodedView:
     """The size of a view in patches, and the number of its tokens.

@@ -65,7 +65,7 @@ class AskOptions(TypedDict, total=False):
         it call one of the tools, and the name of a tool makes it call that one.
     parallel_tool_calls: False ends the answer after its first call.
     logprobs: Gives the probability of every token of the answer, and of this many of the likeliest
-        ones at its place, 0 to 20; see `Answer.logprobs`.
+        ones at its place, 0 to 20; see `Answer.logprobs`. The pieces of a stream are then `RankedText`.
     answers: How many answers are generated, 1 to 8, with the seeds `seed`, `seed + 1` and so on. The
         images and the question are read once. The first is the answer, a stream's pieces are its
         own, and the others are `Answer.alternatives`.

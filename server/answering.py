@@ -17,7 +17,7 @@ from uhd_edge.server.errors import ApiError, api_error
 from uhd_edge.server.guard import require_json
 from uhd_edge.server.media.loading import count_places, load_media
 from uhd_edge.server.sending import Sending, readable_names
-from uhd_edge.server.trimming import Trimmed
+from uhd_edge.server.trimming import ShownTokens, Trimmed
 from uhd_edge.server.waiting import ClientGoneError, finish_in_time, read_body
 
 if TYPE_CHECKING:
@@ -140,14 +140,17 @@ async def _whole(asking: Coroutine[object, object, Answer]) -> Answer:
 
 async def _streamed(stream: AsyncAnswerStream, asked: Asked, reply: ReplyWriter, sending: Sending) -> Answer:
     """Stream an answer. Nothing is sent before its first piece, so that an error can still set the status."""
-    thoughts, text = Trimmed(), Trimmed(begun=asked.continues)
+    thoughts, text, tokens = Trimmed(), Trimmed(begun=asked.continues), ShownTokens(begun=asked.continues)
+    may_tell = not asked.options.get("tools")  # a call leaves text behind that was not shown
     begun, unsent = False, b""
     try:
         async for piece in stream:
             is_thought = isinstance(piece, Thought)
-            if shown := (thoughts if is_thought else text)(piece):
+            shown = (thoughts if is_thought else text)(piece)
+            ranked = tokens(piece, shown) if may_tell else ()
+            if shown:
                 unsent += b"" if begun else reply.first()
-                unsent += reply.thought(shown) if is_thought else reply.piece(shown)
+                unsent += reply.thought(shown) if is_thought else reply.piece(shown, ranked)
                 begun = True
             if unsent and stream.is_waiting:
                 await sending.events(unsent)
@@ -156,7 +159,7 @@ async def _streamed(stream: AsyncAnswerStream, asked: Asked, reply: ReplyWriter,
     except SchemaError as error:
         answer = _cut_off(error)
     start = b"" if begun else reply.first()
-    await sending.events(unsent + start + reply.last(answer), more=False)
+    await sending.events(unsent + start + reply.last(answer, tokens.rest(answer)), more=False)
     return answer
 
 

@@ -10,7 +10,7 @@ from uhd_edge.runtime.prompt.messages import ImagePart, split_beginning
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from uhd_edge.runtime.answer import Answer
+    from uhd_edge.runtime.answer import Answer, TokenLogprob
     from uhd_edge.runtime.options import AskOptions
     from uhd_edge.runtime.prompt.messages import Message
     from uhd_edge.server.errors import ApiError
@@ -68,16 +68,16 @@ class ReplyWriter(Protocol):
         """Return what begins a stream."""
         ...
 
-    def piece(self, text: str) -> bytes:
-        """Return more of the text."""
+    def piece(self, text: str, tokens: Sequence[TokenLogprob] = ()) -> bytes:
+        """Return more of the text, and the tokens in it where their probabilities were asked for."""
         ...
 
     def thought(self, text: str) -> bytes:
         """Return more of the model's thoughts."""
         ...
 
-    def last(self, answer: Answer) -> bytes:
-        """Return what ends a stream."""
+    def last(self, answer: Answer, tokens: Sequence[TokenLogprob] = ()) -> bytes:
+        """Return what ends a stream; `tokens` are those that came with no piece."""
         ...
 
     def failed(self, error: ApiError) -> bytes:

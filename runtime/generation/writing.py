@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from uhd_edge.runtime.answer import RankedText
 from uhd_edge.runtime.generation.logprobs import trim_to
 from uhd_edge.runtime.generation.said import Said
 from uhd_edge.runtime.generation.thoughts import OPENING, Thoughts, after, read_head, think
@@ -81,7 +82,7 @@ def write_answer(
             thoughts = yield from think(settings, source, constrained=constrained)
             source.ranked.clear()
         if constrained:
-            said = yield from _write_constrained(settings, source, prompt)
+            said = yield from _ranked(_write_constrained(settings, source, prompt), settings, source)
         else:
             answer = _begin(source, settings.max_tokens, thoughts.rest)
             if knows_thoughts(prompt) and not in_thoughts and not settings.continues:
@@ -91,7 +92,7 @@ def write_answer(
                     thoughts = yield from think(settings, source, head.thoughts, constrained=False)
                     source.ranked.clear()
                     answer = _begin(source, settings.max_tokens, thoughts.rest)
-            said = yield from _write_freely(settings, source, prompt, answer)
+            said = yield from _ranked(_write_freely(settings, source, prompt, answer), settings, source)
         text = said.text.rstrip() if settings.continues else said.text.strip()
         ranked = tuple(source.ranked) if said.tool_calls else trim_to(source.ranked, text)
         return WrittenAnswer(
@@ -103,6 +104,24 @@ def write_answer(
             thoughts.tokens,
             ranked,
         )
+
+
+def _ranked(writing: Generator[str, None, Said], settings: Settings, source: TokenSource) -> Generator[str, None, Said]:
+    """Give each piece of text the tokens since the one before, if the settings ask for their probabilities."""
+    if settings.logprobs is None:
+        return (yield from writing)
+    told = 0
+    while True:
+        try:
+            piece = next(writing)
+        except StopIteration as end:
+            said: Said = end.value
+            return said
+        if not piece:
+            yield piece
+            continue
+        yield RankedText(piece, tuple(source.ranked[told:]))
+        told = len(source.ranked)
 
 
 @dataclass(frozen=True)

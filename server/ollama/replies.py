@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from uhd_edge.server.openai.replies import logprob_object
 
 if TYPE_CHECKING:
-    from uhd_edge.runtime.answer import Answer
+    from collections.abc import Sequence
+
+    from uhd_edge.runtime.answer import Answer, TokenLogprob
     from uhd_edge.server.errors import ApiError
 
 LINES = "application/x-ndjson"
@@ -31,7 +33,8 @@ class OllamaReply:
 
     def whole(self, answer: Answer) -> dict[str, Any]:
         """Return the answer as one object."""
-        return {**self._said(answer.text, answer.thinking, answer), **self._end(answer)}
+        told = _logprobs(answer.logprobs) if self.with_logprobs else {}
+        return {**self._said(answer.text, answer.thinking, answer), **self._end(answer), **told}
 
     def loaded(self) -> dict[str, Any]:
         """Return the reply to a request that asks nothing."""
@@ -41,18 +44,18 @@ class OllamaReply:
         """Return nothing: a stream begins with its first piece."""
         return b""
 
-    def piece(self, text: str) -> bytes:
-        """Return a line with more of the text."""
-        return _line({**self._said(text), "done": False})
+    def piece(self, text: str, tokens: Sequence[TokenLogprob] = ()) -> bytes:
+        """Return a line with more of the text, and with the tokens in it."""
+        return _line({**self._said(text), "done": False, **_logprobs(tokens)})
 
     def thought(self, text: str) -> bytes:
         """Return a line with more of the model's thoughts."""
         return _line({**self._said("", text), "done": False})
 
-    def last(self, answer: Answer) -> bytes:
+    def last(self, answer: Answer, tokens: Sequence[TokenLogprob] = ()) -> bytes:
         """Return the lines that end a stream: one with the calls if there are any, and one with the numbers."""
         calls = _line({**self._said("", "", answer), "done": False}) if answer.tool_calls else b""
-        return calls + _line({**self._said(""), **self._end(answer)})
+        return calls + _line({**self._said(""), **self._end(answer), **_logprobs(tokens)})
 
     def failed(self, error: ApiError) -> bytes:
         """Return the line that ends a stream with an error."""
@@ -71,11 +74,9 @@ class OllamaReply:
     def _end(self, answer: Answer) -> dict[str, Any]:
         times, usage = answer.timings_ms, answer.usage
         prompt = times["total"] - times["generate"]
-        logprobs = [logprob_object(token, with_top=True) for token in answer.logprobs]
         return {
             "done": True,
             "done_reason": answer.finish_reason,
-            **({"logprobs": logprobs} if self.with_logprobs else {}),
             "total_duration": _nanoseconds(times["total"]),
             "load_duration": 0,
             "prompt_eval_count": usage.prompt_tokens,
@@ -83,6 +84,10 @@ class OllamaReply:
             "eval_count": usage.completion_tokens,
             "eval_duration": _nanoseconds(times["generate"]),
         }
+
+
+def _logprobs(tokens: Sequence[TokenLogprob]) -> dict[str, Any]:
+    return {"logprobs": [logprob_object(token, with_top=True) for token in tokens]} if tokens else {}
 
 
 def _call(name: str, arguments: Any) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from uhd_edge.runtime.answer import Answer, TokenLogprob, ToolCall
     from uhd_edge.server.errors import ApiError
 
@@ -48,22 +50,23 @@ class Reply:
         """Return the event that begins a stream."""
         return self._chunk({"role": "assistant", "content": ""})
 
-    def piece(self, text: str) -> bytes:
-        """Return an event with more of the text."""
-        return self._chunk({"content": text})
+    def piece(self, text: str, tokens: Sequence[TokenLogprob] = ()) -> bytes:
+        """Return an event with more of the text, and with the tokens in it."""
+        return self._chunk({"content": text}, logprobs=logprobs_object(tokens) if tokens else None)
 
     def thought(self, text: str) -> bytes:
         """Return an event with more of the model's thoughts."""
         return self._chunk({"reasoning_content": text})
 
-    def last(self, answer: Answer) -> bytes:
+    def last(self, answer: Answer, tokens: Sequence[TokenLogprob] = ()) -> bytes:
         """Return the events that end a stream; the other answers come in them, whole."""
-        events = self._end(answer, 0)
+        events = self._end(answer, 0, tokens)
         for number, other in enumerate(answer.alternatives, 1):
             events += self._chunk({"role": "assistant", "content": ""}, number)
             if other.thinking:
                 events += self._chunk({"reasoning_content": other.thinking}, number)
-            events += self._chunk({"content": other.text}, number) + self._end(other, number)
+            events += self._chunk({"content": other.text}, number)
+            events += self._end(other, number, other.logprobs)
         if self.with_usage or self.with_details:
             end = {**self._head("chat.completion.chunk"), "choices": [], "usage": usage_object(answer)}
             events += event({**end, "details": details_object(answer)} if self.with_details else end)
@@ -79,12 +82,12 @@ class Reply:
             message["reasoning_content"] = answer.thinking
         if answer.tool_calls:
             message["tool_calls"] = [call_object(call) for call in answer.tool_calls]
-        logprobs = logprobs_object(answer) if self.with_logprobs else None
+        logprobs = logprobs_object(answer.logprobs) if self.with_logprobs else None
         return {"index": number, "message": message, "logprobs": logprobs, "finish_reason": finish_reason(answer)}
 
-    def _end(self, answer: Answer, number: int) -> bytes:
-        """Return the events with the probabilities and calls of an answer, and with its end."""
-        events = self._chunk({}, number, logprobs=logprobs_object(answer)) if self.with_logprobs else b""
+    def _end(self, answer: Answer, number: int, tokens: Sequence[TokenLogprob]) -> bytes:
+        """Return the events with the other tokens and the calls of an answer, and with its end."""
+        events = self._chunk({}, number, logprobs=logprobs_object(tokens)) if tokens else b""
         for place, call in enumerate(answer.tool_calls):
             events += self._chunk({"tool_calls": [{"index": place, **call_object(call)}]}, number)
         return events + self._chunk({}, number, finish_reason=finish_reason(answer))
@@ -118,9 +121,9 @@ def details_object(answer: Answer) -> dict[str, Any]:
     return {**own, "mode": answer.mode, "reused_views": answer.reused_views}
 
 
-def logprobs_object(answer: Answer) -> dict[str, Any]:
-    """Return the probabilities of an answer's tokens as OpenAI's API has them."""
-    return {"content": [logprob_object(token, with_top=True) for token in answer.logprobs], "refusal": None}
+def logprobs_object(tokens: Sequence[TokenLogprob]) -> dict[str, Any]:
+    """Return the probabilities of tokens as OpenAI's API has them."""
+    return {"content": [logprob_object(token, with_top=True) for token in tokens], "refusal": None}
 
 
 def logprob_object(token: TokenLogprob, *, with_top: bool = False) -> dict[str, Any]:

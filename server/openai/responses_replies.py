@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from uhd_edge.server.openai.replies import EVENT_STREAM, call_object, logprob_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from uhd_edge.runtime.answer import Answer
+    from uhd_edge.runtime.answer import Answer, TokenLogprob
     from uhd_edge.server.errors import ApiError
 
 
@@ -51,11 +51,12 @@ class ResponseWriter:
             "response.in_progress", response=response
         )
 
-    def piece(self, text: str) -> bytes:
-        """Return events with more of the text; the first of them begin its item."""
+    def piece(self, text: str, tokens: Sequence[TokenLogprob] = ()) -> bytes:
+        """Return events with more of the text, and with the tokens in it; the first of them begin its item."""
         events = self._open("message")
         self._text += text
-        return events + self._event("response.output_text.delta", **self._place(), delta=text, logprobs=[])
+        logprobs = [logprob_object(token, with_top=True) for token in tokens]
+        return events + self._event("response.output_text.delta", **self._place(), delta=text, logprobs=logprobs)
 
     def thought(self, text: str) -> bytes:
         """Return events with more of the model's thoughts; the first of them begin their item."""
@@ -63,8 +64,8 @@ class ResponseWriter:
         self._text += text
         return events + self._event("response.reasoning_text.delta", **self._place(), delta=text)
 
-    def last(self, answer: Answer) -> bytes:
-        """Return the events that end a stream; the calls come in them."""
+    def last(self, answer: Answer, tokens: Sequence[TokenLogprob] = ()) -> bytes:  # noqa: ARG002  # all come again
+        """Return the events that end a stream; the calls come in them, and all tokens with the text."""
         events = b""
         begun = bool(self._items) and self._items[-1]["type"] == "message"
         if not begun and (answer.text or not answer.tool_calls):
@@ -98,7 +99,8 @@ class ResponseWriter:
         item, place = self._items[-1], self._place()
         if item["type"] == "message":
             done = _message_item(item["id"], answer) if answer is not None else item
-            events = self._event("response.output_text.done", **place, text=self._text, logprobs=[])
+            logprobs = done["content"][0]["logprobs"]
+            events = self._event("response.output_text.done", **place, text=self._text, logprobs=logprobs)
         else:
             done = _reasoning_item(item["id"], self._text)
             events = self._event("response.reasoning_text.done", **place, text=self._text)
