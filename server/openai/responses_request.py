@@ -94,7 +94,7 @@ def _add(item: Any, messages: list[Any], place: str) -> None:
         else:
             messages.append(message)
     elif kind == "reasoning":
-        _assistant(messages)["reasoning_content"] = _thoughts(item)
+        _assistant(messages)["reasoning_content"] = _thoughts(item, place)
     elif kind == "function_call":
         function = {"name": item.get("name"), "arguments": item.get("arguments") or "{}"}
         call = {"id": item.get("call_id"), "type": "function", "function": function}
@@ -117,8 +117,8 @@ def _waits_for_text(messages: list[Any]) -> bool:
     return bool(messages) and messages[-1].keys() == {"role", "reasoning_content"}
 
 
-def _thoughts(item: dict[str, Any]) -> str:
-    parts = item.get("content") or item.get("summary") or ()
+def _thoughts(item: dict[str, Any], place: str) -> str:
+    parts = _as_list(item.get("content") or item.get("summary") or [], f"{place}.content")
     return "\n".join(str(part.get("text", "")) for part in parts if isinstance(part, dict))
 
 

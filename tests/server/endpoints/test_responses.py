@@ -113,6 +113,7 @@ def test_probabilities_come_with_the_text(client: openai.OpenAI, assistant: Assi
         ({"asked": [{"type": "item_reference", "id": "x"}]}, "input"),
         ({"asked": [{"role": "user", "content": [{"type": "input_file", "file_id": "x"}]}]}, "messages"),
         ({"asked": []}, "messages"),
+        ({"asked": [{"type": "reasoning", "summary": 5}]}, "input.0.content"),
     ],
 )
 def test_what_is_not_kept_or_run_here_is_refused(client: openai.OpenAI, options: Any, param: str) -> None:
