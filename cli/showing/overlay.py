@@ -99,8 +99,8 @@ def _hatch(canvas: Image.Image, box: Box) -> None:
     width, height = right - left, bottom - top
     part = canvas.crop(box)
     draw = ImageDraw.Draw(part)
-    step = max(8, max(canvas.size) // 40)
-    thickness = max(1, step // 10)
+    step = max(8, max(canvas.size) // 28)
+    thickness = max(1, step // 12)
     for start in range(-height, width, step):
         draw.line((start - thickness, height, start - thickness + height, 0), fill=BESIDE, width=thickness)
         draw.line((start, height, start + height, 0), fill=REUSED, width=thickness)

@@ -82,12 +82,12 @@ function place(figures, first = false) {
 }
 
 function body() {
-  const made = { model, messages, stream: true, stream_options: { include_usage: true }, details: true };
+  const made = { model, messages: [...messages], stream: true, stream_options: { include_usage: true }, details: true };
   if (at("mode").value) made.mode = at("mode").value;
   if (at("slices").value) made.max_slices = Number(at("slices").value);
   if (at("budget").value) made.budget_ms = Number(at("budget").value);
   if (at("tokens").value) made.max_tokens = Number(at("tokens").value);
-  return structuredClone(made);
+  return made;
 }
 
 async function ask(event) {
@@ -165,8 +165,10 @@ function work(controller) {
   at("send").disabled = Boolean(controller);
 }
 
+// Pictures make it long, so that it is written only where it is seen.
 function showRequest() {
-  if (request) at("request").textContent = shortened(asText(request, at("as").value));
+  at("copied").textContent = "";
+  if (request && at("sent").open) at("request").textContent = shortened(asText(request, at("as").value));
 }
 
 async function toggleCamera() {
@@ -215,7 +217,7 @@ at("shoot").onclick = guarded(async () => {
   const picture = await camera.shoot(at("camera"));
   if (picture) await attach([picture]);
 });
-at("as").onchange = showRequest;
+at("as").onchange = at("sent").ontoggle = showRequest;
 at("copy").onclick = guarded(async () => {
   at("copied").textContent = request ? await copy(asText(request, at("as").value), at("request")) : "There is none yet.";
 });
@@ -231,7 +233,7 @@ document.onkeydown = (event) => {
 at("token-form").onsubmit = guarded((event) => {
   event.preventDefault();
   useToken(at("token").value);
-  return connect();
+  return connect().then(redraw);
 });
 for (const id of ["mode", "slices", "budget"]) {
   at(id).onchange = guarded(redraw);

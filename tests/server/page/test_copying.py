@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.browsing.page import ask, at, give, shown_request, wait_for
-from support.running_server import CODE, EXAMPLES, running
+from support.running_server import CODE, EXAMPLES, Running, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,17 +45,19 @@ def ask_about_the_bench(page: Chrome) -> str:
 
 
 @pytest.fixture(scope="module")
-def far(browser: Chrome) -> Iterator[Chrome]:
-    """The page by http from another machine's name, which is no secure context."""
+def open_server() -> Iterator[Running]:
     with running("--host", "0.0.0.0") as server:
-        browser.get(f"http://robot.example:{server.address[1]}/")
-        wait_for(browser, "#model", "uhd-tiny")
-        assert browser.execute_script("return [isSecureContext, !navigator.clipboard, !navigator.mediaDevices]") == [
-            False,
-            True,
-            True,
-        ]
-        yield browser
+        yield server
+
+
+@pytest.fixture
+def far(open_server: Running, browser: Chrome) -> Chrome:
+    """The page by http from another machine's name, which is no secure context."""
+    browser.get(f"http://robot.example:{open_server.address[1]}/")
+    wait_for(browser, "#model", "uhd-tiny")
+    missing = browser.execute_script("return [isSecureContext, !navigator.clipboard, !navigator.mediaDevices]")
+    assert missing == [False, True, True]
+    return browser
 
 
 def test_what_is_copied_asks_the_same(page: Chrome) -> None:
@@ -80,6 +82,7 @@ def test_without_https_it_copies_in_the_old_way(far: Chrome) -> None:
 
 
 def test_where_a_browser_copies_nothing_the_request_is_selected(far: Chrome) -> None:
+    ask_about_the_bench(far)
     far.execute_script("document.execCommand = () => false")
     at(far, "copy").click()
     assert "only over https or at localhost" in wait_for(far, "#copied", "Ctrl+C").text

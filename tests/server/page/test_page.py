@@ -77,9 +77,15 @@ def test_the_page_asks_for_the_token(browser: Chrome) -> None:
     with running(UHD_TOKEN="let me in") as server:
         browser.get(server.url)
         wait_for(browser, "#token-form", "token")
-        at(browser, "token").send_keys("let me in")
-        browser.find_element("css selector", "#token-form button").click()
+        at(browser, "file").send_keys(str(BENCH))
+        wait_for(browser, "#attached figcaption", "bench.png")
+        for token in ("wrong", "let me in"):
+            wait_for(browser, "#token-form", "token")
+            at(browser, "token").clear()
+            at(browser, "token").send_keys(token)
+            browser.find_element("css selector", "#token-form button").click()
         wait_for(browser, "#model", "uhd-tiny")
+        wait_for(browser, "#attached figcaption", "tokens")  # which could not be known before
         assert server.request("GET", "/plan?width=9&height=9").status == 401
         browser.get_log("browser")
 

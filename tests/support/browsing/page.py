@@ -64,7 +64,7 @@ def ask(page: Chrome, question: str) -> None:
 def shown_request(page: Chrome) -> str:
     """The request as the page shows it."""
     page.execute_script("document.querySelector('#sent').open = true")
-    return str(at(page, "request").get_attribute("textContent"))
+    return str(wait_until(page, "(text => text[0] === '{' && text)(document.getElementById('request').textContent)"))
 
 
 def cells(figure: Any) -> list[list[tuple[str, bool]]]:
