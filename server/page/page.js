@@ -113,12 +113,13 @@ async function answer(asked) {
   const [thoughts, text] = [paragraph(article, "thoughts"), paragraph(article, "answer")];
   const waiting = paragraph(article, "facts", asked.figures.length ? "Looking .." : "Reading ..");
   article.setAttribute("aria-busy", "true"); // screen readers wait for the whole answer
-  article.scrollIntoView({ block: "nearest" });
+  article.scrollIntoView({ block: "end" });
   work(new AbortController());
   let wrong = null;
   try {
     for await (const chunk of stream(request, stopping.signal)) {
       const delta = chunk.choices[0]?.delta;
+      const follow = endsInView(article); // who has scrolled up to read stays there
       thoughts.textContent += delta?.reasoning_content ?? "";
       text.textContent += delta?.content ?? "";
       if (text.textContent || thoughts.textContent) waiting.remove();
@@ -126,6 +127,7 @@ async function answer(asked) {
         facts(article, chunk.details, chunk.usage, request.budget_ms);
         if (asked.conversation === messages) drawSeen(shown, chunk.details);
       }
+      if (follow) article.scrollIntoView({ block: "end" });
     }
   } catch (error) {
     wrong = error;
@@ -137,15 +139,18 @@ async function answer(asked) {
   await conclude(asked, article, text.textContent, wrong);
 }
 
+const endsInView = (article) => article.getBoundingClientRect().bottom <= innerHeight;
+
 // Keeps an answer, or gives back a question that has none, to be asked again.
 async function conclude(asked, article, text, wrong) {
   const stopped = wrong?.name === "AbortError";
   if (asked.conversation !== messages) return; // a new one has begun meanwhile
+  const follow = endsInView(article);
   if (wrong && !stopped) tell(wrong);
   if (text || !wrong) {
     messages.push({ role: "assistant", content: text });
     if (stopped) paragraph(article, "facts", "stopped");
-    article.scrollIntoView({ block: "nearest" });
+    if (follow) article.scrollIntoView({ block: "end" });
   } else {
     messages.pop();
     asked.article.remove();

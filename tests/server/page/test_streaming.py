@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from support.browsing.emulation import emulated
 from support.browsing.page import all_of, ask, at, give, shown_request, wait_for, wait_until
 from support.conversations.long_answer import LONG
 from support.running_server import CHAT, EXAMPLES, Running, asked, running
@@ -35,9 +36,14 @@ window.fetch = (address, options) => {
 # Notes every state of the last answer.
 WATCH = """
 window.states = [];
+window.places = new Set();
+window.ends = [];
 new MutationObserver(() => {
   const text = document.querySelector("article .answer")?.textContent;
   if (text && text !== window.states.at(-1)) window.states.push(text);
+  const stop = document.getElementById("stop"), box = stop.getBoundingClientRect();
+  if (!stop.disabled) window.places.add(`${box.left} ${box.top} ${box.bottom < innerHeight}`);
+  if (!stop.disabled) window.ends.push(document.querySelector("article:last-child").getBoundingClientRect().bottom);
 }).observe(document.getElementById("log"), {childList: true, subtree: true, characterData: true});
 """
 
@@ -66,6 +72,30 @@ def test_the_answer_grows_on_the_page_while_it_is_written(page: Chrome) -> None:
     assert len(states) > 3
     assert all(longer.startswith(shorter) for shorter, longer in itertools.pairwise(states))
     assert len(json.loads(states[-1])) == 300
+
+
+@pytest.mark.parametrize("width", [1100, 390])
+def test_while_an_answer_grows_its_end_is_seen_and_stop_stays_where_it_is(page: Chrome, width: int) -> None:
+    with emulated(page, width=width, height=400):
+        page.execute_script(WATCH)
+        page.execute_script(LENGTHEN, {**LONG, "minItems": 500, "maxItems": 500})
+        ask(page, "Count.")
+        wait_for(page, ".facts", "tokens in the answer")
+        (place,) = page.execute_script("return [...window.places]")
+        assert place.endswith(" true")
+        ends = page.execute_script("return [window.ends, innerHeight, document.documentElement.scrollHeight]")
+        assert ends[2] > 1.5 * ends[1]  # the answer is longer than the screen
+        assert max(ends[0]) <= ends[1]
+
+
+def test_who_scrolls_up_to_read_stays_there_while_the_answer_grows(page: Chrome) -> None:
+    with emulated(page, width=390, height=400):
+        page.execute_script(LENGTHEN, {**LONG, "minItems": 500, "maxItems": 500})
+        ask(page, "Count.")
+        wait_until(page, "scrollY > 200")
+        page.execute_script("scrollTo(0, 0)")
+        wait_for(page, ".facts", "tokens in the answer")
+        assert page.execute_script("return scrollY") == 0
 
 
 @pytest.mark.parametrize("how", ["button", "key"])

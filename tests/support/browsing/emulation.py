@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def emulated(browser: Chrome, *, width: int = 1100, scheme: str = "light") -> Iterator[None]:
-    """A screen of this width in pixels, which prefers `light` or `dark` colours; as before after the `with` block."""
-    screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+def emulated(browser: Chrome, *, width: int = 1100, height: int = 900, scheme: str = "light") -> Iterator[None]:
+    """A screen of this size in pixels, which prefers `light` or `dark` colours; as before after the `with` block."""
+    screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
