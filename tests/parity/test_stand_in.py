@@ -1,12 +1,13 @@
-"""A small model behind the real vocabulary, template and processor of MiniCPM-V 4.6, where a stand-in is."""
+"""A small model behind the real vocabulary, template and processor of MiniCPM-V 4.6."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from parity.conversations import picture
-from support.agents.stand_in import VARIABLE, stand_in
+from support.agents.stand_in import make_stand_in, missing_for_stand_in
 from transformers import AutoTokenizer
 
 from uhd_edge.export.export import export_bundle
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(stand_in() is None, reason=f"{VARIABLE} names no stand-in; see benchmarks/checkpoint")
+MISSING = missing_for_stand_in()
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"no stand-in can be made without {MISSING}")
 
 TURN = {
     "type": "function",
@@ -47,10 +49,13 @@ CONVERSATION: tuple[dict[str, Any], ...] = (
 
 
 @pytest.fixture(scope="module")
-def checkpoint() -> Path:
-    folder = stand_in()
-    assert folder is not None
-    return folder
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_stand_in(tmp_path_factory.mktemp("checkpoints"))
+
+
+@pytest.fixture(scope="module")
+def tokenizer(checkpoint: Path) -> Any:
+    return AutoTokenizer.from_pretrained(checkpoint)
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +69,12 @@ def assistant(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.mark.parametrize("tools", [(), (TURN,)])
 @pytest.mark.parametrize("turns", [2, 4])
 def test_the_tokens_of_a_prompt_are_those_of_transformers(
-    checkpoint: Path, assistant: Assistant, think: bool | None, tools: tuple[dict[str, Any], ...], turns: int
+    tokenizer: Any, assistant: Assistant, think: bool | None, tools: tuple[dict[str, Any], ...], turns: int
 ) -> None:
     manifest, vocabulary = assistant.bundle.manifest, assistant._model.vocabulary
     messages, _ = read_messages(CONVERSATION[:turns], ())
     layout = lay_out_prompt(messages, [], manifest.prompt, vocabulary, TemplateOptions(think, tools))
-    expected = AutoTokenizer.from_pretrained(checkpoint).apply_chat_template(
+    expected = tokenizer.apply_chat_template(
         list(CONVERSATION[:turns]),
         tools=list(tools) or None,
         add_generation_prompt=True,
@@ -79,6 +84,20 @@ def test_the_tokens_of_a_prompt_are_those_of_transformers(
     )
     assert list(layout.parts) == [expected]
     assert layout.ends_in_thoughts == bool(think)
+
+
+@pytest.mark.parametrize(("think", "digest"), [(None, "0d647d52e9480a4a"), (True, "1f492e2f937a342b")])
+def test_the_template_writes_what_the_published_one_writes(tokenizer: Any, think: bool | None, digest: str) -> None:
+    pictures = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "And?"}, {"type": "image"}]}
+    written = tokenizer.apply_chat_template(
+        [*CONVERSATION, {"role": "assistant", "content": "Done."}, pictures],
+        tools=[TURN],
+        add_generation_prompt=True,
+        tokenize=False,
+        **({} if think is None else {"enable_thinking": think}),
+    )
+    assert "<|image_pad|>\nAnd?\n<|image_pad|>" in written
+    assert hashlib.sha256(written.encode()).hexdigest()[:16] == digest  # of the published template
 
 
 def test_tags_are_single_tokens_and_the_ends_of_an_answer_are_known(assistant: Assistant) -> None:

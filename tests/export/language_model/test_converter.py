@@ -46,11 +46,18 @@ def pretend_pip(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> N
 
 
 def test_only_what_the_converter_needs_is_kept(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    needed = ["convert_hf_to_gguf.py", "LICENSE", "conversion/qwen.py", "gguf-py/gguf/scripts/a.py"]
+    needed = [
+        "convert_hf_to_gguf.py",
+        "LICENSE",
+        "conversion/qwen.py",
+        "gguf-py/gguf/scripts/a.py",
+        "models/templates/Qwen3.5-4B.jinja",
+    ]
     others = [
         "ggml/ggml.c",
         "conversion/../../../../evil.py",
         "conversionist.py",
+        "models/templates/other.jinja",
         "gguf-py/README.md",
         "convert_hf_to_gguf.py.orig",
     ]
@@ -77,6 +84,24 @@ def test_what_is_in_the_cache_is_not_fetched_again(
     first = converter.converter_folder()
     pretend_pip(tmp_path, monkeypatch, "exit 1")
     assert converter.converter_folder() == first
+
+
+def test_a_cache_without_the_template_is_completed_from_the_command_line(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = tmp_path / "old.tar.gz", tmp_path / "new.tar.gz"
+    source_package(old, [f"{ROOT}/convert_hf_to_gguf.py"])
+    source_package(new, [f"{ROOT}/convert_hf_to_gguf.py", f"{ROOT}/{converter.TEMPLATE}"])
+    pretend_pip(tmp_path, monkeypatch, f'cp {old} "$dest/"')
+    folder = converter.converter_folder()
+    pretend_pip(tmp_path, monkeypatch, f'cp {new} "$dest/"')
+    assert converter.converter_folder() == folder == converter.expected_folder()
+    assert not (folder / converter.TEMPLATE).exists()
+    assert converter.main() == 0
+    assert (folder / converter.TEMPLATE).read_text() == "content of Qwen3.5-4B.jinja"
+    pretend_pip(tmp_path, monkeypatch, "exit 1")
+    assert converter.main() == 0
+    assert capsys.readouterr().out == f"{folder}\n" * 2
 
 
 @pytest.mark.parametrize(
