@@ -1,4 +1,4 @@
-// Requests to the server.
+// Requests to the server. Their addresses are relative, so that a proxy may have the page in a folder of its own.
 
 let token = sessionStorage.getItem("token") || "";
 
@@ -33,7 +33,7 @@ export async function get(address) {
 
 // Yields the chunks of an answer while it is written.
 export async function* stream(body, signal) {
-  const response = await send("/v1/chat/completions", { method: "POST", body: JSON.stringify(body), signal });
+  const response = await send("v1/chat/completions", { method: "POST", body: JSON.stringify(body), signal });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let held = "";
   for (let part = await reader.read(); !part.done; part = await reader.read()) {

@@ -6,7 +6,7 @@ const OWN = ["mode", "max_slices", "budget_ms", "details"]; // not in OpenAI's A
 
 // The request as JSON, or as a command or a program that sends it.
 export function asText(body, kind) {
-  const url = `${location.origin}/v1`;
+  const url = new URL("v1", location.href).href;
   const { stream, stream_options, ...asked } = body; // eslint-disable-line no-unused-vars
   if (kind === "curl") {
     const key = hasToken() ? ' -H "Authorization: Bearer $UHD_TOKEN"' : "";

@@ -68,7 +68,7 @@ export async function drawPlan(figure, settings, before, note) {
   if (!width) return;
   const size = file.isVideo ? { width, height, seconds, before } : { width, height };
   try {
-    const plan = await get(`/plan?${new URLSearchParams({ ...size, ...settings })}`);
+    const plan = await get(`plan?${new URLSearchParams({ ...size, ...settings })}`);
     if (number !== figure.plans) return; // an older plan may arrive after a newer one
     figure.pixels = plan.frames ? plan.frames * Math.min(width * height, 2 ** 20) : width * height;
     const seen = { ...plan.grid, views: plan.views };

@@ -26,7 +26,7 @@ function note(text) {
 
 async function connect() {
   try {
-    const [known] = (await get("/v1/models")).data;
+    const [known] = (await get("v1/models")).data;
     model = known.id;
     canVideo = known.capabilities.video;
     const able = Object.entries(known.capabilities).filter(([, can]) => can).map(([name]) => name.replace("_", " "));
@@ -72,6 +72,7 @@ function place(figures, first = false) {
     remove.onclick = guarded(() => {
       attached = attached.filter((other) => other !== figure);
       figure.element.remove();
+      URL.revokeObjectURL(figure.file.shown); // of a video
       at("file").focus();
       return redraw();
     });
@@ -233,7 +234,7 @@ at("question").onkeydown = (event) => {
   at("ask").requestSubmit();
 };
 document.onkeydown = (event) => {
-  if (event.key === "Escape") stopping?.abort();
+  if (event.key === "Escape" && !event.isComposing) stopping?.abort(); // Escape also gives a composed character up
 };
 at("token-form").onsubmit = guarded((event) => {
   event.preventDefault();

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.browsing.page import all_of, ask, at, give, shown_request, wait_for
+from support.browsing.proxy import in_folder
 from support.running_server import CODE, EXAMPLES, Running, running
 
 from uhd_edge.runtime import Assistant
@@ -88,6 +89,19 @@ def test_the_page_asks_for_the_token(browser: Chrome) -> None:
         wait_for(browser, "#attached figcaption", "tokens")  # which could not be known before
         assert server.request("GET", "/plan?width=9&height=9").status == 401
         browser.get_log("browser")
+
+
+def test_a_proxy_may_have_the_page_in_a_folder(server: Running, browser: Chrome) -> None:
+    with in_folder(server.address, "robot") as url:
+        browser.get(url)
+        wait_for(browser, "#model", "uhd-tiny")
+        at(browser, "file").send_keys(str(BENCH))
+        wait_for(browser, "#attached figcaption", "tokens")
+        ask(browser, CODE)
+        wait_for(browser, "article .answer", "JX7")
+        shown_request(browser)
+        browser.find_element("xpath", "//option[.='curl']").click()
+        assert f"{url}v1/chat/completions" in at(browser, "request").text
 
 
 def test_the_page_may_load_nothing_from_elsewhere(server: Running) -> None:
