@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 from parity.conversations import messages, our_ids, picture, require_greedy
 from support.language_models.heard import heard_tokens, open_exactly
 from support.llava.training_code import TrainingCode
@@ -55,15 +57,17 @@ class Sides:
     def modes(self) -> list[Mode]:
         return list(self.bundle.manifest.graphs)
 
-    def ask(self, session: Session, turns: Any, images: list[Any], question: str, max_slices: int) -> Answer:
-        """Ask in 16x, and require the reference's tokens for `turns` and their text."""
+    def ask(
+        self, session: Session, turns: Any, images: list[Any], question: str, max_slices: int, *, mode: Mode = "16x"
+    ) -> Answer:
+        """Ask, and require the reference's tokens for `turns` and their text."""
         with heard_tokens() as heard:
-            answer = session.ask(images, question, mode="16x", max_slices=max_slices, max_tokens=TOKENS)
-        tokens, ahead = self.code.generate(turns, "16x", max_slices, TOKENS)
+            answer = session.ask(images, question, mode=mode, max_slices=max_slices, max_tokens=TOKENS)
+        tokens, ahead = self.code.generate(turns, mode, max_slices, TOKENS)
         assert len(tokens) == TOKENS
         require_greedy(heard, tokens, ahead, tie=TIE)
         assert answer.text == self.code.text(heard)
-        assert answer.usage.prompt_tokens == len(self.code.ids(turns, "16x", max_slices))
+        assert answer.usage.prompt_tokens == len(self.code.ids(turns, mode, max_slices))
         return answer
 
 
@@ -122,6 +126,26 @@ def test_greedy_answers_of_two_turns_are_those_of_the_training_code(
         first = sides.ask(session, turns, images, QUESTION, max_slices)
         turns += [("assistant", [first.text]), ("user", [*ONE, "And here?"])]
         sides.ask(session, turns, ONE, "And here?", max_slices)
+
+
+SIDE = st.integers(20, 700)
+PICTURES = st.builds(picture, st.integers(0, 2**16), SIDE, SIDE)
+# Neighbouring words, spaces and signs are other tokens together than alone.
+QUESTIONS = st.text(" .,?\n0159aehorstwxäß你", min_size=1, max_size=40).filter(str.strip)
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(images=st.lists(PICTURES, max_size=3), question=QUESTIONS, max_slices=st.integers(1, 4), data=st.data())
+def test_greedy_answers_about_any_pictures_are_those_of_the_training_code(
+    sides: Sides, images: list[Any], question: str, max_slices: int, data: st.DataObject
+) -> None:
+    mode = data.draw(st.sampled_from(sides.modes))
+    turns: Any = [("user", [*images, question])]
+    ids = sides.code.ids(turns, mode, max_slices)
+    assume(len(ids) + TOKENS < sides.assistant.context)
+    with sides.assistant.session() as session:
+        sides.ask(session, turns, images, question, max_slices, mode=mode)
+        assert our_ids(sides.bundle, sides.assistant._model.vocabulary, turns, mode, max_slices) == ids
 
 
 def test_the_baseline_has_one_mode_and_says_so(baseline_bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,11 @@ RANDOM = "the weights are random, so answers are noise; times and memory are tho
 @click.command()
 @click.argument("folder", metavar="[BUNDLE]", required=False)
 @bundle_option
-@click.option("--synthetic", metavar="NAME", help="Use random weights of a model's real size: minicpm-v-4.6.")
+@click.option(
+    "--synthetic",
+    metavar="NAME",
+    help="Use random weights of a model's real sizes, in vision and language model: minicpm-v-4.6.",
+)
 @click.option("--sizes", metavar="WxH,..", help=f"Sizes of the images to draw.  [default: {DEFAULT_SIZES}]")
 @click.option("--image", metavar="FILE", help="Measure with this image instead.")
 @click.option("--modes", metavar="M,..", help="16x, 4x or both.  [default: the bundle's]")
