@@ -19,11 +19,21 @@ _QUIET: Final = frozenset(
         *("provider_specific_fields", "reasoning_details", "status", "thinking_blocks", "type", "tool_name"),
     )
 )
+# What stands in parts beside the text or the picture, and says nothing to the model either.
+_QUIET_IN_PARTS: Final = frozenset(
+    (
+        *("annotations", "cache_control", "filename", "format", "id", "index", "logprobs", "media_type"),
+        *("prompt_cache_breakpoint", "status", "type", "uuid"),
+    )
+)
 _TEXTS: Final = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
 _IMAGES: Final = ("image_url", "input_image", "image")
 _VIDEOS: Final = ("video_url", "input_video", "video")
 _THOUGHT_PARTS: Final = ("thinking", "redacted_thinking", "reasoning")
 _UNSUPPORTED: Final = ("input_audio", "audio_url", "file", "input_file", "document")
+# Where a URL or base64 may stand, and what an image may have beside it.
+_WRAPPINGS: Final = ("image_url", "image", "source", "url", "data")
+_OF_IMAGES: Final = ("detail", "min_pixels", "max_pixels", "mode")
 _DETAILS: Final = ("auto", "low", "high")
 
 
@@ -45,6 +55,8 @@ def _message(message: dict[str, Any], sizes: Mapping[str, Any], ignored: list[st
         if isinstance(given.get(name), str):
             tidied.setdefault("reasoning_content", given[name])
     ignored += [f"messages[].{name}" for name in given if name not in (*_KNOWN, *_THOUGHTS) and name not in _QUIET]
+    if given.get("role") != "tool" and "name" in given:  # of a tool's result it is that of the call
+        ignored.append("messages[].name")
     if tidied.get("tool_calls") == []:
         del tidied["tool_calls"]
     content = tidied.get("content")
@@ -79,11 +91,12 @@ def _part(part: Any, sizes: Mapping[str, Any], ignored: list[str]) -> Any:
 def _known_part(kind: str, part: dict[str, Any], sizes: Mapping[str, Any], ignored: list[str]) -> dict[str, Any]:
     if kind in _TEXTS:
         text = part.get(_TEXTS[kind])
+        _name_others(part, (_TEXTS[kind],), ignored)
         return {"type": "text", "text": "" if text is None else text}
     if kind in _IMAGES:
         return {"type": "image_url", "image_url": _image(part, sizes, ignored)}
     if kind in _VIDEOS:
-        return {"type": "video_url", "video_url": _video(part)}
+        return {"type": "video_url", "video_url": _video(part, ignored)}
     return part
 
 
@@ -92,8 +105,9 @@ def _image(part: dict[str, Any], sizes: Mapping[str, Any], ignored: list[str]) -
     if inner is None and part.get("file_id") is not None:
         raise ApiError(400, "file_id is not supported; send the image itself", param="messages")
     fields = {**part, **inner} if isinstance(inner, dict) else part
+    _name_others(fields, (*_WRAPPINGS, *_OF_IMAGES), ignored)
     image: dict[str, Any] = {"url": _url(inner), **sizes}
-    image |= {name: fields[name] for name in ("min_pixels", "max_pixels", "mode") if fields.get(name) is not None}
+    image |= {name: fields[name] for name in _OF_IMAGES if name != "detail" and fields.get(name) is not None}
     detail = fields.get("detail")
     if detail in _DETAILS:
         image["detail"] = detail
@@ -102,13 +116,20 @@ def _image(part: dict[str, Any], sizes: Mapping[str, Any], ignored: list[str]) -
     return image
 
 
-def _video(part: dict[str, Any]) -> dict[str, Any]:
+def _video(part: dict[str, Any], ignored: list[str]) -> dict[str, Any]:
     inner = next((part[name] for name in (*_VIDEOS, "frames", "url") if part.get(name) is not None), None)
+    _name_others({**part, **inner} if isinstance(inner, dict) else part, (*_WRAPPINGS, *_VIDEOS, "frames"), ignored)
     if isinstance(inner, dict) and isinstance(inner.get("frames"), list):
         inner = inner["frames"]
     if isinstance(inner, list):
         return {"frames": [_url(frame) for frame in inner]}
     return {"url": _url(inner)}
+
+
+def _name_others(part: dict[str, Any], known: tuple[str, ...], ignored: list[str]) -> None:
+    """Name what a part has beside what is known."""
+    others = [name for name, value in part.items() if value is not None and name not in known]
+    ignored += [f"messages[].content[].{name}" for name in others if name not in _QUIET_IN_PARTS]
 
 
 def _url(inner: Any) -> Any:

@@ -73,9 +73,9 @@ def tidy_request(given: dict[str, Any], known: frozenset[str]) -> tuple[dict[str
     ignored: list[str] = []
     tidied = _renamed({name: value for name, value in given.items() if value is not None}, ignored)
     refuse_unsupported(tidied)
-    _translate_formats(tidied)
+    _translate_formats(tidied, ignored)
     translate_thinking(tidied, ignored)
-    sizes = _image_sizes(tidied)
+    sizes = _image_sizes(tidied, ignored)
     _translate_numbers(tidied)
     for name, inner in (("chat_template_kwargs", _TEMPLATE), ("stream_options", ("include_usage",))):
         if isinstance(tidied.get(name), dict):
@@ -107,21 +107,15 @@ def refuse_unsupported(given: dict[str, Any]) -> None:
         del given[name]
 
 
-def _translate_formats(given: dict[str, Any]) -> None:
-    """Write vLLM's ways to ask for JSON as OpenAI's."""
+def _translate_formats(given: dict[str, Any], ignored: list[str]) -> None:
+    """Write vLLM's ways to ask for JSON as OpenAI's, whose own counts beside them."""
     wanted = given.pop("guided_json", None)
     structured = given.pop("structured_outputs", None)
-    if isinstance(structured, dict):
-        asked = {name: value for name, value in structured.items() if value is not None}
-        if asked.keys() - {"json"}:
-            raise ApiError(
-                400,
-                "structured_outputs may have json only",
-                param="structured_outputs",
-                code="unsupported_parameter",
-            )
-        wanted = asked.get("json", wanted)
-    if wanted is not None and "response_format" not in given:
+    if structured is not None:
+        wanted = _json_of(structured, wanted)
+    if wanted is not None and "response_format" in given:
+        ignored.append("guided_json" if structured is None else "structured_outputs")
+    elif wanted is not None:
         if isinstance(wanted, str):
             wanted = _parsed(wanted)
         given["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": wanted}}
@@ -129,6 +123,16 @@ def _translate_formats(given: dict[str, Any]) -> None:
     if isinstance(wanted, dict) and isinstance(wanted.get("schema"), dict):  # llama.cpp's and Together's
         schema = wanted["schema"]
         given["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+
+
+def _json_of(structured: Any, otherwise: Any) -> Any:
+    """Return the schema in vLLM's newer way to ask; raises `ApiError` 400 for what else that may ask for."""
+    asked = [name for name in structured if structured[name] is not None] if isinstance(structured, dict) else [""]
+    if set(asked) - {"json"}:
+        raise ApiError(
+            400, "structured_outputs may have json only", param="structured_outputs", code="unsupported_parameter"
+        )
+    return structured["json"] if asked else otherwise
 
 
 def _parsed(text: str) -> Any:
@@ -140,11 +144,13 @@ def _parsed(text: str) -> Any:
         raise ApiError(400, f"guided_json is no JSON ({error})", param="guided_json") from error
 
 
-def _image_sizes(given: dict[str, Any]) -> dict[str, Any]:
+def _image_sizes(given: dict[str, Any], ignored: list[str]) -> dict[str, Any]:
     """Take out what limits the pixels of all images."""
     processor = given.pop("mm_processor_kwargs", None)
     both = {**(processor if isinstance(processor, dict) else {})}
-    if "max_slice_nums" in both:
+    known = ("max_slice_nums", "min_pixels", "max_pixels")
+    ignored += [f"mm_processor_kwargs.{name}" for name in both if name not in known]
+    if both.get("max_slice_nums") is not None:
         given.setdefault("max_slices", both["max_slice_nums"])
     for name in ("min_pixels", "max_pixels"):
         if name in given:

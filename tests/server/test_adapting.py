@@ -97,6 +97,43 @@ def test_what_is_not_known_is_left_out_and_named() -> None:
     assert question.options == {}
 
 
+OF_PARTS = "messages[].content[]."
+
+
+@pytest.mark.parametrize(
+    ("said_so", "named"),
+    [
+        (
+            part({"type": "text", "text": "x", "weight": 2, "cache_control": {}, "annotations": []}),
+            [f"{OF_PARTS}weight"],
+        ),
+        (
+            part({"type": "image_url", "image_url": {"url": URI, "format": "image/png", "tiles": 4}}),
+            [f"{OF_PARTS}tiles"],
+        ),
+        (part({"type": "input_image", "image_url": URI, "detail": "high", "prompt_cache_breakpoint": {}}), []),
+        (part({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": BARE}}), []),
+        (part({"type": "video_url", "video_url": {"url": URI}, "fps": 2}), [f"{OF_PARTS}fps"]),
+        (
+            part({"type": "video", "video": [URI], "max_pixels": 5, "nframes": 8}),
+            [f"{OF_PARTS}max_pixels", f"{OF_PARTS}nframes"],
+        ),
+        (said({**USER, "name": "Ada"}), ["messages[].name"]),
+        (said(USER, mm_processor_kwargs={"fps": 2, "max_slice_nums": None}), ["mm_processor_kwargs.fps"]),
+        (said(USER, guided_json={}, response_format={"type": "text"}), ["guided_json"]),
+        (said(USER, structured_outputs={"json": {}}, response_format={"type": "text"}), ["structured_outputs"]),
+    ],
+)
+def test_what_does_not_count_within_messages_is_named_too(said_so: dict[str, Any], named: list[str]) -> None:
+    assert sorted(read(said_so).ignored) == named
+
+
+@pytest.mark.parametrize("asking", [{"structured_outputs": "a+"}, {"structured_outputs": {"choice": ["a"]}}])
+def test_other_structures_than_json_are_refused(asking: dict[str, Any]) -> None:
+    with pytest.raises(ApiError, match="structured_outputs may have json only"):
+        read(said(USER, **asking))
+
+
 @pytest.mark.parametrize(
     "turn",
     [
