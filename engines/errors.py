@@ -23,6 +23,10 @@ class EngineError(UhdError):
     """An engine could not be opened, got a wrong input, or returned an invalid result."""
 
 
+class EngineResultError(EngineError):
+    """An engine ran and returned what cannot be right, such as NaN: it would do so again."""
+
+
 class EngineUnavailableError(EngineError):
     """The requested engine, provider or precision is not available on this machine."""
 

@@ -111,7 +111,7 @@ def _layer_ranges(
 ) -> list[LayerRange]:
     with extra_needed("export", "--ranges"):
         from uhd_edge.calibration.fp16_range import layer_ranges
-    from uhd_edge.runtime.checking.verify import named_pictures
+    from uhd_edge.runtime.checking.pictures import named_pictures
 
     pictures = [picture.image for picture in named_pictures(bundle, images)]
     return [
@@ -127,7 +127,7 @@ def _simulations(
     """Simulate the graphs of the precision that was compared, or all that the bundle has for TensorRT."""
     with extra_needed("calibration", "--simulate"):
         from uhd_edge.calibration.simulation.simulate import KINDS, simulate_bundle
-    from uhd_edge.runtime.checking.verify import named_pictures
+    from uhd_edge.runtime.checking.pictures import named_pictures
 
     compared = {verified.precision for verified in report.verified}
     wanted: Sequence[GraphKind] = [kind for kind in KINDS if kind.partition("-")[0] in compared] or KINDS

@@ -117,7 +117,10 @@ def _onnxruntime() -> str:
 def _precision() -> str:
     here = machine_precision(this_processor())
     rule = "INT8 if the bundle's calibration verified it, else FP32" if here.precision == "int8" else "FP32"
-    return f"auto takes a bundle's TensorRT engines, the fastest of FP16, INT8 and FP8, else {rule}: {here.reason}"
+    return (
+        "auto takes a bundle's TensorRT engines, the fastest of FP16, INT8 and FP8 that agree with FP32 (compared and "
+        f"timed at the first start on a GPU), else {rule}: {here.reason}"
+    )
 
 
 def _int8() -> str:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from uhd_edge.runtime.checking.answer_comparison import AnswerComparison, EmbeddingPair, compare_answers
-from uhd_edge.runtime.errors import EngineError
-from uhd_edge.runtime.images.loading import ImageInput, load_image
-from uhd_edge.runtime.images.synthetic_pictures import synthetic_pictures
+from uhd_edge.runtime.checking.pictures import Picture, named_pictures
+from uhd_edge.runtime.errors import EngineError, EngineResultError
 from uhd_edge.runtime.vision.comparison import ViewComparison, compare_view
 from uhd_edge.runtime.vision.encoder import VisionEncoder
 from uhd_edge.runtime.vision.encoding import encode_views, view_names
@@ -23,12 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
-    from PIL import Image
 
     from uhd_edge.engines.names import EngineName
     from uhd_edge.engines.tensorrt.fused_attention import FusedAttention
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.bundles.manifest import Threshold
+    from uhd_edge.runtime.images.loading import ImageInput
     from uhd_edge.runtime.modes import Mode, Precision
     from uhd_edge.runtime.vision.engine_choice import PrecisionChoice
     from uhd_edge.runtime.vision.slicing import SlicedImage
@@ -124,32 +122,17 @@ def verify_bundle(
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An RGB image and what it is called in a report."""
-
-    name: str
-    image: Image.Image
-
-
-@dataclass(frozen=True)
 class _ComparedMode:
-    """What came of one mode; `errors` are the pictures that the engine failed at."""
+    """What came of one mode; `errors` are the pictures that the engine failed at.
+
+    `unmeasured` tells that one of them had no result at all, for example because memory ran out.
+    """
 
     verified: Verified
     views: tuple[ViewComparison, ...]
     seen: tuple[EmbeddingPair, ...]
     errors: tuple[str, ...]
-
-
-def named_pictures(bundle: Bundle, images: Sequence[ImageInput]) -> list[Picture]:
-    """Load `images`, or draw a few for the bundle when there are none; raises `ImageError`."""
-    if not images:
-        return [Picture(*drawn) for drawn in synthetic_pictures(bundle.manifest.preprocessing.scale_resolution)]
-    return [Picture(_name(image, number), load_image(image)) for number, image in enumerate(images, start=1)]
-
-
-def _name(image: ImageInput, number: int) -> str:
-    return Path(image).name if isinstance(image, str | Path) else f"picture {number}"
+    unmeasured: bool = False
 
 
 def _compare_mode(
@@ -172,17 +155,18 @@ def _compare_mode(
     views: list[ViewComparison] = []
     seen: list[EmbeddingPair] = []
     errors: list[str] = []
+    unmeasured = False
     for picture, cut, right in zip(pictures, sliced, expected, strict=True):
         try:
             given = encode_views(engines, cut.views, {})
         except EngineError as error:
             errors.append(f"{picture.name}: {error}")
+            unmeasured |= not isinstance(error, EngineResultError)
             continue
         views += _compare_views(right, given, picture.name, mode)
         seen.append(EmbeddingPair(picture.name, mode, picture.image.size, np.concatenate(right), np.concatenate(given)))
-    return _ComparedMode(
-        Verified(mode, engines.encoder.provider, engines.precision), tuple(views), tuple(seen), tuple(errors)
-    )
+    verified = Verified(mode, engines.encoder.provider, engines.precision)
+    return _ComparedMode(verified, tuple(views), tuple(seen), tuple(errors), unmeasured)
 
 
 def _reference(
@@ -202,7 +186,12 @@ def _reference(
 
 
 def _with_verdict(encoder: VisionEncoder, compared: _ComparedMode) -> _ComparedMode:
-    """Keep the verdict on TensorRT engines, and add what was measured for it."""
+    """Keep the verdict on TensorRT engines, and add what was measured for it.
+
+    Where an engine had no result, only what others of its results miss is held against it.
+    """
+    if compared.unmeasured and not list(_failures(encoder.bundle, replace(compared, errors=()), [])):
+        return compared
     passed = not list(_failures(encoder.bundle, compared, []))
     verdict = encoder.keep_verdict(compared.verified.mode, passed=passed)
     if verdict is None:

@@ -31,7 +31,7 @@ class EngineOpener:
 
     `notes` gets a line for each engine that `auto` preferred and could not use, for the precision it
     chose where the bundle holds INT8, and for each TensorRT engine that was compared with FP32 before its
-    first use: `auto` uses no other.
+    first use: `auto` uses no other. Where there are several, all are compared and timed, and the fastest is used.
     """
 
     def __init__(
@@ -142,13 +142,37 @@ class EngineOpener:
 
         return fastest_first(self._bundle, mode, found, self._built)
 
+    def _compare_all(self, mode: Mode) -> bool:
+        """Compare and time the TensorRT engines that `auto` chooses from, where that was not done on this GPU.
+
+        One after the other, for each takes much memory. What fails is left out, and tried again at the next start.
+        Returns whether none failed.
+        """
+        if not any(choice.engine in BACKENDS for choice in self._choices(mode)):
+            return True
+        from uhd_edge.runtime.vision.verdicts.order import not_compared
+
+        left_out: list[Choice] = []
+        for choice in not_compared(self._bundle, mode, self._choices(mode), self._built):
+            already = set(self._engines)
+            try:
+                self._open(mode, choice)
+            except (EngineError, MissingExtraError) as error:
+                self._note(str(error))
+                left_out.append(choice)
+            self._close_all_but(already)
+        kept = [choice for choice in self._choices(mode) if choice not in left_out]
+        self._chosen[mode] = self._fastest_first(mode, kept or left_out)
+        return not left_out
+
     def _records(self, mode: Mode, choice: Choice) -> list[EngineRecord]:
         built = select_records(self._bundle, mode, choice, self._built)
         return [record for records in built for record in records]
 
     def _open_best(self, mode: Mode) -> VisionEngines:
+        all_compared = self._engine != "auto" or self._compare_all(mode)
         choice, engines = self._open_first(mode)
-        instead = "" if choice is self._choices(mode)[0] else " instead"
+        instead = "" if choice is self._choices(mode)[0] and all_compared else " instead"
         had_a_choice = choice.engine in BACKENDS or "int8" in self._bundle.manifest.graphs[mode]
         why = f": {choice.reason}" if choice.reason and had_a_choice else ""
         if instead or why:
@@ -193,9 +217,12 @@ class EngineOpener:
         try:
             yield
         except BaseException:
-            for key in set(self._engines) - already:
-                self._engines.pop(key).close()
+            self._close_all_but(already)
             raise
+
+    def _close_all_but(self, already: set[Key]) -> None:
+        for key in set(self._engines) - already:
+            self._engines.pop(key).close()
 
     def _open_graph(self, graph: Path, choice: Choice, records: list[EngineRecord]) -> Engine:
         # Engines that were built for one mode each have one graph, yet are two.

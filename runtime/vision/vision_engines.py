@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from uhd_edge.runtime.errors import EngineError
+from uhd_edge.runtime.errors import EngineResultError
 from uhd_edge.runtime.timing import timed
 from uhd_edge.runtime.vision.patches import encoder_inputs, make_patches, position_ids, tokens_per_view
 
@@ -43,7 +43,7 @@ def encode_batch(
     """Encode views of one patch count -> float32 [B, tokens, d_llm]; errors say which of `names` it was.
 
     Adds the milliseconds of its stages to `timings`. Raises `EngineError` when an engine
-    fails, or returns NaN, Inf or another shape than the bundle promises.
+    fails, and `EngineResultError` when it returns NaN, Inf or another shape than the bundle promises.
     """
     manifest, mode = engines.manifest, engines.mode
     with timed(timings, "patches"):
@@ -79,7 +79,7 @@ def _only_output(outputs: dict[str, Array]) -> Array:
 def _check_shape(embeddings: Array, expected: tuple[int, ...], engines: VisionEngines) -> None:
     """Refuse other widths: the language model would read past the end of narrower embeddings."""
     if embeddings.shape != expected or embeddings.dtype != np.float32:
-        raise EngineError(
+        raise EngineResultError(
             f"the {engines.mode} {engines.precision} connector returned {embeddings.dtype} {list(embeddings.shape)} "
             f"instead of float32 {list(expected)}; export the bundle again"
         )
@@ -94,7 +94,7 @@ def _check_finite(features: Array, embeddings: Array, engines: VisionEngines, na
     part, engine = ("connector", engines.connector)
     if not np.isfinite(features[view]).all():
         part, engine = ("encoder", engines.encoder)
-    raise EngineError(
+    raise EngineResultError(
         f"the {part} ({engine.provider}, {engines.mode}, {engines.precision}) returned NaN or Inf for {names[view]}; "
         "use another precision, or export the bundle again"
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from uhd_edge.engines.errors import EngineError, EngineRefusedError
+from uhd_edge.engines.errors import EngineError, EngineRefusedError, EngineResultError
 from uhd_edge.runtime.vision.comparison import compare_view
 from uhd_edge.runtime.vision.encoding import encode_views
 from uhd_edge.runtime.vision.reference import reference_engines
@@ -56,9 +56,15 @@ def check_before_use(
     began = time.perf_counter()
     try:
         cosine, token_cosine = _compare(bundle, engines, threads)
-    except EngineError as error:
+    except EngineResultError as error:
         keep_verdict(bundle, verdict_about(mode, records, passed=False))
-        raise EngineRefusedError(f"{records[0].path}: failed when it was compared with FP32 ({error})") from error
+        raise EngineRefusedError(
+            f"{records[0].path}: differs too much from FP32 in {mode} ({error}); {advice}"
+        ) from error
+    except EngineError as error:  # such as too little memory, which says nothing about the engine
+        raise EngineRefusedError(
+            f"{records[0].path}: could not be compared with FP32 ({error}); that is tried again at the next start"
+        ) from error
     threshold: Threshold = getattr(bundle.manifest.thresholds, precision)
     passed = cosine >= threshold.cosine and token_cosine >= threshold.token_cosine
     verdict = verdict_about(mode, records, passed=passed)
@@ -76,11 +82,18 @@ def check_before_use(
 
 
 def _compare(bundle: Bundle, engines: VisionEngines, threads: int | None) -> tuple[float, float]:
-    """Return the cosine of a drawn view, and that of its worst token."""
+    """Return the cosine of a drawn view, and that of its worst token.
+
+    Raises `EngineResultError` if the engine returns what cannot be right, and `EngineError` if it or the
+    reference fails.
+    """
     mode = engines.mode
     name, views = drawn_view(bundle, engines)
     (given,) = encode_views(engines, views, {})
-    with reference_engines(bundle, mode, threads) as reference:
-        (expected,) = encode_views(reference, views, {})
+    try:
+        with reference_engines(bundle, mode, threads) as reference:
+            (expected,) = encode_views(reference, views, {})
+    except EngineResultError as error:  # it is not the engine that was asked
+        raise EngineError(str(error)) from error
     compared = compare_view(expected, np.asarray(given), picture=name, view="the thumbnail", mode=mode)
     return compared.cosine, compared.token_cosine

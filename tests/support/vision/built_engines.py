@@ -39,13 +39,22 @@ def with_fp16(bundle: Bundle) -> Bundle:
 
 def with_int8(bundle: Bundle) -> Bundle:
     """The bundle with its FP16 graphs listed as INT8 for TensorRT too."""
+    return _with_kind(bundle, "int8-tensorrt", "int8")
+
+
+def with_fp8(bundle: Bundle) -> Bundle:
+    """The bundle with its FP16 graphs listed as FP8 too."""
+    return _with_kind(bundle, "fp8", "fp8")
+
+
+def _with_kind(bundle: Bundle, kind: GraphKind, suffix: str) -> Bundle:
     manifest = bundle.manifest.model_dump()
     for graphs in manifest["graphs"].values():
-        graphs["int8-tensorrt"] = {}
+        graphs[kind] = {}
         for part in PARTS:
-            name = graphs["fp16"][part].replace("-fp16", "-int8")
+            name = graphs["fp16"][part].replace("-fp16", f"-{suffix}")
             (bundle.path / name).write_bytes((bundle.path / graphs["fp16"][part]).read_bytes())
-            graphs["int8-tensorrt"][part] = name
+            graphs[kind][part] = name
     return Bundle(bundle.path, Manifest.model_validate(manifest))
 
 
@@ -62,11 +71,11 @@ def build(
     folder = bundle.path / "engines" / target
     folder.mkdir(parents=True, exist_ok=True)
     files = []
-    kinds: dict[str, GraphKind] = {"fp16": "fp16", "int8": "int8-tensorrt"}
+    kinds: dict[str, GraphKind] = {"fp16": "fp16", "int8": "int8-tensorrt", "fp8": "fp8"}
     for part in PARTS:
         graph = getattr(bundle.manifest.graphs["16x"][kinds[precision]], part)
         engine = folder / f"{part}-{precision}.engine"
-        engine.write_bytes(b"engine" if precision == "fp16" else b"engine in INT8")
+        engine.write_bytes(b"engine" if precision == "fp16" else f"engine in {precision}".encode())
         shapes = ShapeRange((1, 4), (1, 4), (1, 4))
         record = EngineRecord(
             backend=backend,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from support.vision.built_engines import PICTURE, Told, build
 
+from uhd_edge.engines.errors import EngineError
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
 from uhd_edge.engines.tensorrt.gpu import Gpu
 from uhd_edge.runtime.bundles.bundle import Bundle
@@ -41,6 +42,10 @@ def harm(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def shifted(values: np.ndarray) -> np.ndarray:
     return np.roll(values, 1, axis=-1)
+
+
+def out_of_memory(values: np.ndarray) -> np.ndarray:
+    raise EngineError("out of memory")
 
 
 def broken(values: np.ndarray) -> np.ndarray:
@@ -88,6 +93,44 @@ def test_an_engine_that_is_not_exact_is_not_used_by_auto_now_or_later(
     assert "differed too much from FP32 in 16x on this GPU" in note
     assert f"uhd verify {bundle.path} IMAGE --engine tensorrt-rtx --precision fp16" in note
     assert opened(bundle, engine="tensorrt-rtx") == ("pretended", [])  # who asks for it gets it
+
+
+def test_an_engine_that_failed_is_compared_again_at_the_next_start(
+    bundle: Bundle, machine: type[Told], harm: Any
+) -> None:
+    build(bundle)
+    harm(out_of_memory)
+    for _ in range(2):
+        provider, (note, _) = opened(bundle)
+        assert provider == "CPUExecutionProvider"
+        assert "could not be compared with FP32 (out of memory); that is tried again at the next start" in note
+    assert kept.read_verdicts(bundle) == ()
+    harm(lambda values: values)
+    assert opened(bundle)[0] == "pretended"
+
+
+def test_a_reference_that_returns_nan_is_not_held_against_the_engine(
+    bundle: Bundle, machine: type[Told], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(bundle)
+    run = OnnxRuntimeEngine.run
+
+    def harmed(engine: Any, inputs: Any) -> Any:
+        outputs = run(engine, inputs)
+        return outputs if engine.provider == "pretended" else {n: broken(v) for n, v in outputs.items()}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(OnnxRuntimeEngine, "run", harmed)
+        assert opened(bundle)[0] == "CPUExecutionProvider"
+    assert opened(bundle)[0] == "pretended"
+
+
+def test_uhd_verify_holds_no_lack_of_memory_against_an_engine(bundle: Bundle, machine: type[Told], harm: Any) -> None:
+    build(bundle)
+    harm(out_of_memory)
+    report = verify_bundle(bundle, engine="tensorrt-rtx", images=[PICTURE], modes=["16x"], question=None, threads=1)
+    assert not report.passed
+    assert kept.read_verdicts(bundle) == ()
 
 
 def test_what_uhd_verify_finds_on_images_counts(bundle: Bundle, machine: type[Told], harm: Any) -> None:

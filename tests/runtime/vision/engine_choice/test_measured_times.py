@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
-from support.vision.built_engines import Told, build, with_int8
+from support.vision.built_engines import Told, build, with_fp8, with_int8
 
 from uhd_edge.cli.commands.build import _say_which_auto_takes
 from uhd_edge.cli.commands.inspect import _engines
 from uhd_edge.engines.building.engine_record import find_engines
+from uhd_edge.engines.errors import EngineError
+from uhd_edge.engines.tensorrt import engine as tensorrt_module
 from uhd_edge.engines.tensorrt.fused_attention import FusedAttention
 from uhd_edge.engines.tensorrt.gpu import Gpu
 from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.vision.encoder import VisionEncoder
 from uhd_edge.runtime.vision.opening import EngineOpener
 from uhd_edge.runtime.vision.verdicts import kept
 from uhd_edge.runtime.vision.verdicts.kept import keep_verdict, verdict_about
@@ -36,10 +42,56 @@ def chosen(bundle: Bundle) -> tuple[str, str]:
     return choice.precision, choice.reason
 
 
-def test_fp16_is_taken_until_both_were_measured(both: Bundle) -> None:
+def opened(bundle: Bundle) -> tuple[str, list[str]]:
+    """The precision that runs 16x, and the notes."""
+    with VisionEncoder(bundle, threads=1) as encoder:
+        return encoder.open_mode("16x").precision, encoder.notes
+
+
+def test_at_the_first_start_all_are_compared_and_timed_and_the_fastest_is_taken(
+    both: Bundle, machine: type[Told]
+) -> None:
+    precision, (first, second, last) = opened(both)
+    assert first.startswith("16x: fp16 on pretended was compared with FP32 before its first use: cosine 1.00000")
+    assert second.startswith("16x: int8 on pretended was compared with FP32 before its first use: cosine 1.00000")
+    times = {verdict.engines: verdict.milliseconds for verdict in kept.read_verdicts(both)}
+    assert len(times) == 2
+    assert None not in times.values()
+    assert last.startswith(f"16x runs in {precision} on pretended: one view takes {precision.upper()} ")
+    machine.opened.clear()
+    assert opened(both) == (precision, [last])
+    assert sorted(machine.opened) == [f"{part}-{precision}.engine" for part in ("connector", "encoder")]
+
+
+def test_an_engine_that_fails_is_left_out_and_the_fastest_of_the_others_is_taken(
+    both: Bundle, machine: type[Told], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(Told):
+        def __new__(cls, file: Path, *, backend: str) -> Any:
+            if "int8" in file.name:
+                raise EngineError(f"{file}: out of memory")
+            return Told(file, backend=backend)
+
+    three = with_fp8(both)
+    build(three, precision="fp8")
+    took(three, "fp16", 10.0)
+    took(three, "fp8", 5.0)
+    monkeypatch.setattr(tensorrt_module, "TensorRtEngine", Failing)
+    for _ in range(2):  # it is tried again at each start
+        precision, (failure, taken) = opened(three)
+        assert precision == "fp8"
+        assert failure.endswith("-int8.engine: out of memory")
+        assert taken == "16x runs in fp8 on pretended instead: one view takes FP8 5 ms, FP16 10 ms on this GPU"
+    monkeypatch.setattr(tensorrt_module, "TensorRtEngine", Told)
+    opened(three)
+    assert {verdict.passed for verdict in kept.read_verdicts(three)} == {True}
+    assert len(kept.read_verdicts(three)) == 3
+
+
+def test_the_faster_of_what_was_timed_is_taken(both: Bundle) -> None:
     assert chosen(both) == ("fp16", "")
     took(both, "int8", 5.0)
-    assert chosen(both) == ("fp16", "")
+    assert chosen(both) == ("int8", "")
     took(both, "fp16", 8.25)
     assert chosen(both) == ("int8", "one view takes INT8 5 ms, FP16 8.25 ms on this GPU")
 
