@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import click
 
-from uhd_edge.cli.build_memory import check_build_memory
+from uhd_edge.cli.building.kit_output import ShapeLimits, make_kit
+from uhd_edge.cli.building.memory import check_build_memory
 from uhd_edge.cli.bundle import bundle_option, required_bundle
 from uhd_edge.cli.commands.export import parser_of_names
 from uhd_edge.cli.commands.verify import verify
-from uhd_edge.cli.kit_output import ShapeLimits, make_kit
 from uhd_edge.engines.building.targets import TARGETS
 from uhd_edge.engines.errors import EngineError, UhdError
 from uhd_edge.engines.extras import extra_needed
@@ -144,11 +144,14 @@ def _build(
 ) -> list[EngineRecord]:
     """Build the engines of one precision, and compare those that were built for this device with FP32."""
     from uhd_edge.engines.building.build import build_engines
+    from uhd_edge.engines.building.engine_record import find_engines
     from uhd_edge.engines.tensorrt.run_time import milliseconds_a_run
+    from uhd_edge.runtime.checking.building import keep_other_modes
     from uhd_edge.runtime.checking.padded_heads import pad_heads, why_not_measured, with_faster_heads
 
     if attention == "padded":
         orders = pad_heads(bundle.path, orders, _write_padded)
+    orders = keep_other_modes(orders, find_engines(bundle.path, lambda _: None), target.name)
     records = build_engines(bundle.path, orders, target=target, progress=_say)
     if attention in (None, "faster") and orders[0].precision == "fp16":
         reason = why_not_measured(target)
@@ -165,7 +168,9 @@ def _build(
         else:
             _say(f"attention heads are not padded: {reason}, so nothing can be timed; --attention padded pads them")
     if target.backend == "tensorrt":
-        _verify(ctx, bundle, records, modes, images)
+        # What other modes use too stays: `auto` compares it again before they do.
+        own = [record for order, record in zip(orders, records, strict=True) if not order.shared]
+        _verify(ctx, bundle, own, modes, images)
     return records
 
 

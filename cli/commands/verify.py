@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from uhd_edge.cli.before_simulating import require_simulatable, simulatable_kinds
 from uhd_edge.cli.bundle import bundle_before_images, bundle_option
 from uhd_edge.cli.fp16_tables import aligned, range_table, simulation_table
 from uhd_edge.engines.extras import extra_needed
@@ -80,6 +81,8 @@ def verify(
 
     folder, images = bundle_before_images(arguments, bundle)
     opened = Bundle.open(folder)
+    if simulate:
+        require_simulatable(opened, precision, mode)
     report = verify_bundle(
         opened,
         engine=engine,  # type: ignore[arg-type]  # click has checked the choices
@@ -126,19 +129,17 @@ def _simulations(
 ) -> list[Simulation]:
     """Simulate the graphs of the precision that was compared, or all that the bundle has for TensorRT."""
     with extra_needed("calibration", "--simulate"):
-        from uhd_edge.calibration.simulation.simulate import KINDS, simulate_bundle
+        from uhd_edge.calibration.simulation.simulate import simulate_bundle
     from uhd_edge.runtime.checking.pictures import named_pictures
 
     compared = {verified.precision for verified in report.verified}
-    wanted: Sequence[GraphKind] = [kind for kind in KINDS if kind.partition("-")[0] in compared] or KINDS
     modes: list[Mode] = [verified.mode for verified in report.verified]
-    kinds: Sequence[GraphKind] = [
-        kind for kind in wanted if all(kind in bundle.manifest.graphs[mode] for mode in modes)
-    ]
+    there = simulatable_kinds(bundle, modes)
+    wanted: list[GraphKind] = [kind for kind in there if kind.partition("-")[0] in compared]
     pictures = {picture.name: picture.image for picture in named_pictures(bundle, images)}
     return [
         simulation
-        for kind in kinds or wanted[:1]
+        for kind in wanted or there
         for simulation in simulate_bundle(
             bundle,
             pictures,

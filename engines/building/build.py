@@ -22,6 +22,7 @@ from uhd_edge.engines.building.engine_record import (
     EngineRecord,
     read_digest,
     read_digests,
+    remove_engine,
     unfinished_files,
     write_record,
     write_whole,
@@ -47,6 +48,8 @@ class EngineOrder:
     """One engine to build: its name, the path of its graph in the bundle, its precision and its shapes.
 
     With `write_padded`, called with the graph and the file to write, attention heads are padded first.
+    `replaces` names engines that this one covers, which are removed once it is complete. A graph that is
+    `shared` serves modes that are not built now, too.
     """
 
     name: str
@@ -54,6 +57,8 @@ class EngineOrder:
     precision: BuiltPrecision
     profiles: tuple[Profile, ...]
     write_padded: Callable[[Path, Path], None] | None = None
+    replaces: tuple[str, ...] = ()
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ def build_engines(
 
     Engines for RTX cards are built ahead of time by TensorRT-RTX, with or without a GPU.
     Engines for `here` are built by TensorRT's Python package if it can be imported, otherwise
-    by trtexec. An engine of the same name is replaced once the new one is complete.
+    by trtexec. An engine of the same name is replaced once the new one is complete, and so are those that it covers.
 
     Raises `EngineBuildError` if a graph is rejected, the build fails or the folder cannot be
     written, and `EngineUnavailableError` or `MissingExtraError` if no builder is available.
@@ -204,6 +209,8 @@ def _build(
         path=engine,
     )
     write_record(record)
+    for name in order.replaces:
+        remove_engine(folder, name)
     return record
 
 

@@ -182,6 +182,12 @@ def set_aside(record: EngineRecord) -> Path:
     return folder / record.path.name
 
 
+def remove_engine(folder: Path, name: str) -> None:
+    """Remove the engine `name` and its record from `folder`, if they are there. Raises `OSError`."""
+    for suffix in (RECORD_SUFFIX, ENGINE_SUFFIX):  # without its record, an engine is no longer found
+        (folder / f"{name}{suffix}").unlink(missing_ok=True)
+
+
 def write_whole(file: Path, content: bytes | memoryview) -> None:
     """Write a file atomically: under a temporary name, flushed to disk, then renamed. Raises `OSError`."""
     temporary = file.with_name(f".{file.name}.{secrets.token_hex(6)}")

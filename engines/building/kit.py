@@ -163,8 +163,13 @@ def _plain(digest: FileDigest) -> dict[str, Any]:
     return digest.model_dump()
 
 
+def _build_commands(order: EngineOrder, bundle: Path, *, faster: bool) -> list[str]:
+    """Return the lines of the script that build `order` and remove what it covers."""
+    line = _build_command(order, bundle, faster=faster)
+    return [line, shlex.join(["replaced", *order.replaces])] if order.replaces else [line]
+
+
 def _build_command(order: EngineOrder, bundle: Path, *, faster: bool) -> str:
-    """Return the line of the script that builds `order`."""
     attentions = str(count_operators(bundle / order.graph, "Softmax"))
     shapes = shape_arguments(order.profiles)
     if order.write_padded is None:
@@ -186,7 +191,7 @@ def _script(
     faster: bool,
 ) -> str:
     template = (resources.files("uhd_edge.engines.building") / "kit.sh").read_text(encoding="utf-8")
-    builds = [_build_command(order, contents.bundle, faster=faster) for order in orders]
+    builds = [line for order in orders for line in _build_commands(order, contents.bundle, faster=faster)]
     has_padded = any(order.write_padded is not None for order in orders)
     runs = [shlex.join(["run_engine", order.name, run_arguments(order.profiles[0])]) for order in orders]
     values = {

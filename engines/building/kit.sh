@@ -80,8 +80,10 @@ read_version() {
 # Prints the first error of a log, in one line.
 first_error() {
     error=$(sed -n 's/.*\[E\] *//p' "$1" | grep -v '^$' | head -n 1)
-    if [ "${ended:-0}" -gt 128 ]; then
-        error="it was ended by signal $((ended - 128)), most likely for lack of memory: close other programs, such as \
+    if [ "${ended:-0}" -gt 128 ] && [ "$ended" -ne 137 ]; then
+        error="it was ended by signal $((ended - 128))${error:+: $error}"
+    elif [ "${ended:-0}" -eq 137 ]; then
+        error="it was ended by signal 9, most likely for lack of memory: close other programs, such as \
 the desktop, add swap space, or make the kit with a smaller --largest-view or fewer --modes"
     fi
     printf '%s\n' "${error:-no reason given} (the log is $1)"
@@ -204,6 +206,13 @@ keep() {
     mv "$ENGINES/$1.engine.partial" "$ENGINES/$1.engine"
     write_record "$1" "$ENGINES/$1.log" "$2"
     rm -f "$ENGINES/$1.log"
+}
+
+# replaced NAME..: removes engines that the one just built covers, as a kit for one mode has left them.
+replaced() {
+    for covered; do
+        rm -f "$ENGINES/$covered.engine.json" "$ENGINES/$covered.engine"
+    done
 }
 
 give_up() {

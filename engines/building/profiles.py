@@ -158,6 +158,23 @@ def connector_profile(slicings: dict[Slicing, int], *, width: int) -> tuple[Prof
     )
 
 
+def widen_profiles(profiles: tuple[Profile, ...], more: tuple[Profile, ...]) -> tuple[Profile, ...]:
+    """Widen one profile so that it accepts what the one in `more` does; several, or of other inputs, stay."""
+    if len(profiles) != 1 or len(more) != 1 or profiles[0].keys() != more[0].keys():
+        return profiles
+    (profile,), (other,) = profiles, more
+    return (
+        {
+            name: ShapeRange(
+                tuple(map(min, shapes.smallest, other[name].smallest)),
+                shapes.usual,
+                tuple(map(max, shapes.largest, other[name].largest)),
+            )
+            for name, shapes in profile.items()
+        },
+    )
+
+
 def _blocks(length: int, slicing: Slicing) -> int:
     """Convert a length in pixels to blocks, rounded to the nearest as slicing does, at least one."""
     return max(round(length / (slicing.block * slicing.patch)), 1)

@@ -86,13 +86,18 @@ def check_sums(bundle: Bundle, kind: GraphKind) -> None:
     raise EngineRefusedError(
         f"{bundle.path}: the {numbers} sums of its engines would overflow in FP16, for "
         f"{'its calibration saw it' if flavour.simulations else 'an earlier version calibrated it'}; "
-        f"calibrate it again: uhd calibrate {bundle.path} PICTURES{how_to_calibrate(kind)}"
+        f"calibrate it again: uhd calibrate {bundle.path} PICTURES{how_to_calibrate(bundle, kind)}"
     )
 
 
-def how_to_calibrate(kind: GraphKind) -> str:
-    """Return the options with which `uhd calibrate` makes graphs of `kind`, beginning with a space, or nothing."""
-    return f" --precision int8,{kind}" if kind in ("fp8", "nvfp4") else ""
+def how_to_calibrate(bundle: Bundle, kind: GraphKind) -> str:
+    """Return the options with which `uhd calibrate` makes graphs of `kind`, beginning with a space, or nothing.
+
+    A calibration replaces all that was calibrated before, so they name what `bundle` has, too.
+    """
+    there = {kind, *(one for kinds in bundle.manifest.graphs.values() for one in kinds)}
+    more = [one for one in ("fp8", "nvfp4") if one in there]
+    return f" --precision {','.join(['int8', *more])}" if more else ""
 
 
 def _read(bundle: Bundle) -> _Report | None:

@@ -6,11 +6,12 @@ keeps to. `uhd_edge.engines.building.profiles` derives them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from uhd_edge.engines.building.build import EngineOrder
 from uhd_edge.engines.building.kit import KitContents
-from uhd_edge.engines.building.profiles import Slicing, connector_profile, encoder_profiles
+from uhd_edge.engines.building.profiles import Slicing, connector_profile, encoder_profiles, widen_profiles
 from uhd_edge.engines.building.targets import BuiltPrecision
 from uhd_edge.engines.graph_files import graph_files
 from uhd_edge.runtime.bundles.int8_record import check_sums, how_to_calibrate
@@ -20,8 +21,9 @@ from uhd_edge.runtime.vision.patches import UNCOMPRESSED
 from uhd_edge.runtime.vision.slicing import BLOCK_SIDES, largest_view, usual_view
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from uhd_edge.engines.building.engine_record import EngineRecord
     from uhd_edge.engines.building.profiles import Profile
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.bundles.manifest import GraphKind, Graphs, Manifest
@@ -59,24 +61,62 @@ def engine_orders(
     if precision != "fp16":
         check_sums(bundle, kind)
     slicings: dict[Mode, Slicing] = {mode: _slicing(manifest, mode, limit, largest) for mode in modes}
-    orders = []
     encoders: dict[str, list[Mode]] = {}
     connectors: dict[str, list[Mode]] = {}
     for mode in slicings:
         graphs = _graphs(bundle, mode, kind)
         encoders.setdefault(graphs.encoder, []).append(mode)
         connectors.setdefault(graphs.connector, []).append(mode)
-    for graph, served in encoders.items():
-        # An engine for one of the modes that a graph serves has another name than one for both.
-        name = f"encoder-{precision}" if len(served) > 1 else f"encoder-{served[0]}-{precision}"
-        profiles = [profile for mode in served for profile in _encoder_profiles(manifest, mode, kind, slicings[mode])]
-        orders.append(EngineOrder(name, graph, precision, tuple(profiles)))
-    for graph, served in connectors.items():
-        name = f"connector-{precision}" if len(connectors) == 1 else f"connector-{served[0]}-{precision}"
-        patches_per_feature = {slicings[mode]: manifest.vision.window**2 if mode == "16x" else 1 for mode in served}
-        profile = connector_profile(patches_per_feature, width=manifest.vision.feature_width)
-        orders.append(EngineOrder(name, graph, precision, profile))
-    return orders
+    return [
+        *(_encoder_order(manifest, precision, graph, served, slicings) for graph, served in encoders.items()),
+        *(_connector_order(manifest, precision, graph, served, slicings) for graph, served in connectors.items()),
+    ]
+
+
+def _encoder_order(
+    manifest: Manifest, precision: BuiltPrecision, graph: str, served: Sequence[Mode], slicings: Mapping[Mode, Slicing]
+) -> EngineOrder:
+    kind = KINDS[precision]
+    profiles = [profile for mode in served for profile in _encoder_profiles(manifest, mode, kind, slicings[mode])]
+    # An engine for one of the modes that a graph serves has another name than one for both.
+    alone = tuple(f"encoder-{mode}-{precision}" for mode in served)
+    if len(served) == 1:
+        return EngineOrder(alone[0], graph, precision, tuple(profiles))
+    return EngineOrder(f"encoder-{precision}", graph, precision, tuple(profiles), replaces=alone)
+
+
+def _connector_order(
+    manifest: Manifest, precision: BuiltPrecision, graph: str, served: Sequence[Mode], slicings: Mapping[Mode, Slicing]
+) -> EngineOrder:
+    # The name follows from the bundle, not from the modes that are built now: one mode's connector would else
+    # take the place of another's.
+    in_bundle = {mode: kinds[KINDS[precision]] for mode, kinds in manifest.graphs.items() if KINDS[precision] in kinds}
+    is_only_one = len({graphs.connector for graphs in in_bundle.values()}) == 1
+    patches_per_feature = {slicings[mode]: manifest.vision.window**2 if mode == "16x" else 1 for mode in served}
+    return EngineOrder(
+        f"connector-{precision}" if is_only_one else f"connector-{served[0]}-{precision}",
+        graph,
+        precision,
+        connector_profile(patches_per_feature, width=manifest.vision.feature_width),
+        shared=any(graphs.connector == graph for mode, graphs in in_bundle.items() if mode not in served),
+    )
+
+
+def keep_other_modes(orders: Sequence[EngineOrder], built: Sequence[EngineRecord], target: str) -> list[EngineOrder]:
+    """Widen the shapes of engines that also serve modes which are not built now.
+
+    `built` are the bundle's engines. What one of `orders` replaces for `target` keeps its shapes beside the new
+    ones. Where nothing was built, an order is no longer called shared.
+    """
+    former = {
+        (record.path.stem, record.graph): record.profiles for record in built if record.path.parent.name == target
+    }
+    widened = []
+    for order in orders:
+        shapes = former.get((order.name, order.graph)) if order.shared else None
+        profiles = order.profiles if shapes is None else widen_profiles(order.profiles, shapes)
+        widened.append(replace(order, profiles=profiles, shared=shapes is not None))
+    return widened
 
 
 def has_reference(bundle: Bundle, modes: Sequence[Mode]) -> bool:
@@ -87,7 +127,7 @@ def has_reference(bundle: Bundle, modes: Sequence[Mode]) -> bool:
 def _graphs(bundle: Bundle, mode: Mode, kind: GraphKind) -> Graphs:
     graphs = bundle.manifest.graphs.get(mode, {}).get(kind)
     if graphs is None:
-        made = f"make them: uhd calibrate {bundle.path} PICTURES{how_to_calibrate(kind)}"
+        made = f"make them: uhd calibrate {bundle.path} PICTURES{how_to_calibrate(bundle, kind)}"
         remedy = "export the bundle with them" if kind == "fp16" else made
         raise EngineUnavailableError(
             f"{bundle.path}: no {mode} graphs in {kind}; the bundle has {bundle.describe_graphs()}; {remedy}"

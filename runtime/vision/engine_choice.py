@@ -129,10 +129,13 @@ def select_records(
 
 
 def _serving(mode: Mode, records: list[EngineRecord]) -> list[EngineRecord]:
-    """Leave out engines for the other mode, and those for one mode where there is one for both."""
+    """Leave out engines for the other mode, and those for both modes where there is one for this mode alone.
+
+    That one is newer: an engine for both modes replaces those for one when it is built.
+    """
     serving = [record for record in records if mode in _modes(record)]
-    for_both = {record.target for record in serving if len(_modes(record)) > 1}
-    return [record for record in serving if len(_modes(record)) > 1 or record.target not in for_both]
+    for_one = {record.target for record in serving if len(_modes(record)) == 1}
+    return [record for record in serving if len(_modes(record)) == 1 or record.target not in for_one]
 
 
 def _modes(record: EngineRecord) -> set[Mode]:

@@ -74,6 +74,16 @@ def test_engines_of_another_kit_are_built_anew(kit: Path, device: Path) -> None:
     assert "connector-fp16: building" in done.stdout
 
 
+def test_an_engine_that_covers_those_of_a_kit_for_one_mode_replaces_them(kit: Path, device: Path) -> None:
+    install_uhd(device)
+    build(kit, device)
+    folder = kit / "bundle/engines/orin"
+    for name in ("encoder-fp16.engine", "encoder-fp16.engine.json"):
+        (folder / name).rename(folder / name.replace("-fp16", "-16x-fp16"))
+    assert build(kit, device).returncode == 0
+    assert built_engines(kit) == [f"{name}.engine" for name in ENGINES]
+
+
 def test_two_scripts_do_not_build_in_one_kit(kit: Path, device: Path) -> None:
     with (kit / "bundle/bundle.json").open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -99,6 +109,7 @@ def test_a_build_that_fails_is_a_failure_with_trtexecs_error(kit: Path, device: 
     ("does", "reason"),
     [
         ("crash", "trtexec could not build it: it was ended by signal 9, most likely for lack of memory"),
+        ("abort", "trtexec could not build it: it was ended by signal 6 (the log is"),
         ("empty", "trtexec reported PASSED but wrote no engine"),
         ("uint8", "quantized to uint8"),
         ("other-gpu", "this kit is for compute capability 8.7, this device has 8.9"),

@@ -6,6 +6,7 @@ lines are taken from real logs. TRTEXEC_DOES makes it do something else:
     fail-build, fail-run   report an error and exit with 1
     lie                    report an error and exit with 0
     crash                  be killed
+    abort                  abort
     empty                  pass without writing an engine
     unfused                list no fused attention among the layers
     slow-padding           take longer with padded attention heads than without, instead of less long
@@ -41,6 +42,9 @@ def main(arguments: list[str], does: str) -> int:
         return 0
     if does == "crash":
         os.kill(os.getpid(), signal.SIGKILL)
+    if does == "abort":
+        signal.signal(signal.SIGABRT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGABRT)
     try:
         options = read_options(arguments)
         say("I", "=== Device Information ===")

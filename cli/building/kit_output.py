@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import click
 
-from uhd_edge.cli.build_memory import predict_kit_memory
+from uhd_edge.cli.building.memory import predict_kit_memory
 
 if TYPE_CHECKING:
     from uhd_edge.engines.building.build import EngineOrder
