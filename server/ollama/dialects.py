@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from uhd_edge.server.dialect import AnsweredError
 from uhd_edge.server.ollama.replies import OllamaReply
 from uhd_edge.server.ollama.requests import chat_body, generate_body, only_loads, require_model
-from uhd_edge.server.openai.chat_request import parse_translated, read_object, refuse_names
+from uhd_edge.server.openai.body import read_object
+from uhd_edge.server.openai.chat_request import parse_translated
 from uhd_edge.server.openai.conversations import parse_chat
+from uhd_edge.server.openai.refusing import refuse_names
 
 if TYPE_CHECKING:
     from uhd_edge.server.dialect import Asked, ReplyWriter

@@ -13,7 +13,7 @@ from uhd_edge.runtime.bundles.bundle import MANIFEST
 from uhd_edge.runtime.release import installed_version
 from uhd_edge.server.errors import ApiError
 from uhd_edge.server.ollama.requests import require_model
-from uhd_edge.server.openai.chat_request import read_object
+from uhd_edge.server.openai.body import read_object
 from uhd_edge.server.waiting import read_body
 
 if TYPE_CHECKING:

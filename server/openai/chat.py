@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from uhd_edge.server.openai.chat_request import parse_request, read_object
+from uhd_edge.server.openai.body import read_object
+from uhd_edge.server.openai.chat_request import parse_request
 from uhd_edge.server.openai.conversations import parse_chat
 from uhd_edge.server.openai.replies import Reply
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    FailFast,
     Field,
     PositiveInt,
     StrictBool,
@@ -18,17 +18,30 @@ from pydantic import (
 )
 
 from uhd_edge.runtime.modes import Mode
-from uhd_edge.server.errors import ApiError
+from uhd_edge.server.openai.refusing import refused
 from uhd_edge.server.openai.tidying import QUIET, refuse_unsupported, tidy_request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
     from uhd_edge.server.model_facts import ModelFacts
+
+
+# An item beyond these is not looked at, and the first wrong message ends the reading of all.
+MOST_MESSAGES: Final = 4096
+MOST_PARTS: Final = 4096
+MOST_STOPS: Final = 1000
+MOST_TOOLS: Final = 1000
+MOST_FIELDS: Final = 1000
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_few_fields(cls, given: object) -> object:
+        if isinstance(given, dict) and len(given) > MOST_FIELDS:
+            raise ValueError(f"it has {len(given)} fields; at most {MOST_FIELDS} may be")
+        return given
 
 
 class ImageUrl(_Strict):
@@ -83,6 +96,15 @@ def _in_parts(content: object) -> object:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
+def _with_numbers(given: object) -> object:
+    """Refuse the first value that is no number, instead of saying of each of thousands that it is none."""
+    if isinstance(given, dict):
+        wrong = next((name for name, value in given.items() if type(value) not in (int, float)), None)
+        if wrong is not None:
+            raise ValueError(f"the value of {wrong[:40]!r} is no number")
+    return given
+
+
 Content = Annotated[TextContent | ImageContent | VideoContent, Field(discriminator="type")]
 Number = Annotated[float, Field(strict=True)]
 
@@ -91,10 +113,10 @@ class ChatMessage(_Strict):
     """A message; `developer` is another name for `system`."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Annotated[list[Content], BeforeValidator(_in_parts)]
+    content: Annotated[list[Content], Field(max_length=MOST_PARTS), BeforeValidator(_in_parts)]
     name: str | None = None
     reasoning_content: str = ""
-    tool_calls: list[dict[str, Any]] = Field(default_factory=list)
+    tool_calls: list[dict[str, Any]] = Field(default_factory=list, max_length=MOST_TOOLS)
     tool_call_id: str | None = None
 
 
@@ -129,19 +151,19 @@ class ChatRequest(_Strict):
     """The body of a chat completion; null means that a parameter is not given."""
 
     model: str
-    messages: list[ChatMessage] = Field(min_length=1)
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MOST_MESSAGES), FailFast()]
     max_tokens: StrictInt | None = None
     max_completion_tokens: StrictInt | None = None
     temperature: Number | None = None
     top_p: Number | None = None
     seed: StrictInt | None = None
-    stop: str | list[str] | None = None
+    stop: str | Annotated[list[str], Field(max_length=MOST_STOPS)] | None = None
     stream: StrictBool | None = None
     stream_options: StreamOptions | None = None
     n: StrictInt | None = None
     presence_penalty: Number | None = None
     frequency_penalty: Number | None = None
-    logit_bias: dict[str, Number] | None = None
+    logit_bias: Annotated[dict[str, Number], BeforeValidator(_with_numbers)] | None = None
     logprobs: StrictBool | None = None
     top_logprobs: StrictInt | None = None
     reasoning_effort: str | None = None
@@ -159,22 +181,11 @@ class ChatRequest(_Strict):
     think_tokens: StrictInt | None = None
     chat_template_kwargs: TemplateArguments | None = None
     details: StrictBool | None = None
-    tools: list[dict[str, Any]] | None = None
+    tools: Annotated[list[dict[str, Any]], Field(max_length=MOST_TOOLS)] | None = None
     tool_choice: str | dict[str, Any] | None = None
 
 
 KNOWN = frozenset(ChatRequest.model_fields)
-
-
-def read_object(body: bytes) -> dict[str, Any]:
-    """Return the JSON object that a body holds; raises `ApiError` 400 for anything else."""
-    try:
-        given = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise ApiError(400, f"the body is not JSON ({error})") from error
-    if not isinstance(given, dict):
-        raise ApiError(400, "the body is not a JSON object")
-    return given
 
 
 def parse_request(given: dict[str, Any], *, strict: bool = False) -> tuple[ChatRequest, tuple[str, ...]]:
@@ -192,7 +203,7 @@ def parse_request(given: dict[str, Any], *, strict: bool = False) -> tuple[ChatR
     try:
         return ChatRequest.model_validate(given), ignored
     except ValidationError as error:
-        raise _refused(error, given) from error
+        raise refused(error, given) from error
 
 
 def parse_translated(
@@ -207,12 +218,6 @@ def parse_translated(
     return request, (*left_out, *ignored)
 
 
-def refuse_names(names: Iterable[str]) -> None:
-    """Raise `ApiError` 400 for the first of the names of parameters that there are not."""
-    for name in names:
-        raise ApiError(400, f"{name} is not a parameter of this server", param=name, code="unknown_parameter")
-
-
 def _drop_nulls(given: dict[str, Any]) -> None:
     """Leave out what is not given, and what clients send back with the message of an answer."""
     for name in [name for name in given if name in QUIET or given[name] is None]:
@@ -223,26 +228,3 @@ def _drop_nulls(given: dict[str, Any]) -> None:
             del message[name]
         if isinstance(message, dict) and message.get("role") == "assistant":
             message.setdefault("content", [])  # beside calls there may be none
-
-
-def _refused(error: ValidationError, given: object) -> ApiError:
-    errors = error.errors(include_url=False, include_input=False)
-    places = [tuple(_place(one["loc"], given, missing=one["type"] == "missing")) for one in errors]
-    # Where there are several forms, each says why it is not that one; the one that fits best is wrong the deepest.
-    deepest = max(
-        range(len(errors)), key=lambda at: len(places[at]) if places[at][: len(places[0])] == places[0] else 0
-    )
-    place, wrong = ".".join(places[deepest]), errors[deepest]
-    if wrong["type"] == "extra_forbidden":
-        return ApiError(400, f"{place} is not a parameter of this server", param=place, code="unknown_parameter")
-    return ApiError(400, f"{place}: {wrong['msg']}", param=place)
-
-
-def _place(loc: Sequence[str | int], given: Any, *, missing: bool) -> Iterator[str]:
-    """Yield where in a request an error is; names of pydantic's types, which stand between, are no place in it."""
-    for number, part in enumerate(loc, 1):
-        has_it = part in given if isinstance(given, dict) else isinstance(given, list) and isinstance(part, int)
-        if has_it:
-            given = cast("Any", given)[part]
-        if has_it or (missing and number == len(loc)):
-            yield str(part)

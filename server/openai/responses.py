@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from uhd_edge.server.openai.chat_request import parse_translated, read_object, refuse_names
+from uhd_edge.server.openai.body import read_object
+from uhd_edge.server.openai.chat_request import parse_translated
 from uhd_edge.server.openai.conversations import parse_chat
+from uhd_edge.server.openai.refusing import refuse_names
 from uhd_edge.server.openai.responses_replies import ResponseWriter
 from uhd_edge.server.openai.responses_request import as_chat_body, unknown_names
 

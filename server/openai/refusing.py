@@ -1,0 +1,46 @@
+"""What is wrong with a request in one line, and the parameter that is at fault."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from uhd_edge.server.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from pydantic import ValidationError
+
+
+def refuse_names(names: Iterable[str]) -> None:
+    """Raise `ApiError` 400 for the first of the names of parameters that there are not."""
+    for name in names:
+        raise ApiError(400, f"{name} is not a parameter of this server", param=name, code="unknown_parameter")
+
+
+def refused(error: ValidationError, given: object) -> ApiError:
+    """Return the error for `given`, which does not fit: where, and why."""
+    errors = error.errors(include_url=False, include_input=False)
+    places = [tuple(_place(one["loc"], given, missing=one["type"] == "missing")) for one in errors]
+    # Where there are several forms, each says why it is not that one; the one that fits best is wrong the deepest.
+    fits = [one for one in range(len(errors)) if places[one][: len(places[0])] == places[0]]
+    deepest = max(fits, key=lambda one: (len(places[one]), errors[one]["type"] == "too_long"))
+    place, wrong = ".".join(places[deepest]), errors[deepest]
+    if wrong["type"] == "extra_forbidden":
+        return ApiError(400, f"{place} is not a parameter of this server", param=place, code="unknown_parameter")
+    if wrong["type"] == "too_long":
+        told = wrong.get("ctx", {})
+        return ApiError(
+            400, f"{place} has {told.get('actual_length')} items; at most {told.get('max_length')} may be", param=place
+        )
+    return ApiError(400, f"{place}: {wrong['msg']}", param=place)
+
+
+def _place(loc: Sequence[str | int], given: Any, *, missing: bool) -> Iterator[str]:
+    """Yield where in a request an error is; names of pydantic's types, which stand between, are no place in it."""
+    for number, part in enumerate(loc, 1):
+        has_it = part in given if isinstance(given, dict) else isinstance(given, list) and isinstance(part, int)
+        if has_it:
+            given = cast("Any", given)[part]
+        if has_it or (missing and number == len(loc)):
+            yield str(part)
