@@ -144,6 +144,21 @@ def test_one_wild_number_is_clipped_when_nobody_meets_its_like_again() -> None:
         assert choose_range(wild, weights, activations(hard), symmetric=symmetric).high == pytest.approx(525)
 
 
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_a_narrower_range_that_gains_little_is_not_taken(symmetric: bool) -> None:
+    seen, weights, unseen = seen_and_unseen(1)
+    wide = replace(seen, highs=1.1 * seen.highs, lows=1.1 * seen.lows)  # as other pictures may need it
+    rows = np.concatenate([activations(unseen).rows, seen.extremes])
+    exact, rounded = products(rows, weights), rounded_weights(weights, symmetric=symmetric)
+    needed = Range(float(rows.min()), float(rows.max()), "max")
+    errors = [
+        layer_errors(rows, rounded, exact, span, symmetric=symmetric)["linear"] for span in (full_range(wide), needed)
+    ]
+    assert errors[0] / 1.25 < errors[1] < errors[0]
+    chosen = choose_range(wide, weights, activations(unseen), symmetric=symmetric)
+    assert (chosen.method, chosen.high) == ("max", pytest.approx(1.05 * max(wide.highs.max(), unseen.max())))
+
+
 def test_rows_too_rare_for_a_sample_keep_a_range_from_clipping_them() -> None:
     seen, weights, unseen = seen_and_unseen(1)
     rare = 12 * unseen[:4]
