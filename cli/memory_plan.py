@@ -23,7 +23,8 @@ def print_memory_plan(arguments: Sequence[str], bundle: str | None, memory: str,
     """Print the settings that fit into `memory` of a `target`; raises `OptionError` for what those cannot be."""
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.errors import OptionError
-    from uhd_edge.runtime.memory.fitting import choose_settings, fit_settings, usable_memory
+    from uhd_edge.runtime.memory.fitting import choose_settings, fit_settings
+    from uhd_edge.runtime.memory.machine import usable_memory
     from uhd_edge.runtime.memory.written_size import parse_memory
 
     if len(arguments) > 1:
@@ -64,7 +65,7 @@ def _table(found: Sequence[FittedSettings], chosen: FittedSettings | None) -> It
 def _conclusion(
     bundle: Bundle, found: Sequence[FittedSettings], chosen: FittedSettings | None, size: int, target: str
 ) -> Iterator[str]:
-    from uhd_edge.runtime.memory.fitting import usable_memory
+    from uhd_edge.runtime.memory.machine import usable_memory
     from uhd_edge.runtime.memory.need import MARGIN, gigabytes
 
     usable = usable_memory(size)

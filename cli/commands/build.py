@@ -121,7 +121,7 @@ def build(
         faster = attention == "faster"
         make_kit(opened, orders, wanted, modes, limits, jetpack=jetpack, output=output, faster=faster)
         return
-    check_build_memory(opened, [order for orders in ordered for order in orders], wanted, ignore=ignore_memory)
+    check_build_memory(opened, [order for orders in ordered for order in orders], wanted, modes, ignore=ignore_memory)
     built = [
         record
         for orders in ordered

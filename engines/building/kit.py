@@ -81,10 +81,15 @@ class KitContents:
 
 @dataclass(frozen=True)
 class KitMemory:
-    """Bytes that building and verifying are predicted to take on the device; 0 is unknown."""
+    """Bytes that are predicted for the device, with a margin to `build` and `verify`, without to `run`; 0 is unknown.
+
+    `system` is what its own programs take.
+    """
 
     build: int = 0
     verify: int = 0
+    run: int = 0
+    system: int = 0
 
 
 def write_kit(
@@ -207,6 +212,8 @@ def _script(
         "@ATTENTION_CHOICE@": "plain" if not has_padded else "faster" if faster else "padded",
         "@BUILD_MB@": str(memory.build // 10**6),
         "@VERIFY_MB@": str(memory.verify // 10**6),
+        "@SYSTEM_MB@": str(memory.system // 10**6),
+        "@RUN_MB@": str(memory.run // 10**6),
         "@WORKSPACE@": workspace_argument(),
         "    :\n    #BUILD#": "\n".join(f"    {line}" for line in builds),
         "    :\n    #RUN#": "\n".join(f"    {line}" for line in runs),

@@ -11,8 +11,8 @@
 # Without trtexec, uhd builds with TensorRT's Python package. Verifying the accuracy of the
 # engines needs uhd, pycuda (README.txt says how) and that package as well.
 #
-# Building does not start where the device's memory is predicted not to suffice; IGNORE_MEMORY=1 builds
-# all the same.
+# Building does not start where the device's memory, without swap, is predicted not to suffice; IGNORE_MEMORY=1
+# builds all the same.
 # Exit code 0: built and verified. 1: not.
 set -eu
 started_in=$PWD
@@ -28,6 +28,8 @@ LARGEST_VIEW='@LARGEST_VIEW@'
 ATTENTION='@ATTENTION_CHOICE@'
 BUILD_MB='@BUILD_MB@'
 VERIFY_MB='@VERIFY_MB@'
+RUN_MB='@RUN_MB@'
+SYSTEM_MB='@SYSTEM_MB@' # what the device's own programs take, without a desktop
 ENGINES='bundle/engines/@TARGET@'
 
 say() {
@@ -39,15 +41,22 @@ fail() {
     exit 1
 }
 
-# has_memory MEGABYTES: whether so much is free, or can be with swap; says so where it is not free now.
+# read_memory NAME: prints that number of the kernel's in megabytes, nothing where it tells none.
+read_memory() {
+    kilobytes=$(sed -n "s/^$1: *\([0-9]*\) kB$/\1/p" /proc/meminfo 2>/dev/null)
+    [ -z "$kilobytes" ] || printf '%s\n' "$((kilobytes * 1024 / 1000000))"
+}
+
+# has_memory MEGABYTES: whether the device can have so much beside its system; says so where it is not free now.
+# Swap does not count: what a GPU uses cannot be swapped, and JetPack's own swap is compressed memory.
 has_memory() {
-    free=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB$/\1/p' /proc/meminfo 2>/dev/null)
-    swap=$(sed -n 's/^SwapFree: *\([0-9]*\) kB$/\1/p' /proc/meminfo 2>/dev/null)
+    total=$(read_memory MemTotal)
+    free=$(read_memory MemAvailable)
     [ -n "$free" ] || return 0
-    free=$((free * 1024 / 1000000))
     [ "$1" -gt "$free" ] || return 0
-    [ "$1" -le "$((free + ${swap:-0} * 1024 / 1000000))" ] || return 1
-    say "this takes about $1 MB, and $free MB are free without swap: close other programs, such as the desktop"
+    usable=$((total - SYSTEM_MB))
+    [ "$1" -le "$usable" ] || return 1
+    say "this takes about $1 MB with a margin, and $free MB are free: close other programs, such as the desktop"
 }
 
 find_trtexec() {
@@ -84,7 +93,7 @@ first_error() {
         error="it was ended by signal $((ended - 128))${error:+: $error}"
     elif [ "${ended:-0}" -eq 137 ]; then
         error="it was ended by signal 9, most likely for lack of memory: close other programs, such as \
-the desktop, add swap space, or make the kit with a smaller --largest-view or fewer --modes"
+the desktop, or make the kit with a smaller --largest-view or fewer --modes"
     fi
     printf '%s\n' "${error:-no reason given} (the log is $1)"
 }
@@ -185,8 +194,8 @@ compile() {
     attentions=$4
     shift 4
     has_memory "$BUILD_MB" || [ -n "${IGNORE_MEMORY:-}" ] ||
-        fail "$name: building takes about $BUILD_MB MB, and $free MB are free: close other programs, such as the" \
-            "desktop, add swap space, or make the kit with a smaller --largest-view; IGNORE_MEMORY=1 builds all the same"
+        fail "$name: building takes about $BUILD_MB MB with a margin, and this device has $usable MB without its" \
+            "system: make the kit with a smaller --largest-view or in int8; IGNORE_MEMORY=1 builds all the same"
     say "$file: building, which can take some minutes"
     partial=$ENGINES/$file.engine.partial
     rm -f "$ENGINES/$name.engine.json" "$partial"
@@ -258,7 +267,8 @@ compare() {
     command -v uhd >/dev/null 2>&1 ||
         fail "built, but not verified: uhd is missing; install it as README.txt says, then run ./build.sh verify"
     has_memory "$VERIFY_MB" ||
-        say "verifying takes about $VERIFY_MB MB, and $free MB are free: it may be ended for lack of memory"
+        say "verifying takes about $VERIFY_MB MB with a margin, and this device has $usable MB without its system: it" \
+            "may be ended for lack of memory"
     if uhd verify bundle "$@" --engine tensorrt --precision "$PRECISION" >"$ENGINES/verify.txt"; then
         cat "$ENGINES/verify.txt"
         return
@@ -327,4 +337,5 @@ if [ "$order" = build ]; then
 fi
 run_all
 compare "$@"
+[ "$RUN_MB" -eq 0 ] || say "running takes about $RUN_MB MB"
 say "built and verified: $ENGINES"

@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.modes import Mode
 
 
-def build_need(bundle: Bundle, orders: Sequence[EngineOrder], target: Target) -> MemoryNeed:
+def build_need(bundle: Bundle, orders: Sequence[EngineOrder], target: Target, *, is_shared: bool = True) -> MemoryNeed:
     """Predict the peak of building `orders`, which is that of the largest graph.
+
+    Where the GPU has memory of its own and not that of the CPU (`is_shared`), this is the CPU's: `card_build_need`
+    has the other.
 
     Raises `EngineError` for a graph that cannot be read.
     """
@@ -43,17 +46,24 @@ def build_need(bundle: Bundle, orders: Sequence[EngineOrder], target: Target) ->
                 MemoryPart("weights", round(weights * times), f"{graph}, {times:g} times: measured"),
             )
         )
-    return MemoryNeed(
-        (
-            MemoryPart("CUDA", JETSON_CUDA, "CUDA and TensorRT: assumed, not measured"),
-            MemoryPart(
-                "weights",
-                round(weights * (times + JETSON_PARSER_COPY)),
-                f"{graph}, as TensorRT-RTX and a copy",
-            ),
-            MemoryPart("workspace", WORKSPACE, "the limit that both builders are given"),
-            MemoryPart("activations", order_activations(bundle, largest), "the largest profile, not fused: assumed"),
-        )
+    of_the_cpu = (
+        MemoryPart("CUDA", JETSON_CUDA, "CUDA and TensorRT: assumed, not measured"),
+        MemoryPart("weights", round(weights * (times + JETSON_PARSER_COPY)), f"{graph}, as TensorRT-RTX and a copy"),
+    )
+    return MemoryNeed((*of_the_cpu, *_scratch(bundle, largest)) if is_shared else of_the_cpu)
+
+
+def card_build_need(bundle: Bundle, orders: Sequence[EngineOrder]) -> MemoryNeed:
+    """Predict what building `orders` takes of a card with memory of its own. Not measured. Raises as `build_need`."""
+    largest = max(orders, key=lambda order: _graph_bytes(bundle, order))
+    weights = MemoryPart("weights", _graph_bytes(bundle, largest), f"the files of {largest.graph}")
+    return MemoryNeed((weights, *_scratch(bundle, largest)))
+
+
+def _scratch(bundle: Bundle, order: EngineOrder) -> tuple[MemoryPart, MemoryPart]:
+    return (
+        MemoryPart("workspace", WORKSPACE, "the limit that both builders are given"),
+        MemoryPart("activations", order_activations(bundle, order), "the largest profile, not fused: assumed"),
     )
 
 

@@ -9,9 +9,10 @@ from uhd_edge.engines.building.targets import buildable_precisions, find_target
 from uhd_edge.runtime.checking.building import KINDS, engine_orders, has_reference
 from uhd_edge.runtime.errors import EngineUnavailableError
 from uhd_edge.runtime.memory.building import build_need, verify_need
+from uhd_edge.runtime.memory.enough import fits
 from uhd_edge.runtime.memory.gguf_sizes import read_gguf_sizes
 from uhd_edge.runtime.memory.language_model import ConversationSettings, language_model_parts, smaller_types
-from uhd_edge.runtime.memory.measured import JETSON_SYSTEM
+from uhd_edge.runtime.memory.machine import usable_memory
 from uhd_edge.runtime.memory.need import MemoryNeed
 from uhd_edge.runtime.memory.running import RunSettings, cpu_vision_parts, jetson_vision_parts
 from uhd_edge.runtime.vision.slicing import largest_view, usual_view
@@ -73,11 +74,6 @@ class FittedSettings:
             "needs": {name: need.to_dict() for name, need in self.needs.items()},
             "fits": self.fits,
         }
-
-
-def usable_memory(memory: int) -> int:
-    """Bytes that are left of a machine's memory when its system has started, without a desktop."""
-    return max(0, memory - JETSON_SYSTEM)
 
 
 def fit_settings(bundle: Bundle, memory: int, target: MemoryTarget) -> list[FittedSettings]:
@@ -154,7 +150,7 @@ def _candidates(
                 llm_type or bundle.manifest.llm.type,
                 llm_type is None,
                 whole,
-                max(need.with_margin for need in whole.values()) <= machine.usable,
+                all(fits(need, machine.usable) for need in whole.values()),
             )
 
 

@@ -1,35 +1,55 @@
-"""How much memory this machine has, and how much of it is free."""
+"""How much memory this machine has for us, and how much of it is free."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from uhd_edge.runtime.memory.measured import SYSTEM
+
 KILOBYTE = 1024
+
+BOARD = Path("device-tree/model")  # below /proc
+JETPACK = Path("/etc/nv_tegra_release")  # a container may hide the board, and not this
 
 
 @dataclass(frozen=True)
 class MachineMemory:
-    """In bytes: `total` is all there is, with swap; `available` can be had without swapping."""
+    """In bytes: `usable` is what can be had once other programs are closed; `available` can be had now.
 
-    total: int
+    Where memory `is_shared`, CPU and GPU have the same, and nothing that a GPU uses can be swapped.
+    """
+
+    usable: int
     available: int
+    is_shared: bool = False
 
 
-def machine_memory(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> MachineMemory | None:
+def usable_memory(memory: int) -> int:
+    """Bytes that are left of a machine's memory when its system has started, without a desktop."""
+    return max(0, memory - SYSTEM)
+
+
+def machine_memory(
+    processes: Path = Path("/proc"), group: Path = Path("/sys/fs/cgroup"), jetpack: Path = JETPACK
+) -> MachineMemory | None:
     """Read what the kernel reports, within the limit of a container; None where it reports nothing.
 
-    `group` is the folder of the control group as a container sees its own (version 2).
+    Swap on a disk counts as usable, except on a Jetson; compressed memory (zram) is no swap.
+    `processes` is the kernel's folder, `group` that of the control group as a container sees its own (version 2).
     """
+    meminfo = processes / "meminfo"
     total, available = read_kilobytes(meminfo, "MemTotal"), read_kilobytes(meminfo, "MemAvailable")
     if total is None or available is None:
         return None
-    machine = MachineMemory((total + (read_kilobytes(meminfo, "SwapTotal") or 0)) * KILOBYTE, available * KILOBYTE)
+    is_shared = jetpack.exists() or "NVIDIA" in _read_text(processes / BOARD)
+    swap = 0 if is_shared else _read_disk_swap(processes / "swaps")
+    usable, free = usable_memory(total * KILOBYTE) + swap, available * KILOBYTE
     limit = _read_bytes(group / "memory.max")
-    if limit is None:
-        return machine
-    used = _read_bytes(group / "memory.current") or 0
-    return MachineMemory(min(machine.total, limit), min(machine.available, max(0, limit - used)))
+    if limit is not None:  # the system is outside of a container
+        used = _read_bytes(group / "memory.current") or 0
+        usable, free = min(usable, limit), min(free, max(0, limit - used))
+    return MachineMemory(usable, free, is_shared)
 
 
 def read_kilobytes(file: Path, name: str) -> int | None:
@@ -44,6 +64,20 @@ def read_kilobytes(file: Path, name: str) -> int | None:
         if key == name and number and number[0].isdigit():
             return int(number[0])
     return None
+
+
+def _read_disk_swap(swaps: Path) -> int:
+    """Return the bytes of swap that are not in memory themselves."""
+    rows = [line.split() for line in _read_text(swaps).splitlines()[1:]]
+    sizes = [row[2] for row in rows if len(row) > 2 and not Path(row[0]).name.startswith("zram")]
+    return sum(int(size) for size in sizes if size.isdigit()) * KILOBYTE
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def _read_bytes(file: Path) -> int | None:

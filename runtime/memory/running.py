@@ -108,3 +108,24 @@ def jetson_vision_parts(bundle: Bundle, orders: Sequence[EngineOrder], modes: Se
         MemoryPart("activations", activations, "the largest profile, if attention is not fused"),
         MemoryPart("embedding cache", CACHE_BYTES, "its limit"),
     )
+
+
+def gpu_run_need(bundle: Bundle, orders: Sequence[EngineOrder], modes: Sequence[Mode]) -> MemoryNeed:
+    """Predict the peak of `uhd ask` with the engines of `orders` and the language model on a GPU that shares memory.
+
+    Its context is that of `uhd ask` by default. Raises as `cpu_need` does.
+    """
+    parts = language_model_parts(bundle, ConversationSettings(), on_gpu=True)
+    return MemoryNeed((*jetson_vision_parts(bundle, orders, modes), *parts))
+
+
+def card_run_needs(
+    bundle: Bundle, orders: Sequence[EngineOrder], modes: Sequence[Mode]
+) -> tuple[MemoryNeed, MemoryNeed]:
+    """Predict what `uhd ask` takes of a card with memory of its own, without the language model, and that model alone.
+
+    Raises as `cpu_need` does.
+    """
+    shared = jetson_vision_parts(bundle, orders, modes)
+    own = MemoryNeed(tuple(part for part in shared if part.name not in ("program", "embedding cache")))
+    return own, MemoryNeed(language_model_parts(bundle, ConversationSettings(), on_gpu=True))

@@ -30,8 +30,9 @@ def test_the_command_prints_where_the_engines_are(qwen3_bundle: Bundle, tmp_path
     assert out.splitlines() == [
         str(bundle / f"engines/rtx-40/{name}-fp16.engine") for name in ("encoder-4x", "connector")
     ]
-    said, *steps = err.splitlines()
-    assert said.startswith("uhd: building takes about ")
+    building, running, *steps = err.splitlines()
+    assert building.startswith("uhd: building takes about ")
+    assert running.startswith("uhd: running takes about ")
     assert steps == [
         "encoder-4x-fp16",
         "connector-fp16",

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from support.kits import ENGINES, build, built_engines, install_uhd
 
+from uhd_edge.cli.main import exit_code
 from uhd_edge.engines.building.engine_record import check_fits, find_engines
 from uhd_edge.runtime.bundles.bundle import Bundle
 
@@ -145,12 +146,38 @@ def test_the_script_runs_in_the_smallest_shell(made: Path) -> None:
     subprocess.run(["/bin/sh", "-n", str(made / "build.sh")], check=True)
 
 
-def test_nothing_is_built_where_the_memory_is_predicted_not_to_suffice(kit: Path, device: Path) -> None:
+def test_a_board_builds_where_the_memory_suffices_and_its_swap_does_not_count(kit: Path, device: Path) -> None:
+    """An Orin Nano of 8 GB: its swap is compressed memory, and its system needs 0.8 GB."""
     install_uhd(device)
-    script = kit / "build.sh"
-    script.write_text(script.read_text().replace("BUILD_MB='0'", "BUILD_MB='900000000'"))
+    script, meminfo = kit / "build.sh", kit / "meminfo"
+    meminfo.write_text("MemTotal: 7958528 kB\nMemAvailable: 6300000 kB\nSwapTotal: 3979264 kB\nSwapFree: 3979264 kB\n")
+    template = script.read_text().replace("/proc/meminfo", "meminfo").replace("SYSTEM_MB='0'", "SYSTEM_MB='800'")
+
+    def with_need(megabytes: int) -> None:
+        script.write_text(template.replace("BUILD_MB='0'", f"BUILD_MB='{megabytes}'"))
+
+    with_need(8533)
     done = build(kit, device)
     assert done.returncode == 1
-    assert "encoder-fp16: building takes about 900000000 MB, and " in done.stderr
+    said = "encoder-fp16: building takes about 8533 MB with a margin, and this device has 7349 MB without its system"
+    assert said in done.stderr
     assert built_engines(kit) == []
     assert build(kit, device, more={"IGNORE_MEMORY": "1"}).returncode == 0
+    shutil.rmtree(kit / "bundle/engines")
+    with_need(6900)
+    done = build(kit, device)
+    assert done.returncode == 0
+    assert "6900 MB with a margin, and 6451 MB are free: close other programs" in done.stdout
+
+
+def test_a_kit_says_what_running_takes(
+    qwen3_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kit = tmp_path / "kit"
+    assert exit_code(["build", str(qwen3_bundle.path), "--target", "orin", "--output", str(kit)]) == 0
+    said = capsys.readouterr().err
+    for what in ("building", "verifying", "running"):
+        assert f"uhd: on the device, {what} takes about " in said
+    script = (kit / "build.sh").read_text()
+    assert "SYSTEM_MB='800'" in script
+    assert "RUN_MB='0'" not in script

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 from support.int8 import copy_of
 
-from uhd_edge.engines.errors import EngineBuildError
 from uhd_edge.engines.processor import FITTING_SUMS, Processor
 from uhd_edge.runtime.checking.building import engine_orders
 from uhd_edge.runtime.errors import OptionError
-from uhd_edge.runtime.memory.enough import require_memory
-from uhd_edge.runtime.memory.fitting import choose_settings, fit_settings, usable_memory
-from uhd_edge.runtime.memory.machine import MachineMemory, machine_memory
-from uhd_edge.runtime.memory.need import MARGIN, MemoryNeed, MemoryPart
+from uhd_edge.runtime.memory.fitting import choose_settings, fit_settings
+from uhd_edge.runtime.memory.machine import usable_memory
+from uhd_edge.runtime.memory.need import MARGIN
 from uhd_edge.runtime.memory.running import RunSettings, cpu_need
 from uhd_edge.runtime.memory.vision import weight_bytes
 from uhd_edge.runtime.memory.written_size import parse_memory
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.bundle import Bundle
 
 GB = 10**9
-NEED = MemoryNeed((MemoryPart("weights", 2 * GB, "files"), MemoryPart("program", GB, "measured")))
 
 
 @pytest.mark.parametrize(
@@ -98,25 +95,3 @@ def test_engines_are_for_views_up_to_the_largest(qwen3_bundle: Bundle) -> None:
     assert largest(64) <= 64
     with pytest.raises(OptionError, match="the largest view is 1 patches; it must be from"):
         largest(1)
-
-
-def test_a_build_that_can_never_have_its_memory_is_refused_unless_told_otherwise() -> None:
-    small, busy, large = (MachineMemory(*(round(size * GB) for size in sizes)) for sizes in ((2, 2), (8, 1), (8, 4)))
-    with pytest.raises(EngineBuildError, match=r"building takes about 3.00 GB \(weights 2.00 GB.*--ignore-memory"):
-        require_memory(NEED, small, "building", ignore=False)
-    assert "this machine has 2.00 GB free" in str(require_memory(NEED, small, "building", ignore=True))
-    assert "close other programs" in str(require_memory(NEED, busy, "building", ignore=False))
-    assert require_memory(NEED, large, "building", ignore=False) is None
-    assert require_memory(NEED, None, "building", ignore=False) is None
-
-
-def test_the_memory_of_a_machine_is_what_the_kernel_says_within_its_container(tmp_path: Path) -> None:
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text("MemTotal:  8000 kB\nMemAvailable:  5000 kB\nSwapTotal:  1000 kB\n")
-    assert machine_memory(meminfo, tmp_path) == MachineMemory(9000 * 1024, 5000 * 1024)
-    (tmp_path / "memory.max").write_text("max\n")
-    assert machine_memory(meminfo, tmp_path) == MachineMemory(9000 * 1024, 5000 * 1024)
-    (tmp_path / "memory.max").write_text("3000000\n")
-    (tmp_path / "memory.current").write_text("1000000\n")
-    assert machine_memory(meminfo, tmp_path) == MachineMemory(3000000, 2000000)
-    assert machine_memory(tmp_path / "none", tmp_path) is None
