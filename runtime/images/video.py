@@ -24,6 +24,7 @@ from uhd_edge.runtime.images.frame_stacks import (
 )
 from uhd_edge.runtime.images.input_file import check_file, reason
 from uhd_edge.runtime.images.loading import DEFAULT_MAX_PIXELS, load_image
+from uhd_edge.runtime.images.video_decoding import Allowance, DecodedVideo
 from uhd_edge.runtime.images.video_file import measured_seconds, opened_video, told_seconds
 from uhd_edge.runtime.validation import require_whole
 
@@ -31,9 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import TypeGuard
 
-    from av.container import InputContainer
     from av.video.frame import VideoFrame
-    from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
     from uhd_edge.runtime.images.limited_image import LimitedImage
@@ -46,7 +45,6 @@ SUFFIXES = frozenset(
 
 MAX_FRAMES = 128  # of a video, as on the card of MiniCPM-V 4.6
 BYTES = "the video in bytes"  # the name of one without a path
-SEEK_SECONDS = 10.0  # a shorter way is decoded through, which costs less than starting again at a key frame
 
 _TURNS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
 
@@ -100,13 +98,14 @@ def video_frames(
     max_frames: int = MAX_FRAMES,
     stack_frames: int = 1,
     max_pixels: int = DEFAULT_MAX_PIXELS,
+    allowance: Allowance | None = None,
 ) -> list[Image.Image]:
     """Decode one frame a second, or of a video longer than `max_frames` seconds that many, evenly.
 
     The frames are those that transformers' `MiniCPMV4_6VideoProcessor` samples: the ones
     shown at these moments. They are upright RGB images; one over a megapixel is made
     smaller. One that is shown for several seconds comes once. Nothing else is kept in memory,
-    and long stretches in between are skipped at key frames. `source` is a path, or the bytes of a
+    and long stretches in between are skipped where key frames allow it. `source` is a path, or the bytes of a
     file of one of the usual kinds (MP4, Matroska, WebM, AVI, MPEG, Ogg, FLV, ASF).
 
     With `stack_frames` N above 1, up to 16, a picture of the N - 1 frames between follows each of
@@ -114,36 +113,39 @@ def video_frames(
     two megapixels is made of smaller frames.
 
     Raises `VideoError` (an `ImageError`) for a file that is missing, empty, damaged, or
-    without pictures, and for frames of more than `max_pixels` pixels, `OptionError` for
-    `max_frames` or `stack_frames` below 1, and `MissingExtraError` where PyAV is not installed.
+    without pictures, for a frame of more than `max_pixels` pixels, and for more decoding than
+    the `allowance` of a stranger's video; `OptionError` for `max_frames` or `stack_frames`
+    below 1, and `MissingExtraError` where PyAV is not installed.
     """
     max_frames, stack_frames = _checked(max_frames), _checked_stack(stack_frames)
     name = BYTES if isinstance(source, bytes) else check_file(source, kind="video", error_class=VideoError)
     with extra_needed("video", "reading a video"):
         import av  # noqa: F401  # told before anything else is wrong
-    with _video_errors(name), opened_video(source) as container:
+    allowance = allowance or Allowance()
+    with _video_errors(name), opened_video(source, max_pixels=max_pixels) as container:
         if not container.streams.video:
             raise VideoError(f"{name}: has no pictures in it; give a video, not a recording of sound")
         stream = container.streams.video[0]
         if stream.width * stream.height > max_pixels:
             raise VideoError(f"{name}: frames of {stream.width} x {stream.height} pixels are too large")
         stream.thread_type = "AUTO"
-        seconds = told_seconds(container, stream) or measured_seconds(source)
+        seconds = told_seconds(container, stream) or measured_seconds(source, max_pixels=max_pixels)
+        video = DecodedVideo(container, source, name, max_pixels=max_pixels, allowance=allowance)
         if stack_frames > 1:
-            frames = _stacked(container, stream, stacked_moments(seconds, max_frames, stack_frames))
+            frames = _stacked(video, stacked_moments(seconds, max_frames, stack_frames))
         else:
-            shown = _shown_at(container, stream, sample_times(seconds, max_frames))
+            shown = video.shown_at(sample_times(seconds, max_frames))
             frames = [_upright(frame, FRAME_PIXELS) for frame in _distinct(shown)]
     if not frames:
         raise VideoError(f"{name}: no frame could be decoded; the video is empty or damaged")
     return frames
 
 
-def _stacked(container: InputContainer, stream: VideoStream, moments: Sequence[Moment]) -> list[Image.Image]:
+def _stacked(video: DecodedVideo, moments: Sequence[Moment]) -> list[Image.Image]:
     """Decode the frames of all moments in the order of time, and stack those between two seconds."""
     wanted = sorted((time, number) for number, moment in enumerate(moments) for time in moment.times)
     frames: dict[tuple[float, int], Image.Image] = {}
-    for (time, number), frame in zip(wanted, _shown_at(container, stream, [time for time, _ in wanted]), strict=False):
+    for (time, number), frame in zip(wanted, video.shown_at([time for time, _ in wanted]), strict=False):
         frames[time, number] = _upright(frame, moments[number].frame_pixels)
     places = ([(time, number) for time in moment.times] for number, moment in enumerate(moments))
     groups = [[frames[place] for place in group if place in frames] for group in places]
@@ -158,21 +160,6 @@ def _checked(max_frames: int) -> int:
     return require_whole("max_frames", max_frames, 1, 10_000)
 
 
-def _shown_at(container: InputContainer, stream: VideoStream, times: Sequence[float]) -> Iterator[VideoFrame]:
-    """Decode the frame that is shown at each of these seconds, in order; none where nothing can be decoded."""
-    start = float((stream.start_time or 0) * (stream.time_base or 0))
-    frames = container.decode(stream)
-    following = next(frames, None)
-    shown = None
-    for time in times:
-        if following is not None and time - _time(following, start) > SEEK_SECONDS and stream.time_base:
-            frames, following = _from_key_frame(container, stream, time, start)
-        while following is not None and (shown is None or _time(following, start) <= time + 1e-6):
-            shown, following = following, next(frames, None)
-        if shown is not None:
-            yield shown
-
-
 def _distinct(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
     """Leave out a frame that is the one before it."""
     before = None
@@ -180,24 +167,6 @@ def _distinct(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
         if frame is not before:
             yield frame
         before = frame
-
-
-def _from_key_frame(
-    container: InputContainer, stream: VideoStream, time: float, start: float
-) -> tuple[Iterator[VideoFrame], VideoFrame | None]:
-    """Go to a key frame at or before `time`; transport streams lead behind the place that is asked for."""
-    for earlier in (0.0, SEEK_SECONDS, 10 * SEEK_SECONDS, time):
-        place = start + max(time - earlier, 0.0)
-        container.seek(int(place / (stream.time_base or 1)), stream=stream)
-        frames = container.decode(stream)
-        first = next(frames, None)
-        if first is not None and _time(first, start) <= time + 1e-6:
-            break
-    return frames, first
-
-
-def _time(frame: VideoFrame, start: float) -> float:
-    return 0.0 if frame.time is None else frame.time - start
 
 
 def _upright(frame: VideoFrame, most_pixels: int) -> Image.Image:
