@@ -157,6 +157,8 @@ def test_the_cache_is_filled_from_the_command_line(
 ) -> None:
     (cache / f"llama.cpp-{VERSION}").mkdir(parents=True)
     (cache / f"llama.cpp-{VERSION}" / "convert_hf_to_gguf.py").touch()
+    (cache / f"llama.cpp-{VERSION}" / converter.TEMPLATE).parent.mkdir(parents=True)
+    (cache / f"llama.cpp-{VERSION}" / converter.TEMPLATE).touch()
     assert converter.main() == 0
     assert capsys.readouterr().out.strip() == str(cache / f"llama.cpp-{VERSION}")
     monkeypatch.setenv("UHD_LLAMA_CPP", str(tmp_path))

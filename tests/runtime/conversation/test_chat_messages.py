@@ -135,7 +135,7 @@ def test_what_is_wrong_is_one_line_that_names_its_place(message: Any, said: str)
 
 def test_a_broken_data_uri_is_an_image_error_that_names_its_place() -> None:
     broken = {"type": "image_url", "image_url": {"url": "data:image/png;base64,@@@@"}}
-    with pytest.raises(ImageError, match=r"^message 0, part 0: an image's base64 is broken"):
+    with pytest.raises(ImageError, match=r"^message 0, part 0: a data URI's base64 is broken"):
         read_messages([{"role": "user", "content": [broken]}], [])
 
 
