@@ -11,7 +11,7 @@ from uhd_edge.cli.building.memory import predict_kit_memory
 
 if TYPE_CHECKING:
     from uhd_edge.engines.building.build import EngineOrder
-    from uhd_edge.engines.building.targets import Target
+    from uhd_edge.engines.building.targets import BuiltPrecision, Target
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.modes import Mode
 
@@ -43,7 +43,8 @@ def make_kit(
     from uhd_edge.runtime.checking.building import kit_contents
 
     release = find_jetpack(target, jetpack)
-    contents = kit_contents(bundle, modes=modes, precision=orders[0].precision, **limits)
+    precisions: list[BuiltPrecision] = list(dict.fromkeys(order.precision for order in orders))
+    contents = kit_contents(bundle, modes=modes, precisions=precisions, **limits)
     memory = predict_kit_memory(bundle, orders, target, modes)
     place = Path(f"{bundle.path.resolve().name}-{target.name}-jetpack{release.version}") if output is None else output
     write_kit(place, contents, orders, target=target, jetpack=release, memory=memory, faster=faster, progress=_say)

@@ -37,7 +37,7 @@ Attention: TypeAlias = Literal["plain", "padded", "faster"]
     default="fp16",
     show_default=True,
     metavar="fp16|int8|fp8|nvfp4",
-    help="Precision of the engines; fp16,int8 builds both, and auto takes the faster.",
+    help="Precision of the engines; fp16,int8 builds both, in a kit too, and auto takes the faster.",
 )
 @click.option(
     "--modes", type=parser_of_names("16x", "4x"), metavar="16x,4x", help="Modes to build.  [default: the bundle's]"
@@ -101,15 +101,12 @@ def build(
     images += pictures
     wanted = find_target(target)
     precisions: list[BuiltPrecision] = [check_precision(wanted, name) for name in _names(precision)]
+    if attention == "padded" and "fp16" not in precisions:
+        raise click.UsageError("--attention padded is for FP16 encoders; the weights of others are not padded")
     if jetpack is not None or wanted.jetpacks:
         find_jetpack(wanted, jetpack)
     if output is not None and not wanted.jetpacks:
         raise click.UsageError("--output is for the kits of orin and thor; other engines are written into the bundle")
-    if wanted.jetpacks and len(precisions) > 1:
-        raise click.UsageError(
-            "a kit has one precision; on the device, uhd build bundle --target here --precision fp16,int8 builds and "
-            "times both"
-        )
     opened = Bundle.open(named)
     modes = list(opened.manifest.graphs) if modes is None else modes
     limits: ShapeLimits = {"max_slices": max_slices, "largest": largest_view}
@@ -117,7 +114,9 @@ def build(
     if wanted.backend == "tensorrt" and not has_reference(opened, modes):
         _say(f"uhd: {opened.path} has no FP32 graphs, so the engines cannot be compared with FP32 before they are used")
     if wanted.jetpacks:
-        orders = ordered[0] if attention in (None, "plain") else pad_heads(opened.path, ordered[0], _write_padded)
+        orders = [order for orders in ordered for order in orders]
+        if attention not in (None, "plain"):
+            orders = pad_heads(opened.path, orders, _write_padded)
         faster = attention == "faster"
         make_kit(opened, orders, wanted, modes, limits, jetpack=jetpack, output=output, faster=faster)
         return
@@ -178,7 +177,7 @@ def _names(precision: str) -> list[str]:
     names = [name.strip() for name in precision.split(",")]
     if not all(names):
         raise click.UsageError(f"--precision {precision!r}: names with a comma between them, such as fp16,int8")
-    return names
+    return list(dict.fromkeys(names))
 
 
 def _write_padded(graph: Path, file: Path) -> None:

@@ -20,6 +20,7 @@ from uhd_edge.engines.building.builder import check_graph
 from uhd_edge.engines.building.engine_record import FileDigest, read_digests
 from uhd_edge.engines.building.kit_files import writing_kit
 from uhd_edge.engines.building.kit_padded import padded_name, write_padded_graphs
+from uhd_edge.engines.building.kit_readme import describe_kit
 from uhd_edge.engines.building.own_wheel import write_own_wheel
 from uhd_edge.engines.building.trtexec import run_arguments, shape_arguments, workspace_argument
 from uhd_edge.engines.errors import EngineUnavailableError, MissingExtraError
@@ -34,32 +35,6 @@ if TYPE_CHECKING:
 SCRIPT = "build.sh"
 BUNDLE = "bundle"
 MANIFEST = "bundle.json"
-
-_README = """\
-uhd-edge: engines for {device}, JetPack {jetpack} (TensorRT {tensorrt}, CUDA {cuda}, Python {python})
-
-Copy this folder to the device, then run there:
-
-    sudo apt install tensorrt python3-libnvinfer python3-venv python3-dev build-essential
-    export PATH=/usr/local/cuda/bin:$PATH           # nvcc, which pycuda and llama.cpp are compiled with
-    python3 -m venv --system-site-packages venv     # to find JetPack's TensorRT
-    . venv/bin/activate
-    CMAKE_ARGS="-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES={architecture}" CMAKE_BUILD_PARALLEL_LEVEL=2 \\
-        pip install llama-cpp-python                # the language model on the GPU; half an hour or more
-    pip install ./{wheel} "{pycuda}"
-    ./build.sh photo.jpg
-    uhd ask photo.jpg "What is on the table?" --bundle bundle
-
-build.sh builds {engines} with the device's own TensorRT. Before the engines are
-used, it compares them with FP32 on the pictures it is given, or on synthetic ones. It can be
-run again: finished engines are kept. Building only needs JetPack's trtexec (apt install
-tensorrt). Running and comparing also need its Python package (apt install python3-libnvinfer)
-and pycuda, which pip compiles with JetPack's CUDA toolkit.
-
-uhd-edge is installed from the wheel in this folder. Without the line about llama-cpp-python,
-its language model runs on the CPU; `uhd doctor` says which it is. On a board of 8 GB, close
-the desktop before building, and keep CMAKE_BUILD_PARALLEL_LEVEL at 2.
-"""
 
 
 @dataclass(frozen=True)
@@ -129,7 +104,7 @@ def write_kit(
             kit.add_text(f"records/{order.name}.json", json.dumps(record, indent=2) + "\n")
         script = _script(orders, contents, target, jetpack, memory or KitMemory(), faster=faster)
         kit.add_text(SCRIPT, script, executable=True)
-        kit.add_text("README.txt", _readme(orders, target, jetpack, wheel.name))
+        kit.add_text("README.txt", describe_kit(orders, target, jetpack, wheel.name))
     return output
 
 
@@ -196,15 +171,15 @@ def _script(
     faster: bool,
 ) -> str:
     template = (resources.files("uhd_edge.engines.building") / "kit.sh").read_text(encoding="utf-8")
-    builds = [line for order in orders for line in _build_commands(order, contents.bundle, faster=faster)]
+    builds = _cases(orders, lambda order: _build_commands(order, contents.bundle, faster=faster))
     has_padded = any(order.write_padded is not None for order in orders)
-    runs = [shlex.join(["run_engine", order.name, run_arguments(order.profiles[0])]) for order in orders]
+    runs = _cases(orders, lambda order: [shlex.join(["run_engine", order.name, run_arguments(order.profiles[0])])])
     values = {
         "@DEVICE@": target.device,
         "@JETPACK@": jetpack.version,
         "@TENSORRT@": jetpack.tensorrt,
         "@CAPABILITY@": target.compute_capability or "",
-        "@PRECISION@": orders[0].precision,
+        "@PRECISIONS@": " ".join(_precisions(orders)),
         "@MODES@": contents.modes,
         "@MAX_SLICES@": str(contents.max_slices),
         "@LARGEST_VIEW@": str(contents.largest_view),
@@ -215,24 +190,22 @@ def _script(
         "@SYSTEM_MB@": str(memory.system // 10**6),
         "@RUN_MB@": str(memory.run // 10**6),
         "@WORKSPACE@": workspace_argument(),
-        "    :\n    #BUILD#": "\n".join(f"    {line}" for line in builds),
-        "    :\n    #RUN#": "\n".join(f"    {line}" for line in runs),
+        "        #BUILD#": builds,
+        "        #RUN#": runs,
     }
     for name, value in values.items():
         template = template.replace(name, value)
     return template
 
 
-def _readme(orders: Sequence[EngineOrder], target: Target, jetpack: JetPack, wheel: str) -> str:
-    return _README.format(
-        device=target.device,
-        jetpack=jetpack.version,
-        tensorrt=jetpack.tensorrt,
-        cuda=jetpack.cuda,
-        python=jetpack.python,
-        engines=", ".join(order.name for order in orders),
-        architecture=(target.compute_capability or "").replace(".", ""),
-        # Earlier versions do not compile with CUDA 13.
-        pycuda="pycuda>=2026.1" if jetpack.cuda.startswith("13.") else "pycuda",
-        wheel=wheel,
-    )
+def _precisions(orders: Sequence[EngineOrder]) -> list[str]:
+    return list(dict.fromkeys(order.precision for order in orders))
+
+
+def _cases(orders: Sequence[EngineOrder], commands: Callable[[EngineOrder], list[str]]) -> str:
+    """Return the branches of the script's `case`, one for each precision, with the commands of its orders."""
+    lines: list[str] = []
+    for precision in _precisions(orders):
+        own = [line for order in orders if order.precision == precision for line in commands(order)]
+        lines += [f"        {precision})", *(f"            {line}" for line in own), "            ;;"]
+    return "\n".join(lines)

@@ -21,7 +21,7 @@ cd -- "$(dirname -- "$0")"
 JETPACK='@JETPACK@'
 TENSORRT='@TENSORRT@'
 CAPABILITY='@CAPABILITY@'
-PRECISION='@PRECISION@'
+PRECISIONS='@PRECISIONS@' # each is built, run and verified by itself
 MODES='@MODES@'
 MAX_SLICES='@MAX_SLICES@'
 LARGEST_VIEW='@LARGEST_VIEW@'
@@ -262,34 +262,72 @@ set_aside() {
     mv -f "$ENGINES/$1.engine" "$ENGINES/failed/"
 }
 
-# compare PICTURE..: compares with FP32 on onnxruntime. Engines that fail the comparison are moved to failed/.
+# compare PRECISION PICTURE..: compares with FP32 on onnxruntime. Engines that fail the comparison are moved to failed/.
 compare() {
+    precision=$1
+    shift
     command -v uhd >/dev/null 2>&1 ||
         fail "built, but not verified: uhd is missing; install it as README.txt says, then run ./build.sh verify"
     has_memory "$VERIFY_MB" ||
         say "verifying takes about $VERIFY_MB MB with a margin, and this device has $usable MB without its system: it" \
             "may be ended for lack of memory"
-    if uhd verify bundle "$@" --engine tensorrt --precision "$PRECISION" >"$ENGINES/verify.txt"; then
+    if uhd verify bundle "$@" --engine tensorrt --precision "$precision" >"$ENGINES/verify.txt"; then
         cat "$ENGINES/verify.txt"
         return
     fi
     cat "$ENGINES/verify.txt"
     grep -q '^failed: ' "$ENGINES/verify.txt" ||
         fail "built, but could not be verified; see above, then run ./build.sh verify"
-    for record in "$ENGINES"/*.engine.json; do
+    for record in "$ENGINES"/*-"$precision".engine.json; do
         set_aside "$(basename "$record" .engine.json)"
     done
     fail "the engines do not pass the comparison with FP32; they are kept in $ENGINES/failed and not used"
 }
 
-build_all() {
-    :
-    #BUILD#
+# verify_alone PRECISION PICTURE..: compares without trtexec.
+verify_alone() {
+    precision=$1
+    shift
+    uhd verify bundle "$@" --engine tensorrt --precision "$precision"
 }
 
+# build_all PRECISION
+build_all() {
+    case $1 in
+        #BUILD#
+    esac
+}
+
+# run_all PRECISION
 run_all() {
-    :
-    #RUN#
+    case $1 in
+        #RUN#
+    esac
+}
+
+# build_and_run PRECISION
+build_and_run() {
+    [ "$order" = verify ] || build_all "$1"
+    run_all "$1"
+}
+
+# each STEP PRECISIONS [PICTURE..]: takes STEP for each precision in a shell of its own, so that one that fails leaves
+# the others; `done_in` gets those that did not. In a condition, that shell would not end at an error.
+each() {
+    step=$1
+    todo=$2
+    shift 2
+    done_in=''
+    for one in $todo; do
+        set +e
+        (
+            set -e
+            "$step" "$one" "$@"
+        )
+        code=$?
+        set -e
+        [ "$code" -ne 0 ] || done_in="$done_in${done_in:+ }$one"
+    done
 }
 
 order=build
@@ -314,13 +352,15 @@ if [ -z "$trtexec" ]; then
     command -v uhd >/dev/null 2>&1 ||
         fail "trtexec is missing; uhd can build with TensorRT's Python package: install it as README.txt says"
     if [ "$order" = verify ]; then
-        exec uhd verify bundle "$@" --engine tensorrt --precision "$PRECISION"
+        each verify_alone "$PRECISIONS" "$@"
+        [ "$done_in" = "$PRECISIONS" ] || exit 1
+        exit 0
     fi
     for picture; do
         shift
         set -- "$@" --image "$picture"
     done
-    exec uhd build bundle --target here --precision "$PRECISION" --modes "$MODES" --max-slices "$MAX_SLICES" \
+    exec uhd build bundle --target here --precision "$(printf '%s' "$PRECISIONS" | tr ' ' ',')" --modes "$MODES" --max-slices "$MAX_SLICES" \
         --largest-view "$LARGEST_VIEW" --attention "$ATTENTION" ${IGNORE_MEMORY:+--ignore-memory} "$@"
 fi
 
@@ -332,10 +372,12 @@ if command -v flock >/dev/null 2>&1; then # held until this script and its child
     flock -n 9 || fail "another build.sh is running in this kit; wait for it to end"
 fi
 mkdir -p "$ENGINES"
-if [ "$order" = build ]; then
-    build_all
+each build_and_run "$PRECISIONS"
+each compare "$done_in" "$@"
+[ -n "$done_in" ] || exit 1
+if [ "$PRECISIONS" != "${PRECISIONS#* }" ]; then # several: verifying has timed each, and auto takes the fastest
+    uhd inspect bundle | grep '^auto' || say "uhd inspect bundle says which one auto takes"
 fi
-run_all
-compare "$@"
+[ "$done_in" = "$PRECISIONS" ] || fail "verified in $done_in alone; see above"
 [ "$RUN_MB" -eq 0 ] || say "running takes about $RUN_MB MB"
 say "built and verified: $ENGINES"

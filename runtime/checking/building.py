@@ -162,17 +162,17 @@ def kit_contents(
     bundle: Bundle,
     *,
     modes: Sequence[Mode],
-    precision: BuiltPrecision,
+    precisions: Sequence[BuiltPrecision],
     max_slices: int | None = None,
     largest: int | None = None,
 ) -> KitContents:
-    """Choose the part of `bundle` that a device needs to build and verify `modes` in `precision`.
+    """Choose the part of `bundle` that a device needs to build and verify `modes` in `precisions`.
 
     FP32 graphs go along where there are any: the engines are compared with them. Raises
     `EngineError` when a graph cannot be read.
     """
     manifest = bundle.manifest
-    kinds: set[GraphKind] = {"fp32", KINDS[precision]}
+    kinds: set[GraphKind] = {"fp32", *(KINDS[precision] for precision in precisions)}
     graphs = {
         mode: {kind: pair for kind, pair in manifest.graphs[mode].items() if kind in kinds}
         for mode in manifest.graphs

@@ -91,10 +91,15 @@ def test_heads_that_need_no_padding_stay_plain_or_are_refused_before_anything_is
     assert "ATTENTION='plain'" in (tmp_path / "faster" / "build.sh").read_text()
 
 
-def test_a_kit_of_two_precisions_is_wrong_usage(qwen3_bundle: Bundle, capsys: Any) -> None:
-    code, _, err = run(capsys, qwen3_bundle.path, "--target", "orin", "--precision", "fp16,int8")
+def test_padded_heads_without_fp16_are_wrong_usage_and_a_precision_twice_is_one(
+    qwen3_bundle: Bundle, tmp_path: Path, capsys: Any
+) -> None:
+    given = [capsys, qwen3_bundle.path, "--target", "orin", "--output", tmp_path / "kit"]
+    code, _, err = run(*given, "--precision", "int8", "--attention", "padded")
     assert code == 2
-    assert "uhd build bundle --target here --precision fp16,int8" in err
+    assert "--attention padded is for FP16 encoders" in err
+    assert run(*given, "--precision", "fp16,fp16")[0] == 0
+    assert "PRECISIONS='fp16' " in (tmp_path / "kit/build.sh").read_text()
 
 
 def test_a_kit_that_will_have_nothing_to_compare_with_is_told_of(

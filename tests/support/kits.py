@@ -27,13 +27,17 @@ ENGINES = ("connector-fp16", "encoder-fp16")  # in the kit of the plain checkpoi
 
 
 def make_kit(
-    bundle: Bundle, output: Path, jetpack: str | None = None, target: str = "orin", precision: BuiltPrecision = "fp16"
+    bundle: Bundle,
+    output: Path,
+    jetpack: str | None = None,
+    target: str = "orin",
+    precisions: tuple[BuiltPrecision, ...] = ("fp16",),
 ) -> Path:
     wanted = find_target(target)
     return write_kit(
         output,
-        kit_contents(bundle, modes=["16x", "4x"], precision=precision),
-        engine_orders(bundle, modes=["16x", "4x"], precision=precision),
+        kit_contents(bundle, modes=["16x", "4x"], precisions=precisions),
+        [order for one in precisions for order in engine_orders(bundle, modes=["16x", "4x"], precision=one)],
         target=wanted,
         jetpack=find_jetpack(wanted, jetpack),
         progress=lambda _: None,

@@ -38,8 +38,8 @@ def test_a_kit_names_its_jetpack_and_tensorrt(qwen3_bundle: Bundle, made: Path, 
 
 
 def test_a_kit_for_thor_may_be_in_fp8_and_holds_the_graphs_for_it(fp8_tiny: Bundle, tmp_path: Path) -> None:
-    kit = make_kit(fp8_tiny, tmp_path / "thor", target="thor", precision="fp8")
-    assert "PRECISION='fp8'" in (kit / "build.sh").read_text()
+    kit = make_kit(fp8_tiny, tmp_path / "thor", target="thor", precisions=("fp8",))
+    assert "PRECISIONS='fp8'" in (kit / "build.sh").read_text()
     bundle = Bundle.open(kit / "bundle")
     bundle.check_files()
     assert bundle.describe_graphs() == "16x (fp32, fp8), 4x (fp32, fp8)"
@@ -94,7 +94,7 @@ def test_a_kit_holds_no_absolute_path(made: Path, qwen3_bundle: Bundle) -> None:
 
 
 def test_the_bundle_in_a_kit_is_whole_and_holds_only_what_is_needed(qwen3_bundle: Bundle, tmp_path: Path) -> None:
-    contents = kit_contents(qwen3_bundle, modes=["4x"], precision="fp16")
+    contents = kit_contents(qwen3_bundle, modes=["4x"], precisions=["fp16"])
     kit = write_kit(
         tmp_path / "kit",
         contents,
@@ -135,7 +135,7 @@ def test_an_existing_kit_is_not_overwritten(qwen3_bundle: Bundle, tmp_path: Path
 
 @pytest.mark.parametrize("name", ["kit", "kit.tar.gz"])
 def test_a_kit_that_cannot_be_finished_leaves_nothing(qwen3_bundle: Bundle, tmp_path: Path, name: str) -> None:
-    contents = kit_contents(qwen3_bundle, modes=["16x"], precision="fp16")
+    contents = kit_contents(qwen3_bundle, modes=["16x"], precisions=["fp16"])
     broken = replace(contents, files=(*contents.files, "no-such-file"))
     with pytest.raises(EngineBuildError, match=f"{name}: cannot be written"):
         write_kit(
