@@ -14,10 +14,11 @@ from uhd_edge.runtime.conversation.fitting import fit_to_context, stable_length
 from uhd_edge.runtime.conversation.new_images import decode_images, one_view_per_frame
 from uhd_edge.runtime.conversation.prompt_memory import PromptMemory
 from uhd_edge.runtime.conversation.prompt_tokens import fill_prompt
-from uhd_edge.runtime.conversation.turns import Question, SeenImage, Turn, image_cuts
+from uhd_edge.runtime.conversation.turns import Question, SeenImage, Turn, image_cuts, list_messages
 from uhd_edge.runtime.errors import ModelError, SchemaError
 from uhd_edge.runtime.generation.several import write_answers
 from uhd_edge.runtime.generation.writing import WrittenAnswer, find_grammar
+from uhd_edge.runtime.prompt.messages import Message, TextPart
 from uhd_edge.runtime.prompt.room import require_room
 from uhd_edge.runtime.timing import Stopwatch, timed
 from uhd_edge.runtime.vision import encoder as vision
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.manifest import Manifest
     from uhd_edge.runtime.conversation.fitting import FittedPrompt
     from uhd_edge.runtime.conversation.request import Request
+    from uhd_edge.runtime.conversation.retold.known_images import KnownImages
     from uhd_edge.runtime.conversation.turns import Conversation
     from uhd_edge.runtime.llm.language_model import LanguageModel
     from uhd_edge.runtime.modes import Precision
@@ -50,7 +52,8 @@ ANY_ANSWER = WrittenAnswer("answer", "", (), "stop", 0, 0)
 class OpenModels:
     """What stays open while questions are answered.
 
-    With `vision_thread`, images are decoded and encoded there, while other answers go on beside this one.
+    With `vision_thread`, images are decoded and encoded there, while other answers go on beside this one. With
+    `known_images`, a question may go on from what was read for the one before, whose conversation it may be.
     """
 
     manifest: Manifest
@@ -59,16 +62,29 @@ class OpenModels:
     memory: PromptMemory
     planner: Planner
     vision_thread: Executor | None = None
+    known_images: KnownImages | None = None
 
 
 def open_places(
-    encoder: VisionEncoder, model: LanguageModel, book: CostBook, session_bytes: int, vision_thread: Executor | None
+    encoder: VisionEncoder,
+    model: LanguageModel,
+    book: CostBook,
+    session_bytes: int,
+    *,
+    vision_thread: Executor | None,
+    known_images: KnownImages | None,
 ) -> tuple[OpenModels, ...]:
     """Put together what answers need that are given beside each other, one in each of the model's conversations."""
     manifest = encoder.bundle.manifest
     return tuple(
         OpenModels(
-            manifest, encoder, one, PromptMemory(one, limit=session_bytes), Planner(manifest, one, book), vision_thread
+            manifest,
+            encoder,
+            one,
+            PromptMemory(one, limit=session_bytes),
+            Planner(manifest, one, book),
+            vision_thread,
+            known_images,
         )
         for one in model.conversations
     )
@@ -173,6 +189,8 @@ def _encode(
             watch.add(encoded.timings_ms)
             encoded_views += encoded.encoded_views
             known = SeenImage(encoded, image.video)
+            if models.known_images is not None and not conversation.goes_on:
+                known = models.known_images.recognised(known)
             if image in conversation.waiting:
                 conversation.encoded[image, slice_plan] = known
         seen.append(known)
@@ -183,19 +201,34 @@ def _encode(
 def _prefill(
     question: Question, prompt: FittedPrompt, seen: Sequence[SeenImage], models: OpenModels, watch: Stopwatch
 ) -> Generator[str, None, int]:
-    """Read the prompt, and return how many of its tokens were in memory; only a conversation that goes on has any."""
+    """Read the prompt, and return how many of its tokens were in memory; a question by itself has none there."""
     conversation, model = question.conversation, models.language_model
+    is_alone = not conversation.goes_on and models.known_images is None
     with timed(watch.stages, "prompt"):
-        tokens = fill_prompt(prompt.layout, [*prompt.seen_images, *seen], model)
+        images = [*prompt.seen_images, *seen]
+        tokens = fill_prompt(prompt.layout, images, model)
         stable = len(tokens.ids)
-        if conversation.goes_on and model.is_recurrent:
-            turns = (*prompt.turns, _turn(question, seen, ANY_ANSWER, models))
-            stable = stable_length(tokens, turns, question.request.template_options, models.manifest, model)
+        if model.is_recurrent and not is_alone:
+            answered = _answered(prompt, question, seen, models)
+            options = question.request.template_options
+            stable = stable_length(tokens, answered, images, options, (models.manifest, model))
     with timed(watch.stages, "prefill"):
         if conversation.goes_on:
             return (yield from models.memory.read(tokens, owner=conversation, stable_prefix=stable))
+        if not is_alone:
+            return (yield from models.memory.read_like_before(tokens, stable_prefix=stable))
         yield from models.memory.read_alone(tokens)
         return 0
+
+
+def _answered(prompt: FittedPrompt, question: Question, seen: Sequence[SeenImage], models: OpenModels) -> list[Message]:
+    """The messages of a prompt, with any answer to its question."""
+    if question.conversation.goes_on:
+        return list(list_messages((*prompt.turns, _turn(question, seen, ANY_ANSWER, models))))
+    messages = list(prompt.inputs.messages)
+    if messages[-1].role == "assistant":  # the beginning of the answer
+        return messages
+    return [*messages, Message("assistant", (TextPart(ANY_ANSWER.text),))]
 
 
 def _generate(

@@ -14,6 +14,8 @@ from uhd_edge.runtime.conversation.answer_lock import AnswerLock
 from uhd_edge.runtime.conversation.answer_stream import skip_empty
 from uhd_edge.runtime.conversation.elsewhere import open_vision_thread
 from uhd_edge.runtime.conversation.new_images import decode_images, one_view_per_frame
+from uhd_edge.runtime.conversation.retold.known_images import KnownImages
+from uhd_edge.runtime.conversation.retold.latest_messages import LatestMessages
 from uhd_edge.runtime.conversation.turns import Conversation, Question
 from uhd_edge.runtime.llm.opening import open_language_model
 from uhd_edge.runtime.options import as_tuple, check_options, parse_request
@@ -23,7 +25,7 @@ from uhd_edge.runtime.validation import MOST_AT_ONCE, require_whole
 from uhd_edge.runtime.vision.encoder import CACHE_BYTES, MOST_CACHE_BYTES, VisionEncoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
     from pathlib import Path
 
     from uhd_edge.engines.names import EngineName
@@ -60,6 +62,8 @@ class Assistant(ClosedByWith):
             What was not saved is prefilled again; images are not re-encoded.
         at_once: Answers that may be in progress (1 to 16), each with a context; one more ends the oldest. Their tokens
             are generated together, or those of a tiny model in `lanes` threads. Sessions share one of the places.
+        keep_prompts: Whether a question that begins as one before (64 tokens or more) goes on from what was read for
+            that, with the same answer, as where clients send the whole conversation with each question.
 
     `ask` and `stream` start a new conversation with every question, `session` starts one that
     goes on. Questions from several threads are answered one at a time; streams take turns, if `at_once` lets them.
@@ -89,6 +93,7 @@ class Assistant(ClosedByWith):
         cache_bytes: int = CACHE_BYTES,
         session_bytes: int = SESSION_BYTES,
         at_once: int = 1,
+        keep_prompts: bool = False,
     ) -> None:
         self.bundle = Bundle.of(bundle)
         self._mode: Mode = mode or self.bundle.manifest.default_mode
@@ -118,7 +123,15 @@ class Assistant(ClosedByWith):
         self._answer_lock = AnswerLock([one.lane for one in self._model.conversations])
         self._costs = CostBook(self._encoder, self._model, threads=threads)
         self._vision_thread = open_vision_thread() if at_once > 1 else None
-        self._places = open_places(self._encoder, self._model, self._costs, session_bytes, self._vision_thread)
+        self._places = open_places(
+            self._encoder,
+            self._model,
+            self._costs,
+            session_bytes,
+            vision_thread=self._vision_thread,
+            known_images=KnownImages() if keep_prompts else None,
+        )
+        self._latest = LatestMessages(len(self._places))
 
     @ask_method
     def ask(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> Answer:
@@ -148,9 +161,13 @@ class Assistant(ClosedByWith):
         A step is, for example, one image encoded or one token generated. Closing the stream between two steps ends it.
         """
         request = self._request(images, question, options)
-        return self._answer_lock.take_turns(
-            lambda place: answer_question(request, Conversation(), self._places[place]), self._answer_lock.require_open
-        )
+
+        def begin(place: int) -> Generator[str, None, Answer]:
+            self._latest.note(request, place)
+            return answer_question(request, Conversation(), self._places[place])
+
+        liking = self._latest.liking(request) if self._places[0].known_images is not None else None
+        return self._answer_lock.take_turns(begin, self._answer_lock.require_open, liking=liking)
 
     def session(
         self,

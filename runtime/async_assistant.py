@@ -47,6 +47,7 @@ class OpenOptions(TypedDict, total=False):
     cache_bytes: int
     session_bytes: int
     at_once: int
+    keep_prompts: bool
 
 
 class AsyncAssistant:

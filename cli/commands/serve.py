@@ -145,7 +145,9 @@ def serve(
     bundle = Bundle.open(named)
     cache_bytes = room_for_views(bundle.manifest, given["mode"]) if cache_mb is None else int(cache_mb * 1e6)
     opening = {name: given[name] for name in OPENING}
-    assistant = AsyncAssistant(bundle, queue=queue, at_once=at_once, cache_bytes=cache_bytes, **opening)
+    assistant = AsyncAssistant(
+        bundle, queue=queue, at_once=at_once, cache_bytes=cache_bytes, keep_prompts=True, **opening
+    )
     address, taken = listening.getsockname()[:2]
     where = f"http://{f'[{address}]' if ':' in address else address}:{taken}/v1"
 

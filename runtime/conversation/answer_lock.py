@@ -78,15 +78,17 @@ class AnswerLock:
         require_open: Callable[[], None],
         *,
         place: int | None = None,
+        liking: Callable[[int], int] | None = None,
     ) -> AnswerStream:
         """Run the steps of an answer, which `begin` starts at a place; other questions may come between two steps.
 
         `require_open` is called before each step, and raises when the answer is to end. The answer gets `place`, or
         without it the last free one in the best lane: where this thread runs answers already and others do
-        not. Where no place is free, it gets the one that was taken first. The next step of an answer whose
-        place was taken by another raises `AnswerError`.
+        not. With `liking`, it gets the free one that it has most of it for, and of equal ones in a lane the one
+        that nobody has had for longest. Where no place is free, it gets the one that was taken first. The next
+        step of an answer whose place was taken by another raises `AnswerError`.
         """
-        return AnswerStream(self._take_turns(begin, require_open, place))
+        return AnswerStream(self._take_turns(begin, require_open, place, liking))
 
     def finish(self, stream: AnswerStream) -> Answer:
         """Run all steps without letting other questions in between, and return the answer."""
@@ -98,11 +100,12 @@ class AnswerLock:
         begin: Callable[[int], Generator[str, None, Answer]],
         require_open: Callable[[], None],
         place: int | None,
+        liking: Callable[[int], int] | None,
     ) -> Generator[str, None, Answer]:
         ticket = _Ticket()
         try:
             require_open()
-            taken = self._take(ticket, place)
+            taken = self._take(ticket, place, liking)
             stream = AnswerStream(begin(taken))
             while True:
                 with self._lane_locks[self._lanes[taken]]:
@@ -116,20 +119,25 @@ class AnswerLock:
         finally:
             ticket.is_used = False
 
-    def _take(self, ticket: _Ticket, place: int | None) -> int:
+    def _take(self, ticket: _Ticket, place: int | None, liking: Callable[[int], int] | None) -> int:
         with self._choosing:
             if place is None:
-                place = self._choose(ticket.thread)
+                place = self._choose(ticket.thread, liking)
             self._taken.pop(place, None)
             self._taken[place] = ticket
         return place
 
-    def _choose(self, thread: int) -> int:
+    def _choose(self, thread: int, liking: Callable[[int], int] | None) -> int:
         used = {place: other.thread for place, other in self._taken.items() if other.is_used}
         unused = [place for place in range(len(self._lanes)) if place not in used]
 
-        def others_and_own(place: int) -> tuple[int, int]:
-            beside = [other == thread for taken, other in used.items() if self._lanes[taken] == self._lanes[place]]
-            return beside.count(False), -beside.count(True)
+        order = list(self._taken)
 
-        return min(reversed(unused), key=others_and_own) if unused else next(iter(used))
+        def how_bad(place: int) -> tuple[int, ...]:
+            beside = [other == thread for taken, other in used.items() if self._lanes[taken] == self._lanes[place]]
+            others_and_own = (beside.count(False), -beside.count(True))
+            if liking is None:
+                return others_and_own
+            return (-liking(place), *others_and_own, order.index(place) if place in order else -1)
+
+        return min(reversed(unused), key=how_bad) if unused else next(iter(used))

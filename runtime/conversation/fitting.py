@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.conversation.turns import Question, SeenImage, Turn
     from uhd_edge.runtime.llm.language_model import LanguageModel
     from uhd_edge.runtime.prompt.layout import PromptLayout, PromptSize
+    from uhd_edge.runtime.prompt.messages import Message
     from uhd_edge.runtime.prompt.template import TemplateOptions
     from uhd_edge.runtime.vision.slicing import SlicePlan
 
@@ -84,16 +85,20 @@ def fit_to_context(
 
 
 def stable_length(
-    prompt: PromptTokens, turns: Sequence[Turn], options: TemplateOptions, manifest: Manifest, model: LanguageModel
+    prompt: PromptTokens,
+    messages: Sequence[Message],
+    images: Sequence[SeenImage],
+    options: TemplateOptions,
+    models: tuple[Manifest, LanguageModel],
 ) -> int:
     """Return how many tokens of a prompt the next prompt will begin with, found by laying that one out.
 
-    `turns` are those of the prompt, with a placeholder answer to its question. A template may
-    write the end of a prompt differently later, such as where an answer begins. `options` are
+    `messages` are those of the prompt, with a placeholder answer to its question, and `images` theirs. A
+    template may write the end of a prompt differently later, such as where an answer begins. `options` are
     what it is told for this prompt, and probably for the next one.
     """
-    images = [image for turn in turns for image in turn.images]
-    messages = [*list_messages(turns), user_message("question", images=0)]
+    manifest, model = models
+    messages = [*messages, user_message("question", images=0)]
     try:
         layouts = [image.layout for image in images]
         layout = lay_out_prompt(messages, layouts, manifest.prompt, model.vocabulary, options)

@@ -27,8 +27,14 @@ if TYPE_CHECKING:
 
 # Fewer tokens than this are prefilled again instead of saved.
 WORTH_SAVING = 128
+# Prompts that begin with fewer of the same tokens have nothing to do with each other but their template.
+WORTH_REUSING = 64
 
 NOTHING = np.empty(0, np.int64)
+
+
+class _Nobody:
+    """The owner of a prompt until it has been read."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,18 @@ class PromptMemory:
         self._model.clear()
         self._note(NOTHING)
         yield from self._model.prefill_steps(prompt.between(0, len(prompt.ids)), prompt.positions)
+
+    def read_like_before(self, prompt: PromptTokens, *, stable_prefix: int) -> Generator[str, None, int]:
+        """Prefill a prompt that may go on from the one that is in memory, and return how many tokens of it were.
+
+        Nobody says which conversation it is of. The next one may begin with the first `stable_prefix` tokens.
+        """
+        if common_length(prompt.ids, self._present) < WORTH_REUSING:
+            self._save_what_is_needed(0)
+            self._model.clear()
+            self._note(NOTHING)
+        self._saved.keep_for([*self._needed.values(), self._present])
+        return (yield from self.read(prompt, owner=_Nobody(), stable_prefix=stable_prefix))
 
     def read(self, prompt: PromptTokens, *, owner: object, stable_prefix: int) -> Generator[str, None, int]:
         """Prefill a prompt of the conversation `owner`, in steps, and return how many of its tokens were in memory.

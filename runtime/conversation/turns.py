@@ -47,6 +47,10 @@ class SeenImage:
     video: int | None = None
     number: int = field(default_factory=lambda: next(_numbers))
 
+    def of_number(self, number: int) -> SeenImage:
+        """The same with another number, under which it may have been seen before."""
+        return replace(self, number=number)
+
     @property
     def layout(self) -> ImageLayout:
         """Its grid and token counts, for laying out a prompt."""

@@ -48,9 +48,22 @@ def test_an_answer_is_that_of_the_assistant(
     assert completion.usage is not None
     assert completion.usage.prompt_tokens == expected.usage.prompt_tokens
     assert completion.usage.completion_tokens == expected.usage.completion_tokens
-    assert completion.usage.prompt_tokens_details is not None
-    assert completion.usage.prompt_tokens_details.cached_tokens == expected.usage.cached_tokens
     assert completion.model == "uhd-tiny"
+
+
+def test_a_conversation_sent_again_is_read_from_where_it_goes_on(client: openai.OpenAI, assistant: Assistant) -> None:
+    said, told, cached = messages(["sliced.jpg"], "What is labelled FEC?"), [], []
+    for question in ("Describe the scene.", "Which object is the leftmost?", ""):
+        answer = client.chat.completions.create(model="uhd-tiny", messages=said)
+        assert answer.usage is not None
+        assert answer.usage.prompt_tokens_details is not None
+        cached.append(answer.usage.prompt_tokens_details.cached_tokens or 0)
+        told.append(answer.choices[0].message.content)
+        said += [{"role": "assistant", "content": told[-1]}, {"role": "user", "content": question}]
+    with assistant.session(EXAMPLES / "sliced.jpg") as session:
+        questions = ("What is labelled FEC?", "Describe the scene.", "Which object is the leftmost?")
+        assert told == [session.ask(question).text for question in questions]
+    assert cached[0] < 64 < 160 < cached[1] < cached[2]
 
 
 @pytest.mark.parametrize(("files", "question"), QUESTIONS)

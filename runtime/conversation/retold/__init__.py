@@ -1,0 +1,1 @@
+"""Conversations that a client tells again from the beginning, with every question."""
