@@ -5,20 +5,20 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.answer import Answer, Usage
 from uhd_edge.runtime.budget.planning import Planner
 from uhd_edge.runtime.conversation.elsewhere import do_elsewhere
-from uhd_edge.runtime.conversation.fitting import fit_to_context, stable_length
+from uhd_edge.runtime.conversation.fitting import fit_to_context
 from uhd_edge.runtime.conversation.new_images import decode_images, one_view_per_frame
 from uhd_edge.runtime.conversation.prompt_memory import PromptMemory
-from uhd_edge.runtime.conversation.prompt_tokens import fill_prompt
-from uhd_edge.runtime.conversation.turns import Question, SeenImage, Turn, image_cuts, list_messages
+from uhd_edge.runtime.conversation.retold.known_images import KnownImages
+from uhd_edge.runtime.conversation.retold.reading import read_prompt, turn_of
+from uhd_edge.runtime.conversation.turns import Question, SeenImage, image_cuts
 from uhd_edge.runtime.errors import ModelError, SchemaError
 from uhd_edge.runtime.generation.several import write_answers
-from uhd_edge.runtime.generation.writing import WrittenAnswer, find_grammar
-from uhd_edge.runtime.prompt.messages import Message, TextPart
+from uhd_edge.runtime.generation.writing import find_grammar
 from uhd_edge.runtime.prompt.room import require_room
 from uhd_edge.runtime.timing import Stopwatch, timed
 from uhd_edge.runtime.vision import encoder as vision
@@ -32,20 +32,16 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.manifest import Manifest
     from uhd_edge.runtime.conversation.fitting import FittedPrompt
     from uhd_edge.runtime.conversation.request import Request
-    from uhd_edge.runtime.conversation.retold.known_images import KnownImages
     from uhd_edge.runtime.conversation.turns import Conversation
+    from uhd_edge.runtime.generation.writing import WrittenAnswer
     from uhd_edge.runtime.llm.language_model import LanguageModel
     from uhd_edge.runtime.modes import Precision
-    from uhd_edge.runtime.prompt.messages import ToolResult
     from uhd_edge.runtime.vision.encoder import VisionEncoder
     from uhd_edge.runtime.vision.slicing import SlicePlan
 
 
 # In the order of an answer; the encoder's stages come first.
 STAGES: tuple[str, ...] = (*vision.STAGES, "prompt", "prefill", "first_token", "generate", "total")
-
-# Stands for an answer that is not known yet.
-ANY_ANSWER = WrittenAnswer("answer", "", (), "stop", 0, 0)
 
 
 @dataclass(frozen=True)
@@ -70,12 +66,12 @@ def open_places(
     model: LanguageModel,
     book: CostBook,
     session_bytes: int,
-    *,
     vision_thread: Executor | None,
-    known_images: KnownImages | None,
+    *,
+    keep_prompts: bool,
 ) -> tuple[OpenModels, ...]:
     """Put together what answers need that are given beside each other, one in each of the model's conversations."""
-    manifest = encoder.bundle.manifest
+    manifest, known_images = encoder.bundle.manifest, KnownImages() if keep_prompts else None
     return tuple(
         OpenModels(
             manifest,
@@ -108,7 +104,7 @@ def answer_question(request: Request, conversation: Conversation, models: OpenMo
         question = choice.question
         prompt = _lay_out(question, models)
     seen, encoded_views = yield from _encode(question, prompt.inputs.slice_plans, models, watch)
-    cached_tokens = yield from _prefill(question, prompt, seen, models, watch)
+    cached_tokens = yield from read_prompt(question, prompt, seen, models, watch)
     try:
         written, *others = yield from _generate(question.request, prompt, models, watch)
     finally:
@@ -138,7 +134,7 @@ def answer_question(request: Request, conversation: Conversation, models: OpenMo
     answer = replace(answer, alternatives=tuple(_alternative(answer, other, request) for other in others))
     if request.schema is not None:
         answer = replace(answer, parsed=request.schema.parsed(answer))
-    conversation.continue_with((*prompt.turns, _turn(question, seen, written, models)))
+    conversation.continue_with((*prompt.turns, turn_of(question, seen, written, models.manifest)))
     conversation.tools = request.tools.tools
     return answer
 
@@ -198,39 +194,6 @@ def _encode(
     return seen, encoded_views
 
 
-def _prefill(
-    question: Question, prompt: FittedPrompt, seen: Sequence[SeenImage], models: OpenModels, watch: Stopwatch
-) -> Generator[str, None, int]:
-    """Read the prompt, and return how many of its tokens were in memory; a question by itself has none there."""
-    conversation, model = question.conversation, models.language_model
-    is_alone = not conversation.goes_on and models.known_images is None
-    with timed(watch.stages, "prompt"):
-        images = [*prompt.seen_images, *seen]
-        tokens = fill_prompt(prompt.layout, images, model)
-        stable = len(tokens.ids)
-        if model.is_recurrent and not is_alone:
-            answered = _answered(prompt, question, seen, models)
-            options = question.request.template_options
-            stable = stable_length(tokens, answered, images, options, (models.manifest, model))
-    with timed(watch.stages, "prefill"):
-        if conversation.goes_on:
-            return (yield from models.memory.read(tokens, owner=conversation, stable_prefix=stable))
-        if not is_alone:
-            return (yield from models.memory.read_like_before(tokens, stable_prefix=stable))
-        yield from models.memory.read_alone(tokens)
-        return 0
-
-
-def _answered(prompt: FittedPrompt, question: Question, seen: Sequence[SeenImage], models: OpenModels) -> list[Message]:
-    """The messages of a prompt, with any answer to its question."""
-    if question.conversation.goes_on:
-        return list(list_messages((*prompt.turns, _turn(question, seen, ANY_ANSWER, models))))
-    messages = list(prompt.inputs.messages)
-    if messages[-1].role == "assistant":  # the beginning of the answer
-        return messages
-    return [*messages, Message("assistant", (TextPart(ANY_ANSWER.text),))]
-
-
 def _generate(
     request: Request, prompt: FittedPrompt, models: OpenModels, watch: Stopwatch
 ) -> Generator[str, None, tuple[WrittenAnswer, ...]]:
@@ -268,16 +231,3 @@ def _alternative(answer: Answer, written: WrittenAnswer, request: Request) -> An
         with suppress(SchemaError):
             return replace(other, parsed=request.schema.parsed(other))
     return other
-
-
-def _turn(question: Question, seen: Sequence[SeenImage], written: WrittenAnswer, models: OpenModels) -> Turn:
-    """Make a turn of a question and its answer, which is stripped of image placeholders."""
-    request, placeholder = question.request, models.manifest.prompt.tokens.image
-    return Turn(
-        request.question if isinstance(request.question, str) else "",
-        written.text.replace(placeholder, ""),
-        tuple(seen),
-        written.thinking.replace(placeholder, ""),
-        written.tool_calls,
-        cast("tuple[ToolResult, ...]", request.question) if request.gives_results else (),
-    )

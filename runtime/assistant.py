@@ -14,7 +14,6 @@ from uhd_edge.runtime.conversation.answer_lock import AnswerLock
 from uhd_edge.runtime.conversation.answer_stream import skip_empty
 from uhd_edge.runtime.conversation.elsewhere import open_vision_thread
 from uhd_edge.runtime.conversation.new_images import decode_images, one_view_per_frame
-from uhd_edge.runtime.conversation.retold.known_images import KnownImages
 from uhd_edge.runtime.conversation.retold.latest_messages import LatestMessages
 from uhd_edge.runtime.conversation.turns import Conversation, Question
 from uhd_edge.runtime.llm.opening import open_language_model
@@ -25,7 +24,7 @@ from uhd_edge.runtime.validation import MOST_AT_ONCE, require_whole
 from uhd_edge.runtime.vision.encoder import CACHE_BYTES, MOST_CACHE_BYTES, VisionEncoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from uhd_edge.engines.names import EngineName
@@ -45,25 +44,20 @@ class Assistant(ClosedByWith):
     """An open bundle that answers questions; close it, or use it with `with`.
 
     Args:
-        bundle: An open `Bundle`, its folder, or the name of a model that `uhd pull` has brought; None
-            is the built-in uhd-tiny.
+        bundle: An open `Bundle`, its folder, or the name of a model that `uhd pull` has brought; None is uhd-tiny.
         mode: "16x" or "4x" for questions that do not choose one; None is the bundle's default.
-        max_slices: Most slices that an image is cut into, for questions that do not say; None is
-            the bundle's default.
+        max_slices: Most slices of an image, for questions that do not say; None is the bundle's default.
         engine: What runs the vision graphs; "auto" takes the best one that this machine has.
         precision: Precision of the vision graphs; on a CPU "auto" is INT8 if the bundle's calibration
             verified it and the processor gains by it, and FP32 otherwise; see `notes`.
         context: Most tokens of prompt and answer together.
         threads: CPU threads; None is the number of usable cores.
-        gpu_layers: Layers of the language model on a GPU: "auto" is all where llama.cpp finds one and
-            none otherwise; -1 is all of them.
+        gpu_layers: Layers of the language model on a GPU: "auto" is all where llama.cpp finds one, else none; -1 is all.
         cache_bytes: Limit of the embedding cache, 0 for none; a view that is in it is not encoded again.
-        session_bytes: Limit of what is saved of sessions while others use the language model.
-            What was not saved is prefilled again; images are not re-encoded.
+        session_bytes: Limit of what is saved of sessions while others use the language model; the rest is read again.
         at_once: Answers that may be in progress (1 to 16), each with a context; one more ends the oldest. Their tokens
             are generated together, or those of a tiny model in `lanes` threads. Sessions share one of the places.
-        keep_prompts: Whether a question that begins as one before (64 tokens or more) goes on from what was read for
-            that, with the same answer, as where clients send the whole conversation with each question.
+        keep_prompts: Whether a question that begins like one before goes on from what was read of that.
 
     `ask` and `stream` start a new conversation with every question, `session` starts one that
     goes on. Questions from several threads are answered one at a time; streams take turns, if `at_once` lets them.
@@ -124,14 +118,9 @@ class Assistant(ClosedByWith):
         self._costs = CostBook(self._encoder, self._model, threads=threads)
         self._vision_thread = open_vision_thread() if at_once > 1 else None
         self._places = open_places(
-            self._encoder,
-            self._model,
-            self._costs,
-            session_bytes,
-            vision_thread=self._vision_thread,
-            known_images=KnownImages() if keep_prompts else None,
+            self._encoder, self._model, self._costs, session_bytes, self._vision_thread, keep_prompts=keep_prompts
         )
-        self._latest = LatestMessages(len(self._places))
+        self._latest = LatestMessages(len(self._places), are_kept=keep_prompts)
 
     @ask_method
     def ask(self, images: ImagesInput, question: QuestionInput, options: AskOptions) -> Answer:
@@ -161,13 +150,10 @@ class Assistant(ClosedByWith):
         A step is, for example, one image encoded or one token generated. Closing the stream between two steps ends it.
         """
         request = self._request(images, question, options)
-
-        def begin(place: int) -> Generator[str, None, Answer]:
-            self._latest.note(request, place)
-            return answer_question(request, Conversation(), self._places[place])
-
-        liking = self._latest.liking(request) if self._places[0].known_images is not None else None
-        return self._answer_lock.take_turns(begin, self._answer_lock.require_open, liking=liking)
+        begin = self._latest.noting(
+            request, lambda place: answer_question(request, Conversation(), self._places[place])
+        )
+        return self._answer_lock.take_turns(begin, self._answer_lock.require_open, liking=self._latest.liking(request))
 
     def session(
         self,
@@ -180,11 +166,9 @@ class Assistant(ClosedByWith):
         """Start a conversation of several turns about images; see `Session`.
 
         Args:
-            images: Images of the first question, as `ask` takes them. They are decoded now and
-                encoded with the first question, so the originals may change meanwhile.
+            images: Images of the first question, as `ask` takes them; decoded now, so that they may change meanwhile.
             mode: "16x" or "4x" for questions that do not choose one; None is the assistant's.
-            max_slices: Most slices of an image, for questions that do not say; None is the
-                assistant's.
+            max_slices: Most slices of an image, for questions that do not say; None is the assistant's.
             drop_oldest: Drop the oldest turns when the context is full, instead of raising
                 `ContextError`.
 

@@ -63,7 +63,7 @@ def test_a_conversation_sent_again_is_read_from_where_it_goes_on(client: openai.
     with assistant.session(EXAMPLES / "sliced.jpg") as session:
         questions = ("What is labelled FEC?", "Describe the scene.", "Which object is the leftmost?")
         assert told == [session.ask(question).text for question in questions]
-    assert cached[0] < 64 < 160 < cached[1] < cached[2]
+    assert 160 < cached[1] < cached[2]
 
 
 @pytest.mark.parametrize(("files", "question"), QUESTIONS)
@@ -112,7 +112,8 @@ def test_a_conversation_keeps_its_turns_and_places(client: openai.OpenAI, assist
     assert completion.usage.prompt_tokens == expected.usage.prompt_tokens
     given[0]["role"] = "developer"
     again = client.chat.completions.create(model="uhd-tiny", messages=given)
-    assert again.usage == completion.usage
+    assert again.usage is not None
+    assert again.usage.prompt_tokens == completion.usage.prompt_tokens
 
 
 def test_an_answer_can_be_sent_back_as_it_came(client: openai.OpenAI) -> None:
