@@ -52,7 +52,7 @@ class Assistant(ClosedByWith):
             verified it and the processor gains by it, and FP32 otherwise; see `notes`.
         context: Most tokens of prompt and answer together.
         threads: CPU threads; None is the number of usable cores.
-        gpu_layers: Layers of the language model on a GPU: "auto" is all where llama.cpp finds one, else none; -1 is all.
+        gpu_layers: Layers of the language model on a GPU: "auto" is all where llama.cpp finds one, -1 is all.
         cache_bytes: Limit of the embedding cache, 0 for none; a view that is in it is not encoded again.
         session_bytes: Limit of what is saved of sessions while others use the language model; the rest is read again.
         at_once: Answers that may be in progress (1 to 16), each with a context; one more ends the oldest. Their tokens
@@ -150,9 +150,7 @@ class Assistant(ClosedByWith):
         A step is, for example, one image encoded or one token generated. Closing the stream between two steps ends it.
         """
         request = self._request(images, question, options)
-        begin = self._latest.noting(
-            request, lambda place: answer_question(request, Conversation(), self._places[place])
-        )
+        begin = self._latest.noting(request, lambda at: answer_question(request, Conversation(), self._places[at]))
         return self._answer_lock.take_turns(begin, self._answer_lock.require_open, liking=self._latest.liking(request))
 
     def session(
