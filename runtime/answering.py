@@ -13,8 +13,9 @@ from uhd_edge.runtime.conversation.elsewhere import do_elsewhere
 from uhd_edge.runtime.conversation.fitting import fit_to_context
 from uhd_edge.runtime.conversation.new_images import decode_images, one_view_per_frame
 from uhd_edge.runtime.conversation.prompt_memory import PromptMemory
+from uhd_edge.runtime.conversation.prompt_tokens import fill_prompt
 from uhd_edge.runtime.conversation.retold.known_images import KnownImages
-from uhd_edge.runtime.conversation.retold.reading import read_prompt, turn_of
+from uhd_edge.runtime.conversation.retold.reading import Reader, asked_turn
 from uhd_edge.runtime.conversation.turns import Question, SeenImage, image_cuts
 from uhd_edge.runtime.errors import ModelError, SchemaError
 from uhd_edge.runtime.generation.several import write_answers
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.manifest import Manifest
     from uhd_edge.runtime.conversation.fitting import FittedPrompt
     from uhd_edge.runtime.conversation.request import Request
-    from uhd_edge.runtime.conversation.turns import Conversation
+    from uhd_edge.runtime.conversation.turns import Conversation, Turn
     from uhd_edge.runtime.generation.writing import WrittenAnswer
     from uhd_edge.runtime.llm.language_model import LanguageModel
     from uhd_edge.runtime.modes import Precision
@@ -71,16 +72,10 @@ def open_places(
     keep_prompts: bool,
 ) -> tuple[OpenModels, ...]:
     """Put together what answers need that are given beside each other, one in each of the model's conversations."""
-    manifest, known_images = encoder.bundle.manifest, KnownImages() if keep_prompts else None
+    manifest, shared = encoder.bundle.manifest, (vision_thread, KnownImages() if keep_prompts else None)
     return tuple(
         OpenModels(
-            manifest,
-            encoder,
-            one,
-            PromptMemory(one, limit=session_bytes),
-            Planner(manifest, one, book),
-            vision_thread,
-            known_images,
+            manifest, encoder, one, PromptMemory(one, limit=session_bytes), Planner(manifest, one, book), *shared
         )
         for one in model.conversations
     )
@@ -104,7 +99,7 @@ def answer_question(request: Request, conversation: Conversation, models: OpenMo
         question = choice.question
         prompt = _lay_out(question, models)
     seen, encoded_views = yield from _encode(question, prompt.inputs.slice_plans, models, watch)
-    cached_tokens = yield from read_prompt(question, prompt, seen, models, watch)
+    cached_tokens = yield from _prefill(question, prompt, seen, models, watch)
     try:
         written, *others = yield from _generate(question.request, prompt, models, watch)
     finally:
@@ -134,7 +129,7 @@ def answer_question(request: Request, conversation: Conversation, models: OpenMo
     answer = replace(answer, alternatives=tuple(_alternative(answer, other, request) for other in others))
     if request.schema is not None:
         answer = replace(answer, parsed=request.schema.parsed(answer))
-    conversation.continue_with((*prompt.turns, turn_of(question, seen, written, models.manifest)))
+    conversation.continue_with((*prompt.turns, _turn(question, seen, written, models.manifest)))
     conversation.tools = request.tools.tools
     return answer
 
@@ -194,6 +189,20 @@ def _encode(
     return seen, encoded_views
 
 
+def _prefill(
+    question: Question, prompt: FittedPrompt, seen: Sequence[SeenImage], models: OpenModels, watch: Stopwatch
+) -> Generator[str, None, int]:
+    """Read the prompt, and return how many of its tokens were in memory."""
+    model, keeps = models.language_model, models.known_images is not None
+    reader = Reader(models.manifest, model, models.memory, keeps)
+    with timed(watch.stages, "prompt"):
+        images = [*prompt.seen_images, *seen]
+        tokens = fill_prompt(prompt.layout, images, model)
+        stable = reader.stable_length(question, prompt, tokens, images)
+    with timed(watch.stages, "prefill"):
+        return (yield from reader.read(question, tokens, stable))
+
+
 def _generate(
     request: Request, prompt: FittedPrompt, models: OpenModels, watch: Stopwatch
 ) -> Generator[str, None, tuple[WrittenAnswer, ...]]:
@@ -231,3 +240,10 @@ def _alternative(answer: Answer, written: WrittenAnswer, request: Request) -> An
         with suppress(SchemaError):
             return replace(other, parsed=request.schema.parsed(other))
     return other
+
+
+def _turn(question: Question, seen: Sequence[SeenImage], written: WrittenAnswer, manifest: Manifest) -> Turn:
+    """Make a turn of a question and its answer, which is stripped of image placeholders."""
+    text, thinking = (words.replace(manifest.prompt.tokens.image, "") for words in (written.text, written.thinking))
+    turn = asked_turn(question, seen)
+    return replace(turn, answer=text, thinking=thinking, tool_calls=written.tool_calls)
