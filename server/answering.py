@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -164,7 +165,19 @@ async def _streamed(stream: AsyncAnswerStream, asked: Asked, reply: ReplyWriter,
 
 
 def _cut_off(error: SchemaError) -> Answer:
-    """Return an answer that was cut off before its JSON was complete; `finish_reason` says so, as OpenAI's does."""
-    if error.answer is None:
+    """Return an answer that was cut off before its JSON was complete, as OpenAI does; `finish_reason` says by what.
+
+    Raises the error again when the JSON is complete and breaks a rule that no grammar expresses.
+    """
+    answer = error.answer
+    if answer is None or (answer.finish_reason != "length" and _is_json(answer.text)):
         raise error
-    return error.answer
+    return answer
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True

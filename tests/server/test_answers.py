@@ -197,6 +197,21 @@ def test_json_that_is_cut_off_ends_with_length(client: openai.OpenAI) -> None:
         assert last.choices[0].finish_reason == "length"
 
 
+def test_whole_json_that_breaks_a_rule_beyond_grammars_is_no_answer(client: openai.OpenAI) -> None:
+    twice = {"type": "array", "items": {"const": 1}, "uniqueItems": True, "minItems": 2, "maxItems": 2}
+    wanted: Any = {"type": "json_schema", "json_schema": {"name": "twice", "schema": twice}}
+    given = {"model": "uhd-tiny", "messages": messages([], CODE)}
+    said = r"does not fit the schema.*\[1 ?, ?1 ?\]"
+    with pytest.raises(openai.BadRequestError, match=said):
+        client.chat.completions.create(**given, response_format=wanted)
+    with pytest.raises(openai.APIError, match=said):
+        list(client.chat.completions.create(**given, response_format=wanted, stream=True))
+    with pytest.raises(openai.BadRequestError, match=said):
+        client.responses.create(
+            model="uhd-tiny", input=CODE, text={"format": {"type": "json_schema", "name": "twice", "schema": twice}}
+        )
+
+
 def test_there_is_one_model(client: openai.OpenAI) -> None:
     assert [model.id for model in client.models.list()] == ["uhd-tiny"]
     assert client.models.retrieve("uhd-tiny").id == "uhd-tiny"
