@@ -111,8 +111,11 @@ def build(
     modes = list(opened.manifest.graphs) if modes is None else modes
     limits: ShapeLimits = {"max_slices": max_slices, "largest": largest_view}
     ordered = [engine_orders(opened, modes=modes, precision=one, **limits) for one in precisions]
-    if wanted.backend == "tensorrt" and not has_reference(opened, modes):
-        _say(f"uhd: {opened.path} has no FP32 graphs, so the engines cannot be compared with FP32 before they are used")
+    if not has_reference(opened, modes):
+        _say(
+            f"uhd: {opened.path} has no FP32 or FP16 graphs to compare the engines with, so auto will not use them; "
+            "export the bundle again with --precisions fp32,fp16"
+        )
     if wanted.jetpacks:
         orders = [order for orders in ordered for order in orders]
         if attention not in (None, "plain"):

@@ -179,12 +179,15 @@ def _text(report: VerificationReport, layers: Sequence[LayerRange], simulations:
 
 def _intro(report: VerificationReport) -> list[str]:
     lines = [
-        f"{verified.mode}: {verified.precision} on {verified.provider}, compared with FP32 on ONNX Runtime's CPU"
+        f"{verified.mode}: {verified.precision} on {verified.provider}, compared with "
+        f"{verified.reference.upper()} on ONNX Runtime's CPU"
         for verified in report.verified
     ]
     found = [(one.mode, in_words(one.milliseconds, one.fused_attention)) for one in report.verified]
     lines += [f"{mode}: {', '.join(words)}" for mode, words in found if words]
-    if all((one.precision, one.provider) == ("fp32", "CPUExecutionProvider") for one in report.verified):
+    if any(one.reference != "fp32" for one in report.verified):
+        lines.append("The bundle has no FP32 graphs; what rounding its weights to FP16 costs is not in these figures.")
+    if all((one.precision, one.provider) == (one.reference, "CPUExecutionProvider") for one in report.verified):
         lines.append("That is the reference itself; choose a --precision or an --engine to compare.")
     return [*lines, DRAWN] if report.synthetic else lines
 
@@ -217,7 +220,10 @@ def _answers(report: VerificationReport) -> list[str]:
     lines = [f"answers: {same} of {len(report.answers)} the same"]
     for answer in report.answers:
         if not answer.same:
-            lines += [f"  {answer.mode}, {answer.picture}: FP32 {answer.expected!r}", f"    here {answer.given!r}"]
+            lines += [
+                f"  {answer.mode}, {answer.picture}: the reference {answer.expected!r}",
+                f"    here {answer.given!r}",
+            ]
     return lines
 
 

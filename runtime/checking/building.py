@@ -18,6 +18,7 @@ from uhd_edge.runtime.bundles.int8_record import check_sums, how_to_calibrate
 from uhd_edge.runtime.errors import EngineUnavailableError, OptionError
 from uhd_edge.runtime.vision.encoding import BATCH_PATCHES
 from uhd_edge.runtime.vision.patches import UNCOMPRESSED
+from uhd_edge.runtime.vision.reference import reference_kind
 from uhd_edge.runtime.vision.slicing import BLOCK_SIDES, largest_view, usual_view
 
 if TYPE_CHECKING:
@@ -120,8 +121,8 @@ def keep_other_modes(orders: Sequence[EngineOrder], built: Sequence[EngineRecord
 
 
 def has_reference(bundle: Bundle, modes: Sequence[Mode]) -> bool:
-    """Whether there are FP32 graphs of all `modes`, which engines are compared with."""
-    return all("fp32" in bundle.manifest.graphs.get(mode, {}) for mode in modes)
+    """Whether there is what engines of all `modes` are compared with: FP32 graphs, or FP16 ones instead."""
+    return all(reference_kind(bundle, mode) is not None for mode in modes)
 
 
 def _graphs(bundle: Bundle, mode: Mode, kind: GraphKind) -> Graphs:
@@ -168,13 +169,15 @@ def kit_contents(
 ) -> KitContents:
     """Choose the part of `bundle` that a device needs to build and verify `modes` in `precisions`.
 
-    FP32 graphs go along where there are any: the engines are compared with them. Raises
+    The graphs that engines are compared with go along, FP32 ones where there are any. Raises
     `EngineError` when a graph cannot be read.
     """
     manifest = bundle.manifest
-    kinds: set[GraphKind] = {"fp32", *(KINDS[precision] for precision in precisions)}
+    kinds = [KINDS[precision] for precision in precisions]
     graphs = {
-        mode: {kind: pair for kind, pair in manifest.graphs[mode].items() if kind in kinds}
+        mode: {
+            kind: pair for kind, pair in manifest.graphs[mode].items() if kind in (reference_kind(bundle, mode), *kinds)
+        }
         for mode in manifest.graphs
         if mode in modes
     }

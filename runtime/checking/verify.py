@@ -14,7 +14,7 @@ from uhd_edge.runtime.errors import EngineError, EngineResultError
 from uhd_edge.runtime.vision.comparison import ViewComparison, compare_view
 from uhd_edge.runtime.vision.encoder import VisionEncoder
 from uhd_edge.runtime.vision.encoding import encode_views, view_names
-from uhd_edge.runtime.vision.reference import reference_engines
+from uhd_edge.runtime.vision.reference import ReferenceKind, reference_engines, reference_kind
 from uhd_edge.runtime.vision.slicing import plan_views, slice_image
 
 if TYPE_CHECKING:
@@ -37,11 +37,15 @@ ANSWER_TOKENS = 48
 
 @dataclass(frozen=True)
 class Verified:
-    """What ran one mode. Of TensorRT engines, the milliseconds of one view, and how many attentions are fused."""
+    """What ran one mode, and which graphs on the CPU it was compared with.
+
+    Of TensorRT engines, the milliseconds of one view, and how many attentions are fused.
+    """
 
     mode: Mode
     provider: str
     precision: Precision
+    reference: ReferenceKind = "fp32"
     milliseconds: float | None = None
     fused_attention: FusedAttention | None = None
 
@@ -90,7 +94,7 @@ def verify_bundle(
     compared; `question` None leaves the answers out. The verdict on a TensorRT engine is kept, and `auto`
     goes by it. `progress` is told each step. An
     engine that returns NaN or fails has failed; raises `EngineUnavailableError` when it
-    cannot be had at all or the bundle has no FP32 graphs, and `ImageError`, `ModelError`
+    cannot be had at all or the bundle has neither FP32 graphs nor FP16 ones, and `ImageError`, `ModelError`
     or `ContextError` as asking does.
     """
     pictures = named_pictures(bundle, images)
@@ -165,7 +169,7 @@ def _compare_mode(
             continue
         views += _compare_views(right, given, picture.name, mode)
         seen.append(EmbeddingPair(picture.name, mode, picture.image.size, np.concatenate(right), np.concatenate(given)))
-    verified = Verified(mode, engines.encoder.provider, engines.precision)
+    verified = Verified(mode, engines.encoder.provider, engines.precision, reference_kind(bundle, mode) or "fp32")
     return _ComparedMode(verified, tuple(views), tuple(seen), tuple(errors), unmeasured)
 
 
@@ -174,14 +178,15 @@ def _reference(
 ) -> list[list[NDArray[np.float32]]]:
     """Encode every view in FP32, a picture at a time; of a real tower that is the slowest part, so it is told."""
     total, done = sum(len(cut.views) for cut in sliced), 0
-    progress(f"{mode}: FP32 on ONNX Runtime, {total} views on the CPU; with a large model this can take minutes")
+    name = (reference_kind(bundle, mode) or "fp32").upper()
+    progress(f"{mode}: {name} on ONNX Runtime, {total} views on the CPU; with a large model this can take minutes")
     expected: list[list[NDArray[np.float32]]] = []
     begun = time.monotonic()
     with reference_engines(bundle, mode, threads) as reference:
         for cut in sliced:
             expected.append(encode_views(reference, cut.views, {}))
             done += len(cut.views)
-            progress(f"{mode}: FP32, {done} of {total} views after {time.monotonic() - begun:.0f} s")
+            progress(f"{mode}: {name}, {done} of {total} views after {time.monotonic() - begun:.0f} s")
     return expected
 
 

@@ -16,6 +16,7 @@ from uhd_edge.runtime.memory.measured import (
 from uhd_edge.runtime.memory.need import MemoryNeed, MemoryPart
 from uhd_edge.runtime.memory.vision import HALF, activation_bytes, weight_bytes
 from uhd_edge.runtime.vision.encoding import views_at_once
+from uhd_edge.runtime.vision.reference import ReferenceKind, reference_kind
 from uhd_edge.runtime.vision.slicing import usual_view
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from uhd_edge.engines.building.targets import Target
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.modes import Mode
+
+# What the weights of a reference take, in sizes of their files: FP16 ones are copied to FP32, and stay mapped.
+COPIES: dict[ReferenceKind, int] = {"fp32": 1, "fp16": 3}
 
 
 def build_need(bundle: Bundle, orders: Sequence[EngineOrder], target: Target, *, is_shared: bool = True) -> MemoryNeed:
@@ -70,17 +74,19 @@ def _scratch(bundle: Bundle, order: EngineOrder) -> tuple[MemoryPart, MemoryPart
 def verify_need(bundle: Bundle, modes: Sequence[Mode]) -> MemoryNeed:
     """Predict the peak of comparing engines with FP32 on a CPU whose GPU shares its memory, a mode at a time.
 
-    Raises `EngineUnavailableError` where a mode has no FP32 graphs.
+    FP16 graphs, where they are the reference, are held as they are and in FP32. Raises `EngineUnavailableError`
+    where a mode has neither.
     """
     vision, preprocessing = bundle.manifest.vision, bundle.manifest.preprocessing
     counts = [usual_view(preprocessing, mode) for mode in modes]
     activations = max(activation_bytes(vision, views_at_once(patches), patches) for patches in counts)
-    weights = max(sum(weight_bytes(bundle, (mode,), "fp32")) for mode in modes)
+    kinds: dict[Mode, ReferenceKind] = {mode: reference_kind(bundle, mode) or "fp32" for mode in modes}
+    weights = max(sum(weight_bytes(bundle, (mode,), kind)) * COPIES[kind] for mode, kind in kinds.items())
     return MemoryNeed(
         (
             MemoryPart("program", PROGRAM, "Python and libraries, measured on x86"),
             MemoryPart("CUDA", JETSON_CUDA, "CUDA and TensorRT, open all the time: assumed, not measured"),
-            MemoryPart("vision weights", weights, "the fp32 graphs' files"),
+            MemoryPart("vision weights", weights, "the reference's graphs, in FP32"),
             MemoryPart("activations", activations, "the views in one batch, by the tower's sizes; factors measured"),
         )
     )

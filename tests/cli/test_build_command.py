@@ -110,11 +110,14 @@ def test_a_kit_that_will_have_nothing_to_compare_with_is_told_of(
     for graphs in manifest["graphs"].values():
         del graphs["fp32"]
     (bundle / "bundle.json").write_text(json.dumps(manifest))
-    code, _, err = run(capsys, bundle, "--target", "orin", "--output", tmp_path / "kit")
+    code, _, err = run(capsys, bundle, "--target", "orin", "--output", tmp_path / "half")
     assert code == 0
-    assert err.startswith(f"uhd: {bundle} has no FP32 graphs")
-    code, _, err = run(capsys, qwen3_bundle.path, "--target", "orin", "--output", tmp_path / "other")
-    assert "no FP32 graphs" not in err
+    assert "to compare the engines with" not in err  # FP16 ones are there
+    for graphs in manifest["graphs"].values():
+        graphs["fp8"] = graphs.pop("fp16")
+    (bundle / "bundle.json").write_text(json.dumps(manifest))
+    code, _, err = run(capsys, bundle, "--target", "thor", "--precision", "fp8", "--output", tmp_path / "kit")
+    assert err.startswith(f"uhd: {bundle} has no FP32 or FP16 graphs to compare the engines with, so auto will not use")
 
 
 @pytest.mark.usefixtures("trtexec")

@@ -14,7 +14,7 @@ import numpy as np
 from uhd_edge.engines.errors import EngineError, EngineRefusedError, EngineResultError
 from uhd_edge.runtime.vision.comparison import compare_view
 from uhd_edge.runtime.vision.encoding import encode_views
-from uhd_edge.runtime.vision.reference import reference_engines
+from uhd_edge.runtime.vision.reference import describe_reference, reference_engines, reference_kind
 from uhd_edge.runtime.vision.verdicts.kept import find_verdict, keep_verdict, verdict_about
 from uhd_edge.runtime.vision.verdicts.measuring import drawn_view, measured
 
@@ -36,7 +36,7 @@ def check_before_use(
     `graph` is that of the encoder.
 
     Returns a line that says what was found, None if it was known. Raises `EngineRefusedError` if the engines
-    miss the bundle's threshold, now or when they were last compared, or if there are no FP32 graphs.
+    miss the bundle's threshold, now or when they were last compared, or if there is nothing to compare them with.
     """
     mode, precision = engines.mode, engines.precision
     known = find_verdict(bundle, verdict_about(mode, records, passed=True))
@@ -48,10 +48,11 @@ def check_before_use(
         raise EngineRefusedError(f"{records[0].path}: differed too much from FP32 in {mode} on this GPU; {advice}")
     if known is not None:
         return None
-    if "fp32" not in bundle.manifest.graphs[mode]:
+    kind = reference_kind(bundle, mode)
+    if kind is None:
         raise EngineRefusedError(
-            f"{records[0].path}: auto uses no engine that was not compared with FP32, and the bundle has no FP32 "
-            f"graphs; use it all the same with --engine {records[0].backend}, or export the bundle with FP32"
+            f"{records[0].path}: auto uses no engine that was not compared on the CPU, and the bundle has no FP32 or "
+            f"FP16 graphs; use it all the same with --engine {records[0].backend}, or export the bundle with FP32"
         )
     began = time.perf_counter()
     try:
@@ -75,10 +76,8 @@ def check_before_use(
     if not passed:
         raise EngineRefusedError(f"{records[0].path}: differs too much from FP32 in {mode} ({found}); {advice}")
     again = "" if kept else f"; {bundle.path} cannot be written, so this is done again each time"
-    return (
-        f"{mode}: {precision} on {engines.encoder.provider} was compared with FP32 before its first use: "
-        f"{'; '.join([found, *verdict.measurements])}{again}"
-    )
+    what = f"{precision} on {engines.encoder.provider} was compared with {describe_reference(kind)}"
+    return f"{mode}: {what} before its first use: {'; '.join([found, *verdict.measurements])}{again}"
 
 
 def _compare(bundle: Bundle, engines: VisionEngines, threads: int | None) -> tuple[float, float]:

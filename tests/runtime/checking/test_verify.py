@@ -25,7 +25,6 @@ from uhd_edge.engines.checksums import compute_sha256
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.manifest import Manifest
 from uhd_edge.runtime.checking.verify import verify_bundle
-from uhd_edge.runtime.errors import EngineUnavailableError
 from uhd_edge.runtime.images.synthetic_pictures import synthetic_pictures
 from uhd_edge.runtime.vision.comparison import compare_view
 from uhd_edge.runtime.vision.patches import make_patches, position_ids
@@ -188,14 +187,6 @@ def test_an_engine_that_returns_nan_fails_for_that_picture_alone(tmp_path: Path)
     report = verify_bundle(brittle, precision="fp16", images=pictures, question=None, threads=1)
     assert report.failures[0].startswith("picture 1: the encoder (CPUExecutionProvider, 16x, fp16) returned NaN or Inf")
     assert {view.picture for view in report.views} == {"picture 2"}
-
-
-def test_a_bundle_without_fp32_graphs_has_no_reference(tmp_path: Path) -> None:
-    bundle = telling_bundle(tmp_path / "half")
-    manifest = bundle.manifest.model_dump()
-    manifest["graphs"] = {"16x": {"fp16": manifest["graphs"]["16x"]["fp32"]}}
-    with pytest.raises(EngineUnavailableError, match=r"no 16x graphs in fp32; the bundle has 16x \(fp16\)"):
-        verify_bundle(Bundle(bundle.path, Manifest.model_validate(manifest)), question=None)
 
 
 def test_without_pictures_some_are_drawn_and_it_is_said(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.vision.built_engines import PICTURE, Told, build
+from support.vision.built_engines import PICTURE, Told, build, with_int8
 
 from uhd_edge.engines.errors import EngineError
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
@@ -148,16 +148,36 @@ def test_what_uhd_verify_finds_on_images_counts(bundle: Bundle, machine: type[To
     assert opened(bundle)[0] == "CPUExecutionProvider"
 
 
-def test_without_fp32_graphs_an_engine_is_only_used_by_who_asks_for_it(bundle: Bundle, machine: type[Told]) -> None:
-    build(bundle)
+def only(bundle: Bundle, kind: str, listed_as: str) -> Bundle:
+    """The bundle with one kind of graph for 16x, listed under another name too."""
     manifest = bundle.manifest.model_dump()
-    half = manifest["graphs"]["16x"]["fp16"]
-    manifest["graphs"] = {"16x": {"fp16": half, "int8": half}}
-    without = Bundle(bundle.path, Manifest.model_validate(manifest))
-    provider, notes = opened(without)
+    manifest["graphs"] = {"16x": dict.fromkeys((kind, listed_as), manifest["graphs"]["16x"][kind])}
+    return Bundle(bundle.path, Manifest.model_validate(manifest))
+
+
+def test_without_fp32_graphs_an_engine_is_compared_with_fp16_on_the_cpu(
+    bundle: Bundle, machine: type[Told], harm: Any
+) -> None:
+    build(bundle)
+    slim = only(bundle, "fp16", "int8")
+    provider, (note,) = opened(slim)
+    assert provider == "pretended"
+    assert "was compared with its FP16 graphs on the CPU (it has none in FP32) before its first use" in note
+    (bundle.path / "engines" / kept.FILE).unlink()
+    harm(shifted)
+    assert opened(slim)[0] == "CPUExecutionProvider"
+
+
+def test_with_nothing_to_compare_with_an_engine_is_only_used_by_who_asks_for_it(
+    bundle: Bundle, machine: type[Told]
+) -> None:
+    eight = with_int8(bundle)
+    build(eight, precision="int8")
+    alone = only(eight, "int8-tensorrt", "int8")
+    provider, notes = opened(alone)
     assert provider == "CPUExecutionProvider"
-    assert "the bundle has no FP32 graphs; use it all the same with --engine tensorrt-rtx" in notes[0]
-    assert opened(without, engine="tensorrt-rtx")[0] == "pretended"
+    assert "the bundle has no FP32 or FP16 graphs; use it all the same with --engine tensorrt-rtx" in notes[0]
+    assert opened(alone, engine="tensorrt-rtx")[0] == "pretended"
 
 
 def test_a_bundle_that_cannot_be_written_is_compared_each_time_and_says_so(bundle: Bundle, machine: type[Told]) -> None:
