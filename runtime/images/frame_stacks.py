@@ -35,10 +35,10 @@ class Moment:
         return min(FRAME_PIXELS, STACK_PIXELS // len(self.times))
 
 
-def sample_times(seconds: float, max_frames: int) -> list[float]:
-    """Seconds from the start at which a video of this length is looked at, at most `max_frames` of them."""
-    if seconds <= max_frames:
-        return [float(second) for second in range(max(1, math.ceil(seconds)))]
+def sample_times(seconds: float, max_frames: int, per_second: float = 1.0) -> list[float]:
+    """Seconds from the start at which a video of this length is looked at: so many a second, or `max_frames` evenly."""
+    if seconds * per_second <= max_frames:
+        return [number / per_second for number in range(max(1, math.ceil(seconds * per_second)))]
     tenths = np.linspace(0, int(seconds / 0.1) - 1, max_frames, dtype=int)
     return [tenth / 10 for tenth in tenths.tolist()]
 

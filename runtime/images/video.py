@@ -97,6 +97,7 @@ def video_frames(
     *,
     max_frames: int = MAX_FRAMES,
     stack_frames: int = 1,
+    per_second: float = 1.0,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     allowance: Allowance | None = None,
 ) -> list[Image.Image]:
@@ -108,7 +109,8 @@ def video_frames(
     and long stretches in between are skipped where key frames allow it. `source` is a path, or the bytes of a
     file of one of the usual kinds (MP4, Matroska, WebM, AVI, MPEG, Ogg, FLV, ASF).
 
-    With `stack_frames` N above 1, up to 16, a picture of the N - 1 frames between follows each of
+    With `per_second`, another number of frames a second is taken, in place of one. With `stack_frames` N
+    above 1, up to 16, which asks for one a second, a picture of the N - 1 frames between follows each of
     them, and a frame that is shown for longer comes every time; see `Video`. A stack of more than
     two megapixels is made of smaller frames.
 
@@ -134,7 +136,7 @@ def video_frames(
         if stack_frames > 1:
             frames = _stacked(video, stacked_moments(seconds, max_frames, stack_frames))
         else:
-            shown = video.shown_at(sample_times(seconds, max_frames))
+            shown = video.shown_at(sample_times(seconds, max_frames, per_second))
             frames = [_upright(frame, FRAME_PIXELS) for frame in _distinct(shown)]
     if not frames:
         raise VideoError(f"{name}: no frame could be decoded; the video is empty or damaged")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MOST_REFERENCES = 10_000
 # What may check the same part again and again: it doubles with each that lies in another.
 COSTLY = ("$ref", "unevaluatedItems", "unevaluatedProperties")
-# Characters of what `jsonschema` says, which may quote the whole schema.
+# Characters of a pattern, and of what `jsonschema` says, which may quote the whole schema.
 SHOWN = 200
 
 
@@ -104,7 +104,7 @@ def _matcher(pattern: str) -> Callable[[str], bool]:
     try:
         adapter: TypeAdapter[str] = TypeAdapter(Annotated[str, StringConstraints(pattern=pattern)])
     except PatternError as error:
-        raise SchemaError(f"the pattern {pattern!r} cannot be matched safely: no lookarounds, no references") from error
+        raise SchemaError(f"the pattern {_shortened(pattern)} cannot be matched safely: {_why_not(error)}") from error
 
     def matches(text: str) -> bool:
         try:
@@ -114,6 +114,18 @@ def _matcher(pattern: str) -> Callable[[str], bool]:
         return True
 
     return matches
+
+
+def _shortened(pattern: str) -> str:
+    return repr(pattern if len(pattern) <= SHOWN else f"{pattern[:SHOWN]}..")
+
+
+def _why_not(error: PatternError) -> str:
+    """Return the reason in the last line of an error about a pattern."""
+    reason = str(error).strip().rpartition("\n")[2].strip()
+    if "size limit" in reason:
+        return "it repeats too much, so that it would take too much memory; ask for fewer repetitions"
+    return reason.removeprefix("error: ")
 
 
 def _patterns_in(schema: object) -> Iterator[str]:

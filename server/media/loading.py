@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
@@ -15,6 +16,7 @@ from uhd_edge.runtime.images.frame_stacks import FRAME_PIXELS
 from uhd_edge.runtime.images.limited_image import LimitedImage
 from uhd_edge.runtime.images.loading import load_image
 from uhd_edge.runtime.images.video import MAX_FRAMES, Video, video_frames
+from uhd_edge.runtime.images.video_decoding import Allowance
 from uhd_edge.server.errors import ApiError
 from uhd_edge.server.media.data import as_data_uri, decode_media
 from uhd_edge.server.media.remote_images import fetch_file
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     from uhd_edge.server.options import ServerOptions
 
 REMOTE_SECONDS = 10.0
+MOST_REMOTE = MAX_FRAMES  # files that are fetched for a request
+# How many times the pixels that may be kept of a request may be decoded for its videos, most of whose frames are
+# not kept. With the default of 25 megapixels that is 10 gigapixels: 2.5 minutes of 1080p at 30 frames a second.
+DECODED_PER_KEPT = 400
 
 Result = TypeVar("Result")
 Loaded = Image.Image | LimitedImage | Video
@@ -40,21 +46,35 @@ class InReader(Protocol):
 
 
 async def load_media(parts: Sequence[MediaPart], options: ServerOptions, in_reader: InReader) -> list[Loaded]:
-    """Load what `decode_all` decodes; slow work is done by `in_reader`, fetching in threads of its own."""
-    files = [[await _file(url, part, options, in_reader) for url in part.urls] for part in parts]
-    return await in_reader(partial(decode_all, parts, files, max_pixels=options.max_pixels))
+    """Load what `decode_all` decodes; slow work is done by `in_reader`, fetching in threads of its own.
+
+    When the caller is cancelled, decoding ends at the next frame or image, so that the thread is free for others.
+    """
+    over = threading.Event()
+    allowance = Allowance(DECODED_PER_KEPT * options.max_pixels, stopped=over.is_set)
+    try:
+        _require_few_remote(parts)
+        source = _Source(options, in_reader)
+        files = [[await source.file(part.urls[place], part) for place in part.places] for part in parts]
+        decode = partial(decode_all, parts, files, max_pixels=options.max_pixels, allowance=allowance)
+        return await in_reader(decode)
+    finally:
+        over.set()
 
 
-def decode_all(parts: Sequence[MediaPart], files: Sequence[Sequence[bytes]], *, max_pixels: int) -> list[Loaded]:
+def decode_all(
+    parts: Sequence[MediaPart], files: Sequence[Sequence[bytes]], *, max_pixels: int, allowance: Allowance
+) -> list[Loaded]:
     """Decode images and videos; raises `ApiError` 400 for an invalid one, or over `max_pixels` in all.
 
     The number of an image's pixels is read from the header, before anything is decoded. Of a video as
-    many frames are taken as there is room for, each counted with a megapixel.
+    many frames are taken as there is room for, each counted with a megapixel, and all videos together
+    may not take more decoding than the `allowance`.
     """
     loaded: list[Loaded] = []
     for part, data in zip(parts, files, strict=True):
         try:
-            one, pixels = _decode(part, data, max_pixels)
+            one, pixels = _decode(part, data, max_pixels, allowance)
         except ImageError as error:
             raise ApiError(400, str(error), param="messages", code=part.code) from error
         loaded.append(one)
@@ -72,10 +92,11 @@ def count_places(loaded: Loaded) -> int:
     return len(cast("Sequence[object]", loaded.source)) if isinstance(loaded, Video) else 1
 
 
-def _decode(part: MediaPart, files: Sequence[bytes], max_pixels: int) -> tuple[Loaded, int]:
+def _decode(part: MediaPart, files: Sequence[bytes], max_pixels: int, allowance: Allowance) -> tuple[Loaded, int]:
     """Decode one, and count its pixels."""
+    allowance.require_wanted()
     if part.kind != "image":
-        frames = _frames(part, files, max_pixels)
+        frames = _frames(part, files, max_pixels, allowance)
         return Video(frames), sum(frame.width * frame.height for frame in frames)
     picture = load_image(files[0], max_pixels=max_pixels)
     pixels = picture.width * picture.height
@@ -84,22 +105,25 @@ def _decode(part: MediaPart, files: Sequence[bytes], max_pixels: int) -> tuple[L
     return (LimitedImage(picture) if part.detail == "low" else picture), pixels
 
 
-def _frames(part: MediaPart, files: Sequence[bytes], max_pixels: int) -> list[Image.Image]:
+def _frames(part: MediaPart, files: Sequence[bytes], max_pixels: int, allowance: Allowance) -> list[Image.Image]:
     if part.kind == "frames":
         frames = []
-        for number, file in enumerate(files[:MAX_FRAMES]):
+        for number, file in zip(part.places, files, strict=True):
+            allowance.require_wanted()
             try:
                 frames.append(load_image(file, max_pixels=max_pixels))
             except ImageError as error:
                 raise ImageError(f"frame {number} of a video: {error}") from error
             max_pixels -= frames[-1].width * frames[-1].height
         return frames
-    most = most_frames(max_pixels)
+    most = min(most_frames(max_pixels), part.max_frames or MAX_FRAMES)
     if most < 1:
         raise ImageError(
             f"a video needs {FRAME_PIXELS} pixels for a frame, and the limit leaves {max_pixels}; send less beside it"
         )
-    return video_frames(files[0], max_frames=most, max_pixels=max_pixels)
+    return video_frames(
+        files[0], max_frames=most, per_second=part.fps or 1.0, max_pixels=max_pixels, allowance=allowance
+    )
 
 
 def _within(picture: Image.Image, least: int, most: int, *, largest: int) -> Image.Image:
@@ -113,14 +137,37 @@ def _within(picture: Image.Image, least: int, most: int, *, largest: int) -> Ima
     return picture.resize(size, Image.Resampling.BICUBIC)
 
 
-async def _file(url: str, part: MediaPart, options: ServerOptions, in_reader: InReader) -> bytes:
-    """Return the bytes of a file."""
-    if not options.strict:
-        url = await in_reader(as_data_uri, url)
-    if is_data_uri(url):
-        return await in_reader(decode_media, url, part)
-    if not options.allow_remote_images:
-        example = "video/mp4" if part.kind == "video" else "image/png"
-        message = f"the {part.noun} must be a data URI (data:{example};base64,..) or base64; this server does not fetch"
-        raise ApiError(400, f"{message} {part.noun}s", param="messages", code=f"{part.code}_url")
-    return await asyncio.to_thread(fetch_file, url, noun=part.noun, most_bytes=options.max_body, seconds=REMOTE_SECONDS)
+def _require_few_remote(parts: Sequence[MediaPart]) -> None:
+    """Raise `ApiError` 400 if a request names more files elsewhere than are fetched for it."""
+    urls = (part.urls[place][:64].lstrip().lower() for part in parts for place in part.places)
+    count = sum(url.startswith(("http:", "https:")) for url in urls)
+    if count > MOST_REMOTE:
+        message = f"{count} images and videos would have to be fetched; the most are {MOST_REMOTE}, so send fewer URLs"
+        raise ApiError(400, message, param="messages", code="too_many_urls")
+
+
+class _Source:
+    """Gets the files of one request; what it fetches may have as many bytes together as a body."""
+
+    def __init__(self, options: ServerOptions, in_reader: InReader) -> None:
+        self._options = options
+        self._in_reader = in_reader
+        self._bytes = 0
+
+    async def file(self, url: str, part: MediaPart) -> bytes:
+        """Return the bytes of a file of `part`; raises `ApiError` 400 for one that cannot be had."""
+        if not self._options.strict:
+            url = await self._in_reader(as_data_uri, url)
+        if is_data_uri(url):
+            return await self._in_reader(decode_media, url, part)
+        if not self._options.allow_remote_images:
+            example = "video/mp4" if part.kind == "video" else "image/png"
+            message = f"the {part.noun} must be a data URI (data:{example};base64,..) or base64; this server does not"
+            raise ApiError(400, f"{message} fetch {part.noun}s", param="messages", code=f"{part.code}_url")
+        return await self._fetched(url, part)
+
+    async def _fetched(self, url: str, part: MediaPart) -> bytes:
+        fetch = partial(fetch_file, noun=part.noun, most_bytes=self._options.max_body, seconds=REMOTE_SECONDS)
+        data = await asyncio.to_thread(fetch, url, bytes_before=self._bytes)
+        self._bytes += len(data)
+        return data

@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import http.client
 import ipaddress
+import queue
 import socket
 import ssl
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from uhd_edge.server.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 MOST_REDIRECTS = 3
 CHUNK = 64 * 1024
+
+# As `socket.getaddrinfo` has it: family, kind, protocol, name, address.
+_Address: TypeAlias = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]
 
 # All other IPv6 addresses are local, multicast, or contain an IPv4 address.
 GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
@@ -52,6 +56,7 @@ def fetch_file(
     *,
     noun: str = "image",
     most_bytes: int,
+    bytes_before: int = 0,
     seconds: float,
     allowed: Callable[[str], bool] = is_public,
 ) -> bytes:
@@ -59,17 +64,17 @@ def fetch_file(
 
     `allowed` decides which IP addresses may be connected to. Raises `ApiError` 400 for a scheme
     other than http and https, an address that is not allowed, a server that does not answer, a
-    file over `most_bytes`, and after `seconds`.
+    file over `most_bytes` together with the `bytes_before` of the same request, and after `seconds`,
+    which looking up a name counts for too.
     """
     try:
-        return _fetch(url, most_bytes, seconds, allowed)
+        return _fetch(url, most_bytes, bytes_before, time.monotonic() + seconds, allowed)
     except _RefusedError as error:
         code = "invalid_image_url" if noun == "image" else "invalid_video_url"
         raise ApiError(400, f"the {noun} {error}", param="messages", code=code) from error
 
 
-def _fetch(url: str, most_bytes: int, seconds: float, allowed: Callable[[str], bool]) -> bytes:
-    deadline = time.monotonic() + seconds
+def _fetch(url: str, most_bytes: int, bytes_before: int, deadline: float, allowed: Callable[[str], bool]) -> bytes:
     for _ in range(MOST_REDIRECTS + 1):
         connection, target = _connection(url, deadline, allowed)
         try:
@@ -79,7 +84,7 @@ def _fetch(url: str, most_bytes: int, seconds: float, allowed: Callable[[str], b
                 connection.request("GET", target, headers={"Accept": "image/*, video/*", "User-Agent": "uhd-edge"})
                 response = connection.getresponse()
                 if response.status not in _REDIRECTS:
-                    return _body(response, url, most_bytes, deadline)
+                    return _body(response, url, most_bytes, bytes_before, deadline)
                 url = urljoin(url, response.headers.get("Location", ""))
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise _refused(url, f"cannot be fetched ({error or type(error).__name__})") from error
@@ -118,7 +123,7 @@ def _target(parts: SplitResult) -> str:
 
 def _socket(host: str, port: int, deadline: float, allowed: Callable[[str], bool], url: str) -> socket.socket:
     """Connect to the first address of a host; all of them must be allowed."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = _addresses(host, port, deadline)
     if not found or not all(allowed(str(address[0])) for *_, address in found):
         raise _refused(url, "is not on the public internet")
     family, kind, protocol, _, address = found[0]
@@ -130,6 +135,26 @@ def _socket(host: str, port: int, deadline: float, allowed: Callable[[str], bool
         connected.close()
         raise
     return connected
+
+
+def _addresses(host: str, port: int, deadline: float) -> Sequence[_Address]:
+    """Look up a name, in a thread of its own that nobody waits for after the deadline: it cannot be interrupted."""
+    found: queue.SimpleQueue[Sequence[_Address] | Exception] = queue.SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            found.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except Exception as error:
+            found.put(error)
+
+    threading.Thread(target=look_up, daemon=True).start()
+    try:
+        answer = found.get(timeout=_left(deadline))
+    except queue.Empty:
+        raise TimeoutError("it takes too long") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 @contextmanager
@@ -144,14 +169,15 @@ def _ended_at(deadline: float, connected: socket.socket) -> Iterator[None]:
         timer.cancel()
 
 
-def _body(response: http.client.HTTPResponse, url: str, most_bytes: int, deadline: float) -> bytes:
+def _body(response: http.client.HTTPResponse, url: str, most_bytes: int, bytes_before: int, deadline: float) -> bytes:
     if response.status != 200:
         raise _refused(url, f"is answered with status {response.status}")
     data = bytearray()
     while chunk := response.read1(CHUNK):
         data += chunk
-        if len(data) > most_bytes:
-            raise _refused(url, f"is larger than {most_bytes} bytes")
+        if bytes_before + len(data) > most_bytes:
+            beside = " together with what was fetched before it" if bytes_before else ""
+            raise _refused(url, f"is larger than {most_bytes} bytes{beside}")
     _left(deadline)  # the body may have ended because the connection was closed at the deadline
     return bytes(data)
 

@@ -31,6 +31,8 @@ MOST_PARTS: Final = 4096
 MOST_STOPS: Final = 1000
 MOST_TOOLS: Final = 1000
 MOST_FIELDS: Final = 1000
+# Of a video; more frames a second than any camera gives would only be the same again.
+MOST_FPS: Final = 240.0
 
 
 class _Strict(BaseModel):
@@ -58,10 +60,13 @@ class ImageUrl(_Strict):
 
 
 class VideoUrl(_Strict):
-    """The URL of a video, or those of its frames."""
+    """The URL of a video, or those of its frames; `fps` is how many frames a second of a video are looked at."""
 
     url: str | None = None
     frames: list[str] = Field(default_factory=list, max_length=1024)
+    mode: Mode | None = None
+    max_frames: PositiveInt | None = None
+    fps: Annotated[float, Field(gt=0, le=MOST_FPS)] | None = None
 
     @model_validator(mode="after")
     def _has_one(self) -> VideoUrl:

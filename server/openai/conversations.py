@@ -95,7 +95,10 @@ def is_media(part: object) -> bool:
 def _media(part: object) -> MediaPart:
     if isinstance(part, VideoContent):
         video = part.video_url
-        return MediaPart("frames", tuple(video.frames)) if video.url is None else MediaPart("video", (video.url,))
+        wishes: Any = {"mode": video.mode, "max_frames": video.max_frames, "fps": video.fps}
+        if video.url is None:
+            return MediaPart("frames", tuple(video.frames), **wishes)
+        return MediaPart("video", (video.url,), **wishes)
     image = cast("ImageContent", part).image_url
     if image.min_pixels is not None and image.max_pixels is not None and image.min_pixels > image.max_pixels:
         raise ApiError(

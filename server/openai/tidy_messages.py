@@ -34,14 +34,18 @@ _UNSUPPORTED: Final = ("input_audio", "audio_url", "file", "input_file", "docume
 # Where a URL or base64 may stand, and what an image may have beside it.
 _WRAPPINGS: Final = ("image_url", "image", "source", "url", "data")
 _OF_IMAGES: Final = ("detail", "min_pixels", "max_pixels", "mode")
+_OF_ALL_IMAGES: Final = ("min_pixels", "max_pixels")
 _DETAILS: Final = ("auto", "low", "high")
+# Other servers' names of how many frames of a video are looked at; the first of them counts.
+FRAMES: Final = ("max_frames", "num_frames", "nframes", "max_num_frames")
 
 
 def tidy_messages(messages: list[Any], sizes: Mapping[str, Any], ignored: list[str]) -> list[Any]:
     """Return the messages in this server's form, and add to `ignored` what was left out.
 
-    `sizes` has the `min_pixels` and `max_pixels` of images that have none of their own. What is no
-    message stays as it is, and is refused later. Raises `ApiError` 400 for parts that are not supported.
+    `sizes` has the `min_pixels` and `max_pixels` of images, and the `max_frames` and `fps` of videos,
+    that have none of their own. What is no message stays as it is, and is refused later. Raises
+    `ApiError` 400 for parts that are not supported.
     """
     return [_message(message, sizes, ignored) if isinstance(message, dict) else message for message in messages]
 
@@ -96,7 +100,7 @@ def _known_part(kind: str, part: dict[str, Any], sizes: Mapping[str, Any], ignor
     if kind in _IMAGES:
         return {"type": "image_url", "image_url": _image(part, sizes, ignored)}
     if kind in _VIDEOS:
-        return {"type": "video_url", "video_url": _video(part, ignored)}
+        return {"type": "video_url", "video_url": _video(part, sizes, ignored)}
     return part
 
 
@@ -106,7 +110,7 @@ def _image(part: dict[str, Any], sizes: Mapping[str, Any], ignored: list[str]) -
         raise ApiError(400, "file_id is not supported; send the image itself", param="messages")
     fields = {**part, **inner} if isinstance(inner, dict) else part
     _name_others(fields, (*_WRAPPINGS, *_OF_IMAGES), ignored)
-    image: dict[str, Any] = {"url": _url(inner), **sizes}
+    image: dict[str, Any] = {"url": _url(inner), **{name: sizes[name] for name in _OF_ALL_IMAGES if name in sizes}}
     image |= {name: fields[name] for name in _OF_IMAGES if name != "detail" and fields.get(name) is not None}
     detail = fields.get("detail")
     if detail in _DETAILS:
@@ -116,14 +120,34 @@ def _image(part: dict[str, Any], sizes: Mapping[str, Any], ignored: list[str]) -
     return image
 
 
-def _video(part: dict[str, Any], ignored: list[str]) -> dict[str, Any]:
+def _video(part: dict[str, Any], sizes: Mapping[str, Any], ignored: list[str]) -> dict[str, Any]:
     inner = next((part[name] for name in (*_VIDEOS, "frames", "url") if part.get(name) is not None), None)
-    _name_others({**part, **inner} if isinstance(inner, dict) else part, (*_WRAPPINGS, *_VIDEOS, "frames"), ignored)
+    fields = {**part, **inner} if isinstance(inner, dict) else part
+    _name_others(fields, (*_WRAPPINGS, *_VIDEOS, *FRAMES, "frames", "fps", "mode"), ignored)
     if isinstance(inner, dict) and isinstance(inner.get("frames"), list):
         inner = inner["frames"]
-    if isinstance(inner, list):
-        return {"frames": [_url(frame) for frame in inner]}
-    return {"url": _url(inner)}
+    wishes = {name: fields[name] for name in ("fps", "mode") if fields.get(name) is not None}
+    most = most_frames(fields, "messages[].content[].", ignored)
+    wishes |= {} if most is None else {"max_frames": most}
+    if not isinstance(inner, list):
+        return {"url": _url(inner), **{name: sizes[name] for name in ("max_frames", "fps") if name in sizes}, **wishes}
+    if "fps" in wishes:  # how far apart frames at hand are is not known
+        ignored.append("messages[].content[].fps")
+    elif "fps" in sizes:
+        ignored.append("mm_processor_kwargs.fps")
+    wishes = {"max_frames": sizes.get("max_frames"), **wishes, "fps": None}
+    return {"frames": [_url(frame) for frame in inner], **wishes}
+
+
+def most_frames(given: Mapping[str, Any], place: str, ignored: list[str]) -> Any:
+    """Return how many frames of a video are wished for, under any of its names; None if that is not said.
+
+    The other names, and -1, which is as many as there are, are added to `ignored` with their `place`.
+    """
+    wished = {name: given[name] for name in FRAMES if given.get(name) is not None}
+    first = next((value for value in wished.values() if value != -1), None)
+    ignored += [f"{place}{name}" for name, value in wished.items() if value != first]
+    return int(first) if isinstance(first, float) and first.is_integer() else first
 
 
 def _name_others(part: dict[str, Any], known: tuple[str, ...], ignored: list[str]) -> None:

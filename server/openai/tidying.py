@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from uhd_edge.server.errors import ApiError
 from uhd_edge.server.openai.thinking import translate_thinking
-from uhd_edge.server.openai.tidy_messages import tidy_messages
+from uhd_edge.server.openai.tidy_messages import FRAMES, most_frames, tidy_messages
 
 # What describes the client, or how a request travels, and never changes an answer.
 QUIET: Final = frozenset(
@@ -75,7 +75,7 @@ def tidy_request(given: dict[str, Any], known: frozenset[str]) -> tuple[dict[str
     refuse_unsupported(tidied)
     _translate_formats(tidied, ignored)
     translate_thinking(tidied, ignored)
-    sizes = _image_sizes(tidied, ignored)
+    sizes = _media_sizes(tidied, ignored)
     _translate_numbers(tidied)
     for name, inner in (("chat_template_kwargs", _TEMPLATE), ("stream_options", ("include_usage",))):
         if isinstance(tidied.get(name), dict):
@@ -144,18 +144,20 @@ def _parsed(text: str) -> Any:
         raise ApiError(400, f"guided_json is no JSON ({error})", param="guided_json") from error
 
 
-def _image_sizes(given: dict[str, Any], ignored: list[str]) -> dict[str, Any]:
-    """Take out what limits the pixels of all images."""
+def _media_sizes(given: dict[str, Any], ignored: list[str]) -> dict[str, Any]:
+    """Take out what limits the pixels of all images, and the frames of all videos."""
     processor = given.pop("mm_processor_kwargs", None)
     both = {**(processor if isinstance(processor, dict) else {})}
-    known = ("max_slice_nums", "min_pixels", "max_pixels")
+    known = ("max_slice_nums", "min_pixels", "max_pixels", "fps", *FRAMES)
     ignored += [f"mm_processor_kwargs.{name}" for name in both if name not in known]
     if both.get("max_slice_nums") is not None:
         given.setdefault("max_slices", both["max_slice_nums"])
+    both["max_frames"] = most_frames(both, "mm_processor_kwargs.", ignored)
     for name in ("min_pixels", "max_pixels"):
         if name in given:
             both[name] = given.pop(name)
-    return {name: both[name] for name in ("min_pixels", "max_pixels") if both.get(name) is not None}
+    wanted = ("min_pixels", "max_pixels", "max_frames", "fps")
+    return {name: both[name] for name in wanted if both.get(name) is not None}
 
 
 def _translate_numbers(given: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from support.running_server import EXAMPLES, asked, data_uri
 from support.server.mutating import mutated
 
 from uhd_edge.runtime.errors import UhdError
+from uhd_edge.runtime.images.video_decoding import Allowance
 from uhd_edge.server.errors import ApiError, api_error
 from uhd_edge.server.media.data import as_data_uri, decode_media
 from uhd_edge.server.media.loading import decode_all
@@ -113,13 +114,17 @@ OF_PARTS = "messages[].content[]."
         ),
         (part({"type": "input_image", "image_url": URI, "detail": "high", "prompt_cache_breakpoint": {}}), []),
         (part({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": BARE}}), []),
-        (part({"type": "video_url", "video_url": {"url": URI}, "fps": 2}), [f"{OF_PARTS}fps"]),
         (
-            part({"type": "video", "video": [URI], "max_pixels": 5, "nframes": 8}),
-            [f"{OF_PARTS}max_pixels", f"{OF_PARTS}nframes"],
+            part({"type": "video_url", "video_url": {"url": URI, "detail": "low"}, "start": 2, "fps": 2}),
+            [f"{OF_PARTS}detail", f"{OF_PARTS}start"],
+        ),
+        (
+            part({"type": "video", "video": [URI], "max_pixels": 5, "max_frames": 4, "nframes": 8, "fps": 2}),
+            [f"{OF_PARTS}fps", f"{OF_PARTS}max_pixels", f"{OF_PARTS}nframes"],
         ),
         (said({**USER, "name": "Ada"}), ["messages[].name"]),
-        (said(USER, mm_processor_kwargs={"fps": 2, "max_slice_nums": None}), ["mm_processor_kwargs.fps"]),
+        (said(USER, mm_processor_kwargs={"fps": 2, "max_slice_nums": None, "size": 4}), ["mm_processor_kwargs.size"]),
+        (part({"type": "video", "video": [URI]}) | {"mm_processor_kwargs": {"fps": 2}}, ["mm_processor_kwargs.fps"]),
         (said(USER, guided_json={}, response_format={"type": "text"}), ["guided_json"]),
         (said(USER, structured_outputs={"json": {}}, response_format={"type": "text"}), ["structured_outputs"]),
     ],
@@ -182,12 +187,12 @@ def test_sizes_of_images_arrive() -> None:
     low = {"type": "image_url", "image_url": {"url": URI, "detail": "low"}, "min_pixels": 100}
     (media,) = read({**part(low), "max_pixels": 5000}).media
     assert (media.detail, media.min_pixels, media.max_pixels) == ("low", 100, 5000)
-    (limited,) = decode_all([media], [[BENCH]], max_pixels=10**6)
+    (limited,) = decode_all([media], [[BENCH]], max_pixels=10**6, allowance=Allowance())
     assert limited.max_slices == 1  # type: ignore[union-attr]
     size = limited.source.size  # type: ignore[union-attr]
     assert 4500 < size[0] * size[1] <= 5000
     larger = MediaPart("image", (URI,), min_pixels=10**9)
-    (picture,) = decode_all([larger], [[BENCH]], max_pixels=10**6)
+    (picture,) = decode_all([larger], [[BENCH]], max_pixels=10**6, allowance=Allowance())
     assert isinstance(picture, Image.Image)
     assert 0.95e6 < picture.width * picture.height <= 1e6
 
@@ -215,6 +220,30 @@ def test_a_video_is_a_file_or_its_frames(video: dict[str, Any]) -> None:
     (media,) = read(part(video)).media
     assert media.kind == ("video" if len(media.urls) == 1 else "frames")
     assert all(decode_media(as_data_uri(url), media) == BENCH for url in media.urls)
+
+
+@pytest.mark.parametrize(
+    ("own", "parameters", "looked_at"),
+    [
+        ({"fps": 0.5, "nframes": 3.0, "mode": "4x"}, {}, (3, 0.5, "4x")),
+        ({"max_frames": 4}, {"mm_processor_kwargs": {"fps": 2, "max_num_frames": 1}}, (4, 2, None)),
+        ({}, {"mm_processor_kwargs": {"num_frames": 5}}, (5, None, None)),
+    ],
+)
+def test_a_video_says_how_many_of_its_frames_are_looked_at(
+    own: dict[str, Any], parameters: dict[str, Any], looked_at: tuple[Any, ...]
+) -> None:
+    for video in ({"video_url": {"url": URI}, **own}, {"video_url": {"url": URI, **own}}):
+        question = read(part({"type": "video_url", **video}) | parameters)
+        (media,) = question.media
+        assert (media.max_frames, media.fps, media.mode) == looked_at
+        assert question.ignored == ()
+
+
+@pytest.mark.parametrize("own", [{"fps": 0}, {"fps": -1}, {"fps": "many"}, {"nframes": 0}, {"nframes": 1.5}])
+def test_a_senseless_number_of_frames_is_refused(own: dict[str, Any]) -> None:
+    with pytest.raises(ApiError, match="messages"):
+        read(part({"type": "video_url", "video_url": {"url": URI}, **own}))
 
 
 def test_a_thousand_mutated_bodies_are_read_or_refused_in_one_line() -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.server
 import socket
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from support.running_server import CHAT, CODE, EXAMPLES, Running, asked, running
 
 from uhd_edge.server.errors import ApiError
-from uhd_edge.server.media import remote_images
+from uhd_edge.server.media import loading, remote_images
+from uhd_edge.server.media.parts import MediaPart
 from uhd_edge.server.media.remote_images import fetch_file, is_public
+from uhd_edge.server.options import ServerOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,6 +134,47 @@ def test_limits_hold(site: str) -> None:
         fetch(f"{site}/to//to//to//to//to//cat.png")
     with pytest.raises(ApiError, match="status 404"):
         fetch(f"{site}/none")
+
+
+def test_a_name_that_is_looked_up_for_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+
+    def never(*_: Any, **__: Any) -> list[Any]:
+        ended.wait()
+        return []
+
+    monkeypatch.setattr(remote_images.socket, "getaddrinfo", never)
+    try:
+        with pytest.raises(ApiError, match=r"cannot be reached \(it takes too long\)"):
+            fetch("http://name.example/", seconds=0.2)
+    finally:
+        ended.set()
+
+
+async def load_all(urls: list[str], **limits: Any) -> list[Any]:
+    async def in_reader(work: Any, *arguments: Any) -> Any:
+        return work(*arguments)
+
+    options = ServerOptions(allow_remote_images=True, **limits)
+    return await loading.load_media([MediaPart("image", (url,)) for url in urls], options, in_reader)
+
+
+def test_all_files_of_a_request_have_one_limit(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "fetch_file", partial(fetch_file, allowed=anywhere))
+    urls = [f"{site}/{number}" for number in range(5)]
+    most = 2 * len(IMAGE)
+    assert len(asyncio.run(load_all(urls[:2], max_body=most))) == 2
+    Site.asked_for.clear()
+    with pytest.raises(ApiError, match=f"/2' is larger than {most} bytes together with what was fetched") as refused:
+        asyncio.run(load_all(urls, max_body=most))
+    assert (refused.value.status, Site.asked_for) == (400, ["/0", "/1", "/2"])
+
+
+def test_no_more_files_are_fetched_than_a_video_has_frames(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "fetch_file", partial(fetch_file, allowed=anywhere))
+    with pytest.raises(ApiError, match="500 images and videos would have to be fetched; the most are 128") as refused:
+        asyncio.run(load_all([f"{site}/{number}" for number in range(500)]))
+    assert (refused.value.status, Site.asked_for) == (400, [])
 
 
 @pytest.mark.parametrize("url", ["", "cat.png", "http://", "http://[", "http://a:99999/", "http://\x00/", "//a/b"])

@@ -56,6 +56,19 @@ def test_a_pattern_that_python_would_match_for_hours_is_matched_at_once(schema: 
             ready.read(text)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        ("^a{1,1000000}$", "it repeats too much, .*; ask for fewer repetitions"),
+        ("^(?=a)b", "look-around, .* is not supported"),
+        (r"^(a)\1$", "backreferences are not supported"),
+    ],
+)
+def test_a_pattern_that_is_refused_is_told_why(pattern: str, why: str) -> None:
+    with pytest.raises(SchemaError, match=f"cannot be matched safely: {why}$"):
+        answer_schema({"type": "string", "pattern": pattern})
+
+
 def test_a_value_that_misses_a_pattern_beside_it_is_told() -> None:
     with pytest.raises(SchemaError, match=r"\$: 'b' does not match '\^a'"):
         answer_schema({"const": "b", "pattern": "^a"}).read('"b"')
