@@ -57,6 +57,7 @@ class Answering:
         self._taken = 0
         self._told: set[str] = set()
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="uhd-edge reader")
+        self._decoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="uhd-edge decoder")
 
     async def __call__(self, dialect: Dialect, scope: Scope, receive: Receive, send: Send) -> int:
         """Answer a request, with an error if need be, and return the status that was sent."""
@@ -100,7 +101,7 @@ class Answering:
             return
         sending.prepare(reply, asked.ignored)
         self._tell(asked.ignored)
-        loaded = await load_media(asked.media, self._options, self._in_reader)
+        loaded = await load_media(asked.media, self._options, self._in_reader, self._in_decoder)
         messages = asked.with_places([count_places(one) for one in loaded])
         images: list[QuestionImage] = [
             one if part.mode is None else (one, part.mode) for one, part in zip(loaded, asked.media, strict=True)
@@ -117,12 +118,16 @@ class Answering:
         self._metrics.answered(answer)
 
     async def _in_reader(self, work: Callable[..., Result], *arguments: object) -> Result:
-        """Run slow work in the one thread for it.
+        """Read bodies in the one thread for that, which no video holds up."""
+        return await asyncio.get_running_loop().run_in_executor(self._reader, work, *arguments)
+
+    async def _in_decoder(self, work: Callable[..., Result], *arguments: object) -> Result:
+        """Decode images and videos in the one thread for that.
 
         More threads would not be faster, because images are decoded one at a time anyway,
         and each would keep as much memory as its largest image needed.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._reader, work, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._decoder, work, *arguments)
 
     def _tell(self, ignored: Sequence[str]) -> None:
         """Tell in the log, once for every name, what was ignored."""

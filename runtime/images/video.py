@@ -97,9 +97,7 @@ def video_frames(
     *,
     max_frames: int = MAX_FRAMES,
     stack_frames: int = 1,
-    per_second: float = 1.0,
     max_pixels: int = DEFAULT_MAX_PIXELS,
-    allowance: Allowance | None = None,
 ) -> list[Image.Image]:
     """Decode one frame a second, or of a video longer than `max_frames` seconds that many, evenly.
 
@@ -109,15 +107,29 @@ def video_frames(
     and long stretches in between are skipped where key frames allow it. `source` is a path, or the bytes of a
     file of one of the usual kinds (MP4, Matroska, WebM, AVI, MPEG, Ogg, FLV, ASF).
 
-    With `per_second`, another number of frames a second is taken, in place of one. With `stack_frames` N
-    above 1, up to 16, which asks for one a second, a picture of the N - 1 frames between follows each of
+    With `stack_frames` N above 1, up to 16, a picture of the N - 1 frames between follows each of
     them, and a frame that is shown for longer comes every time; see `Video`. A stack of more than
     two megapixels is made of smaller frames.
 
     Raises `VideoError` (an `ImageError`) for a file that is missing, empty, damaged, or
-    without pictures, for a frame of more than `max_pixels` pixels, and for more decoding than
-    the `allowance` of a stranger's video; `OptionError` for `max_frames` or `stack_frames`
-    below 1, and `MissingExtraError` where PyAV is not installed.
+    without pictures, and for a frame of more than `max_pixels` pixels, `OptionError` for
+    `max_frames` or `stack_frames` below 1, and `MissingExtraError` where PyAV is not installed.
+    """
+    return decode_video(source, max_frames=max_frames, stack_frames=stack_frames, max_pixels=max_pixels)
+
+
+def decode_video(
+    source: str | os.PathLike[str] | bytes,
+    *,
+    max_frames: int,
+    stack_frames: int = 1,
+    per_second: float = 1.0,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    allowance: Allowance | None = None,
+) -> list[Image.Image]:
+    """Decode what `video_frames` does, or another number of frames a second than one where they are not stacked.
+
+    Raises what `video_frames` raises, and `VideoError` for more decoding than the `allowance` of a stranger's video.
     """
     max_frames, stack_frames = _checked(max_frames), _checked_stack(stack_frames)
     name = BYTES if isinstance(source, bytes) else check_file(source, kind="video", error_class=VideoError)

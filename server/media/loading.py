@@ -15,7 +15,7 @@ from uhd_edge.runtime.images.data_uri import is_data_uri
 from uhd_edge.runtime.images.frame_stacks import FRAME_PIXELS
 from uhd_edge.runtime.images.limited_image import LimitedImage
 from uhd_edge.runtime.images.loading import load_image
-from uhd_edge.runtime.images.video import MAX_FRAMES, Video, video_frames
+from uhd_edge.runtime.images.video import MAX_FRAMES, Video, decode_video
 from uhd_edge.runtime.images.video_decoding import Allowance
 from uhd_edge.server.errors import ApiError
 from uhd_edge.server.media.data import as_data_uri, decode_media
@@ -37,7 +37,7 @@ Result = TypeVar("Result")
 Loaded = Image.Image | LimitedImage | Video
 
 
-class InReader(Protocol):
+class InThread(Protocol):
     """Runs slow work in a thread."""
 
     async def __call__(self, work: Callable[..., Result], *arguments: object) -> Result:
@@ -45,11 +45,15 @@ class InReader(Protocol):
         ...
 
 
-async def load_media(parts: Sequence[MediaPart], options: ServerOptions, in_reader: InReader) -> list[Loaded]:
-    """Load what `decode_all` decodes; slow work is done by `in_reader`, fetching in threads of its own.
+async def load_media(
+    parts: Sequence[MediaPart], options: ServerOptions, in_reader: InThread, in_decoder: InThread
+) -> list[Loaded]:
+    """Load what `decode_all` decodes, by `in_decoder`. `in_reader` reads base64; files are fetched in other threads.
 
     When the caller is cancelled, decoding ends at the next frame or image, so that the thread is free for others.
     """
+    if not parts:
+        return []  # who has none does not wait for who has
     over = threading.Event()
     allowance = Allowance(DECODED_PER_KEPT * options.max_pixels, stopped=over.is_set)
     try:
@@ -57,7 +61,7 @@ async def load_media(parts: Sequence[MediaPart], options: ServerOptions, in_read
         source = _Source(options, in_reader)
         files = [[await source.file(part.urls[place], part) for place in part.places] for part in parts]
         decode = partial(decode_all, parts, files, max_pixels=options.max_pixels, allowance=allowance)
-        return await in_reader(decode)
+        return await in_decoder(decode)
     finally:
         over.set()
 
@@ -121,7 +125,7 @@ def _frames(part: MediaPart, files: Sequence[bytes], max_pixels: int, allowance:
         raise ImageError(
             f"a video needs {FRAME_PIXELS} pixels for a frame, and the limit leaves {max_pixels}; send less beside it"
         )
-    return video_frames(
+    return decode_video(
         files[0], max_frames=most, per_second=part.fps or 1.0, max_pixels=max_pixels, allowance=allowance
     )
 
@@ -149,7 +153,7 @@ def _require_few_remote(parts: Sequence[MediaPart]) -> None:
 class _Source:
     """Gets the files of one request; what it fetches may have as many bytes together as a body."""
 
-    def __init__(self, options: ServerOptions, in_reader: InReader) -> None:
+    def __init__(self, options: ServerOptions, in_reader: InThread) -> None:
         self._options = options
         self._in_reader = in_reader
         self._bytes = 0

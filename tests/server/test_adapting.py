@@ -222,30 +222,6 @@ def test_a_video_is_a_file_or_its_frames(video: dict[str, Any]) -> None:
     assert all(decode_media(as_data_uri(url), media) == BENCH for url in media.urls)
 
 
-@pytest.mark.parametrize(
-    ("own", "parameters", "looked_at"),
-    [
-        ({"fps": 0.5, "nframes": 3.0, "mode": "4x"}, {}, (3, 0.5, "4x")),
-        ({"max_frames": 4}, {"mm_processor_kwargs": {"fps": 2, "max_num_frames": 1}}, (4, 2, None)),
-        ({}, {"mm_processor_kwargs": {"num_frames": 5}}, (5, None, None)),
-    ],
-)
-def test_a_video_says_how_many_of_its_frames_are_looked_at(
-    own: dict[str, Any], parameters: dict[str, Any], looked_at: tuple[Any, ...]
-) -> None:
-    for video in ({"video_url": {"url": URI}, **own}, {"video_url": {"url": URI, **own}}):
-        question = read(part({"type": "video_url", **video}) | parameters)
-        (media,) = question.media
-        assert (media.max_frames, media.fps, media.mode) == looked_at
-        assert question.ignored == ()
-
-
-@pytest.mark.parametrize("own", [{"fps": 0}, {"fps": -1}, {"fps": "many"}, {"nframes": 0}, {"nframes": 1.5}])
-def test_a_senseless_number_of_frames_is_refused(own: dict[str, Any]) -> None:
-    with pytest.raises(ApiError, match="messages"):
-        read(part({"type": "video_url", "video_url": {"url": URI}, **own}))
-
-
 def test_a_thousand_mutated_bodies_are_read_or_refused_in_one_line() -> None:
     dice = random.Random(0)
     tool = {"type": "function", "function": {"name": "go", "parameters": {"type": "object", "properties": {}}}}

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import threading
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from PIL import Image
 from support.images.videos import make_video, one_key_frame
+from support.running_server import CHAT, asked
 
-from uhd_edge.runtime import Video
+from uhd_edge.runtime import AsyncAssistant, Video
 from uhd_edge.runtime.errors import VideoError
 from uhd_edge.runtime.images.video_decoding import Allowance
+from uhd_edge.server.app import application
 from uhd_edge.server.errors import ApiError
 from uhd_edge.server.media import loading
 from uhd_edge.server.media.loading import decode_all, load_media
@@ -40,7 +44,7 @@ async def at_once(work: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def load(part: MediaPart, **limits: Any) -> Any:
-    (loaded,) = asyncio.run(load_media([part], ServerOptions(**limits), at_once))
+    (loaded,) = asyncio.run(load_media([part], ServerOptions(**limits), at_once, at_once))
     return loaded
 
 
@@ -68,18 +72,16 @@ def test_all_videos_of_a_request_have_one_limit_of_decoding(monkeypatch: pytest.
     monkeypatch.setattr(loading, "DECODED_PER_KEPT", 1)
     part = MediaPart("video", (uri(one_key_frame(60, size=256)),))  # 3.9 megapixels to decode, 1 to keep
     options = ServerOptions(max_pixels=2**24)
-    assert len(asyncio.run(load_media([part] * 4, options, at_once))) == 4
+    assert len(asyncio.run(load_media([part] * 4, options, at_once, at_once))) == 4
     with pytest.raises(ApiError, match="pixels to decode, with the frames in between") as refused:
-        asyncio.run(load_media([part] * 5, options, at_once))
+        asyncio.run(load_media([part] * 5, options, at_once, at_once))
     assert (refused.value.status, refused.value.code) == (400, "invalid_video")
 
 
 def test_a_request_that_has_ended_is_decoded_no_further() -> None:
     held: list[Callable[[], Any]] = []
 
-    async def later(work: Callable[..., Any], *arguments: Any) -> Any:
-        if arguments:
-            return work(*arguments)
+    async def later(work: Callable[..., Any], *_: Any) -> Any:
         held.append(work)  # as the reader's thread goes on, while nobody waits for it any more
         asking.cancel()
         await asyncio.sleep(0)
@@ -87,7 +89,7 @@ def test_a_request_that_has_ended_is_decoded_no_further() -> None:
 
     async def cancelled() -> None:
         nonlocal asking
-        asking = asyncio.ensure_future(load_media([part], ServerOptions(), later))
+        asking = asyncio.ensure_future(load_media([part], ServerOptions(), at_once, later))
         await asyncio.wait({asking})
 
     asking: asyncio.Future[Any]
@@ -103,3 +105,29 @@ def test_decoding_looks_whether_anybody_waits_between_images() -> None:
     with pytest.raises((VideoError, ApiError), match="nobody waits"):
         decode_all(images, [[picture(1)]] * 3, max_pixels=100, allowance=Allowance(stopped=lambda: next(asked)))
     assert next(asked, None) is None
+
+
+def test_a_question_without_pictures_does_not_wait_for_those_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    def held(*arguments: Any, **limits: Any) -> Any:
+        begun.set()
+        assert may_go_on.wait(60)
+        return decode_all(*arguments, **limits)
+
+    async def ask() -> list[int]:
+        async with AsyncAssistant(threads=1) as assistant:
+            bundle, defaults = await assistant.opened(), await assistant.defaults()
+            app = application(assistant, bundle, defaults, ServerOptions(at_once=2))
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://localhost") as client:
+                picture_asked = asyncio.ensure_future(client.post(CHAT, json=asked(picture(5), "?What?", max_tokens=1)))
+                await asyncio.to_thread(begun.wait)
+                try:
+                    plain = await asyncio.wait_for(client.post(CHAT, json=asked("?What?", max_tokens=1)), 60)
+                    assert not picture_asked.done()
+                finally:
+                    may_go_on.set()
+                return [plain.status_code, (await picture_asked).status_code]
+
+    monkeypatch.setattr(loading, "decode_all", held)
+    assert asyncio.run(ask()) == [200, 200]

@@ -140,7 +140,7 @@ def test_a_name_that_is_looked_up_for_too_long_is_refused(monkeypatch: pytest.Mo
     ended = threading.Event()
 
     def never(*_: Any, **__: Any) -> list[Any]:
-        ended.wait()
+        ended.wait(60)
         return []
 
     monkeypatch.setattr(remote_images.socket, "getaddrinfo", never)
@@ -156,7 +156,7 @@ async def load_all(urls: list[str], **limits: Any) -> list[Any]:
         return work(*arguments)
 
     options = ServerOptions(allow_remote_images=True, **limits)
-    return await loading.load_media([MediaPart("image", (url,)) for url in urls], options, in_reader)
+    return await loading.load_media([MediaPart("image", (url,)) for url in urls], options, in_reader, in_reader)
 
 
 def test_all_files_of_a_request_have_one_limit(site: str, monkeypatch: pytest.MonkeyPatch) -> None:

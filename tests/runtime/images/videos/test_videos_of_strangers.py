@@ -11,6 +11,7 @@ from support.images.videos import jpeg_frames, make_video, one_key_frame
 
 from uhd_edge.runtime import video_frames
 from uhd_edge.runtime.errors import VideoError
+from uhd_edge.runtime.images.video import decode_video
 from uhd_edge.runtime.images.video_decoding import LEAST_PIXELS, Allowance
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ PLENTY = 10**12
 def decoded(video: bytes | Path, *, size: int = LEAST_PIXELS, max_frames: int = 128) -> float:
     """How many frames of so many pixels were decoded."""
     allowance = Allowance(PLENTY)
-    video_frames(video, max_frames=max_frames, allowance=allowance)
+    decode_video(video, max_frames=max_frames, allowance=allowance)
     assert allowance.pixels is not None
     return (PLENTY - allowance.pixels) / size
 
@@ -44,15 +45,15 @@ def test_more_decoding_than_is_allowed_is_refused() -> None:
     video = one_key_frame(60, size=256)
     allowance = Allowance(20 * 256 * 256)
     with pytest.raises(VideoError, match=r"more than 1310720 pixels to decode.*send a shorter or smaller one"):
-        video_frames(video, allowance=allowance)
-    assert len(video_frames(video, allowance=Allowance(60 * 256 * 256))) == 60
+        decode_video(video, max_frames=128, allowance=allowance)
+    assert len(decode_video(video, max_frames=128, allowance=Allowance(60 * 256 * 256))) == 60
 
 
 def test_decoding_ends_at_the_next_frame_once_nobody_waits_for_it() -> None:
     asked = iter([False] * 10 + [True] * 1000)
     allowance = Allowance(PLENTY, stopped=lambda: next(asked))
     with pytest.raises(VideoError, match="nobody waits"):
-        video_frames(one_key_frame(60), allowance=allowance)
+        decode_video(one_key_frame(60), max_frames=128, allowance=allowance)
     assert allowance.pixels == PLENTY - 10 * LEAST_PIXELS
 
 
