@@ -84,6 +84,9 @@ class PromptMemory:
 
         Nobody says which conversation it is of. The next one may begin with the first `stable_prefix` tokens.
         """
+        if len(prompt.ids) < WORTH_REUSING:
+            yield from self.read_alone(prompt)
+            return 0
         if common_length(prompt.ids, self._present) < WORTH_REUSING:
             self._save_what_is_needed(0)
             self._model.clear()

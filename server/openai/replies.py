@@ -153,6 +153,10 @@ def usage_object(answer: Answer) -> dict[str, Any]:
     }
 
 
+# Made once: `json.dumps` would make an encoder for every piece of an answer.
+_write_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def event(content: dict[str, Any]) -> bytes:
     """Write one server-sent event."""
-    return b"data: " + json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+    return b"data: " + _write_json(content).encode() + b"\n\n"
