@@ -19,7 +19,7 @@ from uhd_edge.server.guard import require_json
 from uhd_edge.server.media.loading import count_places, load_media
 from uhd_edge.server.sending import Sending, readable_names
 from uhd_edge.server.trimming import ShownTokens, Trimmed
-from uhd_edge.server.waiting import ClientGoneError, finish_in_time, read_body
+from uhd_edge.server.waiting import BodyRoom, ClientGoneError, finish_in_time, read_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+# Bodies that may arrive at a time, if each is as large as one may be.
+MOST_ARRIVING = 4
+
 CLIENT_GONE = 499  # as nginx calls it; nobody receives it
 
 # Names of ignored parameters that are told in the log, each once.
@@ -47,7 +50,8 @@ class Answering:
     """Answers requests with one assistant.
 
     At most `queue` requests, and those in work, are accepted at a time. That limits the
-    memory that waiting requests can hold.
+    memory that waiting requests can hold. A request takes its place when its body is there, so
+    that none is kept by a client that sends nothing; the bodies that are arriving have a limit of their own.
     """
 
     def __init__(self, assistant: AsyncAssistant, options: ServerOptions, metrics: Metrics) -> None:
@@ -55,6 +59,7 @@ class Answering:
         self._options = options
         self._metrics = metrics
         self._taken = 0
+        self._arriving = BodyRoom(MOST_ARRIVING * options.max_body)
         self._told: set[str] = set()
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="uhd-edge reader")
         self._decoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="uhd-edge decoder")
@@ -63,8 +68,7 @@ class Answering:
         """Answer a request, with an error if need be, and return the status that was sent."""
         sending = Sending(scope, receive, send, dialect)
         try:
-            with self._place():
-                await self._answer(dialect, Request(scope), receive, sending)
+            await self._answer(dialect, Request(scope), receive, sending)
         except ClientGoneError:
             return CLIENT_GONE
         except Exception as error:
@@ -75,10 +79,13 @@ class Answering:
             await sending.fail(known)
         return sending.status
 
-    @contextmanager
-    def _place(self) -> Iterator[None]:
+    def _require_place(self) -> None:
         if self._taken >= self._options.queue + self._options.at_once:
             raise BusyError(f"{self._taken} requests are already being answered or waiting; ask again later")
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        self._require_place()
         self._taken += 1
         try:
             yield
@@ -88,10 +95,12 @@ class Answering:
     async def _answer(self, dialect: Dialect, request: Request, receive: Receive, sending: Sending) -> None:
         arrived = asyncio.get_running_loop().time()
         require_json(request.headers, strict=self._options.strict)
-        declared = request.headers.get("content-length")
-        body = await read_body(receive, most=self._options.max_body, declared=declared)
-        work = self._work(dialect, body, sending)
-        await finish_in_time(work, receive, since=arrived, limit=self._options.time_limit)
+        self._require_place()  # before a body is sent that nobody would read
+        declared, most = request.headers.get("content-length"), self._options.max_body
+        body = await read_body(receive, most=most, declared=declared, room=self._arriving)
+        with self._place():
+            work = self._work(dialect, body, sending)
+            await finish_in_time(work, receive, since=arrived, limit=self._options.time_limit)
 
     async def _work(self, dialect: Dialect, body: bytes, sending: Sending) -> None:
         try:

@@ -44,7 +44,13 @@ def admit(headers: Headers, path: str, options: ServerOptions) -> None:
 
 
 def require_json(headers: Headers, *, strict: bool) -> None:
-    """Raise `ApiError` 415 unless the body is declared as JSON, or is a program's and not `strict`ly looked at."""
+    """Raise `ApiError` 415 unless the body is declared as JSON, or is a program's and not `strict`ly looked at.
+
+    A compressed one is refused too: a few bytes could become gigabytes.
+    """
+    packed = headers.get("content-encoding", "").strip().lower()
+    if packed not in ("", "identity"):
+        raise ApiError(415, f"the body is compressed ({packed[:20]!r}); send it as it is")
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json" or not (strict or any(name in headers for name in _OF_BROWSERS)):
         return

@@ -58,9 +58,11 @@ def small_paths(model: ModelFacts, metrics: Metrics, questions: Iterable[str], m
         return JSONResponse({"object": "list", "data": [model.to_dict()]})
 
     async def one_model(request: Request) -> Response:
-        if request.path_params["name"] == model.name:
-            return JSONResponse(model.to_dict())
-        return await _refusal(request, HTTPException(404))
+        try:
+            model.require_name(request.path_params["name"])
+        except ApiError as error:
+            return JSONResponse(error.body, error.status)
+        return JSONResponse(model.to_dict())
 
     async def numbers(_: Request) -> Response:
         return Response(metrics.text(), media_type=METRICS_TYPE)

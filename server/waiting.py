@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from uhd_edge.runtime.errors import BusyError
 from uhd_edge.server.errors import ApiError
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive
 
-# A body must arrive within this time, because a slow sender takes the place of another request.
+# A body must arrive within this time, because what has come of it takes memory.
 BODY_SECONDS = 30.0
 
 
@@ -20,31 +21,55 @@ class ClientGoneError(Exception):
     """The client has disconnected, so nobody is waiting for the answer."""
 
 
-async def read_body(receive: Receive, *, most: int, declared: str | None) -> bytes:
-    """Read a request's body; `declared` is its Content-Length.
+class BodyRoom:
+    """Room for the bodies that are arriving, `most` bytes of them together."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held = 0
+
+    def take(self, count: int) -> None:
+        """Take room for so many bytes more; raises `BusyError` where there is none."""
+        if self._held + count > self._most:
+            raise BusyError("too many large requests are arriving at a time; ask again later")
+        self._held += count
+
+    def give_back(self, count: int) -> None:
+        """Give room back."""
+        self._held -= count
+
+
+async def read_body(receive: Receive, *, most: int, declared: str | None, room: BodyRoom | None = None) -> bytes:
+    """Read a request's body; `declared` is its Content-Length. What has come of it takes `room` until all is there.
 
     Raises `ApiError` 413 as soon as it is known to be over `most` bytes, 408 when it takes too
-    long, and `ClientGoneError` when the client disconnects.
+    long, `BusyError` where there is no room, and `ClientGoneError` when the client disconnects.
     """
     if declared is not None and declared.isdecimal() and int(declared) > most:
         raise _too_large(most)
     try:
-        return await asyncio.wait_for(_read(receive, most), BODY_SECONDS)
+        return await asyncio.wait_for(_read(receive, most, room or BodyRoom(most)), BODY_SECONDS)
     except asyncio.TimeoutError:  # another class than the built-in one before Python 3.11
         raise ApiError(408, f"the body did not arrive within {BODY_SECONDS:g} s") from None
 
 
-async def _read(receive: Receive, most: int) -> bytes:
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGoneError
-        body += message.get("body", b"")
-        if len(body) > most:
-            raise _too_large(most)
-        if not message.get("more_body", False):
-            return bytes(body)
+async def _read(receive: Receive, most: int, room: BodyRoom) -> bytes:
+    body, taken = bytearray(), 0
+    try:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            part = message.get("body", b"")
+            if len(body) + len(part) > most:
+                raise _too_large(most)
+            room.take(len(part))
+            taken += len(part)
+            body += part
+            if not message.get("more_body", False):
+                return bytes(body)
+    finally:
+        room.give_back(taken)
 
 
 async def finish_in_time(
@@ -78,4 +103,6 @@ async def _gone(receive: Receive) -> None:
 
 
 def _too_large(most: int) -> ApiError:
-    return ApiError(413, f"the body is larger than {most} bytes; send smaller images", code="body_too_large")
+    return ApiError(
+        413, f"the body is larger than {most} bytes; send less, such as smaller images", code="body_too_large"
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -43,6 +45,20 @@ def test_what_a_page_may_send_unasked_is_not_answered(server: Running, kind: str
 def test_a_program_may_leave_out_the_content_type(server: Running, kind: str) -> None:
     reply = server.request("POST", CHAT, about_the_bench(), headers={"Content-Type": kind})
     assert reply.json["choices"][0]["message"]["content"] == "JX7"
+
+
+def test_a_compressed_body_is_refused_as_one(server: Running) -> None:
+    packed = gzip.compress(json.dumps(about_the_bench()).encode())
+    reply = server.request("POST", CHAT, packed, headers={"Content-Encoding": "gzip"})
+    assert (reply.status, "compressed" in reply.error["message"]) == (415, True)
+    assert server.request("POST", CHAT, about_the_bench(), headers={"Content-Encoding": "identity"}).status == 200
+
+
+def test_another_model_is_not_found_as_official_clients_expect(client: openai.OpenAI) -> None:
+    assert client.models.retrieve("uhd-tiny").id == "uhd-tiny"
+    with pytest.raises(openai.NotFoundError) as refused:
+        client.models.retrieve("another")
+    assert (refused.value.code, refused.value.param) == ("model_not_found", "model")
 
 
 def test_without_the_token_nobody_is_answered(tmp_path: Path) -> None:
