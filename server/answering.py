@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from starlette.requests import Request
 
 from uhd_edge.runtime.answer import Thought
 from uhd_edge.runtime.errors import BusyError, SchemaError
+from uhd_edge.runtime.schema.answer_schema import is_json
 from uhd_edge.server.dialect import AnsweredError
 from uhd_edge.server.errors import ApiError, api_error
 from uhd_edge.server.guard import require_json
@@ -184,14 +184,6 @@ def _cut_off(error: SchemaError) -> Answer:
     Raises the error again when the JSON is complete and breaks a rule that no grammar expresses.
     """
     answer = error.answer
-    if answer is None or (answer.finish_reason != "length" and _is_json(answer.text)):
+    if answer is None or (answer.finish_reason != "length" and is_json(answer.text)):
         raise error
     return answer
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True

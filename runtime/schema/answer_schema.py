@@ -63,7 +63,7 @@ class AnswerSchema:
                 reason = (
                     f"the answer was cut off after {tokens} tokens, before its JSON was complete; raise --max-tokens"
                 )
-            elif not _is_json(answer.text):  # though the grammar guarantees JSON
+            elif not is_json(answer.text):  # though the grammar guarantees JSON
                 reason = "a stop text ended the answer before its JSON was complete; leave out `stop`"
             raise SchemaError(f"{reason}: {begun}", answer) from error
 
@@ -142,7 +142,8 @@ def _finite(number: str) -> float:
     return float(number)
 
 
-def _is_json(text: str) -> bool:
+def is_json(text: str) -> bool:
+    """Whether a text is whole JSON."""
     try:
         json.loads(text)
     except ValueError:
