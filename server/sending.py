@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from starlette.responses import JSONResponse
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 IGNORED = "X-UHD-Ignored"
 
 MOST_NAMES = 20
-
-_NAME = re.compile(r"[\w.\-\[\]]{1,60}", re.ASCII)
+LONGEST_NAME = 60
 
 
 class Sending:
@@ -68,5 +67,6 @@ class Sending:
 
 
 def readable_names(names: Sequence[Any]) -> list[str]:
-    """Return the first names of clients that may stand in a header and in a log."""
-    return [name for name in dict.fromkeys(names) if isinstance(name, str) and _NAME.fullmatch(name)][:MOST_NAMES]
+    """Return the first names of clients as they may stand in a header and in a log: other letters as URLs have them."""
+    told = list(dict.fromkeys(name for name in names if isinstance(name, str)))[:MOST_NAMES]
+    return [quote(name[:LONGEST_NAME].encode(errors="replace"), safe="[]") for name in told]

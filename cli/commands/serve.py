@@ -137,7 +137,7 @@ def serve(
         local_names=host in LOOPBACK,
         page=not no_page,
         strict=strict,
-        origins=origins,
+        origins=tuple(origin.rstrip("/") for origin in origins),  # a browser names its page without one
     )
     give_large_blocks_back()
     switch_threads_sooner()

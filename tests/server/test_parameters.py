@@ -25,7 +25,7 @@ WILD: dict[str, Any] = {"temperature": 1.5, "max_tokens": 10, "seed": 4}
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
-    with running("--allow-origin", "http://app.example") as server:
+    with running("--allow-origin", "http://app.example/") as server:
         yield server
 
 
@@ -124,7 +124,10 @@ def test_what_was_ignored_is_named_in_a_header(server: Running) -> None:
     body = about_the_bench(verbosity="low", reasoning_effort="high", **{"bad\r\nname": 1, "é": 1})
     for stream in (False, True):
         reply = server.request("POST", CHAT, {**body, "stream": stream})
-        assert (reply.status, reply.headers["x-uhd-ignored"]) == (200, "verbosity, reasoning_effort")
+        assert (reply.status, reply.headers["x-uhd-ignored"]) == (
+            200,
+            "verbosity, bad%0D%0Aname, %C3%A9, reasoning_effort",
+        )
 
 
 def test_addresses_may_end_in_a_slash_and_the_model_may_be_left_out(server: Running) -> None:
@@ -155,3 +158,10 @@ def test_details_say_how_each_image_was_cut_and_which_views_were_reused(server: 
     ]
     assert both["images"] == [cut, {"rows": 0, "columns": 0, "mode": "16x", "video": None}]
     assert [view["reused"] for view in both["views"]] == [True] * len(first["views"]) + [False]
+
+
+def test_an_ignored_name_is_told_whatever_it_is_written_with(server: Running) -> None:
+    names = {"two words": 1, "größe": 1, "a\r\nSet-Cookie: b": 1, "x" * 100: 1}
+    reply = server.request("POST", CHAT, asked("?What?", **names))
+    told = "two%20words, gr%C3%B6%C3%9Fe, a%0D%0ASet-Cookie%3A%20b, " + "x" * 60
+    assert (reply.status, reply.headers["x-uhd-ignored"]) == (200, told)
