@@ -33,8 +33,10 @@ def admit(headers: Headers, path: str, options: ServerOptions) -> None:
 
     `/health` and the files of the page need no token.
     """
-    if options.local_names and _name(headers.get("host", "")) not in OWN_NAMES:
-        raise ApiError(403, "this server answers only requests to localhost; start it with --host to allow others")
+    limited = options.local_names or options.hosts
+    if limited and _name(headers.get("host", "")) not in (*OWN_NAMES, *map(str.lower, options.hosts)):
+        message = f"this server answers only requests to {', '.join(('localhost', *options.hosts))}; "
+        raise ApiError(403, f"{message}start it with --host or --allow-host to allow others")
     if options.token is None or path == "/health" or (options.page and path in FILES):
         return
     scheme, _, token = headers.get("authorization", "").partition(" ")

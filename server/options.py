@@ -15,6 +15,7 @@ class ServerOptions:
     may wait. With `local_names`, only requests to this machine's own names are
     accepted; see `uhd_edge.server.guard`. `strict` refuses what is unknown or differs from OpenAI's
     form, instead of ignoring or translating it. Web pages of `origins` may ask ("*" is all).
+    `hosts` are more names that requests may be made to; with any, others than those and the own are refused.
     `page` shows a page at `/`.
     """
 
@@ -28,4 +29,5 @@ class ServerOptions:
     local_names: bool = True
     strict: bool = False
     origins: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
     page: bool = True

@@ -79,6 +79,13 @@ class _FiniteRange(click.FloatRange):
 @click.option("--no-page", is_flag=True, help="Show no page at /.")
 @click.option("--strict", is_flag=True, help="Refuse what is unknown or not in OpenAI's form, instead of adapting it.")
 @click.option(
+    "--allow-host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Answer only requests to this name, and to localhost. May be repeated.",
+)
+@click.option(
     "--allow-origin",
     "origins",
     multiple=True,
@@ -102,6 +109,7 @@ def serve(
     no_page: bool,
     strict: bool,
     origins: tuple[str, ...],
+    hosts: tuple[str, ...],
     **given: Any,
 ) -> None:
     """Serve OpenAI's chat-completions API with BUNDLE, or without it with the built-in uhd-tiny.
@@ -137,6 +145,7 @@ def serve(
         local_names=host in LOOPBACK,
         page=not no_page,
         strict=strict,
+        hosts=hosts,
         origins=tuple(origin.rstrip("/") for origin in origins),  # a browser names its page without one
     )
     give_large_blocks_back()
@@ -162,7 +171,10 @@ def serve(
 def _who(options: ServerOptions) -> str:
     if options.token is not None:
         return " to clients with the token"
-    return "" if options.local_names else " to anyone who can reach it; set a token with --token-file"
+    if options.local_names:
+        return ""
+    names = "" if options.hosts else ", and --allow-host to keep out web pages of other sites"
+    return f" to anyone who can reach it; set a token with --token-file{names}"
 
 
 def _token(file: Path | None) -> str | None:

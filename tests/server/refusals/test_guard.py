@@ -47,6 +47,12 @@ def test_a_program_may_leave_out_the_content_type(server: Running, kind: str) ->
     assert reply.json["choices"][0]["message"]["content"] == "JX7"
 
 
+def test_only_requests_to_allowed_names_are_answered_at_all_addresses_of_a_machine() -> None:
+    with running("--host", "0.0.0.0", "--allow-host", "Robot.local") as server:
+        for host, status in [("robot.local:80", 200), ("localhost", 200), ("attacker.example", 403), ("10.0.0.9", 403)]:
+            assert server.request("GET", "/health", headers={"Host": host}).status == status
+
+
 def test_a_compressed_body_is_refused_as_one(server: Running) -> None:
     packed = gzip.compress(json.dumps(about_the_bench()).encode())
     reply = server.request("POST", CHAT, packed, headers={"Content-Encoding": "gzip"})
