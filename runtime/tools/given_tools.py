@@ -16,6 +16,9 @@ ToolInput: TypeAlias = "Callable[..., Any] | Mapping[str, Any] | Tool"
 
 MOST_TOOLS = 128
 MOST_CHARACTERS = 64 * 1024
+# What clients tell a server about a definition. A model would read it as part of the function; `strict` makes calls
+# fit the parameters, which they do here in any case.
+_OF_CLIENTS = frozenset(("strict", "cache_control", "defer_loading"))
 CHOICES = ("auto", "none", "required")
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -71,12 +74,19 @@ def _parse(tool: object, number: int) -> Tool:
 
 
 def _as_json(tool: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """A copy that nobody else can change, and that is JSON."""
+    """A copy that nobody else can change, that is JSON, and that has nothing but what the model is to read."""
+    function = tool.get("function")
+    told = _told(tool) | ({"function": _told(function)} if isinstance(function, Mapping) else {})
     try:
-        text = json.dumps(dict(tool), allow_nan=False)
+        text = json.dumps(told, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise OptionError(f"tool {number} is no JSON ({error})") from error
     if len(text) > MOST_CHARACTERS:
         raise OptionError(f"tool {number} has {len(text)} characters, more than {MOST_CHARACTERS}; shorten it")
     copied: dict[str, Any] = json.loads(text)
     return copied
+
+
+def _told(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """What a definition tells the model."""
+    return {name: value for name, value in definition.items() if value is not None and name not in _OF_CLIENTS}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from uhd_edge.server.dialect import AnsweredError
 from uhd_edge.server.ollama.replies import OllamaReply
-from uhd_edge.server.ollama.requests import chat_body, generate_body, only_loads, require_model
+from uhd_edge.server.ollama.requests import chat_body, generate_body, only_loads, only_unloads, require_model
 from uhd_edge.server.openai.body import read_object
 from uhd_edge.server.openai.chat_request import parse_translated
 from uhd_edge.server.openai.conversations import parse_chat
@@ -32,7 +32,8 @@ class Ollama:
         given = read_object(body)
         require_model(given, self.model)
         if only_loads(given):
-            raise AnsweredError(OllamaReply(self.model.name, self.kind).loaded())
+            done: Literal["load", "unload"] = "unload" if only_unloads(given) else "load"
+            raise AnsweredError(OllamaReply(self.model.name, self.kind).nothing_asked(done))
         chat, left_out = chat_body(given) if self.kind == "chat" else generate_body(given)
         if self.model.thinks:  # Ollama's models think only if they are asked to
             chat.setdefault("think", False)

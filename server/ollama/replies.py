@@ -36,9 +36,9 @@ class OllamaReply:
         told = _logprobs(answer.logprobs) if self.with_logprobs else {}
         return {**self._said(answer.text, answer.thinking, answer), **self._end(answer), **told}
 
-    def loaded(self) -> dict[str, Any]:
-        """Return the reply to a request that asks nothing."""
-        return {**self._said(""), "done": True, "done_reason": "load"}
+    def nothing_asked(self, done: Literal["load", "unload"]) -> dict[str, Any]:
+        """Return the reply to a request that asks nothing, and only wants the model to be loaded or unloaded."""
+        return {**self._said(""), "done": True, "done_reason": done}
 
     def first(self) -> bytes:
         """Return nothing: a stream begins with its first piece."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from uhd_edge.server.errors import ApiError
@@ -43,6 +44,8 @@ _SETTLED: Final = frozenset(
         "f16_kv",
     )
 )
+# No time as Go writes it, such as 0, 0s or 0h0m.
+_NO_TIME: Final = re.compile(r"[+-]?(0|(0+(\.0*)?(ns|us|µs|ms|s|m|h))+)")
 _CHAT: Final = frozenset(("messages", "tools"))
 _GENERATE: Final = frozenset(("prompt", "images", "system"))
 # What would change the prompt in a way that there is not here.
@@ -82,6 +85,14 @@ def generate_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...
 def only_loads(given: dict[str, Any]) -> bool:
     """Whether a request asks nothing, and so only wants the model to be loaded."""
     return not (given.get("messages") or given.get("prompt") or given.get("images"))
+
+
+def only_unloads(given: dict[str, Any]) -> bool:
+    """Whether a request that asks nothing wants the model to be unloaded: it is to be kept for no time."""
+    kept = given.get("keep_alive")
+    if isinstance(kept, str):
+        return _NO_TIME.fullmatch(kept) is not None
+    return kept == 0 and not isinstance(kept, bool)
 
 
 def _settings(given: dict[str, Any], own: frozenset[str]) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -81,6 +81,15 @@ def test_a_definition_stays_as_it_was_when_its_owner_changes_it() -> None:
     assert tools.definitions == ({"name": "stop", "parameters": {"type": "object", "properties": {}}},)
 
 
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_what_clients_tell_a_server_is_not_what_the_model_reads(wrapped: bool) -> None:
+    plain = {"name": "stop", "description": "Stops.", "parameters": {"type": "object", "properties": {}}}
+    hints = {"strict": True, "cache_control": {"type": "ephemeral"}, "defer_loading": False, "return": None}
+    given = {"type": "function", "function": plain | hints, "strict": None} if wrapped else plain | hints
+    expected = {"type": "function", "function": plain} if wrapped else plain
+    assert parse_tools([given], "auto").definitions == (expected,)
+
+
 @pytest.mark.parametrize("template", ["{{ messages }}", "{% if tools %}{% endif %}", "<tool_call>{{ tools }}"])
 def test_a_template_without_calls_is_refused(template: str) -> None:
     with pytest.raises(OptionError, match="cannot call functions"):

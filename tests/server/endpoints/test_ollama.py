@@ -58,7 +58,19 @@ def test_a_prompt_is_answered_by_the_assistant(client: ollama.Client, assistant:
         "Describe.", temperature=1.5, seed=7, top_k=30, max_tokens=9, repetition_penalty=1.1, think=False
     )
     assert client.generate("uhd-tiny", "Describe.", options=settings).response == drawn.text
+
+
+@pytest.mark.parametrize(
+    ("kept", "reason"),
+    [(0, "unload"), ("0", "unload"), ("0s", "unload"), ("0h0m0.0s", "unload"), (0.5, "load"), ("5m", "load")],
+)
+def test_asking_nothing_loads_the_model_or_unloads_what_is_kept_for_no_time(
+    client: ollama.Client, kept: Any, reason: str
+) -> None:
     assert client.generate("uhd-tiny", "").done_reason == "load"
+    assert client.generate("uhd-tiny", keep_alive=kept).done_reason == reason
+    assert client.chat("uhd-tiny", [], keep_alive=kept).done_reason == reason
+    assert client.chat("uhd-tiny", ASKED, keep_alive=kept).done_reason == "stop"
 
 
 def test_a_repetition_penalty_of_zero_is_none(client: ollama.Client, assistant: Assistant) -> None:

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 from support.running_server import CHAT, Running, asked
-from support.server.every_address import ADDRESSES, refusal
+from support.server.every_address import ADDRESSES, question, refusal
+
+from uhd_edge.server.errors import ApiError
+from uhd_edge.server.openai.body import read_object
 
 ASK = "?What?"
 MANY = 90_000  # commas; a few more would be refused for their number alone
@@ -74,6 +77,28 @@ def test_a_body_of_too_many_values_is_refused_whatever_they_are(server: Running,
     for values in ("1," * 100_001, "{}," * 50_001, "[" * 100_001):
         reply = server.request("POST", path, f'{{"model":"uhd-tiny","x":[{values}1]}}'.encode())
         assert (reply.status, "more than 100000" in refusal(path, reply.json)) == (413, True)
+
+
+@pytest.mark.parametrize("path", ADDRESSES)
+def test_a_long_text_may_have_any_number_of_commas_and_brackets(server: Running, path: str) -> None:
+    text = 'a, [b], {c} "d, \\' * 10_000
+    reply = server.request("POST", path, question(path, text))
+    assert (reply.status, "the prompt needs 170008 tokens" in refusal(path, reply.json)) == (400, True), reply.json
+
+
+@pytest.mark.parametrize("text", ["", '"', "\\", '\\"', "a\\\\", '\\\\"', 'a"b,[{', ",[{"])
+def test_what_is_text_and_what_is_not_is_told_apart_as_the_json_parser_does(text: str) -> None:
+    body = {text: [text, {"x": text}] * 10, "y": text * 200_000}
+    assert read_object(json.dumps(body, ensure_ascii=False).encode()) == body
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-32-le"):
+        many = json.dumps({text: text, "\u2200\u0122": [1] * 100_001}, ensure_ascii=False).encode(encoding)
+        with pytest.raises(ApiError, match="more than 100000") as refused:
+            read_object(many)
+        assert refused.value.status == 413
+    with pytest.raises(ApiError, match="more than 100000"):
+        read_object(b'"",' * 100_001)
+    with pytest.raises(ApiError, match="more than 100000"):
+        read_object(b'{"y":"' + b"," * 100_001 + b'","x":' + b'""' * 10**6)
 
 
 @pytest.mark.parametrize(
