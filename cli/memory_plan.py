@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import json
 import shlex
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from uhd_edge.cli.bundle import one_bundle
+from uhd_edge.cli.unused import was_given
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from uhd_edge.runtime.bundles.bundle import Bundle
-    from uhd_edge.runtime.memory.fitting import FittedSettings, MemoryTarget
+    from uhd_edge.runtime.memory.fitting import FittedSettings, MemoryTarget, Pinned
 
 MEMORY_TARGETS = ("cpu", "orin", "thor")
 
 
-def print_memory_plan(arguments: Sequence[str], bundle: str | None, memory: str, target: str, *, as_json: bool) -> None:
-    """Print the settings that fit into `memory` of a `target`; raises `OptionError` for what those cannot be."""
+def print_memory_plan(
+    arguments: Sequence[str], memory: str, target: str, given: Mapping[str, Any], *, as_json: bool
+) -> None:
+    """Print the settings that fit into `memory` of a `target`; raises `OptionError` for what those cannot be.
+
+    `given` are the options of opening a bundle: what was typed of them holds in every line.
+    """
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.errors import OptionError
     from uhd_edge.runtime.memory.fitting import choose_settings, fit_settings
@@ -34,8 +40,9 @@ def print_memory_plan(arguments: Sequence[str], bundle: str | None, memory: str,
         raise OptionError(
             f"--target is {target!r}; --memory is planned for {', '.join(MEMORY_TARGETS)}: an RTX card has its own"
         )
-    opened = Bundle.open(one_bundle(next(iter(arguments), None), bundle))
-    found = fit_settings(opened, size, cast("MemoryTarget", target))
+    opened = Bundle.open(one_bundle(next(iter(arguments), None), given["bundle"]))
+    pinned = _pinned(given)
+    found = fit_settings(opened, size, cast("MemoryTarget", target), pinned)
     chosen, usable = choose_settings(found), usable_memory(size)
     if as_json:
         settings = [one.to_dict() for one in found]
@@ -44,7 +51,28 @@ def print_memory_plan(arguments: Sequence[str], bundle: str | None, memory: str,
         return
     click.echo("\n".join(_table(found, chosen)))
     click.echo()
-    click.echo("\n".join(_conclusion(opened, found, chosen, size, target)))
+    click.echo("\n".join(_conclusion(found, size, target, pinned)))
+    if chosen is not None:
+        click.echo()
+        click.echo("\n".join(_commands(opened, chosen, target, pinned)))
+
+
+def _pinned(given: Mapping[str, Any]) -> Pinned:
+    from uhd_edge.runtime.memory.fitting import Pinned
+
+    return Pinned(
+        mode=given["mode"],
+        precision=None if given["precision"] == "auto" else given["precision"],
+        max_slices=given["max_slices"],
+        context=given["context"] if was_given("context") else None,
+    )
+
+
+def _as_options(pinned: Pinned) -> str:
+    """Write what is pinned as it was typed, such as `--mode 4x --context 2048`."""
+    values = {"mode": pinned.mode, "precision": pinned.precision}
+    numbers = {"max-slices": pinned.max_slices, "context": pinned.context}
+    return " ".join(f"--{name} {value}" for name, value in {**values, **numbers}.items() if value is not None)
 
 
 def _table(found: Sequence[FittedSettings], chosen: FittedSettings | None) -> Iterator[str]:
@@ -62,13 +90,12 @@ def _table(found: Sequence[FittedSettings], chosen: FittedSettings | None) -> It
         )
 
 
-def _conclusion(
-    bundle: Bundle, found: Sequence[FittedSettings], chosen: FittedSettings | None, size: int, target: str
-) -> Iterator[str]:
+def _conclusion(found: Sequence[FittedSettings], size: int, target: str, pinned: Pinned) -> Iterator[str]:
+    from uhd_edge.runtime.memory.fitting import choose_settings
     from uhd_edge.runtime.memory.machine import usable_memory
     from uhd_edge.runtime.memory.need import MARGIN, gigabytes
 
-    usable = usable_memory(size)
+    usable, chosen = usable_memory(size), choose_settings(found)
     shared = "" if target == "cpu" else ", shared by CPU and GPU; nothing was measured on a Jetson"
     yield (
         f"of {gigabytes(size)}, {gigabytes(usable)} are assumed to be free without a desktop{shared}; "
@@ -76,10 +103,11 @@ def _conclusion(
     )
     if chosen is None:
         least = min(found, key=lambda one: one.peak)
-        yield f"nothing fits: the least is {gigabytes(least.peak)}, in {least.precision} with {least.context} tokens"
+        beside = f" with {options}" if (options := _as_options(pinned)) else ""
+        takes = f"the least is {gigabytes(least.peak)}, in {least.precision} with {least.context} tokens"
+        yield f"nothing fits{beside}: {takes}"
         return
     yield f"> {_largest_part(chosen)}"
-    yield from ("", *_commands(bundle, chosen, target))
 
 
 def _largest_part(chosen: FittedSettings) -> str:
@@ -87,7 +115,7 @@ def _largest_part(chosen: FittedSettings) -> str:
     return f"to {name} takes most: {need.describe()}"
 
 
-def _commands(bundle: Bundle, chosen: FittedSettings, target: str) -> Iterator[str]:
+def _commands(bundle: Bundle, chosen: FittedSettings, target: str, pinned: Pinned) -> Iterator[str]:
     """The command lines that use these settings."""
     folder = shlex.quote(str(bundle.path))
     if not chosen.is_own:
@@ -102,4 +130,5 @@ def _commands(bundle: Bundle, chosen: FittedSettings, target: str) -> Iterator[s
         )
         where = "--bundle bundle"
     mode = f" --mode {chosen.modes[0]}" if len(chosen.modes) == 1 else ""
-    yield f'uhd ask photo.jpg "What is on the table?" {where}{mode} --context {chosen.context}'
+    slices = "" if pinned.max_slices is None else f" --max-slices {pinned.max_slices}"
+    yield f'uhd ask photo.jpg "What is on the table?" {where}{mode}{slices} --context {chosen.context}'

@@ -1,4 +1,4 @@
-"""Options that were given but count for nothing here; each is told in a line on standard error."""
+"""Options that were given but count for nothing here; each is told in a line on standard error, or refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def say_unused_think_tokens(prompt: Prompt, think: bool | None, *, may_change: bool = False) -> None:
     """Say that --think-tokens was given for a model that does not think; with `may_change`, for one that cannot."""
-    if not _was_given("think_tokens"):
+    if not was_given("think_tokens"):
         return
     can_think = _may_think(prompt, think=True)
     if _may_think(prompt, think=think) or (can_think and may_change) or (think and not can_think):
@@ -32,7 +32,15 @@ def say_unused_stack_frames(images: Sequence[str], stack_frames: int, *, more_ma
         click.echo(f"uhd: --stack-frames has no effect{later}, because none of the images is a video", err=True)
 
 
-def _was_given(option: str) -> bool:
+def refuse_beside(option: str, names: Sequence[str]) -> None:
+    """Raise `UsageError` for the first of the options `names`, as they are called in Python, that was typed."""
+    for name in names:
+        if was_given(name):
+            raise click.UsageError(f"--{name.replace('_', '-')} counts for nothing beside {option}; leave it out")
+
+
+def was_given(option: str) -> bool:
+    """Whether the option called `option` in Python was typed, and is not its default."""
     source = click.get_current_context().get_parameter_source(option)
     return source is not None and source.name != "DEFAULT"
 

@@ -16,6 +16,7 @@ from uhd_edge.cli.options import (
     opening_options,
 )
 from uhd_edge.cli.printing import too_noisy
+from uhd_edge.cli.unused import refuse_beside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.manifest import Manifest
     from uhd_edge.runtime.modes import Mode
     from uhd_edge.runtime.options import AskOptions
+
+_NOT_FOR_MEMORY = ("question", "budget_ms", "budget_share", "picture", "engine", "threads", "gpu_layers")
 
 
 @click.command()
@@ -62,10 +65,12 @@ def plan(
 
     IMAGE@4x and IMAGE@16x give an image a mode of its own, which it keeps in every line.
     The first run on a machine measures how fast the bundle is there. With --memory, list settings of
-    BUNDLE that fit into a memory, with what building and running would take.
+    BUNDLE that fit into a memory, with what building and running would take; --mode, --precision,
+    --context and --max-slices then hold in every line.
     """
     if memory is not None:
-        print_memory_plan(images, given["bundle"], memory, target or MEMORY_TARGETS[0], as_json=as_json)
+        refuse_beside("--memory", _NOT_FOR_MEMORY)
+        print_memory_plan(images, memory, target or MEMORY_TARGETS[0], given, as_json=as_json)
         return
     if target is not None:
         raise click.UsageError("--target is for --memory, such as --memory 8GB --target orin")

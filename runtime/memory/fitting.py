@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from uhd_edge.engines.building.targets import buildable_precisions, find_target
 from uhd_edge.runtime.checking.building import KINDS, engine_orders, has_reference
-from uhd_edge.runtime.errors import EngineUnavailableError
+from uhd_edge.runtime.errors import EngineUnavailableError, OptionError
 from uhd_edge.runtime.memory.building import build_need, verify_need
 from uhd_edge.runtime.memory.enough import fits
 from uhd_edge.runtime.memory.gguf_sizes import read_gguf_sizes
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from uhd_edge.engines.building.targets import BuiltPrecision
     from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.bundles.manifest import GraphKind
     from uhd_edge.runtime.memory.gguf_sizes import GgufSizes
     from uhd_edge.runtime.memory.running import CpuPrecision
     from uhd_edge.runtime.modes import Mode
@@ -33,10 +34,21 @@ SMALLER_VIEW = 1.25  # of a square view's patches: pictures up to about 25 times
 
 
 @dataclass(frozen=True)
+class Pinned:
+    """What a person has settled and holds in every line; None is searched for. `context` is in tokens."""
+
+    mode: Mode | None = None
+    precision: str | None = None
+    max_slices: int | None = None
+    context: int | None = None
+
+
+@dataclass(frozen=True)
 class _Machine:
     target: MemoryTarget
     usable: int
     language_model: GgufSizes
+    pinned: Pinned
 
 
 @dataclass(frozen=True)
@@ -76,16 +88,17 @@ class FittedSettings:
         }
 
 
-def fit_settings(bundle: Bundle, memory: int, target: MemoryTarget) -> list[FittedSettings]:
+def fit_settings(bundle: Bundle, memory: int, target: MemoryTarget, pinned: Pinned = Pinned()) -> list[FittedSettings]:
     """List settings for a machine with `memory` bytes, the best first, those that do not fit at their smallest.
 
     Better is the bundle's own language model, then the more exact precision, then all modes. The first
-    that fits is the one to take. Raises `EngineUnavailableError` when the bundle has no graphs for
-    `target`, and `ModelError`.
+    that fits is the one to take. What is `pinned` is the same in all of them. Raises `EngineUnavailableError`
+    when the bundle has no such graphs for `target`, `OptionError` for a precision that does not run there,
+    and `ModelError`.
     """
-    machine = _Machine(target, usable_memory(memory), read_gguf_sizes(bundle.llm_path))
-    precisions = _precisions(bundle, target)
-    every = tuple(bundle.manifest.graphs)
+    machine = _Machine(target, usable_memory(memory), read_gguf_sizes(bundle.llm_path), pinned)
+    every = _modes(bundle, pinned.mode)
+    precisions = _precisions(bundle, target, every, pinned.precision)
     alone: list[tuple[Mode, ...]] = [(mode,) for mode in every] if len(every) > 1 else []
     found: list[FittedSettings] = []
     for llm_type in (None, *smaller_types(bundle.manifest.llm.type)):
@@ -103,14 +116,22 @@ def choose_settings(found: Sequence[FittedSettings]) -> FittedSettings | None:
     return next((settings for settings in found if settings.fits), None)
 
 
-def _precisions(bundle: Bundle, target: MemoryTarget) -> list[str]:
-    modes = bundle.manifest.graphs
-    wanted = (
+def _modes(bundle: Bundle, pinned: Mode | None) -> tuple[Mode, ...]:
+    if pinned is not None and pinned not in bundle.manifest.graphs:
+        raise EngineUnavailableError(f"{bundle.path}: has no {pinned} graphs; it has {bundle.describe_graphs()}")
+    return tuple(bundle.manifest.graphs) if pinned is None else (pinned,)
+
+
+def _precisions(bundle: Bundle, target: MemoryTarget, modes: Sequence[Mode], pinned: str | None) -> list[str]:
+    kinds: Mapping[str, GraphKind] = (
         {"fp32": "fp32", "int8": "int8"}
         if target == "cpu"
         else {one: KINDS[one] for one in buildable_precisions(find_target(target))}
     )
-    found = [name for name, kind in wanted.items() if all(kind in modes[mode] for mode in modes)]
+    if pinned is not None and pinned not in kinds:
+        raise OptionError(f"{pinned} cannot be planned for {target}; valid are {', '.join(kinds)}")
+    wanted = kinds if pinned is None else {pinned: kinds[pinned]}
+    found = [name for name, kind in wanted.items() if all(kind in bundle.manifest.graphs[mode] for mode in modes)]
     if not found:
         raise EngineUnavailableError(
             f"{bundle.path}: no {' or '.join(wanted.values())} graphs for {target}; the bundle has "
@@ -127,13 +148,13 @@ def _candidates(
     bundle: Bundle, machine: _Machine, precision: str, modes: tuple[Mode, ...], llm_type: str | None
 ) -> Iterator[FittedSettings]:
     """Yield settings from the largest on; the last takes the least memory."""
-    preprocessing = bundle.manifest.preprocessing
+    preprocessing, pinned = bundle.manifest.preprocessing, machine.pinned
     usual = max(usual_view(preprocessing, mode) for mode in modes)
     most = largest_view(preprocessing)
     views = [most] if machine.target == "cpu" else [most, min(most, round(SMALLER_VIEW * usual))]
     for view in views:
-        needs = _vision_needs(bundle, machine.target, precision, modes, view)
-        for context in CONTEXTS:
+        needs = _vision_needs(bundle, machine, precision, modes, view)
+        for context in CONTEXTS if pinned.context is None else (pinned.context,):
             parts = language_model_parts(
                 bundle,
                 ConversationSettings(context, llm_type=llm_type),
@@ -144,7 +165,7 @@ def _candidates(
             yield FittedSettings(
                 precision,
                 modes,
-                preprocessing.max_slices,
+                preprocessing.max_slices if pinned.max_slices is None else pinned.max_slices,
                 view,
                 context,
                 llm_type or bundle.manifest.llm.type,
@@ -155,15 +176,16 @@ def _candidates(
 
 
 def _vision_needs(
-    bundle: Bundle, target: MemoryTarget, precision: str, modes: tuple[Mode, ...], view: int
+    bundle: Bundle, machine: _Machine, precision: str, modes: tuple[Mode, ...], view: int
 ) -> dict[str, MemoryNeed]:
     """What each step needs, running without the language model."""
-    if target == "cpu":
+    slices = machine.pinned.max_slices
+    if machine.target == "cpu":
         on_cpu: CpuPrecision = "int8" if precision == "int8" else "fp32"
-        return {"run": MemoryNeed(cpu_vision_parts(bundle, RunSettings(modes), on_cpu))}
+        return {"run": MemoryNeed(cpu_vision_parts(bundle, RunSettings(modes, slices), on_cpu))}
     built: BuiltPrecision = next(one for one in KINDS if one == precision)
-    orders = engine_orders(bundle, modes=modes, precision=built, largest=view)
-    needs = {"build": build_need(bundle, orders, find_target(target))}
+    orders = engine_orders(bundle, modes=modes, precision=built, max_slices=slices, largest=view)
+    needs = {"build": build_need(bundle, orders, find_target(machine.target))}
     if has_reference(bundle, modes):
         needs["verify"] = verify_need(bundle, modes)
     return {**needs, "run": MemoryNeed(jetson_vision_parts(bundle, orders, modes))}

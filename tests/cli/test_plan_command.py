@@ -1,5 +1,8 @@
+from __future__ import annotations
+
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -9,6 +12,9 @@ from uhd_edge.cli.commands.plan import budget_line, plan
 from uhd_edge.cli.main import exit_code
 from uhd_edge.cli.printing import too_noisy
 from uhd_edge.runtime.answer import Plan
+
+if TYPE_CHECKING:
+    from uhd_edge.runtime.bundles.bundle import Bundle
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -160,12 +166,84 @@ def test_settings_for_a_memory_are_listed_without_opening_anything(capsys: pytes
     assert printed["usable"] < printed["memory"] == 8 * 10**9
 
 
+def settings(capsys: pytest.CaptureFixture[str], bundle: Bundle, *arguments: str) -> list[dict[str, Any]]:
+    assert exit_code(["plan", "--memory", "8GB", str(bundle.path), "--json", *arguments]) == 0
+    found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["settings"]
+    return found
+
+
+@pytest.mark.parametrize("target", ["cpu", "orin"])
+@pytest.mark.parametrize(
+    ("option", "name", "held"),
+    [
+        (("--mode", "4x"), "modes", ["4x"]),
+        (("--precision", "int8"), "precision", "int8"),
+        (("--max-slices", "2"), "max_slices", 2),
+        (("--context", "4096"), "context", 4096),  # its default when asking, which pins nothing
+    ],
+)
+def test_what_is_pinned_beside_a_memory_holds_in_every_line(
+    target: str, option: tuple[str, str], name: str, held: object,
+    *, calibrated_tiny: Bundle, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    free = settings(capsys, calibrated_tiny, "--target", target)
+    pinned = settings(capsys, calibrated_tiny, "--target", target, *option)
+    assert any(one[name] != held for one in free)
+    assert all(one[name] == held for one in pinned)
+    for other in {"modes", "precision", "max_slices", "context"} - {name}:
+        assert {str(one[other]) for one in pinned} <= {str(one[other]) for one in free}
+
+
+def test_where_nothing_fits_what_is_pinned_the_pins_are_said(
+    calibrated_tiny: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = str(calibrated_tiny.path)
+    assert exit_code(["plan", "--memory", "1100MB", bundle, "--precision", "fp32", "--max-slices", "1"]) == 0
+    assert "> " in capsys.readouterr().out
+    assert exit_code(["plan", "--memory", "900MB", bundle, "--precision", "fp32", "--max-slices", "1"]) == 0
+    assert "nothing fits with --precision fp32 --max-slices 1: the least is" in capsys.readouterr().out
+
+
+def test_the_commands_of_a_memory_plan_hold_what_is_pinned(
+    calibrated_tiny: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pinned = ["--mode", "4x", "--precision", "int8", "--max-slices", "2", "--context", "512"]
+    for target in ("cpu", "orin"):
+        arguments = ["--target", target, *pinned]
+        assert exit_code(["plan", "--memory", "8GB", str(calibrated_tiny.path), *arguments]) == 0
+        commands = " ".join(line for line in capsys.readouterr().out.splitlines() if line.startswith("uhd "))
+        assert commands.startswith("uhd ask" if target == "cpu" else "uhd build")
+        for what in ("4x", "--precision int8", "--max-slices 2", "--context 512"):
+            assert what in commands
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--budget-ms", "100"],
+        ["--budget-share", "0.95"],
+        ["--question", "Why?"],
+        ["--picture", "plan.png"],
+        ["--engine", "openvino"],
+        ["--threads", "1"],
+        ["--gpu-layers", "all"],
+    ],
+)
+def test_an_option_that_a_memory_plan_cannot_hold_is_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(["plan", "--memory", "8GB", *arguments]) == 2
+    assert f"{arguments[0]} counts for nothing beside --memory; leave it out" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
         (["--memory", "much"], "--memory is 'much'; write a size with its unit"),
         (["--memory", "8GB", "--target", "rtx-40"], "--target is 'rtx-40'; --memory is planned for cpu, orin, thor"),
         (["--memory", "8GB", "nowhere"], "nowhere"),
+        (["--memory", "8GB", "--precision", "fp16"], "fp16 cannot be planned for cpu; valid are fp32, int8"),
+        (["--memory", "8GB", "--precision", "int8"], "no int8 graphs for cpu"),
     ],
 )
 def test_a_memory_that_cannot_be_planned_for_is_one_line(
