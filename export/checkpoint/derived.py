@@ -31,7 +31,8 @@ _LORA_TENSORS = re.compile(
 _WRAPPED_TENSORS = (
     (re.compile(r"(^|\.)_orig_mod\."), "torch.compile", "model._orig_mod.save_pretrained(..)"),
     (
-        re.compile(r"^(model\.)?module\."),
+        # Wrapped parts of a model have it inside their names, where no module of these models has such a name.
+        re.compile(r"(^|\.)module\."),
         "DataParallel, DistributedDataParallel or DeepSpeed",
         "model.module.save_pretrained(..)",
     ),

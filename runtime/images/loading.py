@@ -37,6 +37,9 @@ DEFAULT_MAX_PIXELS = 100_000_000
 # Of files that are taken from a folder of many kinds of files.
 PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
+# Pillow's modes with alpha; in those with a small letter the colours are multiplied by it.
+ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
+
 STRIP_PIXELS = 2**20  # what is laid on white at a time
 
 # Warning filters and handlers belong to the whole process: two threads must not restore them in the wrong order.
@@ -52,7 +55,8 @@ def load_image(image: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Im
     images and arrays that the caller made are taken as they are. Of several frames the
     first counts. Transparent parts become white. More than 8 bits are spread over 8 (see
     `uhd_edge.runtime.images.many_bits`); other modes are converted as in transformers'
-    `convert_to_rgb`. A JPEG may lack the marker at its end.
+    `convert_to_rgb`, but for LAB, whose A it takes for alpha, and for multiplied alpha, which
+    Pillow divides out here and not there. A JPEG may lack the marker at its end.
 
     Raises `ImageError` when the file is missing, a folder, empty, truncated or not an
     image, when it has more than `max_pixels` pixels (read from its header, before
@@ -165,9 +169,16 @@ def _in_rgb(image: Image.Image) -> Image.Image:
     """Convert a loaded image as transformers' `convert_to_rgb` does, but for grey of more than 8 bits."""
     if image.mode in WIDE_MODES:
         image = wide_image_to_grey(image)
-    if "A" in image.getbands() or image.info.get("transparency") is not None:
+    if _may_be_transparent(image):
         return _on_white(image)
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _may_be_transparent(image: Image.Image) -> bool:
+    """Go by the mode, not by the bands: the A of LAB is a colour, and that of multiplied alpha is written small."""
+    palette = image.palette if image.mode == "P" else None
+    has_alpha = image.mode in ALPHA_MODES or (palette is not None and palette.mode.endswith("A"))
+    return has_alpha or image.info.get("transparency") is not None
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -176,7 +187,9 @@ def _on_white(image: Image.Image) -> Image.Image:
     result = Image.new("RGB", image.size)
     rows = max(1, STRIP_PIXELS // width)
     for top in range(0, height, rows):
-        strip = image.crop((0, top, width, min(top + rows, height))).convert("RGBA")
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        strip = strip.convert("LA") if strip.mode == "La" else strip  # Pillow knows no other way out of La
+        strip = strip.convert("RGBA")
         white = Image.new("RGBA", strip.size, (255, 255, 255, 255))
         result.paste(Image.alpha_composite(white, strip).convert("RGB"), (0, top))
     return result
