@@ -27,7 +27,21 @@ if TYPE_CHECKING:
 STANDARD_INPUT = "-"
 
 
-@click.command()
+class AskCommand(click.Command):
+    """`uhd ask`, to which `-@4x` looks like an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line; raises `UsageError` with the way to give standard input a mode of its own."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if not error.option_name.startswith(f"{STANDARD_INPUT}@"):
+                raise
+            advice = "an image from standard input has a mode of its own behind --: uhd ask -- -@4x QUESTION"
+            raise click.UsageError(advice, ctx) from error
+
+
+@click.command(cls=AskCommand)
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.argument("question")
 @opening_options

@@ -62,10 +62,12 @@ def _decode_source(source: QuestionImage, manifest: Manifest) -> Iterator[NewIma
 
 def split_own_mode(source: QuestionImage, manifest: Manifest) -> tuple[MediaInput | Encoded, Mode | None]:
     """Take a pair of an image and its mode apart; raises `OptionError` for a mode that is none of the bundle's."""
-    if not isinstance(source, tuple):
+    if not isinstance(source, tuple | list):
         return source, None
     modes = [mode for mode in get_args(Mode) if mode in manifest.graphs]
+    wanted = f"an image with a mode of its own is (image, mode), with {' or '.join(modes)}"
+    if isinstance(source, list):
+        raise OptionError(f"{wanted}, and a tuple; among the images there is a list of {len(source)}")
     if len(source) != 2 or source[1] not in modes:
-        given = source[1] if len(source) == 2 else source
-        raise OptionError(f"an image with a mode of its own is (image, mode), with {' or '.join(modes)}, not {given!r}")
+        raise OptionError(f"{wanted}, not {source[1] if len(source) == 2 else source!r}")
     return source

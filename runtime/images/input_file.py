@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from uhd_edge.runtime.errors import ImageError
+
+
+# What may be meant as a mode: the end of photo.jpg@9x or photo.jpg@4, or 4x alone.
+_LIKE_A_MODE = re.compile(r"(.+@\d+x?|\d+x)", re.IGNORECASE | re.DOTALL)
 
 
 def check_file(path: str | os.PathLike[str], *, kind: Literal["image", "video"], error_class: type[ImageError]) -> str:
@@ -34,7 +39,12 @@ def check_file(path: str | os.PathLike[str], *, kind: Literal["image", "video"],
 
 
 def _advice(name: str) -> str:
-    """What to do about a file that is missing, which may be a question in an image's place."""
+    """What to do about a file that is missing: it may be meant as a mode, or be a question in an image's place."""
+    if _LIKE_A_MODE.fullmatch(name):
+        return (
+            "check the path; an image has a mode of its own as FILE@16x or FILE@4x in commands, "
+            'and as a tuple ("FILE", "4x") in programs'
+        )
     is_sentence = " " in name and not Path(name).suffix[1:].isalnum()
     return "check the path; if it is the question, the images come before it" if is_sentence else "check the path"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import TYPE_CHECKING
 
@@ -42,3 +43,24 @@ def test_images_of_both_modes_are_asked_about_together(capsys: pytest.CaptureFix
     one, other = json.loads(capsys.readouterr().out)["views"]
     assert other["rows"] * other["columns"] == 4 * other["tokens"]
     assert one["rows"] * one["columns"] == 16 * one["tokens"]
+
+
+def test_an_image_from_standard_input_has_a_mode_of_its_own_behind_two_dashes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert exit_code(["ask", "-@4x", "What?"]) == 2
+    assert "an image from standard input has a mode of its own behind --: uhd ask -- -@4x" in capsys.readouterr().err
+    picture = (EXAMPLES / "bench.png").read_bytes()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(picture)))
+    assert exit_code(["ask", "--max-tokens", "1", "--max-slices", "1", "--json", "--", "-@4x", "What?"]) == 0
+    view = json.loads(capsys.readouterr().out)["views"][0]
+    assert view["rows"] * view["columns"] == 4 * view["tokens"]
+
+
+@pytest.mark.parametrize("end", ["@9x", "@4X", "@4"])
+def test_an_unknown_mode_behind_a_file_is_answered_with_the_modes(end: str, capsys: pytest.CaptureFixture[str]) -> None:
+    file = f"{EXAMPLES / 'bench.png'}{end}"
+    for command in (["ask", file, "What?"], ["plan", file], ["chat", file]):
+        assert exit_code(command) == 1
+        said = f"{file}: no such file; check the path; an image has a mode of its own as FILE@16x or FILE@4x in"
+        assert capsys.readouterr().err.startswith(f"uhd: {said}")

@@ -135,8 +135,14 @@ def test_a_broken_description_of_an_adapter_is_answered_in_one_line(folder: Path
             {QUERY + ".weight": "module." + QUERY + ".weight"},
             "model.module.save_pretrained(..), or take module.",
         ),
-        ({QUERY + ".weight": QUERY.replace("layers", "module.layers") + ".weight"}, "save the module inside, model.module"),
-        ({QUERY + ".weight": QUERY + ".module.weight"}, "wrapped by DataParallel, DistributedDataParallel or DeepSpeed"),
+        (
+            {QUERY + ".weight": QUERY.replace("layers", "module.layers") + ".weight"},
+            "save the module inside, model.module",
+        ),
+        (
+            {QUERY + ".weight": QUERY + ".module.weight"},
+            "wrapped by DataParallel",
+        ),
         ({QUERY + ".weight": "model._fsdp_wrapped_module.x.weight"}, "or take _fsdp_wrapped_module. out of the names"),
         ({QUERY + ".weight": QUERY + "._checkpoint_wrapped_module.weight"}, "wrapped by activation checkpointing"),
     ],
