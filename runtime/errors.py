@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
 
 class ImageError(UhdError):
-    """An image that is missing, empty, truncated, unreadable or over a limit."""
+    """An image that is missing, empty, truncated, unreadable or over a limit.
+
+    `over_limit` says that it, or a frame of a video, has more pixels than it may have.
+    """
+
+    def __init__(self, message: str, *, over_limit: bool = False) -> None:
+        super().__init__(message)
+        self.over_limit = over_limit
 
 
 class VideoError(ImageError):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
@@ -17,12 +16,13 @@ from uhd_edge.server.dialect import AnsweredError
 from uhd_edge.server.errors import ApiError, api_error
 from uhd_edge.server.guard import require_json
 from uhd_edge.server.media.loading import count_places, load_media
+from uhd_edge.server.media.threads import MediaThreads
 from uhd_edge.server.sending import Sending, readable_names
 from uhd_edge.server.trimming import ShownTokens, Trimmed
 from uhd_edge.server.waiting import BodyRoom, ClientGoneError, finish_in_time, read_body
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Sequence
+    from collections.abc import Coroutine, Iterator, Sequence
 
     from starlette.types import Receive, Scope, Send
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from uhd_edge.server.dialect import Asked, Dialect, ReplyWriter
     from uhd_edge.server.metrics import Metrics
     from uhd_edge.server.options import ServerOptions
-
-Result = TypeVar("Result")
 
 # Bodies that may arrive at a time, if each is as large as one may be.
 MOST_ARRIVING = 4
@@ -61,8 +59,7 @@ class Answering:
         self._taken = 0
         self._arriving = BodyRoom(MOST_ARRIVING * options.max_body)
         self._told: set[str] = set()
-        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="uhd-edge reader")
-        self._decoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="uhd-edge decoder")
+        self._threads = MediaThreads()
 
     async def __call__(self, dialect: Dialect, scope: Scope, receive: Receive, send: Send) -> int:
         """Answer a request, with an error if need be, and return the status that was sent."""
@@ -104,13 +101,13 @@ class Answering:
 
     async def _work(self, dialect: Dialect, body: bytes, sending: Sending) -> None:
         try:
-            asked, reply = await self._in_reader(dialect.read, body)
+            asked, reply = await self._threads.reader(dialect.read, body)
         except AnsweredError as answered:
             await sending.json(answered.content)
             return
         sending.prepare(reply, asked.ignored)
         self._tell(asked.ignored)
-        loaded = await load_media(asked.media, self._options, self._in_reader, self._in_decoder)
+        loaded = await load_media(asked.media, self._options, self._threads)
         messages = asked.with_places([count_places(one) for one in loaded])
         images: list[QuestionImage] = [
             one if part.mode is None else (one, part.mode) for one, part in zip(loaded, asked.media, strict=True)
@@ -125,18 +122,6 @@ class Answering:
             answer = await _whole(self._assistant.ask(images, messages, **asked.options))
             await sending.json(reply.whole(answer))
         self._metrics.answered(answer)
-
-    async def _in_reader(self, work: Callable[..., Result], *arguments: object) -> Result:
-        """Read bodies in the one thread for that, which no video holds up."""
-        return await asyncio.get_running_loop().run_in_executor(self._reader, work, *arguments)
-
-    async def _in_decoder(self, work: Callable[..., Result], *arguments: object) -> Result:
-        """Decode images and videos in the one thread for that.
-
-        More threads would not be faster, because images are decoded one at a time anyway,
-        and each would keep as much memory as its largest image needed.
-        """
-        return await asyncio.get_running_loop().run_in_executor(self._decoder, work, *arguments)
 
     def _tell(self, ignored: Sequence[str]) -> None:
         """Tell in the log, once for every name, what was ignored."""

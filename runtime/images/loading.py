@@ -201,8 +201,8 @@ def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
         raise ImageError(f"{name}: {width} x {height} pixels; there is nothing to see")
     if width * height > max_pixels:
         raise ImageError(
-            f"{name}: {width} x {height} pixels are over the limit of {max_pixels} pixels; "
-            "scale it down, or give load_image a higher max_pixels"
+            f"{name}: {width} x {height} pixels are over the limit of {max_pixels} pixels; scale it down",
+            over_limit=True,
         )
 
 
@@ -219,9 +219,10 @@ def _pillow_errors(name: str, max_pixels: int) -> Iterator[None]:
         raise ImageError(f"{name}: not an image, or of a kind that Pillow cannot read; try PNG or JPEG") from error
     except Image.DecompressionBombError as error:
         own = 2 * Image.MAX_IMAGE_PIXELS if Image.MAX_IMAGE_PIXELS else max_pixels
-        remedy = "give load_image a higher max_pixels" if max_pixels <= own else "raise PIL.Image.MAX_IMAGE_PIXELS"
-        limit = min(own, max_pixels)
-        raise ImageError(f"{name}: more pixels than the limit of {limit} pixels; scale it down, or {remedy}") from error
+        over_limit, limit = max_pixels <= own, min(own, max_pixels)
+        remedy = "scale it down" if over_limit else "scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS"
+        message = f"{name}: more pixels than the limit of {limit} pixels; {remedy}"
+        raise ImageError(message, over_limit=over_limit) from error
     except Exception as error:  # its many parsers raise whatever they trip over
         raise ImageError(f"{name}: truncated, damaged or not readable ({reason(error)})") from error
 

@@ -24,7 +24,7 @@ from uhd_edge.runtime.images.frame_stacks import (
 )
 from uhd_edge.runtime.images.input_file import check_file, reason
 from uhd_edge.runtime.images.loading import DEFAULT_MAX_PIXELS, load_image
-from uhd_edge.runtime.images.video_decoding import Allowance, DecodedVideo
+from uhd_edge.runtime.images.video_decoding import Allowance, DecodedVideo, too_large
 from uhd_edge.runtime.images.video_file import measured_seconds, opened_video, told_seconds
 from uhd_edge.runtime.validation import require_whole
 
@@ -141,7 +141,7 @@ def decode_video(
             raise VideoError(f"{name}: has no pictures in it; give a video, not a recording of sound")
         stream = container.streams.video[0]
         if stream.width * stream.height > max_pixels:
-            raise VideoError(f"{name}: frames of {stream.width} x {stream.height} pixels are too large")
+            raise too_large(name, f"frames of {stream.width} x {stream.height} pixels are", max_pixels)
         stream.thread_type = "AUTO"
         seconds = told_seconds(container, stream) or measured_seconds(source, max_pixels=max_pixels)
         video = DecodedVideo(container, source, name, max_pixels=max_pixels, allowance=allowance)

@@ -107,7 +107,9 @@ class DecodedVideo:
             for frame in self._decode(packet):
                 pixels = frame.width * frame.height
                 if pixels > self._max_pixels:
-                    raise self._too_large(f"a frame of {frame.width} x {frame.height} pixels is")
+                    raise too_large(
+                        self._name, f"a frame of {frame.width} x {frame.height} pixels is", self._max_pixels
+                    )
                 if pixels > counted or coming == 0:  # the size has changed, or a packet had several frames
                     self._allowance.spend(pixels)
                 coming = max(coming - 1, 0)
@@ -119,13 +121,15 @@ class DecodedVideo:
         try:
             return packet.decode()
         except ArgumentError as error:  # what FFmpeg says of a frame over the limit that it was given
-            raise self._too_large("a frame is damaged or") from error
-
-    def _too_large(self, what: str) -> VideoError:
-        return VideoError(f"{self._name}: {what} too large, over the limit of {self._max_pixels} pixels")
+            raise too_large(self._name, "a frame is damaged or", self._max_pixels) from error
 
     def _time(self, frame: VideoFrame) -> float:
         return 0.0 if frame.time is None else frame.time - self._start
+
+
+def too_large(name: str, what: str, most: int) -> VideoError:
+    """Return the error for a frame of more than `most` pixels."""
+    return VideoError(f"{name}: {what} too large, over the limit of {most} pixels; scale it down", over_limit=True)
 
 
 class _KeyFrames:

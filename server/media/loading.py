@@ -6,7 +6,7 @@ import asyncio
 import math
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
 from PIL import Image
 
@@ -22,9 +22,10 @@ from uhd_edge.server.media.data import as_data_uri, decode_media
 from uhd_edge.server.media.remote_images import fetch_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from uhd_edge.server.media.parts import MediaPart
+    from uhd_edge.server.media.threads import InThread, MediaThreads
     from uhd_edge.server.options import ServerOptions
 
 REMOTE_SECONDS = 10.0
@@ -33,24 +34,14 @@ MOST_REMOTE = MAX_FRAMES  # files that are fetched for a request
 # not kept. With the default of 25 megapixels that is 10 gigapixels: 2.5 minutes of 1080p at 30 frames a second.
 DECODED_PER_KEPT = 400
 
-Result = TypeVar("Result")
 Loaded = Image.Image | LimitedImage | Video
 
 
-class InThread(Protocol):
-    """Runs slow work in a thread."""
+async def load_media(parts: Sequence[MediaPart], options: ServerOptions, threads: MediaThreads) -> list[Loaded]:
+    """Load what `decode_all` decodes, in one of the `threads`; files are fetched in others.
 
-    async def __call__(self, work: Callable[..., Result], *arguments: object) -> Result:
-        """Return what `work` returns for the arguments."""
-        ...
-
-
-async def load_media(
-    parts: Sequence[MediaPart], options: ServerOptions, in_reader: InThread, in_decoder: InThread
-) -> list[Loaded]:
-    """Load what `decode_all` decodes, by `in_decoder`. `in_reader` reads base64; files are fetched in other threads.
-
-    When the caller is cancelled, decoding ends at the next frame or image, so that the thread is free for others.
+    Pictures do not wait for the videos of other requests, which may take minutes. When the caller is
+    cancelled, decoding ends at the next frame or image, so that the thread is free for others.
     """
     if not parts:
         return []  # who has none does not wait for who has
@@ -58,10 +49,11 @@ async def load_media(
     allowance = Allowance(DECODED_PER_KEPT * options.max_pixels, stopped=over.is_set)
     try:
         _require_few_remote(parts)
-        source = _Source(options, in_reader)
+        source = _Source(options, threads.reader)
         files = [[await source.file(part.urls[place], part) for place in part.places] for part in parts]
         decode = partial(decode_all, parts, files, max_pixels=options.max_pixels, allowance=allowance)
-        return await in_decoder(decode)
+        has_videos = any(part.kind == "video" for part in parts)
+        return await (threads.videos if has_videos else threads.pictures)(decode)
     finally:
         over.set()
 
@@ -76,14 +68,26 @@ def decode_all(
     may not take more decoding than the `allowance`.
     """
     loaded: list[Loaded] = []
+    most = max_pixels
     for part, data in zip(parts, files, strict=True):
         try:
             one, pixels = _decode(part, data, max_pixels, allowance)
         except ImageError as error:
-            raise ApiError(400, str(error), param="messages", code=part.code) from error
+            raise ApiError(
+                400, _told(error, most, before=most - max_pixels), param="messages", code=part.code
+            ) from error
         loaded.append(one)
         max_pixels -= pixels
     return loaded
+
+
+def _told(error: ImageError, most: int, *, before: int) -> str:
+    """Say what may be done where an image or a frame is too large; there may be images `before` it in the request."""
+    if not error.over_limit:
+        return str(error)
+    if not before:
+        return f"{error} (the server's --max-pixels sets the limit of a request)"
+    return f"{error} ({before} of the {most} pixels of a request, the server's --max-pixels, come before it)"
 
 
 def most_frames(max_pixels: int) -> int:
@@ -117,7 +121,7 @@ def _frames(part: MediaPart, files: Sequence[bytes], max_pixels: int, allowance:
             try:
                 frames.append(load_image(file, max_pixels=max_pixels))
             except ImageError as error:
-                raise ImageError(f"frame {number} of a video: {error}") from error
+                raise ImageError(f"frame {number} of a video: {error}", over_limit=error.over_limit) from error
             max_pixels -= frames[-1].width * frames[-1].height
         return frames
     most = min(most_frames(max_pixels), part.max_frames or MAX_FRAMES)

@@ -44,8 +44,8 @@ def tidy_messages(messages: list[Any], sizes: Mapping[str, Any], ignored: list[s
     """Return the messages in this server's form, and add to `ignored` what was left out.
 
     `sizes` has the `min_pixels` and `max_pixels` of images, and the `max_frames` and `fps` of videos,
-    that have none of their own. What is no message stays as it is, and is refused later. Raises
-    `ApiError` 400 for parts that are not supported.
+    that have none of their own, and with `fps_place` where the last is from. What is no message stays
+    as it is, and is refused later. Raises `ApiError` 400 for parts that are not supported.
     """
     return [_message(message, sizes, ignored) if isinstance(message, dict) else message for message in messages]
 
@@ -134,7 +134,7 @@ def _video(part: dict[str, Any], sizes: Mapping[str, Any], ignored: list[str]) -
     if "fps" in wishes:  # how far apart frames at hand are is not known
         ignored.append("messages[].content[].fps")
     elif "fps" in sizes:
-        ignored.append("mm_processor_kwargs.fps")
+        ignored.append(sizes["fps_place"])
     wishes = {"max_frames": sizes.get("max_frames"), **wishes, "fps": None}
     return {"frames": [_url(frame) for frame in inner], **wishes}
 

@@ -62,6 +62,9 @@ _SAME: Final = {
     "thinking_budget": "think_tokens",
 }
 
+# What limits the pixels of images, and with the names in `FRAMES` what is looked at of videos.
+_SIZES: Final = ("min_pixels", "max_pixels", "fps")
+
 _TEMPLATE: Final = ("enable_thinking",)
 
 
@@ -81,7 +84,7 @@ def tidy_request(given: dict[str, Any], known: frozenset[str]) -> tuple[dict[str
         if isinstance(tidied.get(name), dict):
             ignored += [f"{name}.{key}" for key in tidied[name] if key not in (*inner, "include_obfuscation")]
             tidied[name] = {key: value for key, value in tidied[name].items() if key in inner}
-    ignored += [name for name in tidied if name not in known and name not in QUIET]
+    ignored += [name for name, value in tidied.items() if value is not None and name not in known | QUIET]
     tidied = {name: value for name, value in tidied.items() if name in known}
     if isinstance(tidied.get("messages"), list):
         tidied["messages"] = tidy_messages(tidied["messages"], sizes, ignored)
@@ -145,19 +148,35 @@ def _parsed(text: str) -> Any:
 
 
 def _media_sizes(given: dict[str, Any], ignored: list[str]) -> dict[str, Any]:
-    """Take out what limits the pixels of all images, and the frames of all videos."""
-    processor = given.pop("mm_processor_kwargs", None)
-    both = {**(processor if isinstance(processor, dict) else {})}
-    known = ("max_slice_nums", "min_pixels", "max_pixels", "fps", *FRAMES)
-    ignored += [f"mm_processor_kwargs.{name}" for name in both if name not in known]
-    if both.get("max_slice_nums") is not None:
-        given.setdefault("max_slices", both["max_slice_nums"])
-    both["max_frames"] = most_frames(both, "mm_processor_kwargs.", ignored)
-    for name in ("min_pixels", "max_pixels"):
-        if name in given:
-            both[name] = given.pop(name)
-    wanted = ("min_pixels", "max_pixels", "max_frames", "fps")
-    return {name: both[name] for name in wanted if both.get(name) is not None}
+    """Take out what limits the pixels of all images, and the frames of all videos; of two places the first counts.
+
+    `fps_place` is where the frames a second are from.
+    """
+    own: dict[str, Any] = {name: given.pop(name) for name in (*_SIZES, *FRAMES) if name in given}
+    places: dict[str, dict[str, Any]] = {"": own, **_servers_sizes(given)}
+    sizes: dict[str, Any] = {}
+    for place, found in places.items():
+        known = (*_SIZES, *FRAMES, *(("max_slice_nums",) if place == "mm_processor_kwargs." else ()))
+        ignored += [f"{place}{name}" for name, value in found.items() if value is not None and name not in known]
+        if place == "mm_processor_kwargs." and found.get("max_slice_nums") is not None:
+            given.setdefault("max_slices", found["max_slice_nums"])
+        wanted = {name: found.get(name) for name in _SIZES} | {"max_frames": most_frames(found, place, ignored)}
+        for name, value in wanted.items():
+            if value is not None and sizes.setdefault(name, value) != value:
+                ignored.append(f"{place}{name}")
+            elif name == "fps" and value is not None:
+                sizes.setdefault("fps_place", f"{place}fps")
+    return sizes
+
+
+def _servers_sizes(given: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Take out the two places where vLLM has such limits."""
+    processor, reading = given.pop("mm_processor_kwargs", None), given.get("media_io_kwargs")
+    places = {"mm_processor_kwargs.": processor} if isinstance(processor, dict) else {}
+    if isinstance(reading, dict) and isinstance(reading.get("video"), dict):
+        places["media_io_kwargs.video."] = reading["video"]
+        given["media_io_kwargs"] = {name: value for name, value in reading.items() if name != "video"} or None
+    return places
 
 
 def _translate_numbers(given: dict[str, Any]) -> None:

@@ -30,6 +30,9 @@ def read(part: dict[str, Any], **parameters: Any) -> Asked:
         ({"fps": 0.5, "nframes": 3.0, "mode": "4x"}, {}, (3, 0.5, "4x")),
         ({"max_frames": 4}, {"mm_processor_kwargs": {"fps": 2, "max_num_frames": 1}}, (4, 2, None)),
         ({}, {"mm_processor_kwargs": {"num_frames": 5}}, (5, None, None)),
+        ({}, {"fps": 2, "max_frames": 6}, (6, 2, None)),
+        ({}, {"media_io_kwargs": {"video": {"num_frames": 5, "fps": 2.0}}}, (5, 2, None)),
+        ({"fps": 3}, {"nframes": 6, "media_io_kwargs": {"video": {"fps": 2.0}}}, (6, 3, None)),
     ],
 )
 def test_a_video_says_how_many_of_its_frames_are_looked_at(
@@ -40,6 +43,17 @@ def test_a_video_says_how_many_of_its_frames_are_looked_at(
         (media,) = question.media
         assert (media.max_frames, media.fps, media.mode) == looked_at
         assert question.ignored == ()
+
+
+def test_of_several_places_for_all_videos_the_first_counts() -> None:
+    both = {"mm_processor_kwargs": {"fps": 2, "num_frames": 3}, "media_io_kwargs": {"video": {"fps": 4, "x": 1}}}
+    question = read({"type": "video_url", "video_url": {"url": URI}}, fps=1, **both)
+    (media,) = question.media
+    assert (media.max_frames, media.fps) == (3, 1)
+    assert question.ignored == ("mm_processor_kwargs.fps", "media_io_kwargs.video.x", "media_io_kwargs.video.fps")
+    image = {"media_io_kwargs": {"image": {"image_mode": "L"}, "video": {"fps": 1}}}
+    frames = read({"type": "video", "video": [URI]}, **image)
+    assert frames.ignored == ("media_io_kwargs", "media_io_kwargs.video.fps")
 
 
 @pytest.mark.parametrize("own", [{"fps": 0}, {"fps": -1}, {"fps": "many"}, {"nframes": 0}, {"nframes": 1.5}])

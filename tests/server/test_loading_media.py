@@ -22,6 +22,7 @@ from uhd_edge.server.errors import ApiError
 from uhd_edge.server.media import loading
 from uhd_edge.server.media.loading import decode_all, load_media
 from uhd_edge.server.media.parts import MediaPart
+from uhd_edge.server.media.threads import MediaThreads
 from uhd_edge.server.options import ServerOptions
 
 if TYPE_CHECKING:
@@ -43,8 +44,11 @@ async def at_once(work: Callable[..., Any], *arguments: Any) -> Any:
     return work(*arguments)
 
 
+AT_ONCE = MediaThreads(at_once, at_once, at_once)
+
+
 def load(part: MediaPart, **limits: Any) -> Any:
-    (loaded,) = asyncio.run(load_media([part], ServerOptions(**limits), at_once, at_once))
+    (loaded,) = asyncio.run(load_media([part], ServerOptions(**limits), AT_ONCE))
     return loaded
 
 
@@ -72,9 +76,9 @@ def test_all_videos_of_a_request_have_one_limit_of_decoding(monkeypatch: pytest.
     monkeypatch.setattr(loading, "DECODED_PER_KEPT", 1)
     part = MediaPart("video", (uri(one_key_frame(60, size=256)),))  # 3.9 megapixels to decode, 1 to keep
     options = ServerOptions(max_pixels=2**24)
-    assert len(asyncio.run(load_media([part] * 4, options, at_once, at_once))) == 4
+    assert len(asyncio.run(load_media([part] * 4, options, AT_ONCE))) == 4
     with pytest.raises(ApiError, match="pixels to decode, with the frames in between") as refused:
-        asyncio.run(load_media([part] * 5, options, at_once, at_once))
+        asyncio.run(load_media([part] * 5, options, AT_ONCE))
     assert (refused.value.status, refused.value.code) == (400, "invalid_video")
 
 
@@ -89,7 +93,7 @@ def test_a_request_that_has_ended_is_decoded_no_further() -> None:
 
     async def cancelled() -> None:
         nonlocal asking
-        asking = asyncio.ensure_future(load_media([part], ServerOptions(), at_once, later))
+        asking = asyncio.ensure_future(load_media([part], ServerOptions(), MediaThreads(at_once, at_once, later)))
         await asyncio.wait({asking})
 
     asking: asyncio.Future[Any]
@@ -107,12 +111,23 @@ def test_decoding_looks_whether_anybody_waits_between_images() -> None:
     assert next(asked, None) is None
 
 
-def test_a_question_without_pictures_does_not_wait_for_those_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+VIDEO = asked("?What?", max_tokens=1)
+VIDEO["messages"][0]["content"].append({"type": "video_url", "video_url": {"url": uri(one_key_frame(2))}})
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [(asked(picture(5), "?What?", max_tokens=1), asked("?What?", max_tokens=1)), (VIDEO, asked(picture(5), "?What?"))],
+)
+def test_who_sends_less_does_not_wait_for_the_pictures_or_videos_of_another(
+    monkeypatch: pytest.MonkeyPatch, first: Any, then: Any
+) -> None:
     begun, may_go_on = threading.Event(), threading.Event()
 
     def held(*arguments: Any, **limits: Any) -> Any:
-        begun.set()
-        assert may_go_on.wait(60)
+        if not begun.is_set():
+            begun.set()
+            assert may_go_on.wait(60)
         return decode_all(*arguments, **limits)
 
     async def ask() -> list[int]:
@@ -120,14 +135,14 @@ def test_a_question_without_pictures_does_not_wait_for_those_of_another(monkeypa
             bundle, defaults = await assistant.opened(), await assistant.defaults()
             app = application(assistant, bundle, defaults, ServerOptions(at_once=2))
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://localhost") as client:
-                picture_asked = asyncio.ensure_future(client.post(CHAT, json=asked(picture(5), "?What?", max_tokens=1)))
+                before = asyncio.ensure_future(client.post(CHAT, json=first))
                 await asyncio.to_thread(begun.wait)
                 try:
-                    plain = await asyncio.wait_for(client.post(CHAT, json=asked("?What?", max_tokens=1)), 60)
-                    assert not picture_asked.done()
+                    after = await asyncio.wait_for(client.post(CHAT, json=then), 60)
+                    assert not before.done()
                 finally:
                     may_go_on.set()
-                return [plain.status_code, (await picture_asked).status_code]
+                return [after.status_code, (await before).status_code]
 
     monkeypatch.setattr(loading, "decode_all", held)
     assert asyncio.run(ask()) == [200, 200]

@@ -16,6 +16,7 @@ from uhd_edge.server.errors import ApiError
 from uhd_edge.server.media import loading, remote_images
 from uhd_edge.server.media.parts import MediaPart
 from uhd_edge.server.media.remote_images import fetch_file, is_public
+from uhd_edge.server.media.threads import MediaThreads
 from uhd_edge.server.options import ServerOptions
 
 if TYPE_CHECKING:
@@ -156,7 +157,9 @@ async def load_all(urls: list[str], **limits: Any) -> list[Any]:
         return work(*arguments)
 
     options = ServerOptions(allow_remote_images=True, **limits)
-    return await loading.load_media([MediaPart("image", (url,)) for url in urls], options, in_reader, in_reader)
+    return await loading.load_media(
+        [MediaPart("image", (url,)) for url in urls], options, MediaThreads(reader=in_reader)
+    )
 
 
 def test_all_files_of_a_request_have_one_limit(site: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ def test_the_pixel_limit_is_read_from_the_header_before_anything_is_decoded() ->
     for image in (photo, header_only, picture(30, 20), np.asarray(picture(30, 20))):
         text = message(image, max_pixels=599)
         assert "30 x 20 pixels are over the limit of 599" in text
-        assert "higher max_pixels" in text
+        assert text.endswith("pixels; scale it down")
     assert load_image(photo, max_pixels=600).size == (30, 20)
 
 
@@ -30,7 +30,7 @@ def test_pillows_own_bomb_guard_does_not_leak() -> None:
         warnings.simplefilter("always")
         text = message(bmp_header(20_000, 20_000))
         assert "limit of 100000000 pixels" in text
-        assert "higher max_pixels" in text
+        assert text.endswith("pixels; scale it down")
         text = message(bmp_header(20_000, 20_000), max_pixels=10**9)
         assert "PIL.Image.MAX_IMAGE_PIXELS" in text
         assert "truncated" in message(bmp_header(9_500, 9_500))  # Pillow warns from 89 megapixels on

@@ -34,9 +34,12 @@ every_address = pytest.mark.parametrize("path", ADDRESSES)
 def test_a_picture_too_large_to_decode_is_refused(server: Running, path: str, bomb: bytes) -> None:
     for image in (data_uri(bomb), base64.b64encode(bomb).decode()):
         reply = server.request("POST", path, question(path, CODE, image))
-        assert (reply.status, "limit" in refusal(path, reply.json)) == (400, True)
+        told = refusal(path, reply.json)
+        assert (reply.status, "the limit of 1000000 pixels; scale it down" in told) == (400, True)
+        assert told.endswith(" (the server's --max-pixels sets the limit of a request)")
     together = server.request("POST", path, question(path, CODE, *[data_uri(plain(700, 700))] * 3))
-    assert (together.status, "limit" in refusal(path, together.json)) == (400, True)
+    beside = "scale it down (980000 of the 1000000 pixels of a request, the server's --max-pixels, come before it)"
+    assert (together.status, refusal(path, together.json).endswith(beside)) == (400, True)
 
 
 @pytest.mark.parametrize(("path", "name"), [(CHAT, "messages"), (RESPONSES, "input"), (OLLAMA_CHAT, "messages")])

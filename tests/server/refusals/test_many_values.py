@@ -81,9 +81,9 @@ def test_a_body_of_too_many_values_is_refused_whatever_they_are(server: Running,
 
 @pytest.mark.parametrize("path", ADDRESSES)
 def test_a_long_text_may_have_any_number_of_commas_and_brackets(server: Running, path: str) -> None:
-    text = 'a, [b], {c} "d, \\' * 10_000
+    text = ',[{"\\' * 40_000
     reply = server.request("POST", path, question(path, text))
-    assert (reply.status, "the prompt needs 170008 tokens" in refusal(path, reply.json)) == (400, True), reply.json
+    assert (reply.status, "the prompt needs" in refusal(path, reply.json)) == (400, True), reply.json
 
 
 @pytest.mark.parametrize("text", ["", '"', "\\", '\\"', "a\\\\", '\\\\"', 'a"b,[{', ",[{"])
