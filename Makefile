@@ -39,9 +39,9 @@ test: lint types docs $(VENV)/.ros
 	@$(BIN)/python -m compileall -q -x '/($(VENV)|site)/' .
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
 
-# On a PC: `.venv/bin/pip install -e ".[rtx]" pycuda`, or ".[gpu]", comes first.
+# On a PC: `.venv/bin/pip install -e ".[rtx]" "pycuda>=2026.1"`, or ".[gpu]", comes first.
 # On a Jetson: `make test-gpu VENV_OPTIONS=--system-site-packages`, so that JetPack's own TensorRT
-# is found, and `.venv/bin/pip install pycuda`. UHD_BUNDLE=DIR tests another bundle than uhd-tiny.
+# is found, and `.venv/bin/pip install "pycuda>=2026.1"`. UHD_BUNDLE=DIR tests another bundle than uhd-tiny.
 # At its end it prints a table to paste into an issue.
 test-gpu: $(VENV)/.ask
 	$(PIP) $(PINNED) pytest

@@ -1,4 +1,4 @@
-"""Errors for extras that are not installed."""
+"""What extras bring, and the error for one that is not installed."""
 
 from __future__ import annotations
 
@@ -53,6 +53,11 @@ PACKAGES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         },
     }
 )
+
+
+# What texts tell people to install by itself, with the bounds of pyproject.toml.
+LLAMA_CPP: Final = "llama-cpp-python>=0.3.36,<0.4"
+PYCUDA: Final = "pycuda>=2026.1"
 
 
 @contextmanager

@@ -77,7 +77,15 @@ find_trtexec() {
 
 # Prints the version of trtexec, which calls 10.3.0 "v100300".
 read_version() {
-    packed=$("$trtexec" --help 2>&1 | sed -n 's/.*TensorRT\.trtexec \[TensorRT v\([0-9]*\)\].*/\1/p' | head -n 1)
+    help=$("$trtexec" --help 2>&1) || true
+    packed=$(printf '%s\n' "$help" | sed -n 's/.*TensorRT\.trtexec \[TensorRT v\([0-9]*\)\].*/\1/p' | head -n 1)
+    case $help in
+        *libnvdla_compiler.so*) # JetPack 6 has it in a package of its own, which not every installation has
+            fail "$trtexec does not start without libnvdla_compiler.so: apt install nvidia-l4t-dla-compiler, then" \
+                "ldconfig"
+            ;;
+        *'error while loading shared libraries'*) fail "$trtexec does not start: ${help##*libraries: }" ;;
+    esac
     [ -n "$packed" ] || fail "$trtexec does not report its version; is it TensorRT's?"
     if [ "$packed" -lt 100000 ]; then # before version 10: v8502 for 8.5.2
         printf '%s\n' "$((packed / 1000)).$((packed / 100 % 10)).$((packed % 100))"

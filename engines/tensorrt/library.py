@@ -6,6 +6,7 @@ import importlib
 from typing import Any, Literal, TypeAlias
 
 from uhd_edge.engines.errors import EngineUnavailableError, MissingExtraError
+from uhd_edge.engines.extras import PYCUDA
 from uhd_edge.engines.interrupts import raise_interrupt_behind
 
 Backend: TypeAlias = Literal["tensorrt", "tensorrt-rtx"]
@@ -16,9 +17,18 @@ NAMES: dict[Backend, str] = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-R
 
 # JetPack has its own TensorRT for its own Python; the wheels on PyPI do not support it.
 INSTALL: dict[Backend, str] = {
-    "tensorrt": 'pip install "uhd-edge[gpu]" (on a Jetson: apt install python3-libnvinfer, pip install pycuda)',
-    "tensorrt-rtx": 'pip install "uhd-edge[rtx]" pycuda',
+    "tensorrt": f'pip install "uhd-edge[gpu]" (on a Jetson: apt install python3-libnvinfer, pip install "{PYCUDA}")',
+    "tensorrt-rtx": f'pip install "uhd-edge[rtx]" "{PYCUDA}"',
 }
+
+# JetPack 6 links its TensorRT with this library, on boards without a DLA too, and has it in a package of its own that
+# not every installation has. In an image it is an empty file, over which `--runtime nvidia` mounts the board's.
+DLA_LIBRARY = "libnvdla_compiler.so"
+DLA_COMPILER = "nvidia-l4t-dla-compiler"
+INSTALL_DLA_COMPILER = (
+    f"{DLA_LIBRARY} is missing, which TensorRT needs on JetPack 6: apt install {DLA_COMPILER}, then ldconfig; in a "
+    "container it is that of the board: install it there, and start the container with --runtime nvidia"
+)
 
 
 def import_tensorrt(backend: Backend) -> Any:
@@ -35,8 +45,9 @@ def import_tensorrt(backend: Backend) -> Any:
     except Exception as error:  # missing libraries raise various exceptions
         raise_interrupt_behind(error)
         reason = " ".join(str(error).split())
+        advice = INSTALL_DLA_COMPILER if DLA_LIBRARY in reason else INSTALL[backend]
         raise EngineUnavailableError(
-            f"{NAMES[backend]} is installed but cannot be imported ({reason}); {INSTALL[backend]}"
+            f"{NAMES[backend]} is installed but cannot be imported ({reason}); {advice}"
         ) from error
 
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from uhd_edge.engines.extras import PACKAGES
+from uhd_edge.engines.building.trtexec import find_trtexec
+from uhd_edge.engines.extras import LLAMA_CPP, PACKAGES, PYCUDA
 from uhd_edge.engines.processor import this_processor
 from uhd_edge.engines.selection import int8_engine, machine_precision, openvino_is_installed
+from uhd_edge.engines.tensorrt.cuda_toolkit import CUDA_PROGRAMS, install_llama_with_cuda
 from uhd_edge.engines.tensorrt.gpu import first_gpu
+from uhd_edge.engines.tensorrt.jetson import find_jetson
+from uhd_edge.engines.tensorrt.library import DLA_COMPILER, MODULES, NAMES, import_tensorrt
 from uhd_edge.engines.threads import usable_cores
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.errors import EngineUnavailableError, UhdError
 from uhd_edge.runtime.llm.llama_library import choose_gpu_layers, find_gpus, llama_library
-from uhd_edge.runtime.llm.llama_loading import INSTALL_WITH_CUDA
 from uhd_edge.runtime.release import version_of
 
 State = Literal["ok", "absent", "broken"]
@@ -29,14 +32,13 @@ EXTRAS = {
     "gpu": ("onnxruntime-gpu", "pycuda", "tensorrt"),
     "rtx": ("tensorrt-rtx",),
 }
-# PyPI's onnxruntime-gpu and tensorrt are not for a Jetson's GPU.
+# PyPI's onnxruntime-gpu and tensorrt are not for a Jetson's GPU; NVIDIA has an onnxruntime-gpu of its own for it.
+NEEDED_ON_A_JETSON = {"gpu": ("pycuda", "tensorrt"), "rtx": EXTRAS["rtx"]}
 ON_A_JETSON = {
-    "gpu": "not from PyPI on a Jetson: apt install tensorrt python3-libnvinfer python3-dev, then pip install pycuda "
-    "with /usr/local/cuda/bin on the PATH",
+    "gpu": "not from PyPI on a Jetson: apt install tensorrt python3-libnvinfer python3-dev, with JetPack 6 "
+    f'{DLA_COMPILER} too, then pip install "{PYCUDA}" with {CUDA_PROGRAMS} on the PATH',
     "rtx": "TensorRT-RTX is for RTX cards; a Jetson has TensorRT",
 }
-BOARD = Path("/proc/device-tree/model")
-JETPACK = Path("/etc/nv_tegra_release")  # a container may hide the board, and not this
 INSTRUCTION_SETS = (
     *("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16"),
     *("asimd", "asimddp", "i8mm"),
@@ -65,12 +67,13 @@ def _findings() -> Iterator[Finding]:
     yield _tried("onnxruntime", _onnxruntime, 'pip install "onnxruntime"')
     yield _tried("--precision", _precision, 'pip install "onnxruntime"')
     yield Finding("INT8 on the CPU", "ok", _int8())
-    yield _tried("llama.cpp", _llama, 'pip install "llama-cpp-python"')
-    yield _tried("--gpu-layers", _gpu_layers, 'pip install "llama-cpp-python"')
+    yield _tried("llama.cpp", _llama, f'pip install "{LLAMA_CPP}"')
+    yield _tried("--gpu-layers", _gpu_layers, f'pip install "{LLAMA_CPP}"')
     yield _tried("built-in model", _builtin_bundle, "install uhd-edge again")
     yield _gpu()
     for extra, distributions in EXTRAS.items():
         yield _extra(extra, distributions)
+    yield from _tensorrt()
     yield _trtexec()
 
 
@@ -147,7 +150,7 @@ def _remedy_for_llama() -> str:
         gpu = first_gpu()
     except EngineUnavailableError:
         return ""
-    return f", and the language model does not run on {gpu.name}; {INSTALL_WITH_CUDA}"
+    return f", and the language model does not run on {gpu.name}; {install_llama_with_cuda()}"
 
 
 def _builtin_bundle() -> str:
@@ -156,17 +159,8 @@ def _builtin_bundle() -> str:
     return f"{manifest.name}, {size / 1e6:.1f} MB"
 
 
-def _jetson() -> str | None:
-    """Return the board's name, or what JetPack says of itself; None if this is no Jetson."""
-    model = BOARD.read_text(encoding="utf-8").strip("\0\n") if BOARD.is_file() else ""
-    if "NVIDIA" in model:
-        return model
-    release = JETPACK.read_text(encoding="utf-8").partition("\n")[0] if JETPACK.is_file() else ""
-    return f"NVIDIA Jetson, {release.strip('# ')}" if release else None
-
-
 def _gpu() -> Finding:
-    if model := _jetson():
+    if model := find_jetson():
         return Finding("gpu", "ok", model)
     driver = Path("/proc/driver/nvidia/version")
     if driver.is_file():
@@ -175,16 +169,28 @@ def _gpu() -> Finding:
 
 
 def _extra(extra: str, distributions: tuple[str, ...]) -> Finding:
+    if on_a_jetson := extra in ON_A_JETSON and find_jetson() is not None:
+        distributions = NEEDED_ON_A_JETSON[extra]
     versions = {name: version_of(name) for name in distributions}
     missing = [name for name, version in versions.items() if version is None]
-    if missing and extra in ("gpu", "rtx") and _jetson():
-        return Finding(f"extra {extra}", "absent", ON_A_JETSON[extra])
+    if missing and on_a_jetson:
+        return Finding(f"extra {extra}", "absent", f"without {', '.join(missing)}; {ON_A_JETSON[extra]}")
     if missing:
         return Finding(f"extra {extra}", "absent", f'without {", ".join(missing)}; pip install "uhd-edge[{extra}]"')
     return Finding(f"extra {extra}", "ok", ", ".join(f"{name} {version}" for name, version in versions.items()))
 
 
+def _tensorrt() -> Iterator[Finding]:
+    """Whether what is installed loads, with the version that it tells."""
+    for backend, module in MODULES.items():
+        if importlib.util.find_spec(module) is None:
+            continue  # the extras say what is not installed
+        try:
+            yield Finding(NAMES[backend], "ok", str(import_tensorrt(backend).__version__))
+        except UhdError as error:
+            yield Finding(NAMES[backend], "broken", str(error))
+
+
 def _trtexec() -> Finding:
-    # JetPack installs it outside the PATH.
-    found = shutil.which("trtexec") or shutil.which("trtexec", path="/usr/src/tensorrt/bin")
+    found = find_trtexec()
     return Finding("trtexec", "ok", found) if found else Finding("trtexec", "absent", "comes with TensorRT or JetPack")

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from uhd_edge.engines.tensorrt.jetson import JetsonFiles, find_jetson
 from uhd_edge.runtime.memory.measured import SYSTEM
 
 KILOBYTE = 1024
-
-BOARD = Path("device-tree/model")  # below /proc
-JETPACK = Path("/etc/nv_tegra_release")  # a container may hide the board, and not this
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,9 @@ def usable_memory(memory: int) -> int:
 
 
 def machine_memory(
-    processes: Path = Path("/proc"), group: Path = Path("/sys/fs/cgroup"), jetpack: Path = JETPACK
+    processes: Path = Path("/proc"),
+    group: Path = Path("/sys/fs/cgroup"),
+    jetson: JetsonFiles | None = None,
 ) -> MachineMemory | None:
     """Read what the kernel reports, within the limit of a container; None where it reports nothing.
 
@@ -42,7 +42,7 @@ def machine_memory(
     total, available = read_kilobytes(meminfo, "MemTotal"), read_kilobytes(meminfo, "MemAvailable")
     if total is None or available is None:
         return None
-    is_shared = jetpack.exists() or "NVIDIA" in _read_text(processes / BOARD)
+    is_shared = find_jetson(jetson) is not None
     swap = 0 if is_shared else _read_disk_swap(processes / "swaps")
     usable, free = usable_memory(total * KILOBYTE) + swap, available * KILOBYTE
     limit = _read_bytes(group / "memory.max")

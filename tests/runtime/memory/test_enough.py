@@ -8,6 +8,7 @@ import pytest
 
 from uhd_edge.engines.building.targets import find_target
 from uhd_edge.engines.errors import EngineBuildError
+from uhd_edge.engines.tensorrt.jetson import JetsonFiles
 from uhd_edge.runtime.checking.building import engine_orders
 from uhd_edge.runtime.memory.building import build_need, card_build_need
 from uhd_edge.runtime.memory.enough import fits, require_memory
@@ -41,7 +42,7 @@ def orin_nano(tmp_path: Path) -> Path:
 
 
 def test_a_board_refuses_what_the_plan_for_it_calls_too_much(orin_nano: Path) -> None:
-    board = machine_memory(orin_nano, orin_nano, orin_nano / "none")
+    board = machine_memory(orin_nano, orin_nano, JetsonFiles(orin_nano / "device-tree/model", orin_nano / "none"))
     assert board == MachineMemory(7772 * 2**20 - SYSTEM, 6_300_000 * 1024, is_shared=True)
     for size in (7.42, 6.5):
         assert not fits(needed(size), usable_memory(8 * GB))
@@ -64,7 +65,7 @@ def test_a_build_that_can_never_have_its_memory_is_refused_unless_told_otherwise
 
 def test_the_memory_of_a_machine_is_what_the_kernel_says_within_its_container(tmp_path: Path) -> None:
     def found() -> MachineMemory | None:
-        return machine_memory(tmp_path, tmp_path, tmp_path / "none")
+        return machine_memory(tmp_path, tmp_path, JetsonFiles(tmp_path / "none", tmp_path / "none"))
 
     assert found() is None
     (tmp_path / "meminfo").write_text(MEMINFO.format(8_000_000, 5_000_000, 3_000_000, 3_000_000))
