@@ -1,4 +1,4 @@
-"""How llama.cpp is compiled with CUDA on this machine: for which GPU, where nvcc is, and how many jobs its memory takes."""
+"""How llama.cpp is compiled with CUDA on this machine: for which GPU, with which nvcc, in how many jobs."""
 
 from __future__ import annotations
 

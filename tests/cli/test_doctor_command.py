@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from uhd_edge.cli import main as cli
+from uhd_edge.engines.tensorrt import cuda_toolkit
 from uhd_edge.engines.tensorrt.gpu import Gpu
+from uhd_edge.engines.tensorrt.jetson import JetsonFiles, find_jetson
 from uhd_edge.runtime.checking import doctor
 from uhd_edge.runtime.checking.doctor import EXTRAS
 from uhd_edge.runtime.llm.llama_library import LlamaGpus
@@ -40,9 +42,9 @@ def test_doctor_names_what_asking_needs_and_how_to_get_the_rest(capsys: pytest.C
 @pytest.mark.parametrize(
     ("file", "content", "name"),
     [
-        ("BOARD", b"NVIDIA Jetson Orin Nano Developer Kit\0", "NVIDIA Jetson Orin Nano Developer Kit"),
+        ("board", b"NVIDIA Jetson Orin Nano Developer Kit\0", "NVIDIA Jetson Orin Nano Developer Kit"),
         (
-            "JETPACK",
+            "release",
             b"# R36 (release), REVISION: 4.3, GCID: 1\n",
             "NVIDIA Jetson, R36 (release), REVISION: 4.3, GCID: 1",
         ),
@@ -57,20 +59,51 @@ def test_on_a_jetson_doctor_advises_no_package_of_pypi_for_its_gpu(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for place in ("BOARD", "JETPACK"):
-        monkeypatch.setattr(doctor, place, tmp_path / place)
     (tmp_path / file).write_bytes(content)
+    files = JetsonFiles(tmp_path / "board", tmp_path / "release")
+    monkeypatch.setattr(doctor, "find_jetson", lambda: find_jetson(files))
     monkeypatch.setattr(doctor, "version_of", lambda _name: None)
-    monkeypatch.setattr(doctor, "first_gpu", lambda: Gpu("Orin", "8.7"))
+    for module in (doctor, cuda_toolkit):
+        monkeypatch.setattr(module, "first_gpu", lambda: Gpu("Orin", "8.7"))
     monkeypatch.setattr(doctor, "find_gpus", lambda _api: LlamaGpus(found=(), built_for=()))
     cli.exit_code(["doctor", "--json"])
     findings = {finding["part"]: finding["detail"] for finding in json.loads(capsys.readouterr().out)}
     assert findings["gpu"] == name
     assert "uhd-edge[gpu]" not in findings["extra gpu"]
     assert "apt install tensorrt python3-libnvinfer python3-dev" in findings["extra gpu"]
+    assert "with JetPack 6 nvidia-l4t-dla-compiler too" in findings["extra gpu"]
     assert "a Jetson has TensorRT" in findings["extra rtx"]
     assert "the language model does not run on Orin" in findings["--gpu-layers"]
-    assert "-DGGML_CUDA=on" in findings["--gpu-layers"]
+    assert "-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES=87" in findings["--gpu-layers"]
+
+
+def test_a_jetson_with_jetpacks_own_packages_lacks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """NVIDIA's index has an onnxruntime-gpu for it, and nothing here needs that."""
+    (tmp_path / "release").write_text("# R36 (release), REVISION: 4.3\n")
+    files = JetsonFiles(tmp_path / "board", tmp_path / "release")
+    monkeypatch.setattr(doctor, "find_jetson", lambda: find_jetson(files))
+    monkeypatch.setattr(doctor, "version_of", {"tensorrt": "10.3.0", "pycuda": "2026.1"}.get)
+    cli.exit_code(["doctor", "--json"])
+    findings = {finding["part"]: finding for finding in json.loads(capsys.readouterr().out)}
+    assert (findings["extra gpu"]["state"], findings["extra gpu"]["detail"]) == (
+        "ok", "pycuda 2026.1, tensorrt 10.3.0",
+    )  # fmt: skip
+
+
+def test_a_tensorrt_that_does_not_load_is_broken_and_the_missing_package_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As JetPack 6's does where its package of the DLA's compiler is not installed."""
+    (tmp_path / "tensorrt.py").write_text(
+        'raise ImportError("libnvdla_compiler.so: cannot open shared object file: No such file or directory")\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    cli.exit_code(["doctor"])
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if re.match(r"..  TensorRT ", line))
+    assert line.startswith("!!")
+    assert "apt install nvidia-l4t-dla-compiler" in line
 
 
 def test_looking_at_the_machine_reports_nothing_to_anybody(tmp_path: Path) -> None:

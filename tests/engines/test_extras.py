@@ -11,7 +11,7 @@ import pytest
 from support.places import ROOT
 
 from uhd_edge.engines.errors import MissingExtraError
-from uhd_edge.engines.extras import PACKAGES, extra_needed
+from uhd_edge.engines.extras import LLAMA_CPP, PACKAGES, PYCUDA, extra_needed
 
 PROJECT = ROOT / "pyproject.toml"
 WITHOUT = """
@@ -90,3 +90,20 @@ def test_the_packages_of_an_extra_are_those_that_the_project_lists(extra: str) -
     listed = re.search(rf"^{extra} = \[(.*?)\]", PROJECT.read_text(), re.DOTALL | re.MULTILINE)
     assert listed
     assert sorted(PACKAGES[extra].values()) == sorted(re.findall(r'"([a-z-]+)[<>=]', listed[1]))
+
+
+@pytest.mark.parametrize("wanted", [LLAMA_CPP, PYCUDA])
+def test_what_people_are_told_to_install_by_itself_has_the_bounds_of_the_project(wanted: str) -> None:
+    """Installing without bounds may bring a version that does not work, and replace one that does."""
+    assert f'"{wanted}"' in PROJECT.read_text()
+    package = wanted.partition(">")[0]
+    texts = [ROOT / "README.md", ROOT / "Makefile", ROOT / ".ci" / "device"]
+    texts += [*(ROOT / "docs").glob("*.md"), *(ROOT / "examples" / "containers").iterdir()]
+    commands = {
+        (text.name, line.strip())
+        for text in texts
+        for line in text.read_text().splitlines()
+        if re.search(rf"^[^`|]*\bpip install\b.*[ \"]{package}\b", line)  # a command, and no sentence
+    }
+    assert len(commands) > 3
+    assert {command for command in commands if f'"{wanted}"' not in command[1]} == set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from uhd_edge.engines.building.kit import write_kit
 from uhd_edge.engines.building.kit_files import writing_kit
 from uhd_edge.engines.building.targets import find_jetpack, find_target
 from uhd_edge.engines.errors import EngineBuildError
+from uhd_edge.engines.extras import LLAMA_CPP, PYCUDA
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.checking.building import engine_orders, kit_contents
 
@@ -49,10 +51,10 @@ def test_a_kit_for_thor_may_be_in_fp8_and_holds_the_graphs_for_it(fp8_tiny: Bund
 def test_a_kit_is_installed_from_its_own_wheel_and_pip_takes_it(made: Path, tmp_path: Path) -> None:
     (wheel,) = made.glob("*.whl")
     readme = (made / "README.txt").read_text()
-    assert f'pip install ./{wheel.name} "pycuda"' in readme
+    assert f'pip install ./{wheel.name} "{PYCUDA}"' in readme
     assert "-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES=87" in readme
-    commands = [line.partition(" # ")[0].split() for line in readme.splitlines() if line.startswith("        pip")]
-    assert commands == [["pip", "install", "llama-cpp-python"]]  # a remark would be installed as a package
+    commands = [shlex.split(line, comments=True) for line in readme.splitlines() if line.startswith("        pip")]
+    assert commands == [["pip", "install", LLAMA_CPP]]  # a remark would be installed as a package
     programs = install_wheel(wheel, tmp_path / "environment")
     done = subprocess.run(
         [programs / "uhd", "--version"], capture_output=True, text=True, check=False, cwd=tmp_path,
@@ -70,6 +72,13 @@ def test_a_kit_is_installed_from_its_own_wheel_and_pip_takes_it(made: Path, tmp_
     for file in (ROOT / "runtime" / "uhd-tiny").rglob("*.onnx"):
         installed = next((tmp_path / "environment").rglob(file.name))
         assert installed.read_bytes() == file.read_bytes()
+
+
+def test_jetpack_6_gets_the_library_that_its_tensorrt_is_linked_with(qwen3_bundle: Bundle, tmp_path: Path) -> None:
+    """JetPack 7.2 has no such package, and Thor no DLA."""
+    for jetpack, has in (("6.2", True), ("7.2", False)):
+        text = (make_kit(qwen3_bundle, tmp_path / jetpack, jetpack) / "README.txt").read_text()
+        assert ("build-essential nvidia-l4t-dla-compiler\n" in text, "libnvdla_compiler.so" in text) == (has, has)
 
 
 def test_pycuda_is_new_enough_for_cuda_13(qwen3_bundle: Bundle, tmp_path: Path) -> None:

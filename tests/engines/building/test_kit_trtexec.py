@@ -54,6 +54,22 @@ def test_with_tensorrts_python_package_alone_uhd_builds(kit: Path, device: Path)
     assert calls.read_text() == "verify bundle --engine tensorrt --precision fp16\n"
 
 
+@pytest.mark.parametrize(
+    ("library", "advice"),
+    [
+        ("libnvdla_compiler.so", "without libnvdla_compiler.so: apt install nvidia-l4t-dla-compiler, then ldconfig"),
+        ("libnvinfer.so.10", "does not start: libnvinfer.so.10: cannot open shared object file"),
+    ],
+)
+def test_a_trtexec_without_its_libraries_says_which(kit: Path, device: Path, library: str, advice: str) -> None:
+    install(
+        device / "trtexec",
+        f'echo "trtexec: error while loading shared libraries: {library}: cannot open shared object file"; exit 127',
+    )
+    done = build(kit, device)
+    assert (done.returncode, advice in done.stderr) == (1, True), done.stderr
+
+
 def test_without_any_tensorrt_it_says_what_to_install(kit: Path, device: Path) -> None:
     (device / "trtexec").unlink()
     done = build(kit, device)

@@ -21,7 +21,7 @@ from uhd_edge.engines.tensorrt.engine import TensorRtEngine
     ("backend", "module", "line"),
     [
         ("tensorrt", "tensorrt", 'TensorRT is not installed; pip install "uhd-edge[gpu]"'),
-        ("tensorrt-rtx", "tensorrt_rtx", 'TensorRT-RTX is not installed; pip install "uhd-edge[rtx]" pycuda'),
+        ("tensorrt-rtx", "tensorrt_rtx", 'TensorRT-RTX is not installed; pip install "uhd-edge[rtx]" "pycuda>=2026.1"'),
     ],
 )
 def test_without_the_package_the_pip_line_is_told(
@@ -38,6 +38,24 @@ def test_a_package_whose_libraries_do_not_load_says_so(file: Path, monkeypatch: 
     monkeypatch.setattr("uhd_edge.engines.tensorrt.library.importlib.import_module", broken)
     told = message(EngineUnavailableError, TensorRtEngine, file, backend="tensorrt")
     assert "TensorRT is installed but cannot be imported (libnvinfer.so.10" in told
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "libnvdla_compiler.so: cannot open shared object file: No such file or directory",
+        "/usr/lib/aarch64-linux-gnu/nvidia/libnvdla_compiler.so: file too short",  # an image without the board's
+    ],
+)
+def test_the_package_of_jetpack_6_that_tensorrt_lacks_is_named(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    (tmp_path / "tensorrt.py").write_text(f"raise ImportError({reason!r})\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    told = message(EngineUnavailableError, TensorRtEngine, file, backend="tensorrt")
+    assert "apt install nvidia-l4t-dla-compiler" in told
+    assert "--runtime nvidia" in told
+    assert "uhd-edge[gpu]" not in told
 
 
 def test_tensorrt_and_pycuda_are_imported_only_when_chosen() -> None:
