@@ -19,7 +19,10 @@ def test_without_pycuda_the_pip_line_is_told(file: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(ours, "import_tensorrt", lambda _: SimpleNamespace(__version__="10.3.0"))
     monkeypatch.setitem(sys.modules, "pycuda", None)
     told = message(MissingExtraError, TensorRtEngine, file, backend="tensorrt-rtx")
-    assert 'need pycuda, which is not installed; pip install "uhd-edge[rtx]" pycuda (it needs the CUDA toolkit)' in told
+    assert (
+        'need pycuda, which is not installed; pip install "uhd-edge[rtx]" "pycuda>=2026.1" (it needs the CUDA toolkit)'
+        in told
+    )
 
 
 def test_pycuda_without_a_driver_says_so(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
