@@ -43,7 +43,14 @@ class PromptError(UhdError):
 
 
 class OptionError(UhdError):
-    """A setting with an invalid value, such as a negative temperature."""
+    """A setting with an invalid value, such as a negative temperature.
+
+    `parameter` is the setting's name, with which the message begins; None where it is about no single one.
+    """
+
+    def __init__(self, message: str, *, parameter: str | None = None) -> None:
+        super().__init__(message)
+        self.parameter = parameter
 
 
 class ContextError(PromptError):

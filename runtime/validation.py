@@ -21,24 +21,24 @@ MOST_AT_ONCE = 16
 def require_number(name: str, value: object, lowest: float, highest: float, *, hint: str) -> float:
     """Return `value` as a float; raises `OptionError` unless it is a number from `lowest` to `highest`."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise OptionError(f"{name} is {value!r}; it must be a number, {hint}")
+        raise OptionError(f"{name} is {value!r}; it must be a number, {hint}", parameter=name)
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not lowest <= number <= highest:
-        raise OptionError(f"{name} is {number}; it must be {hint}")
+        raise OptionError(f"{name} is {number}; it must be {hint}", parameter=name)
     return number
 
 
 def require_whole(name: str, value: object, lowest: int, highest: int) -> int:
     """Return `value` as an int; raises `OptionError` unless it is a whole number from `lowest` to `highest`."""
     if isinstance(value, bool) or not isinstance(value, SupportsIndex):
-        raise OptionError(f"{name} is {value!r}; it must be a whole number")
+        raise OptionError(f"{name} is {value!r}; it must be a whole number", parameter=name)
     try:
         whole = operator.index(value)
     except TypeError:  # an array has the method too
-        raise OptionError(f"{name} is {value!r}; it must be a whole number") from None
+        raise OptionError(f"{name} is {value!r}; it must be a whole number", parameter=name) from None
     if not lowest <= whole <= highest:
-        raise OptionError(f"{name} is {whole}; it must be from {lowest} to {highest}")
+        raise OptionError(f"{name} is {whole}; it must be from {lowest} to {highest}", parameter=name)
     return whole

@@ -107,6 +107,11 @@ class Answering:
             return
         sending.prepare(reply, asked.ignored)
         self._tell(asked.ignored)
+        with asked.sent.spoken():
+            answer = await self._answered(asked, reply, sending)
+        self._metrics.answered(answer)
+
+    async def _answered(self, asked: Asked, reply: ReplyWriter, sending: Sending) -> Answer:
         loaded = await load_media(asked.media, self._options, self._threads)
         messages = asked.with_places([count_places(one) for one in loaded])
         images: list[QuestionImage] = [
@@ -115,13 +120,12 @@ class Answering:
         if asked.stream:
             stream = self._assistant.stream(images, messages, **asked.options)
             try:
-                answer = await _streamed(stream, asked, reply, sending)
+                return await _streamed(stream, asked, reply, sending)
             finally:
                 await stream.aclose()
-        else:
-            answer = await _whole(self._assistant.ask(images, messages, **asked.options))
-            await sending.json(reply.whole(answer))
-        self._metrics.answered(answer)
+        answer = await _whole(self._assistant.ask(images, messages, **asked.options))
+        await sending.json(reply.whole(answer))
+        return answer
 
     def _tell(self, ignored: Sequence[str]) -> None:
         """Tell in the log, once for every name, what was ignored."""

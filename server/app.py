@@ -18,9 +18,9 @@ from uhd_edge.server.model_facts import model_facts
 from uhd_edge.server.ollama.dialects import Ollama
 from uhd_edge.server.ollama.listing import listing_routes
 from uhd_edge.server.openai.chat import ChatCompletions
-from uhd_edge.server.openai.responses import Responses
 from uhd_edge.server.page.routes import page_routes
 from uhd_edge.server.paths import OLLAMA, document_route, sign_of_life, small_paths
+from uhd_edge.server.responses.dialect import Responses
 from uhd_edge.server.sending import IGNORED
 
 if TYPE_CHECKING:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from uhd_edge.runtime.prompt.messages import ImagePart, split_beginning
+from uhd_edge.server.openai.sent_names import SentNames
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 class Asked:
     """A question: its conversation, images and videos in the order of their places, and settings.
 
-    `ignored` names what the request had besides.
+    `ignored` names what the request had besides. `sent` is what the client called its parameters.
     """
 
     messages: tuple[Message, ...]
@@ -29,6 +30,7 @@ class Asked:
     options: AskOptions
     stream: bool = False
     ignored: tuple[str, ...] = ()
+    sent: SentNames = field(default_factory=SentNames)
 
     @property
     def continues(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from uhd_edge.runtime.errors import (
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 # What the client can correct; everything else is an error of the server.
 _OF_THE_REQUEST = (ImageError, PromptError, OptionError, SchemaError, EngineUnavailableError, MissingExtraError)
+
+# Settings that are called otherwise in a chat completion.
+_REQUESTS_NAMES = {"answers": "n", "logprobs": "top_logprobs", "schema": "response_format"}
 
 _KINDS = {401: "authentication_error", 429: "rate_limit_error"}
 
@@ -50,6 +54,13 @@ class ApiError(UhdError):
         return {}
 
 
+def renamed(message: str, name: str, other: str) -> str:
+    """Return a message with another name for a parameter where that is first named."""
+    return (
+        message if name == other else re.sub(rf"(?<![\w.]){re.escape(name)}(?!\w)", lambda _: other, message, count=1)
+    )
+
+
 def api_error(error: BaseException) -> ApiError | None:
     """Translate an error into an `ApiError`; None for one that was not raised on purpose."""
     if isinstance(error, ApiError):
@@ -60,7 +71,20 @@ def api_error(error: BaseException) -> ApiError | None:
     if isinstance(error, ContextError):
         return ApiError(400, message, param="messages", code="context_length_exceeded")
     if isinstance(error, _OF_THE_REQUEST):
-        return ApiError(400, message)
+        return _of_the_request(error, message)
     if isinstance(error, UhdError):
         return ApiError(500, message)
     return None
+
+
+def _of_the_request(error: UhdError, message: str) -> ApiError:
+    """Name the parameter that the client can correct, as a chat completion calls it."""
+    param = None
+    if isinstance(error, OptionError) and error.parameter is not None:
+        param = _REQUESTS_NAMES.get(error.parameter, error.parameter)
+        message = renamed(message, error.parameter, param)
+    elif isinstance(error, SchemaError):
+        param = "response_format"
+    elif isinstance(error, ImageError | PromptError):
+        param = "messages"
+    return ApiError(400, message, param=param)

@@ -81,13 +81,15 @@ class Settings:
         hint = "from 0 to 255 grey levels"
         object.__setattr__(self, "tolerance", require_number("tolerance", self.tolerance, 0, 255, hint=hint))
         if self.mode not in get_args(Mode):
-            raise OptionError(f"mode is {self.mode!r}; it must be {' or '.join(get_args(Mode))}")
+            message = f"mode is {self.mode!r}; it must be {' or '.join(get_args(Mode))}"
+            raise OptionError(message, parameter="mode")
         if self.max_slices is not None:
             object.__setattr__(self, "max_slices", require_whole("max_slices", self.max_slices, 1, HIGHEST_COUNT))
         if not (self.think is None or isinstance(self.think, bool)):
-            raise OptionError(f"think is {self.think!r}; it must be True, False or None")
+            raise OptionError(f"think is {self.think!r}; it must be True, False or None", parameter="think")
         if self.schema is not None and self.tools.callable:
-            raise OptionError("schema and tools are both given; an answer is one or the other (tool_choice='none')")
+            message = "schema and tools are both given; an answer is one or the other (tool_choice='none')"
+            raise OptionError(message, parameter="schema")
         object.__setattr__(self, "think_tokens", require_whole("think_tokens", self.think_tokens, 0, HIGHEST_COUNT))
         object.__setattr__(self, "answers", require_whole("answers", self.answers, 1, MOST_ANSWERS))
         if self.logprobs is not None:

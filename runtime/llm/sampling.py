@@ -188,9 +188,11 @@ def _checked_bias(bias: object) -> dict[int, float] | None:
     if bias is None:
         return None
     if not isinstance(bias, Mapping):
-        raise OptionError(f"logit_bias is {type(bias).__name__}; it must map token ids to numbers")
+        raise OptionError(
+            f"logit_bias is {type(bias).__name__}; it must map token ids to numbers", parameter="logit_bias"
+        )
     if len(bias) > MOST_BIASES:
-        raise OptionError(f"logit_bias has {len(bias)} tokens; it may have {MOST_BIASES}")
+        raise OptionError(f"logit_bias has {len(bias)} tokens; it may have {MOST_BIASES}", parameter="logit_bias")
     hint = "from -100 to 100"
     return {
         require_whole("a token id of logit_bias", token, 0, HIGHEST_COUNT): require_number(

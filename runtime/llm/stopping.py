@@ -19,9 +19,10 @@ def parse_stops(stop: str | Sequence[str] | None) -> tuple[str, ...]:
         return ()
     stops = (stop,) if isinstance(stop, str) else stop
     if not isinstance(stops, Sequence) or not all(isinstance(text, str) and text for text in stops):
-        raise OptionError(f"stop is {stop!r}; it must be a text, or a list of texts, none of them empty")
+        message = f"stop is {stop!r}; it must be a text, or a list of texts, none of them empty"
+        raise OptionError(message, parameter="stop")
     if len(stops) > MOST_STOPS:
-        raise OptionError(f"stop has {len(stops)} texts; it may have {MOST_STOPS}")
+        raise OptionError(f"stop has {len(stops)} texts; it may have {MOST_STOPS}", parameter="stop")
     return tuple(stops)
 
 

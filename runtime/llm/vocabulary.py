@@ -94,7 +94,8 @@ class Vocabulary:
     def require(self, tokens: Iterable[int]) -> None:
         """Raise `OptionError` for the id of a token that the vocabulary does not have."""
         if unknown := [token for token in tokens if token >= self.size]:
-            raise OptionError(f"logit_bias has the token {unknown[0]}, but the vocabulary has {self.size}")
+            message = f"logit_bias has the token {unknown[0]}, but the vocabulary has {self.size}"
+            raise OptionError(message, parameter="logit_bias")
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of `text`; special tokens in it count as such, and none are added around it."""

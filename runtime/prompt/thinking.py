@@ -54,7 +54,9 @@ def require_thinking(text: str, prompt: Prompt, think: bool | None) -> None:
     thinks = ends_in_thoughts(text)
     if think and not thinks and not (SWITCH in prompt.chat_template and knows_thoughts(prompt)):
         raise OptionError(
-            f"this model cannot be asked to think, as its chat template has no {SWITCH}; leave out think (--think)"
+            f"this model cannot be asked to think, as its chat template has no {SWITCH}; leave out think (--think)",
+            parameter="think",
         )
     if think is False and thinks:
-        raise OptionError("this model always thinks before it answers; leave out think=False (--no-think)")
+        message = "this model always thinks before it answers; leave out think=False (--no-think)"
+        raise OptionError(message, parameter="think")

@@ -44,7 +44,8 @@ def find_call_format(chat_template: str) -> CallFormat:
             return "tags"
         if "arguments" in chat_template:
             return "json"
-    raise OptionError("this model cannot call functions, as its chat template does not take tools; leave out tools")
+    message = "this model cannot call functions, as its chat template does not take tools; leave out tools"
+    raise OptionError(message, parameter="tools")
 
 
 def read_call(text: str, tools: Sequence[Tool], call_format: CallFormat) -> ToolCall | None:

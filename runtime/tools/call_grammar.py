@@ -60,11 +60,13 @@ def build_call_grammar(tools: Sequence[Tool], call_format: CallFormat) -> str:
         return conversion.write_node(Alternatives(tuple(options)))
     except (SchemaError, RecursionError) as error:
         names = ", ".join(tool.name for tool in tools)
-        raise OptionError(f"the parameters of {names} cannot be kept to: {error}") from error
+        raise OptionError(f"the parameters of {names} cannot be kept to: {error}", parameter="tools") from error
     except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError) as error:
         names = ", ".join(tool.name for tool in tools)
         reason = f"{type(error).__name__}: {error}"
-        raise OptionError(f"the parameters of {names} are no valid JSON schema ({reason})") from error
+        raise OptionError(
+            f"the parameters of {names} are no valid JSON schema ({reason})", parameter="tools"
+        ) from error
 
 
 def _json_call(name: str, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,9 @@ def parse_tools(tools: Sequence[ToolInput] | None, choice: str, *, several: bool
     `several` says that one answer may have more calls than one.
     """
     if not isinstance(several, bool):
-        raise OptionError(f"parallel_tool_calls is {several!r}; it must be True or False")
+        raise OptionError(
+            f"parallel_tool_calls is {several!r}; it must be True or False", parameter="parallel_tool_calls"
+        )
     given = () if tools is None else tools
     if not isinstance(given, Sequence) or isinstance(given, str):
         raise OptionError(f"tools is {type(tools).__name__}; it must be a list of functions or definitions")
@@ -42,9 +44,9 @@ def parse_tools(tools: Sequence[ToolInput] | None, choice: str, *, several: bool
         raise OptionError(f"tools has {repeated!r} more than once; give each tool a name of its own")
     if choice not in (*CHOICES, *names):
         known = ", ".join((*CHOICES, *names))
-        raise OptionError(f"tool_choice is {choice!r}; it must be one of {known}")
+        raise OptionError(f"tool_choice is {choice!r}; it must be one of {known}", parameter="tool_choice")
     if choice not in ("auto", "none") and not parsed:
-        raise OptionError(f"tool_choice is {choice!r}, but there are no tools; give some")
+        raise OptionError(f"tool_choice is {choice!r}, but there are no tools; give some", parameter="tool_choice")
     return ToolSet(parsed, choice, several)
 
 

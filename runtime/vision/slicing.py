@@ -184,7 +184,8 @@ def slice_image(image: Image.Image, plan: SlicePlan) -> SlicedImage:
 
 def _most_slices(max_slices: object) -> int:
     if isinstance(max_slices, bool) or not isinstance(max_slices, SupportsIndex) or operator.index(max_slices) < 1:
-        raise OptionError(f"max_slices is {max_slices!r}; it must be 1 (the thumbnail alone) or a higher whole number")
+        message = f"max_slices is {max_slices!r}; it must be 1 (the thumbnail alone) or a higher whole number"
+        raise OptionError(message, parameter="max_slices")
     return operator.index(max_slices)
 
 

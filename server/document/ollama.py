@@ -39,7 +39,7 @@ _COUNTS: Final = dict.fromkeys(
     ("total_duration", "load_duration", "prompt_eval_count", "prompt_eval_duration", "eval_count", "eval_duration"),
     _WHOLE,
 )
-_REASON: Final = {"done_reason": {"enum": ["stop", "length", "load"]}}
+_REASON: Final = {"done_reason": {"enum": ["stop", "length", "load", "unload"]}}
 _SAID: Final = record({"role": {"const": "assistant"}, "content": _TEXT}, tool_calls={"type": "array"})
 _MESSAGE: Final = record(
     {"role": {"enum": ["system", "developer", "user", "assistant", "tool"]}},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from uhd_edge.runtime.errors import ImageError
@@ -26,6 +26,12 @@ def decode_media(data_uri: str, part: MediaPart) -> bytes:
         return decode_data_uri(data_uri)
     except ImageError as error:
         raise ApiError(400, f"the {part.noun}: {error}", param="messages", code=part.code) from error
+
+
+def bare_as_data_uri(text: Any) -> Any:
+    """Write what begins as base64 does as a data URI, as it is; anything else is returned as it is."""
+    is_base64 = isinstance(text, str) and len(text) >= LEAST_BASE64 and _BASE64.fullmatch(text[:LEAST_BASE64])
+    return f"data:;base64,{text}" if is_base64 else text
 
 
 def as_data_uri(url: str) -> str:

@@ -9,9 +9,7 @@ from uhd_edge.server.dialect import AnsweredError
 from uhd_edge.server.ollama.replies import OllamaReply
 from uhd_edge.server.ollama.requests import chat_body, generate_body, only_loads, only_unloads, require_model
 from uhd_edge.server.openai.body import read_object
-from uhd_edge.server.openai.chat_request import parse_translated
-from uhd_edge.server.openai.conversations import parse_chat
-from uhd_edge.server.openai.refusing import refuse_names
+from uhd_edge.server.openai.questions import read_question
 
 if TYPE_CHECKING:
     from uhd_edge.server.dialect import Asked, ReplyWriter
@@ -34,13 +32,10 @@ class Ollama:
         if only_loads(given):
             done: Literal["load", "unload"] = "unload" if only_unloads(given) else "load"
             raise AnsweredError(OllamaReply(self.model.name, self.kind).nothing_asked(done))
-        chat, left_out = chat_body(given) if self.kind == "chat" else generate_body(given)
+        chat, left_out, sent = chat_body(given) if self.kind == "chat" else generate_body(given)
         if self.model.thinks:  # Ollama's models think only if they are asked to
             chat.setdefault("think", False)
-        request, ignored = parse_translated(chat, left_out, self.model)
-        asked = parse_chat(request, self.model, strict=False, ignored=ignored)
-        if self.strict:
-            refuse_names(asked.ignored)
+        request, asked = read_question(chat, self.model, sent, strict=self.strict, left_out=left_out)
         return asked, OllamaReply(request.model, self.kind, with_logprobs="logprobs" in asked.options)
 
     def error_body(self, error: ApiError) -> dict[str, Any]:

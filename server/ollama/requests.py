@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from uhd_edge.server.errors import ApiError
+from uhd_edge.server.media.data import bare_as_data_uri
+from uhd_edge.server.openai.sent_names import SentNames
 
 if TYPE_CHECKING:
     from uhd_edge.server.model_facts import ModelFacts
@@ -48,6 +50,13 @@ _SETTLED: Final = frozenset(
 _NO_TIME: Final = re.compile(r"[+-]?(0|(0+(\.0*)?(ns|us|µs|ms|s|m|h))+)")
 _CHAT: Final = frozenset(("messages", "tools"))
 _GENERATE: Final = frozenset(("prompt", "images", "system"))
+# What a message has in other words here, and the name of a tool beside its result, which the call has too.
+_OF_MESSAGES: Final = ("images", "thinking", "tool_calls", "tool_name")
+_PLACES_IN_CHATS: Final = (
+    (r"messages\.(\d+)\.content\.(\d+)\.image_url(\.url)?", r"messages.\1.images.\2"),
+    (r"messages\.(\d+)\.content\.\d+\.text", r"messages.\1.content"),
+    (r"messages\.(\d+)\.reasoning_content", r"messages.\1.thinking"),
+)
 # What would change the prompt in a way that there is not here.
 _UNSUPPORTED: Final = ("raw", "suffix", "template", "context")
 
@@ -60,26 +69,33 @@ def require_model(given: dict[str, Any], model: ModelFacts) -> None:
     model.require_name(name)
 
 
-def chat_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return a body of `/api/chat` as that of a chat completion, and the names of what was left out."""
-    body, ignored = _settings(given, _CHAT)
+def chat_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], SentNames]:
+    """Return a body of `/api/chat` as that of a chat completion, with the names of what was left out and translated."""
+    body, ignored, names = _settings(given, _CHAT)
     messages = given.get("messages")
     body["messages"] = [_message(one) for one in messages] if isinstance(messages, list) else messages
     if given.get("tools"):
         body["tools"] = given["tools"]
-    return body, ignored
+    return body, ignored, SentNames(names, _PLACES_IN_CHATS)
 
 
-def generate_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return a body of `/api/generate` as that of a chat completion, and the names of what was left out."""
+def generate_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], SentNames]:
+    """Return a body of `/api/generate` as `chat_body` does that of a chat."""
     for name in _UNSUPPORTED:
         if given.get(name):
             raise ApiError(400, f"{name} is not supported; leave it out", param=name)
-    body, ignored = _settings({name: value for name, value in given.items() if name not in _UNSUPPORTED}, _GENERATE)
+    kept = {name: value for name, value in given.items() if name not in _UNSUPPORTED}
+    body, ignored, names = _settings(kept, _GENERATE)
     asked = {"role": "user", "content": given.get("prompt") or "", "images": given.get("images")}
     system = [{"role": "system", "content": given["system"]}] if given.get("system") else []
     body["messages"] = [*system, _message(asked)]
-    return body, ignored
+    prompt = rf"messages\.{len(system)}"
+    patterns = (
+        (prompt + r"\.content\.(\d+)\.image_url(\.url)?", r"images.\1"),
+        (prompt + r"(\.content(\.\d+\.text)?)?", "prompt"),
+        (r"messages\.0(\.content)?", "system"),
+    )
+    return body, ignored, SentNames(names, patterns)
 
 
 def only_loads(given: dict[str, Any]) -> bool:
@@ -95,7 +111,7 @@ def only_unloads(given: dict[str, Any]) -> bool:
     return kept == 0 and not isinstance(kept, bool)
 
 
-def _settings(given: dict[str, Any], own: frozenset[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _settings(given: dict[str, Any], own: frozenset[str]) -> tuple[dict[str, Any], tuple[str, ...], dict[str, str]]:
     options = given.get("options") or {}
     if not isinstance(options, dict):
         raise ApiError(400, f"options is {type(options).__name__}; it must be an object", param="options")
@@ -115,7 +131,9 @@ def _settings(given: dict[str, Any], own: frozenset[str]) -> tuple[dict[str, Any
         known = tuple(name for name in known if name != "repeat_penalty")
     ignored = [f"options.{name}" for name in set_options if name not in known]
     ignored += [name for name, value in given.items() if value is not None and name not in (*_QUIET, *own)]
-    return body, tuple(ignored)
+    names = {_OPTIONS[name]: f"options.{name}" for name in set_options if name in _OPTIONS}
+    names |= dict.fromkeys(("response_format", "response_format.json_schema.schema"), "format")
+    return body, tuple(ignored), names
 
 
 def _format(given: Any) -> dict[str, Any]:
@@ -128,12 +146,14 @@ def _message(given: Any) -> Any:
     """Write a message with its images in parts, and its calls as chat completions have them."""
     if not isinstance(given, dict):
         return given
-    message = {name: value for name, value in given.items() if name not in ("images", "tool_calls")}
+    message = {name: value for name, value in given.items() if name not in _OF_MESSAGES}
+    if isinstance(given.get("thinking"), str):
+        message["reasoning_content"] = given["thinking"]
     images = given.get("images") or []
     if not isinstance(images, list):
         raise ApiError(400, f"images is {type(images).__name__}; it must be a list of base64", param="images")
     if images:
-        parts = [{"type": "image_url", "image_url": {"url": image}} for image in images]
+        parts = [{"type": "image_url", "image_url": {"url": bare_as_data_uri(image)}} for image in images]
         text = given.get("content") or ""
         message["content"] = [*parts, {"type": "text", "text": text}] if text else parts
     if isinstance(calls := given.get("tool_calls"), list) and calls:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from uhd_edge.server.openai.body import read_object
-from uhd_edge.server.openai.chat_request import parse_request
-from uhd_edge.server.openai.conversations import parse_chat
+from uhd_edge.server.openai.questions import read_question
 from uhd_edge.server.openai.replies import Reply
+from uhd_edge.server.openai.sent_names import SentNames
 
 if TYPE_CHECKING:
     from uhd_edge.server.dialect import Asked, ReplyWriter
@@ -26,11 +26,7 @@ class ChatCompletions:
     def read(self, body: bytes) -> tuple[Asked, ReplyWriter]:
         """Read a request; raises `ApiError`."""
         given = read_object(body)
-        if not self.strict and given.get("model") in (None, ""):
-            given["model"] = self.model.name
-        request, ignored = parse_request(given, strict=self.strict)
-        self.model.require_name(request.model)
-        asked = parse_chat(request, self.model, strict=self.strict, ignored=ignored)
+        request, asked = read_question(given, self.model, SentNames(), strict=self.strict)
         with_usage = request.stream_options is not None and request.stream_options.include_usage
         with_logprobs, with_details = "logprobs" in asked.options, bool(request.details)
         return asked, Reply(self.model.name, with_usage, with_logprobs, with_details)

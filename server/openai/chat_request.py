@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -18,12 +18,9 @@ from pydantic import (
 )
 
 from uhd_edge.runtime.modes import Mode
+from uhd_edge.server.openai.own_words import plain_request
 from uhd_edge.server.openai.refusing import refused
-from uhd_edge.server.openai.tidying import QUIET, refuse_unsupported, tidy_request
-
-if TYPE_CHECKING:
-    from uhd_edge.server.model_facts import ModelFacts
-
+from uhd_edge.server.openai.tidying import refuse_unsupported, tidy_request
 
 # An item beyond these is not looked at, and the first wrong message ends the reading of all.
 MOST_MESSAGES: Final = 4096
@@ -193,43 +190,21 @@ class ChatRequest(_Strict):
 KNOWN = frozenset(ChatRequest.model_fields)
 
 
-def parse_request(given: dict[str, Any], *, strict: bool = False) -> tuple[ChatRequest, tuple[str, ...]]:
+def parse_request(
+    given: dict[str, Any], names: dict[str, str], *, strict: bool = False
+) -> tuple[ChatRequest, tuple[str, ...]]:
     """Check the parameters of a request, and return them with the names of those that were ignored.
 
-    If it is `strict`, nothing is translated, and unknown parameters are refused. Raises `ApiError`
-    400 that names what is wrong or not supported.
+    What was translated is added to `names`, see `SentNames`. If it is `strict`, only what OpenAI's
+    client sends is, and unknown parameters are refused. Raises `ApiError` 400 that names what is
+    wrong or not supported.
     """
-    ignored: tuple[str, ...] = ()
     if strict:
-        _drop_nulls(given)
+        given, ignored = plain_request(given)
         refuse_unsupported(given)
     else:
-        given, ignored = tidy_request(given, KNOWN)
+        given, ignored = tidy_request(given, KNOWN, names)
     try:
         return ChatRequest.model_validate(given), ignored
     except ValidationError as error:
         raise refused(error, given) from error
-
-
-def parse_translated(
-    chat: dict[str, Any], left_out: tuple[str, ...], model: ModelFacts
-) -> tuple[ChatRequest, tuple[str, ...]]:
-    """Check a request in another API's words that was translated to `chat`, as `parse_request` does.
-
-    `left_out` are the names that have no translation.
-    """
-    request, ignored = parse_request(chat)
-    model.require_name(request.model)
-    return request, (*left_out, *ignored)
-
-
-def _drop_nulls(given: dict[str, Any]) -> None:
-    """Leave out what is not given, and what clients send back with the message of an answer."""
-    for name in [name for name in given if name in QUIET or given[name] is None]:
-        del given[name]
-    messages = given.get("messages")
-    for message in messages if isinstance(messages, list) else []:
-        for name in [name for name in message if message[name] is None] if isinstance(message, dict) else []:
-            del message[name]
-        if isinstance(message, dict) and message.get("role") == "assistant":
-            message.setdefault("content", [])  # beside calls there may be none

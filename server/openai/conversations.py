@@ -10,6 +10,7 @@ from uhd_edge.runtime.errors import OptionError
 from uhd_edge.runtime.llm.sampling import HIGHEST_SEED, LOWEST_TEMPERATURE, Sampling
 from uhd_edge.runtime.prompt.messages import ImagePart, Message, TextPart
 from uhd_edge.runtime.schema.answer_schema import answer_schema
+from uhd_edge.runtime.validation import HIGHEST_COUNT
 from uhd_edge.server.dialect import Asked
 from uhd_edge.server.errors import ApiError
 from uhd_edge.server.media.parts import MediaPart
@@ -60,7 +61,7 @@ def parse_options(
     given: dict[str, Any] = {name: getattr(request, name) for name in _SAME_NAME}
     if request.temperature is not None and 0 < request.temperature < LOWEST_TEMPERATURE:
         given["temperature"] = 0.0  # which is what clients mean that may not say 0
-    longest = request.max_completion_tokens
+    longest = _checked("max_completion_tokens", request.max_completion_tokens, 1, HIGHEST_COUNT)
     given["max_tokens"] = request.max_tokens if longest is None else longest
     given["schema"] = _schema(request.response_format)
     given["think"], ignored = wish_to_think(_wishes(request), model, strict=strict)
@@ -141,7 +142,9 @@ def _schema(wanted: ResponseFormat | None) -> object | None:
 
 
 def _message(message: ChatMessage, number: int) -> Message:
-    calls = [read_tool_call(call, f"messages.{number}, call {place}") for place, call in enumerate(message.tool_calls)]
+    calls = [
+        read_tool_call(call, f"messages.{number}.tool_calls.{place}") for place, call in enumerate(message.tool_calls)
+    ]
     return Message(_ROLES[message.role], _parts(message), message.reasoning_content, tuple(calls))
 
 

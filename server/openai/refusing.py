@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 def refuse_names(names: Iterable[str]) -> None:
-    """Raise `ApiError` 400 for the first of the names of parameters that there are not."""
+    """Raise `ApiError` 400 for the first of the names of parameters that would be ignored."""
     for name in names:
-        raise ApiError(400, f"{name} is not a parameter of this server", param=name, code="unknown_parameter")
+        message = f"{name} would be ignored, which this server refuses (--strict); leave it out"
+        raise ApiError(400, message, param=name, code="unknown_parameter")
 
 
 def refused(error: ValidationError, given: object) -> ApiError:

@@ -24,34 +24,48 @@ _EFFORTS: Final = {
 _SWITCHES: Final = ("thinking", "enable_reasoning")
 
 
-def translate_thinking(given: dict[str, Any], ignored: list[str]) -> None:
+def translate_thinking(given: dict[str, Any], ignored: list[str], names: dict[str, str]) -> None:
     """Write other servers' wishes as `think`, `think_tokens`, `reasoning_effort` and `enable_thinking`.
 
     Anthropic's and DeepSeek's is `thinking` with a type, OpenRouter's and that of responses `reasoning`, Alibaba's
-    `enable_thinking` beside the messages. What stands for nothing here goes to `ignored`.
+    `enable_thinking` beside the messages. What stands for nothing here goes to `ignored`, and to `names` what
+    the wishes were called.
     """
+
+    def take(name: str, value: Any, origin: str) -> None:
+        """Set what is not set yet."""
+        if value is not None and given.get(name) is None:
+            given[name], names[name] = value, origin
+
     thinking = given.pop("thinking", None)
     if isinstance(thinking, dict):
         if (kind := thinking.get("type")) in ("enabled", "disabled"):
-            _set(given, "think", kind == "enabled")
-        _set(given, "think_tokens", thinking.get("budget_tokens"))
+            take("think", kind == "enabled", "thinking.type")
+        take("think_tokens", thinking.get("budget_tokens"), "thinking.budget_tokens")
     elif thinking is not None:
-        _set(given, "think", thinking)
-    _set(given, "think", given.pop("enable_thinking", None))
+        take("think", thinking, "thinking")
+    take("think", given.pop("enable_thinking", None), "enable_thinking")
     reasoning = given.pop("reasoning", None)
     if isinstance(reasoning, dict):
-        _set(given, "reasoning_effort", reasoning.get("effort"))
-        _set(given, "think", reasoning.get("enabled"))
-        _set(given, "think_tokens", reasoning.get("max_tokens"))
+        take("reasoning_effort", reasoning.get("effort"), "reasoning.effort")
+        take("think", reasoning.get("enabled"), "reasoning.enabled")
+        take("think_tokens", reasoning.get("max_tokens"), "reasoning.max_tokens")
         known = ("effort", "enabled", "max_tokens")
         ignored += [f"reasoning.{name}" for name, value in reasoning.items() if name not in known and value is not None]
     elif reasoning is not None:
         ignored.append("reasoning")
     if isinstance(arguments := given.get("chat_template_kwargs"), dict):
-        arguments = dict(arguments)
-        for name in _SWITCHES:
-            _set(arguments, "enable_thinking", arguments.pop(name, None))
-        given["chat_template_kwargs"] = arguments
+        given["chat_template_kwargs"] = _switched(arguments, names)
+
+
+def _switched(given: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """Return the arguments of a chat template with one name for its switch."""
+    arguments = {name: value for name, value in given.items() if name not in _SWITCHES}
+    for name in _SWITCHES:
+        if given.get(name) is not None and arguments.get("enable_thinking") is None:
+            arguments["enable_thinking"] = given[name]
+            names["chat_template_kwargs.enable_thinking"] = f"chat_template_kwargs.{name}"
+    return arguments
 
 
 def wish_to_think(
@@ -82,9 +96,3 @@ def _effort(name: str, given: str) -> bool | None:
         known = ", ".join(_EFFORTS)
         raise ApiError(400, f"{name} is {given[:40]!r}; it must be one of {known}", param=name)
     return _EFFORTS[given]
-
-
-def _set(given: dict[str, Any], name: str, value: Any) -> None:
-    """Set what is not set yet."""
-    if value is not None and given.get(name) is None:
-        given[name] = value

@@ -68,17 +68,20 @@ _SIZES: Final = ("min_pixels", "max_pixels", "fps")
 _TEMPLATE: Final = ("enable_thinking",)
 
 
-def tidy_request(given: dict[str, Any], known: frozenset[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+def tidy_request(
+    given: dict[str, Any], known: frozenset[str], names: dict[str, str]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return the parameters, all of them among the `known`, and the names of those that were ignored.
 
-    Raises `ApiError` 400 for what is not supported.
+    What the translated ones were called is added to `names`, see `SentNames`. Raises `ApiError` 400
+    for what is not supported.
     """
     ignored: list[str] = []
-    tidied = _renamed({name: value for name, value in given.items() if value is not None}, ignored)
+    tidied = _renamed({name: value for name, value in given.items() if value is not None}, ignored, names)
     refuse_unsupported(tidied)
-    _translate_formats(tidied, ignored)
-    translate_thinking(tidied, ignored)
-    sizes = _media_sizes(tidied, ignored)
+    _translate_formats(tidied, ignored, names)
+    translate_thinking(tidied, ignored, names)
+    sizes = _media_sizes(tidied, ignored, names)
     _translate_numbers(tidied)
     for name, inner in (("chat_template_kwargs", _TEMPLATE), ("stream_options", ("include_usage",))):
         if isinstance(tidied.get(name), dict):
@@ -91,11 +94,13 @@ def tidy_request(given: dict[str, Any], known: frozenset[str]) -> tuple[dict[str
     return tidied, tuple(ignored)
 
 
-def _renamed(given: dict[str, Any], ignored: list[str]) -> dict[str, Any]:
+def _renamed(given: dict[str, Any], ignored: list[str], names: dict[str, str]) -> dict[str, Any]:
     """Write other servers' names as this one's; another value for what is given already is ignored."""
     renamed = {name: value for name, value in given.items() if name not in _SAME}
     for other, name in _SAME.items():
-        if other in given and renamed.setdefault(name, given[other]) != given[other]:
+        if other in given and name not in renamed:
+            renamed[name], names[name] = given[other], other
+        elif other in given and renamed[name] != given[other]:
             ignored.append(other)
     if renamed.get("max_tokens", most := renamed.get("max_completion_tokens")) != most and most is not None:
         ignored.append("max_tokens")
@@ -110,21 +115,23 @@ def refuse_unsupported(given: dict[str, Any]) -> None:
         del given[name]
 
 
-def _translate_formats(given: dict[str, Any], ignored: list[str]) -> None:
+def _translate_formats(given: dict[str, Any], ignored: list[str], names: dict[str, str]) -> None:
     """Write vLLM's ways to ask for JSON as OpenAI's, whose own counts beside them."""
     wanted = given.pop("guided_json", None)
     structured = given.pop("structured_outputs", None)
     if structured is not None:
         wanted = _json_of(structured, wanted)
+    name = "guided_json" if structured is None else "structured_outputs"
     if wanted is not None and "response_format" in given:
-        ignored.append("guided_json" if structured is None else "structured_outputs")
+        ignored.append(name)
     elif wanted is not None:
+        names |= dict.fromkeys(("response_format", "response_format.json_schema.schema"), name)
         if isinstance(wanted, str):
             wanted = _parsed(wanted)
         given["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": wanted}}
     wanted = given.get("response_format")
     if isinstance(wanted, dict) and isinstance(wanted.get("schema"), dict):  # llama.cpp's and Together's
-        schema = wanted["schema"]
+        schema, names["response_format.json_schema.schema"] = wanted["schema"], "response_format.schema"
         given["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
 
 
@@ -147,7 +154,7 @@ def _parsed(text: str) -> Any:
         raise ApiError(400, f"guided_json is no JSON ({error})", param="guided_json") from error
 
 
-def _media_sizes(given: dict[str, Any], ignored: list[str]) -> dict[str, Any]:
+def _media_sizes(given: dict[str, Any], ignored: list[str], names: dict[str, str]) -> dict[str, Any]:
     """Take out what limits the pixels of all images, and the frames of all videos; of two places the first counts.
 
     `fps_place` is where the frames a second are from.
@@ -158,8 +165,9 @@ def _media_sizes(given: dict[str, Any], ignored: list[str]) -> dict[str, Any]:
     for place, found in places.items():
         known = (*_SIZES, *FRAMES, *(("max_slice_nums",) if place == "mm_processor_kwargs." else ()))
         ignored += [f"{place}{name}" for name, value in found.items() if value is not None and name not in known]
-        if place == "mm_processor_kwargs." and found.get("max_slice_nums") is not None:
-            given.setdefault("max_slices", found["max_slice_nums"])
+        slices = found.get("max_slice_nums") if place == "mm_processor_kwargs." else None
+        if slices is not None and "max_slices" not in given:
+            given["max_slices"], names["max_slices"] = slices, "mm_processor_kwargs.max_slice_nums"
         wanted = {name: found.get(name) for name in _SIZES} | {"max_frames": most_frames(found, place, ignored)}
         for name, value in wanted.items():
             if value is not None and sizes.setdefault(name, value) != value:

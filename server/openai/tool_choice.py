@@ -26,7 +26,7 @@ def read_tools(request: ChatRequest, *, model_calls: bool) -> tuple[tuple[Tool, 
     try:
         tools = parse_tools(request.tools, choice).tools
     except OptionError as error:
-        raise ApiError(400, str(error), param="tools") from error
+        raise ApiError(400, str(error), param=error.parameter or "tools") from error
     if choice == "none" and not model_calls:
         return None, None
     return (tools if allowed is None else _only(tools, allowed)), choice

@@ -111,8 +111,8 @@ def test_probabilities_come_with_the_text(client: openai.OpenAI, assistant: Assi
         ({"background": True}, "background"),
         ({"tools": [{"type": "web_search"}]}, "tools"),
         ({"asked": [{"type": "item_reference", "id": "x"}]}, "input"),
-        ({"asked": [{"role": "user", "content": [{"type": "input_file", "file_id": "x"}]}]}, "messages"),
-        ({"asked": []}, "messages"),
+        ({"asked": [{"role": "user", "content": [{"type": "input_file", "file_id": "x"}]}]}, "input"),
+        ({"asked": []}, "input"),
         ({"asked": [{"type": "reasoning", "summary": 5}]}, "input.0.content"),
     ],
 )

@@ -43,7 +43,7 @@ import json, resource, sys
 from uhd_edge.server.model_facts import ModelFacts
 from uhd_edge.server.ollama.dialects import Ollama
 from uhd_edge.server.openai.chat import ChatCompletions
-from uhd_edge.server.openai.responses import Responses
+from uhd_edge.server.responses.dialect import Responses
 from uhd_edge.server.errors import ApiError
 facts = ModelFacts("uhd-tiny", ("4x", "16x"), "16x", 9, 4096, thinks=False, calls=True)
 dialects = {"/v1/chat/completions": ChatCompletions(facts), "/v1/responses": Responses(facts),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.running_server import CHAT, Running, about_the_bench, asked, running
+from support.running_server import CHAT, CODE, EXAMPLES, Running, about_the_bench, asked, data_uri, running
+from support.server.every_address import OLLAMA_CHAT, OLLAMA_GENERATE, RESPONSES, refusal, said
 from support.server.png import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ASK = "?What?"
+BENCH = (EXAMPLES / "bench.png").read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +42,8 @@ def with_part(part: dict[str, Any]) -> dict[str, Any]:
         (with_part({"text": "What?"}), "messages.0.content.1"),
         (with_part({"type": "image_url", "image_url": {"url": "data:,x", "detail": "original"}}), None),
         ({"model": "uhd-tiny", "messages": [{"role": "user", "content": "What?", "surprise": 1}]}, None),
+        ({"model": "uhd-tiny", "messages": [{"role": "user", "content": "What?", "name": "me"}]}, "messages[].name"),
+        (asked(ASK, verbosity="low"), "verbosity"),
     ],
 )
 def test_what_is_adapted_otherwise_is_refused(strict_server: Running, body: Any, param: str | None) -> None:
@@ -52,3 +57,102 @@ def test_openais_own_form_is_answered(strict_server: Running) -> None:
     assert reply.json["choices"][0]["message"]["content"] == "JX7"
     assert strict_server.request("POST", f"{CHAT}/", about_the_bench()).status == 404
     assert strict_server.request("POST", CHAT, about_the_bench(), headers={"Content-Type": "text/plain"}).status == 415
+
+
+SENT_BACK = {
+    "role": "assistant",
+    "content": [{"type": "refusal", "refusal": "No."}, {"type": "text", "text": "x"}],
+    "refusal": None,
+    "annotations": [],
+    "audio": None,
+    "function_call": None,
+    "tool_calls": None,
+}
+ANSWER = {
+    "type": "message",
+    "id": "msg_1",
+    "status": "completed",
+    "phase": "final_answer",
+    "role": "assistant",
+    "content": [{"type": "output_text", "text": "x", "annotations": [], "logprobs": []}],
+}
+ITEMS = [
+    {"type": "reasoning", "id": "rs_1", "summary": [], "content": None, "status": None},
+    {"type": "function_call", "call_id": "1", "name": "go", "arguments": "{}", "id": "fc_1", "status": "completed"},
+    {"type": "function_call_output", "call_id": "1", "output": [{"type": "input_text", "text": "done"}]},
+]
+IMAGE = {"type": "input_image", "image_url": data_uri(BENCH), "detail": "original", "file_id": None}
+CALLED = {
+    "role": "assistant",
+    "content": "",
+    "thinking": "Hm.",
+    "tool_calls": [{"function": {"name": "go", "arguments": {}}}],
+}
+BARE = base64.b64encode(BENCH).decode()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (
+            CHAT,
+            {
+                **about_the_bench(),
+                "messages": [{"role": "user", "content": "x"}, SENT_BACK, *about_the_bench()["messages"]],
+            },
+        ),
+        (
+            RESPONSES,
+            {
+                "input": [ANSWER, *ITEMS, {"role": "user", "content": [IMAGE, {"type": "input_text", "text": CODE}]}],
+                "max_output_tokens": 9,
+                "reasoning": {"effort": "none", "summary": None},
+                "truncation": "auto",
+                "text": {"format": {"type": "text"}},
+                "include": [],
+                "store": False,
+                "metadata": {"a": "b"},
+            },
+        ),
+        (
+            OLLAMA_CHAT,
+            {
+                "messages": [
+                    CALLED,
+                    {"role": "tool", "content": "x", "tool_name": "go"},
+                    {"role": "user", "content": CODE, "images": [BARE]},
+                ],
+                "stream": False,
+                "keep_alive": "5m",
+                "options": {"num_predict": 9, "num_ctx": 4096, "stop": []},
+            },
+        ),
+        (OLLAMA_GENERATE, {"prompt": CODE, "images": [BARE], "system": "Look.", "stream": False, "raw": False}),
+    ],
+)
+def test_what_official_clients_send_is_an_addresses_own_language(
+    strict_server: Running, path: str, body: dict[str, Any]
+) -> None:
+    reply = strict_server.request("POST", path, {"model": "uhd-tiny", **body})
+    assert (reply.status, said(path, reply.json)) == (200, "JX7"), reply.json
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "name"),
+    [
+        (RESPONSES, {"input": "What?", "n_predict": 5}, "n_predict"),
+        (RESPONSES, {"input": "What?", "text": {"verbosity": "low"}}, "text.verbosity"),
+        (RESPONSES, {"input": "What?", "reasoning": {"summary": "auto"}}, "reasoning.summary"),
+        (RESPONSES, {"input": "What?", "repeat_penalty": 1.1}, "repeat_penalty"),
+        (RESPONSES, {"input": [{"role": "user", "content": ["What?"]}]}, "input.0.content.0"),
+        (RESPONSES, {"input": [{"role": "user", "content": "x", "surprise": 1}]}, "input.0.surprise"),
+        (OLLAMA_CHAT, {"messages": [{"role": "user", "content": "x", "surprise": 1}]}, "messages.0.surprise"),
+        (OLLAMA_CHAT, {"messages": [{"role": "user", "content": "x"}], "options": {"tfs_z": 1}}, "options.tfs_z"),
+        (OLLAMA_GENERATE, {"prompt": "x", "width": 5}, "width"),
+    ],
+)
+def test_what_would_be_ignored_or_is_of_another_server_is_refused(
+    strict_server: Running, path: str, body: dict[str, Any], name: str
+) -> None:
+    reply = strict_server.request("POST", path, {"model": "uhd-tiny", **body})
+    assert (reply.status, refusal(path, reply.json).startswith(name)) == (400, True), reply.json

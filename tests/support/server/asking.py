@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uhd_edge.server.model_facts import ModelFacts
 from uhd_edge.server.ollama.dialects import Ollama
 from uhd_edge.server.openai.chat import ChatCompletions
-from uhd_edge.server.openai.responses import Responses
+from uhd_edge.server.responses.dialect import Responses
 
 if TYPE_CHECKING:
     from uhd_edge.server.dialect import Asked, Dialect

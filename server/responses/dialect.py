@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from uhd_edge.server.openai.body import read_object
-from uhd_edge.server.openai.chat_request import parse_translated
-from uhd_edge.server.openai.conversations import parse_chat
-from uhd_edge.server.openai.refusing import refuse_names
-from uhd_edge.server.openai.responses_replies import ResponseWriter
-from uhd_edge.server.openai.responses_request import as_chat_body, unknown_names
+from uhd_edge.server.openai.questions import read_question
+from uhd_edge.server.responses.replies import ResponseWriter
+from uhd_edge.server.responses.request import as_chat_body
 
 if TYPE_CHECKING:
     from uhd_edge.server.dialect import Asked, ReplyWriter
@@ -28,15 +26,8 @@ class Responses:
     def read(self, body: bytes) -> tuple[Asked, ReplyWriter]:
         """Read a request; raises `ApiError`."""
         given = read_object(body)
-        if self.strict:
-            refuse_names(unknown_names(given))
-        chat, left_out = as_chat_body(given)
-        if not self.strict and chat.get("model") in (None, ""):
-            chat["model"] = self.model.name
-        request, ignored = parse_translated(chat, left_out, self.model)
-        asked = parse_chat(request, self.model, strict=self.strict, ignored=ignored)
-        if self.strict:
-            refuse_names(asked.ignored)
+        chat, left_out, sent = as_chat_body(given)
+        _, asked = read_question(chat, self.model, sent, strict=self.strict, left_out=left_out)
         return asked, ResponseWriter(self.model.name, _repeated(given, asked))
 
     def error_body(self, error: ApiError) -> dict[str, Any]:

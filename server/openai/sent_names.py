@@ -1,0 +1,65 @@
+"""What a client called the parameters of a question, so that errors and the header name what it has sent.
+
+Every API becomes a chat completion before its values are checked, and the runtime checks some of them. What they
+complain of is a place in the chat completion, or a setting.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from uhd_edge.runtime.errors import UhdError
+from uhd_edge.server.errors import ApiError, api_error, renamed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# A place within the conversation, in the text of an error.
+_PLACE = re.compile(r"(?<![\w.])messages(\.\w+)+")
+
+
+@dataclass(frozen=True)
+class SentNames:
+    """The client's names by those of a chat completion, each a place such as `messages.0.content`.
+
+    A name stands for all places within it too. `patterns` are regular expressions of whole places with what they
+    are called, and come first.
+    """
+
+    names: dict[str, str] = field(default_factory=dict)
+    patterns: tuple[tuple[str, str], ...] = ()
+
+    def of(self, place: str) -> str:
+        """Return what the client called a place."""
+        for pattern, sent in self.patterns:
+            if found := re.fullmatch(pattern, place):
+                return found.expand(sent)
+        ends = [found.start() for found in re.finditer(r"[.\[]", place)]
+        for end in (len(place), *reversed(ends)):
+            if place[:end] in self.names:
+                return self.names[place[:end]] + place[end:]
+        return place
+
+    def told(self, error: ApiError) -> ApiError:
+        """Return an error that names what the client has sent."""
+        text = _PLACE.sub(lambda found: self.of(found[0]), str(error))
+        if error.param is None:
+            return ApiError(error.status, text, code=error.code)
+        name = self.of(error.param)
+        if error.param.partition(".")[0] != "messages":
+            text = renamed(text, error.param, name)
+        return ApiError(error.status, text, param=name, code=error.code)
+
+    @contextmanager
+    def spoken(self) -> Iterator[None]:
+        """Raise the errors of the block in the client's words."""
+        try:
+            yield
+        except UhdError as error:
+            known = api_error(error)
+            if known is None:
+                raise
+            raise self.told(known) from error

@@ -1,0 +1,107 @@
+"""The items of a response's input become the messages of a chat completion."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from uhd_edge.server.errors import ApiError
+
+# What comes with the parts of an answer and goes back with them, and says nothing to the model.
+_QUIET_IN_PARTS: Final = ("annotations", "logprobs", "prompt_cache_breakpoint")
+
+
+def read_items(given: dict[str, Any], names: dict[str, str]) -> list[Any]:
+    """Return the conversation as messages, and add to `names` what each is of; see `SentNames`.
+
+    Calls and thoughts belong to the assistant's message beside them. Raises `ApiError` 400 for items
+    that are not supported.
+    """
+    names["messages"] = "input"
+    messages: list[Any] = []
+    if given.get("instructions"):
+        messages.append({"role": "system", "content": given["instructions"]})
+        names |= dict.fromkeys(("messages.0", "messages.0.content"), "instructions")
+    asked = given.get("input")
+    if isinstance(asked, str):
+        names |= dict.fromkeys((f"messages.{len(messages)}", f"messages.{len(messages)}.content"), "input")
+        return [*messages, {"role": "user", "content": asked}]
+    for number, item in enumerate(as_list(asked, "input")):
+        before = len(messages)
+        _add(item, messages, f"input.{number}")
+        within = "" if len(messages) > before else _newest(messages[-1])
+        names[f"messages.{len(messages) - 1}{within}"] = f"input.{number}"
+    return messages
+
+
+def _newest(message: dict[str, Any]) -> str:
+    """Return where in a message an item went that has none of its own."""
+    return f".tool_calls.{len(message['tool_calls']) - 1}" if message.get("tool_calls") else ".content"
+
+
+def _add(item: Any, messages: list[Any], place: str) -> None:
+    kind = item.get("type", "message") if isinstance(item, dict) else None
+    if kind == "message":
+        message = {name: item[name] for name in item if name not in ("id", "type", "status", "phase")}
+        message["content"] = _parts(item.get("content"), place)
+        if message.get("role") == "assistant" and _waits_for_text(messages):
+            messages[-1] |= message
+        else:
+            messages.append(message)
+    elif kind == "reasoning":
+        _assistant(messages)["reasoning_content"] = _thoughts(item, place)
+    elif kind == "function_call":
+        function = {"name": item.get("name"), "arguments": item.get("arguments") or "{}"}
+        call = {"id": item.get("call_id"), "type": "function", "function": function}
+        last = messages[-1] if messages and messages[-1].get("role") == "assistant" else _assistant(messages)
+        last.setdefault("tool_calls", []).append(call)
+    elif kind == "function_call_output":
+        messages.append(
+            {"role": "tool", "tool_call_id": item.get("call_id"), "content": _parts(item.get("output") or "", place)}
+        )
+    else:
+        raise ApiError(400, f"{place}: items of the type {kind!r} are not supported", param="input")
+
+
+def _assistant(messages: list[Any]) -> dict[str, Any]:
+    """Begin an assistant's message."""
+    messages.append({"role": "assistant"})
+    begun: dict[str, Any] = messages[-1]
+    return begun
+
+
+def _waits_for_text(messages: list[Any]) -> bool:
+    return bool(messages) and messages[-1].keys() == {"role", "reasoning_content"}
+
+
+def _thoughts(item: dict[str, Any], place: str) -> str:
+    parts = as_list(item.get("content") or item.get("summary") or [], f"{place}.content")
+    return "\n".join(str(part.get("text", "")) for part in parts if isinstance(part, dict))
+
+
+def _parts(content: Any, place: str) -> Any:
+    """Return content with the parts that OpenAI's client sends as chat completions have them; others stay."""
+    if not isinstance(content, list):
+        return content
+    return [_part(part, place) if isinstance(part, dict) else part for part in content]
+
+
+def _part(part: dict[str, Any], place: str) -> dict[str, Any]:
+    given = {name: value for name, value in part.items() if value is not None and name not in _QUIET_IN_PARTS}
+    kind = given.get("type")
+    if kind in ("input_text", "output_text") and given.keys() <= {"type", "text"}:
+        return {**given, "type": "text"}
+    if kind != "input_image" or not given.keys() <= {"type", "image_url", "detail", "file_id"}:
+        return part
+    if "file_id" in given:
+        raise ApiError(400, f"{place}: file_id is not supported; send the image itself", param="input")
+    if not isinstance(given.get("image_url"), str):
+        return part
+    detail = {} if given.get("detail", "original") == "original" else {"detail": given["detail"]}
+    return {"type": "image_url", "image_url": {"url": given["image_url"], **detail}}
+
+
+def as_list(given: Any, name: str) -> list[Any]:
+    """Return a list as it is; raises `ApiError` 400 for anything else."""
+    if not isinstance(given, list):
+        raise ApiError(400, f"{name} is {type(given).__name__}; it must be a list", param=name)
+    return given

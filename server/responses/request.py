@@ -1,0 +1,101 @@
+"""The body of `/v1/responses` becomes that of a chat completion: the same question in other words."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from uhd_edge.server.errors import ApiError
+from uhd_edge.server.openai.sent_names import SentNames
+from uhd_edge.server.responses.items import as_list, read_items
+
+# What asks for the probabilities of an answer's tokens.
+LOGPROBS: Final = "message.output_text.logprobs"
+
+# The parameters that only responses have; all others are those of chat completions, or are ignored as there.
+_OWN: Final = frozenset(("include", "input", "instructions", "max_tool_calls", "text"))
+
+# What this server keeps nothing for, with the values that do not ask for it.
+_NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
+    "background": (False,),
+    "conversation": (),
+    "previous_response_id": (),
+    "prompt": (),
+    "truncation": ("disabled", "auto"),
+}
+
+# What a response has no room for.
+_UNTOLD: Final = ("messages", "details")
+
+
+def as_chat_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], SentNames]:
+    """Return the body of a chat completion, with the names of what was left out and of what was translated.
+
+    Raises `ApiError` 400 for what is not supported: conversations that the server would have to
+    keep, tools that it would have to run, files, several answers.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    for name, neutral in _NEUTRAL.items():
+        if name in given and given.pop(name) not in neutral:
+            message = f"{name} is not supported, as this server keeps no responses; send the whole conversation"
+            raise ApiError(400, message, param=name, code="unsupported_parameter")
+    if given.get("n", 1) != 1:
+        raise ApiError(400, "n is not supported here, as a response is one answer; use /v1/chat/completions", param="n")
+    ignored: list[str] = [name for name in _UNTOLD if name in given]
+    body = {name: value for name, value in given.items() if name not in (*_OWN, *_UNTOLD)}
+    names: dict[str, str] = {}
+    body["messages"] = read_items(given, names)
+    if "max_output_tokens" in body and "max_completion_tokens" not in body:
+        body["max_completion_tokens"] = body.pop("max_output_tokens")
+        names["max_completion_tokens"] = "max_output_tokens"
+    if "tools" in given:
+        body["tools"] = [_tool(tool) for tool in as_list(given["tools"], "tools")]
+    for name in as_list(given.get("include", []), "include"):
+        if name == LOGPROBS:
+            body["logprobs"] = True
+        else:
+            ignored.append(f"include.{name}")
+    _translate_text(given.get("text"), body, ignored, names)
+    _translate_reasoning(body, ignored, names)
+    return body, tuple(ignored), SentNames(names)
+
+
+def _translate_reasoning(body: dict[str, Any], ignored: list[str], names: dict[str, str]) -> None:
+    """Write the effort as that of a chat completion; what other servers have in `reasoning` is left to it."""
+    reasoning = body.get("reasoning")
+    if not isinstance(reasoning, dict):
+        return
+    if (effort := reasoning.get("effort")) is not None and "reasoning_effort" not in body:
+        body["reasoning_effort"], names["reasoning_effort"] = effort, "reasoning.effort"
+    body["reasoning"] = {name: reasoning[name] for name in ("enabled", "max_tokens") if name in reasoning} or None
+    known = ("effort", "enabled", "max_tokens")
+    ignored += [f"reasoning.{name}" for name, value in reasoning.items() if value is not None and name not in known]
+
+
+def _translate_text(text: Any, body: dict[str, Any], ignored: list[str], names: dict[str, str]) -> None:
+    """Write the format of the text as that of a chat completion, whose own is ignored beside it."""
+    if text is not None and not isinstance(text, dict):
+        raise ApiError(400, f"text is {type(text).__name__}; it must be an object", param="text")
+    own = text or {}
+    ignored += [f"text.{name}" for name in own if name != "format" and own[name] is not None]
+    if own.get("format") is not None:
+        if "response_format" in body:
+            ignored.append("response_format")
+        body["response_format"] = _format(own["format"])
+        names |= dict.fromkeys(("response_format", "response_format.json_schema"), "text.format")
+
+
+def _tool(tool: Any) -> Any:
+    """Write the definition of a function as chat completions have it."""
+    if not isinstance(tool, dict) or tool.get("type") != "function":
+        kind = tool.get("type") if isinstance(tool, dict) else tool
+        raise ApiError(400, f"tools of the type {kind!r} are not supported; give functions", param="tools")
+    if "function" in tool:
+        return tool
+    return {"type": "function", "function": {name: value for name, value in tool.items() if name != "type"}}
+
+
+def _format(given: Any) -> Any:
+    if not isinstance(given, dict) or given.get("type") != "json_schema" or "json_schema" in given:
+        return given
+    named = {name: value for name, value in given.items() if name != "type" and value is not None}
+    return {"type": "json_schema", "json_schema": named}

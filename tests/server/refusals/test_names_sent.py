@@ -1,0 +1,89 @@
+"""Errors name what the client has sent, at every address."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.running_server import CHAT, Running
+from support.server.asking import SAID, TOOL
+from support.server.every_address import OLLAMA_CHAT, OLLAMA_GENERATE, RESPONSES, refusal
+
+from uhd_edge.runtime import Assistant
+from uhd_edge.runtime.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LEAST: Mapping[str, dict[str, Any]] = {
+    CHAT: {"messages": SAID},
+    RESPONSES: {"input": "What?"},
+    OLLAMA_CHAT: {"messages": SAID},
+    OLLAMA_GENERATE: {"prompt": "What?"},
+}
+WRONG = {"type": "array", "contains": {"type": "string"}, "items": {"type": "surprise"}}
+CALL = {"type": "function_call", "call_id": "1", "name": "go", "arguments": "{}"}
+THOUGHT = {"type": "reasoning", "summary": []}
+WHAT = {"role": "user", "content": "What?"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "name"),
+    [
+        *[(CHAT, {name: -5}, name) for name in ("top_k", "temperature", "max_tokens", "presence_penalty", "min_p")],
+        *[(CHAT, {name: 0}, name) for name in ("max_completion_tokens", "n_predict", "repeat_penalty", "max_slices")],
+        (CHAT, {"stop": [""]}, "stop"),
+        (CHAT, {"tool_choice": "required"}, "tool_choice"),
+        (CHAT, {"tools": [TOOL]}, "tools"),
+        (CHAT, {"logit_bias": {"999999": 1}}, "logit_bias"),
+        (CHAT, {"thinking": {"type": "enabled", "budget_tokens": -1}}, "thinking.budget_tokens"),
+        (CHAT, {"guided_json": WRONG}, "guided_json"),
+        (CHAT, {"guided_json": 5}, "guided_json"),
+        (RESPONSES, {"max_output_tokens": 0}, "max_output_tokens"),
+        (RESPONSES, {"max_output_tokens": "5"}, "max_output_tokens"),
+        (RESPONSES, {"temperature": 200}, "temperature"),
+        (RESPONSES, {"reasoning": {"effort": "much"}}, "reasoning.effort"),
+        (RESPONSES, {"text": {"format": {"type": "json_schema", "name": "x", "schema": WRONG}}}, "text.format"),
+        (RESPONSES, {"text": {"format": {"type": "json_schema", "schema": {}}}}, "text.format.name"),
+        (RESPONSES, {"text": {"format": {"type": "yaml"}}}, "text.format.type"),
+        (RESPONSES, {"input": [{"role": "narrator", "content": "x"}]}, "input.0.role"),
+        (RESPONSES, {"instructions": "Look.", "input": [THOUGHT, CALL, WHAT, {"role": "user"}]}, "input.3.content"),
+        (RESPONSES, {"instructions": 5}, "instructions"),
+        (RESPONSES, {"input": "what " * 5000}, "input"),
+        (OLLAMA_CHAT, {"options": {"num_predict": 0}}, "options.num_predict"),
+        (OLLAMA_CHAT, {"options": {"temperature": 200}}, "options.temperature"),
+        (OLLAMA_CHAT, {"options": {"mirostat": 1}}, "options.mirostat"),
+        (OLLAMA_CHAT, {"format": "xml"}, "format"),
+        (OLLAMA_CHAT, {"messages": [WHAT, {"role": "user", "content": "x", "images": ["", 5]}]}, "messages.1.images.1"),
+        (OLLAMA_GENERATE, {"options": {"repeat_penalty": 200}}, "options.repeat_penalty"),
+        (OLLAMA_GENERATE, {"images": [5], "system": "x"}, "images.0"),
+        (OLLAMA_GENERATE, {"prompt": 5, "system": "x"}, "prompt"),
+        (OLLAMA_GENERATE, {"system": 5}, "system"),
+    ],
+)
+def test_an_error_names_the_parameter_that_the_client_has_sent(
+    server: Running, path: str, body: dict[str, Any], name: str
+) -> None:
+    reply = server.request("POST", path, {"model": "uhd-tiny", **LEAST[path], **body})
+    message = refusal(path, reply.json)
+    assert reply.status == 400
+    if path.startswith("/v1"):
+        assert reply.error["param"] == name
+    elif name != "format":
+        assert message.startswith((f"{name} ", f"{name}: "))
+    assert path == CHAT or "response_format" not in message
+
+
+def test_an_error_of_the_assistant_has_its_parameter() -> None:
+    with Assistant(threads=1) as assistant:
+        for name, value in {
+            "max_tokens": 0,
+            "temperature": -1,
+            "stop": [""],
+            "answers": 9,
+            "tool_choice": "go",
+        }.items():
+            options: Any = {name: value}
+            with pytest.raises(OptionError, match=f"^{name} ") as refused:
+                assistant.ask("What?", **options)
+            assert refused.value.parameter == name
