@@ -14,6 +14,10 @@ def run() -> None:
     """Run `uhd`; an interrupt during the imports exits as quietly as a later one."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     try:
+        from uhd_edge.cli.watched import is_watched, watch
+
+        if is_watched(sys.argv[1:]):
+            watch()
         from uhd_edge.cli.main import run as run_uhd
     except KeyboardInterrupt:
         sys.exit(130)

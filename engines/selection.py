@@ -165,7 +165,7 @@ def _compute_capability(backend: Backend) -> str:
         return first_gpu().compute_capability
     except EngineUnavailableError as error:
         raise EngineUnavailableError(
-            f"{NAMES[backend]} engines run on an NVIDIA GPU, and none can be used here; use auto or onnxruntime"
+            f"{NAMES[backend]} engines run on an NVIDIA GPU, and none can be used here; ONNX Runtime needs none"
         ) from error
 
 

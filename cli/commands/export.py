@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import click
 
@@ -87,7 +87,19 @@ def export(
             tell=lambda line: click.echo(line, err=True),
         )
     click.echo(str(written.path))
-    advise_calibrating(str(written.path))
+    warn_without_fp32(precisions)
+    if "fp32" in precisions:
+        advise_calibrating(str(written.path))
+
+
+def warn_without_fp32(precisions: Sequence[str]) -> None:
+    """Say what a CPU does with a bundle that has FP16 graphs alone."""
+    if "fp32" not in precisions:
+        click.echo(
+            "uhd: there are no FP32 graphs: a CPU runs the FP16 ones, which is slower, engines are compared with those, "
+            "and `uhd calibrate` cannot add INT8; FP16 alone is for devices with a GPU",
+            err=True,
+        )
 
 
 def advise_calibrating(bundle: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from uhd_edge.cli.commands.export import advise_calibrating, parser_of_names
+from uhd_edge.cli.commands.export import advise_calibrating, parser_of_names, warn_without_fp32
 from uhd_edge.cli.progress import say, shown_progress
 from uhd_edge.engines.extras import extra_needed
 
@@ -80,5 +80,6 @@ def pull(
     kept = bundle.path.name
     say(f'ask it with: uhd ask photo.jpg "What is this?" --bundle {kept}')
     click.echo(str(bundle.path))
-    if "int8" not in bundle.manifest.graphs[bundle.manifest.default_mode]:
+    warn_without_fp32(precisions)
+    if "fp32" in precisions and "int8" not in bundle.manifest.graphs[bundle.manifest.default_mode]:
         advise_calibrating(kept)

@@ -97,12 +97,19 @@ read_version() {
 # Prints the first error of a log, in one line.
 first_error() {
     error=$(sed -n 's/.*\[E\] *//p' "$1" | grep -v '^$' | head -n 1)
-    if [ "${ended:-0}" -gt 128 ] && [ "$ended" -ne 137 ]; then
-        error="it was ended by signal $((ended - 128))${error:+: $error}"
-    elif [ "${ended:-0}" -eq 137 ]; then
-        error="it was ended by signal 9, most likely for lack of memory: close other programs, such as \
-the desktop, or make the kit with a smaller --largest-view or fewer --modes"
-    fi
+    case ${ended:-0} in
+        129) meaning='its terminal was closed' ;;
+        130) meaning='somebody interrupted it' ;;
+        134) meaning='it gave up by itself, often for lack of memory; the last lines of its log say why' ;;
+        135) meaning='most likely a file could not be read: check the disk' ;;
+        137) meaning="most likely for lack of memory: close other programs, such as the desktop, or make the kit with a \
+smaller --largest-view or fewer --modes" ;;
+        139) meaning='it crashed, which is a fault of TensorRT or the driver: try it again' ;;
+        143) meaning='somebody or the system stopped it' ;;
+        *) meaning='' ;;
+    esac
+    [ "${ended:-0}" -le 128 ] ||
+        error="it was ended by signal $((ended - 128))${meaning:+, $meaning}${error:+; its first error: $error}"
     printf '%s\n' "${error:-no reason given} (the log is $1)"
 }
 

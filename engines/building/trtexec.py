@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from uhd_edge.engines.building.builder import UINT8_READ_AS_INT8, WORKSPACE
+from uhd_edge.engines.building.ended import describe_signal
 from uhd_edge.engines.errors import EngineBuildError, EngineUnavailableError
+from uhd_edge.engines.tensorrt.library import DLA_LIBRARY, INSTALL_DLA_COMPILER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,7 +135,9 @@ def _problem(code: int, log: str) -> str | None:
     if code == 0 and "&&&& PASSED TensorRT.trtexec" in log:
         return None
     if code < 0:
-        return f"it was killed by signal {-code}, most likely because memory ran out"
+        return f"it {describe_signal(-code)}"
+    if missing := re.search(r"error while loading shared libraries: (.+)", log):
+        return f"it does not start: {INSTALL_DLA_COMPILER if DLA_LIBRARY in missing[1] else missing[1]}"
     errors = re.findall(r"\[E\] (.+)", log)
     first = next((line for line in errors if line.strip()), "no reason given")
     return f"exit code {code}, {first.strip()}" if code else first.strip()

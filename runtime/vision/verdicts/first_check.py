@@ -1,7 +1,8 @@
 """A TensorRT engine is compared with FP32 before `auto` uses it, once for each GPU, engine and mode.
 
 An engine that was built on another machine, ahead of time, has never run before. What was found is kept
-in the bundle's `engines/verified.json`; `uhd verify` keeps its verdict there too, on more pictures.
+in the bundle's `engines/verified.json`, or in the user's cache; `uhd verify` keeps its verdict there too, on more
+pictures.
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ def check_before_use(
     found = f"cosine {cosine:.5f}, worst token {token_cosine:.5f}, in {time.perf_counter() - began:.1f} s"
     if not passed:
         raise EngineRefusedError(f"{records[0].path}: differs too much from FP32 in {mode} ({found}); {advice}")
-    again = "" if kept else f"; {bundle.path} cannot be written, so this is done again each time"
+    again = (
+        "" if kept else f"; neither {bundle.path} nor the user's cache can be written, so this is done again each time"
+    )
     what = f"{precision} on {engines.encoder.provider} was compared with {describe_reference(kind)}"
     return f"{mode}: {what} before its first use: {'; '.join([found, *verdict.measurements])}{again}"
 

@@ -1,7 +1,10 @@
-"""The verdicts of a bundle, in `engines/verified.json`."""
+"""The verdicts of a bundle, in `engines/verified.json`; of one that cannot be written, in the user's cache."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -9,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from uhd_edge.engines.tensorrt.fused_attention import FusedAttention
 from uhd_edge.engines.tensorrt.gpu import first_gpu
 from uhd_edge.runtime.modes import Mode
+from uhd_edge.runtime.user_cache import user_cache
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,11 +76,12 @@ def verdict_about(mode: Mode, records: Sequence[EngineRecord], *, passed: bool) 
 
 
 def read_verdicts(bundle: Bundle) -> tuple[Verdict, ...]:
-    """Read what is known; a file that is missing or damaged knows nothing."""
-    try:
-        return _Verdicts.model_validate_json(_file(bundle).read_bytes()).verdicts
-    except (OSError, ValidationError):
-        return ()
+    """Read what is known, the user's cache first, which holds what is newer than a bundle that cannot be written.
+
+    A file that is missing or damaged knows nothing.
+    """
+    cached = _read(_file_in_cache(bundle))
+    return (*cached, *(own for own in _read(_file(bundle)) if not any(own.is_about(newer) for newer in cached)))
 
 
 def find_verdict(bundle: Bundle, about: Verdict) -> Verdict | None:
@@ -85,16 +90,42 @@ def find_verdict(bundle: Bundle, about: Verdict) -> Verdict | None:
 
 
 def keep_verdict(bundle: Bundle, verdict: Verdict) -> bool:
-    """Write a verdict in place of an earlier one; returns whether the bundle could be written."""
+    """Write a verdict in place of an earlier one, into the user's cache where the bundle cannot be written.
+
+    Returns whether it could be kept.
+    """
+    cached = _file_in_cache(bundle)
+    if _write(_file(bundle), verdict):
+        cached.unlink(missing_ok=True)
+        return True
+    with suppress(OSError):  # then writing the file fails too
+        cached.parent.mkdir(parents=True, exist_ok=True)
+    return _write(cached, verdict)
+
+
+def _read(file: Path) -> tuple[Verdict, ...]:
+    try:
+        return _Verdicts.model_validate_json(file.read_bytes()).verdicts
+    except (OSError, ValidationError):
+        return ()
+
+
+def _write(file: Path, verdict: Verdict) -> bool:
     from uhd_edge.engines.building.engine_record import write_whole
 
-    others = tuple(known for known in read_verdicts(bundle) if not known.is_about(verdict))
+    others = [known for known in _read(file) if not known.is_about(verdict)]
     content = _Verdicts(verdicts=(*others, verdict)).model_dump_json(indent=2) + "\n"
     try:
-        write_whole(_file(bundle), content.encode())
+        write_whole(file, content.encode())
     except OSError:
         return False
     return True
+
+
+def _file_in_cache(bundle: Bundle) -> Path:
+    """Return where the verdicts of a bundle are that cannot be written: a file for each bundle, by its path."""
+    place = hashlib.sha256(os.fsencode(bundle.path.resolve())).hexdigest()[:32]
+    return user_cache() / "verified" / f"{place}.json"
 
 
 def _file(bundle: Bundle) -> Path:

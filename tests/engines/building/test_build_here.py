@@ -103,7 +103,8 @@ def test_here_builds_with_trtexec_by_documented_flags_alone(qwen3_bundle: Bundle
     [
         ("fail-build", "exit code 1, Engine could not be created from network; its log is .*linear.log"),
         ("lie", "trtexec failed: Engine could not be created from network"),
-        ("crash", "killed by signal 9, most likely because memory ran out"),
+        ("crash", r"it was ended by signal 9 \(SIGKILL\), most likely for lack of memory: close other programs"),
+        ("abort", r"it was ended by signal 6 \(SIGABRT\), it gave up by itself"),
         ("empty", "reported PASSED but wrote no engine"),
         ("uint8", "quantized to uint8"),
         ("no-version", "does not name the TensorRT version"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,6 +17,9 @@ from uhd_edge.runtime.bundles.manifest import Manifest
 from uhd_edge.runtime.checking.verify import verify_bundle
 from uhd_edge.runtime.vision.encoder import VisionEncoder
 from uhd_edge.runtime.vision.verdicts import kept
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def opened(bundle: Bundle, **options: Any) -> tuple[str, list[str]]:
@@ -180,13 +183,38 @@ def test_with_nothing_to_compare_with_an_engine_is_only_used_by_who_asks_for_it(
     assert opened(alone, engine="tensorrt-rtx")[0] == "pretended"
 
 
-def test_a_bundle_that_cannot_be_written_is_compared_each_time_and_says_so(bundle: Bundle, machine: type[Told]) -> None:
+def test_verdicts_of_a_bundle_that_cannot_be_written_are_kept_for_the_user(
+    bundle: Bundle, machine: type[Told], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: Any
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    build(bundle)
+    blocked = bundle.path / "engines" / kept.FILE
+    blocked.mkdir()
+    provider, (note,) = opened(bundle)
+    assert (provider, "cannot be written" in note) == ("pretended", False)
+    assert opened(bundle) == ("pretended", [])
+    # What is found later counts, and once the bundle can be written it holds the only one.
+    harm(shifted)
+    verify_bundle(bundle, engine="tensorrt-rtx", images=[PICTURE], modes=["16x"], question=None, threads=1)
+    assert opened(bundle)[0] == "CPUExecutionProvider"
+    blocked.rmdir()
+    harm(lambda values: values)
+    verify_bundle(bundle, engine="tensorrt-rtx", images=[PICTURE], modes=["16x"], question=None, threads=1)
+    assert opened(bundle) == ("pretended", [])
+    assert [verdict.passed for verdict in kept.read_verdicts(bundle)] == [True]
+
+
+def test_where_nothing_can_be_written_engines_are_compared_each_time_and_it_says_so(
+    bundle: Bundle, machine: type[Told], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     build(bundle)
     (bundle.path / "engines" / kept.FILE).mkdir()
     for _ in range(2):
         provider, (note,) = opened(bundle)
         assert provider == "pretended"
-        assert "cannot be written, so this is done again each time" in note
+        assert "can be written, so this is done again each time" in note
 
 
 def test_damaged_verdicts_count_as_none(bundle: Bundle, machine: type[Told]) -> None:
