@@ -96,7 +96,7 @@ def warn_without_fp32(precisions: Sequence[str]) -> None:
     """Say what a CPU does with a bundle that has FP16 graphs alone."""
     if "fp32" not in precisions:
         click.echo(
-            "uhd: there are no FP32 graphs: a CPU runs the FP16 ones, which is slower, engines are compared with those, "
+            "uhd: no FP32 graphs: a CPU runs the FP16 ones, which is slower, engines are compared with them, "
             "and `uhd calibrate` cannot add INT8; FP16 alone is for devices with a GPU",
             err=True,
         )

@@ -122,3 +122,14 @@ def test_a_model_that_is_here_is_not_pulled_again(
         "uhd: mine is here already; --force pulls it anew",
         'uhd: ask it with: uhd ask photo.jpg "What is this?" --bundle mine',
     ]
+
+
+def test_an_export_of_fp16_alone_says_what_that_means_on_a_cpu(
+    run: Callable[..., tuple[int, str, str]], qwen3_checkpoint: Path, tmp_path: Path
+) -> None:
+    code, _, error = run(
+        "export", str(qwen3_checkpoint), str(tmp_path / "half"), "--modes", "16x", "--precisions", "fp16"
+    )
+    assert code == 0, error
+    assert "no FP32 graphs: a CPU runs the FP16 ones, which is slower" in error
+    assert "adds INT8" not in error  # calibrating would refuse it
