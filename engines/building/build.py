@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from uhd_edge.engines.building.builder import compile_graph
+from uhd_edge.engines.building.ended import PARTIAL, tell_killed
 from uhd_edge.engines.building.engine_record import (
     ENGINE_SUFFIX,
     FOLDER,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from uhd_edge.engines.unfinished import Tell
 
 TIMING_CACHE = "timing.cache"
-_PARTIAL = ".partial"
 
 
 @dataclass(frozen=True)
@@ -171,18 +171,7 @@ def _with_trtexec(graph: Path, engine: Path, profiles: Sequence[Profile], progra
 
 def _partial(engine: Path) -> Path:
     """Where an engine is written until it is complete; the folder's lock allows one build at a time."""
-    return engine.with_name(f".{engine.name}{_PARTIAL}")
-
-
-def _tell_killed(folder: Path, tell: Tell) -> None:
-    """Say at which engine a build was ended, and remove what it left; the folder is locked, so none is built now."""
-    for partial in sorted(folder.glob(f".*{ENGINE_SUFFIX}{_PARTIAL}")):
-        name = partial.name.removeprefix(".").removesuffix(f"{ENGINE_SUFFIX}{_PARTIAL}")
-        partial.unlink(missing_ok=True)
-        tell(
-            f"the last build of {name} was ended before it was done; if nobody stopped it, then most likely for lack "
-            "of memory: close other programs, or build with a smaller --largest-view or fewer --modes"
-        )
+    return engine.with_name(f".{engine.name}{PARTIAL}")
 
 
 def _build(
@@ -197,7 +186,7 @@ def _build(
     graph, engine = bundle / order.graph, folder / f"{order.name}{ENGINE_SUFFIX}"
     before = read_digests(graph)
     try:
-        # Until it is complete this shows a later run that one was killed, see `_tell_killed`.
+        # Until it is complete this shows a later run that one was killed, see `tell_killed`.
         _partial(engine).touch()
         with _as_ordered(graph, order) as source:
             origin = build(source, engine, order.profiles)
@@ -248,7 +237,7 @@ def _writing(folder: Path, tell: Tell) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder, wait=False):
-            _tell_killed(folder, tell)
+            tell_killed(folder, tell)
             remove_abandoned(unfinished_files(folder), tell)
             yield folder
     except BlockingIOError as error:

@@ -1,8 +1,18 @@
-"""What it most likely means that a builder was ended by a signal."""
+"""What it most likely means that a builder was ended by a signal, and how a later one finds out."""
 
 from __future__ import annotations
 
 import signal
+from typing import TYPE_CHECKING
+
+from uhd_edge.engines.building.engine_record import ENGINE_SUFFIX
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from uhd_edge.engines.unfinished import Tell
+
+PARTIAL = ".partial"  # what an engine's file ends with until it is complete
 
 _MEANINGS = {
     signal.SIGINT: "somebody interrupted it",
@@ -28,3 +38,14 @@ def describe_signal(number: int) -> str:
         return f"was ended by signal {number}"
     meaning = _MEANINGS.get(known)
     return f"was ended by signal {number} ({known.name})" + (f", {meaning}" if meaning else "")
+
+
+def tell_killed(folder: Path, tell: Tell) -> None:
+    """Say at which engine a build was ended, and remove what it left; the folder is locked, so none is built now."""
+    for partial in sorted(folder.glob(f".*{ENGINE_SUFFIX}{PARTIAL}")):
+        name = partial.name.removeprefix(".").removesuffix(f"{ENGINE_SUFFIX}{PARTIAL}")
+        partial.unlink(missing_ok=True)
+        tell(
+            f"the last build of {name} was ended before it was done; if nobody stopped it, then most likely for lack "
+            "of memory: close other programs, or build with a smaller --largest-view or fewer --modes"
+        )
