@@ -11,8 +11,12 @@ from uhd_edge.bench.configuration import Configuration, Picture, Settings
 from uhd_edge.bench.machine import this_machine
 from uhd_edge.bench.process import MeasuringProcess
 from uhd_edge.bench.report import summarize
+from uhd_edge.bench.worker import measure
 from uhd_edge.engines.errors import EngineUnavailableError
+from uhd_edge.engines.onnxruntime import CUDA, offered_providers
+from uhd_edge.engines.selection import open_onnxruntime
 from uhd_edge.engines.tensorrt.gpu import first_gpu
+from uhd_edge.runtime.assistant import Assistant
 from uhd_edge.runtime.checking.verify import verify_bundle
 
 if TYPE_CHECKING:
@@ -61,6 +65,33 @@ def measure_row(bundle: Bundle, engine: EngineName, precision: Precision, mode: 
         first_token=f"{measured.stages['first_token'].median:.3g} ms",
         tokens="-" if tokens is None else f"{tokens.median:.3g}, {measured.language_model}",
     )
+
+
+def measure_language_model(bundle: Bundle, image: Path, *, gpu_layers: int) -> Row:
+    """Ask a few times with so many layers of the language model on a GPU, -1 for all."""
+    configuration = Configuration(Picture(0, 0, image.read_bytes()), "16x", "fp32", "onnxruntime")
+    settings = Settings(rounds=ROUNDS, max_tokens=TOKENS)
+    with Assistant(
+        bundle, engine="onnxruntime", precision="fp32", gpu_layers=gpu_layers, context=settings.context, cache_bytes=0
+    ) as assistant:
+        samples = [measure(assistant, configuration, settings) for _ in range(1 + ROUNDS)][1:]
+    measured = summarize(configuration, samples, samples[-1].peak_memory)
+    tokens = measured.tokens_per_second
+    return Row(
+        verified="-",
+        first_token=f"{measured.stages['first_token'].median:.3g} ms",
+        tokens="-" if tokens is None else f"{tokens.median:.3g}, {measured.language_model}",
+    )
+
+
+def why_no_cuda(bundle: Bundle) -> str:
+    """Return why ONNX Runtime does not run on a GPU here, nothing where it does."""
+    if CUDA not in offered_providers():
+        return "onnxruntime-gpu is not installed (on a Jetson it comes from NVIDIA's index)"
+    encoder, _ = bundle.graphs(bundle.manifest.default_mode, "fp32")
+    told: list[str] = []
+    with open_onnxruntime(encoder, tell=told.append) as engine:
+        return "" if engine.provider == CUDA else " ".join(told)
 
 
 @contextmanager
