@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from uhd_edge.engines.errors import EngineError
+from uhd_edge.engines.fusing.wire import messages
 
 # Field numbers in onnx.proto.
 _MODEL_GRAPH = 7
@@ -19,9 +20,6 @@ _GRAPH_NODE, _GRAPH_INITIALIZER = 1, 5
 _NODE_OPERATOR = 4
 _TENSOR_EXTERNAL_DATA = 13
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
-
-# Wire types of protobuf.
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def graph_files(graph: Path) -> tuple[Path, ...]:
@@ -61,8 +59,8 @@ def weights_elsewhere(graph: Path) -> str | None:
 def count_operators(graph: Path, operator: str) -> int:
     """Count the nodes of `graph` that are `operator`, such as "Softmax"; raises `EngineError` as `graph_files` does."""
     with _reading(graph) as content:
-        nodes = [node for part in _messages(content, _MODEL_GRAPH) for node in _messages(part, _GRAPH_NODE)]
-        return sum(bytes(name) == operator.encode() for node in nodes for name in _messages(node, _NODE_OPERATOR))
+        nodes = [node for part in messages(content, _MODEL_GRAPH) for node in messages(part, _GRAPH_NODE)]
+        return sum(bytes(name) == operator.encode() for node in nodes for name in messages(node, _NODE_OPERATOR))
 
 
 @contextmanager
@@ -77,50 +75,15 @@ def _reading(graph: Path) -> Iterator[memoryview]:
 
 def _external_data(model: memoryview) -> Iterator[list[memoryview]]:
     """Yield the external-data entries of each initializer; empty for weights inside the file."""
-    for graph in _messages(model, _MODEL_GRAPH):
-        for tensor in _messages(graph, _GRAPH_INITIALIZER):
-            yield list(_messages(tensor, _TENSOR_EXTERNAL_DATA))
+    for graph in messages(model, _MODEL_GRAPH):
+        for tensor in messages(graph, _GRAPH_INITIALIZER):
+            yield list(messages(tensor, _TENSOR_EXTERNAL_DATA))
 
 
 def _location(entries: list[memoryview]) -> str:
     """Return the file name from a tensor's key-value pairs, or an empty string."""
     for entry in entries:
-        fields = {number: bytes(value).decode() for number, value in _fields(entry)}
-        if fields.get(_ENTRY_KEY) == "location":
-            return fields.get(_ENTRY_VALUE, "")
+        key, value = (bytes(next(messages(entry, number), b"")).decode() for number in (_ENTRY_KEY, _ENTRY_VALUE))
+        if key == "location":
+            return value
     return ""
-
-
-def _messages(message: memoryview, wanted: int) -> Iterator[memoryview]:
-    return (value for number, value in _fields(message) if number == wanted)
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yield the number and content of each length-delimited field; skip numeric fields."""
-    position = 0
-    while position < len(message):
-        tag, position = _varint(message, position)
-        kind = tag & 7
-        if kind == _VARINT:
-            _, position = _varint(message, position)
-        elif kind == _BYTES:
-            length, position = _varint(message, position)
-            yield tag >> 3, message[position : position + length]
-            position += length
-        elif kind in (_FIXED32, _FIXED64):
-            position += 4 if kind == _FIXED32 else 8
-        else:
-            raise ValueError(f"wire type {kind}")
-    if position != len(message):
-        raise ValueError("a field is longer than its message")
-
-
-def _varint(message: memoryview, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return value, position
