@@ -39,14 +39,16 @@ def make_kit(
     With `faster`, its script times encoders with padded attention heads beside plain ones.
     """
     from uhd_edge.engines.building.kit import write_kit
+    from uhd_edge.engines.building.kit_files import check_output
     from uhd_edge.engines.building.targets import find_jetpack
     from uhd_edge.runtime.checking.building import kit_contents
 
     release = find_jetpack(target, jetpack)
+    place = Path(f"{bundle.path.resolve().name}-{target.name}-jetpack{release.version}") if output is None else output
+    check_output(place)
     precisions: list[BuiltPrecision] = list(dict.fromkeys(order.precision for order in orders))
     contents = kit_contents(bundle, modes=modes, precisions=precisions, **limits)
     memory = predict_kit_memory(bundle, orders, target, modes)
-    place = Path(f"{bundle.path.resolve().name}-{target.name}-jetpack{release.version}") if output is None else output
     write_kit(place, contents, orders, target=target, jetpack=release, memory=memory, faster=faster, progress=_say)
     _say(f"copy it to the {target.device} and run ./build.sh there")
     click.echo(str(place))

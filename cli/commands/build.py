@@ -12,6 +12,7 @@ from uhd_edge.cli.building.memory import check_build_memory
 from uhd_edge.cli.bundle import bundle_option, required_bundle
 from uhd_edge.cli.commands.export import parser_of_names
 from uhd_edge.cli.commands.verify import verify
+from uhd_edge.cli.images import check_images
 from uhd_edge.engines.building.targets import TARGETS
 from uhd_edge.engines.errors import EngineError, UhdError
 from uhd_edge.engines.extras import extra_needed
@@ -63,7 +64,7 @@ Attention: TypeAlias = Literal["plain", "padded", "faster"]
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    help="For orin and thor: where to write the kit, a folder or a .tar.gz.",
+    help="For orin and thor: where to write the kit, a folder, .tar.gz, .tgz or .zip.",
 )
 @click.option("--ignore-memory", is_flag=True, help="Build even if this machine's memory is predicted not to suffice.")
 @click.pass_context
@@ -105,8 +106,10 @@ def build(
         raise click.UsageError("--attention padded is for FP16 encoders; the weights of others are not padded")
     if jetpack is not None or wanted.jetpacks:
         find_jetpack(wanted, jetpack)
+    _check_images(images, wanted)
     if output is not None and not wanted.jetpacks:
         raise click.UsageError("--output is for the kits of orin and thor; other engines are written into the bundle")
+    _say_what_stays_plain(attention, precisions)
     opened = Bundle.open(named)
     modes = list(opened.manifest.graphs) if modes is None else modes
     limits: ShapeLimits = {"max_slices": max_slices, "largest": largest_view}
@@ -174,6 +177,18 @@ def _build(
         own = [record for order, record in zip(orders, records, strict=True) if not order.shared]
         _verify(ctx, bundle, own, modes, images)
     return records
+
+
+def _check_images(images: tuple[str, ...], target: Target) -> None:
+    check_images(images)
+    if images and target.name != "here":
+        raise click.UsageError("--image is for --target here; a kit's build.sh takes images on the device")
+
+
+def _say_what_stays_plain(attention: Attention | None, precisions: list[BuiltPrecision]) -> None:
+    plain = ", ".join(one for one in precisions if one != "fp16")
+    if attention in ("padded", "faster") and plain:
+        _say(f"uhd: attention heads stay as they are in {plain}: only those of FP16 encoders are padded")
 
 
 def _names(precision: str) -> list[str]:

@@ -78,7 +78,7 @@ def write_kit(
     faster: bool = False,
     progress: Callable[[str], None],
 ) -> Path:
-    """Write a kit to `output`, an archive if the name ends in .tar.gz, else a folder; returns `output`.
+    """Write a kit to `output`, an archive if the name ends in .tar.gz, .tgz or .zip, else a folder; returns `output`.
 
     Where an order has `write_padded`, the kit also has the graph with padded heads. With `faster`, its script
     times both engines, otherwise it builds the padded one alone. If TensorRT-RTX is installed, its parser
@@ -86,10 +86,10 @@ def write_kit(
     device without the `memory`. Raises `EngineBuildError` if a graph is rejected, or if `output` exists or
     cannot be written.
     """
-    for order in orders:
-        progress(f"checking {order.graph}")
-        _check(contents.bundle / order.graph)
     with tempfile.TemporaryDirectory() as temporary, writing_kit(output, progress) as kit:
+        for order in orders:  # takes minutes, so the output is opened before
+            progress(f"checking {order.graph}")
+            _check(contents.bundle / order.graph)
         orders, padded = write_padded_graphs(contents.bundle, orders, Path(temporary), progress if faster else None)
         wheel = write_own_wheel(Path(temporary))
         kit.add_file(wheel.name, wheel)

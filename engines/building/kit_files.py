@@ -1,4 +1,4 @@
-"""Write a kit's files into a folder or a .tar.gz, which gets its final name only when complete."""
+"""Write a kit's files into a folder or an archive, which gets its final name only when complete."""
 
 from __future__ import annotations
 
@@ -7,23 +7,30 @@ import io
 import os
 import secrets
 import shutil
+import stat
 import tarfile
+import zipfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Protocol
 
 from uhd_edge.engines.errors import EngineBuildError
 from uhd_edge.engines.unfinished import locked, remove_abandoned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from uhd_edge.engines.unfinished import Tell
 
-ARCHIVE_SUFFIX = ".tar.gz"
-
 # Weights hardly compress; a higher level takes minutes longer and saves nothing.
-_GZIP_LEVEL = 1
+_LEVEL = 1
+_UNIX = 3  # what made a zip's entries
+# A folder of such a name would be taken for an archive.
+_OTHER_ARCHIVES = frozenset(
+    {".7z", ".bz2", ".gz", ".lz4", ".lzma", ".rar", ".tar", ".tbz", ".tbz2", ".txz", ".tzst", ".xz", ".zst"}
+)
 
 
 class KitFiles(Protocol):
@@ -38,29 +45,44 @@ class KitFiles(Protocol):
         ...
 
 
+def check_output(target: Path) -> None:
+    """Raise `EngineBuildError` where the name `target` is taken, is no name of a kit, or is below a file."""
+    if os.path.lexists(target):
+        raise EngineBuildError(f"{target}: already exists; choose another name with --output, or remove it")
+    if target.suffix.lower() in _OTHER_ARCHIVES and _archive_suffix(target) is None:
+        raise EngineBuildError(
+            f"{target}: a kit is a folder or an archive in {', '.join(_ARCHIVES)}, and no {target.suffix}; "
+            "choose another name with --output"
+        )
+    above = next(folder for folder in target.parents if os.path.lexists(folder))
+    if not above.is_dir():
+        raise EngineBuildError(
+            f"{target}: cannot be written, because {above} is no folder; choose another name with --output"
+        )
+
+
 @contextmanager
 def writing_kit(target: Path, tell: Tell = lambda _: None) -> Iterator[KitFiles]:
-    """Open `target` for a kit: an archive when its name ends in .tar.gz, else a folder.
+    """Open `target` for a kit: an archive when its name ends in .tar.gz, .tgz or .zip, else a folder.
 
     It gets its final name when the block ends without an error. Raises `EngineBuildError` if
     it already exists or cannot be written. Leftovers of killed runs next to it are removed
     first; `tell` gets a line for each.
     """
-    if target.exists() or target.is_symlink():
-        raise EngineBuildError(f"{target}: already exists; choose another name with --output, or remove it")
+    check_output(target)
     prefix = f".{target.name}.kit-"
     partial = target.with_name(f"{prefix}{secrets.token_hex(6)}")
+    suffix = _archive_suffix(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         remove_abandoned([path for path in target.parent.iterdir() if path.name.startswith(prefix)], tell)
-        is_archive = target.name.endswith(ARCHIVE_SUFFIX)
-        partial.touch(exist_ok=False) if is_archive else partial.mkdir()
+        partial.mkdir() if suffix is None else partial.touch(exist_ok=False)
         with locked(partial):
-            if is_archive:
-                with _compressed(partial) as archive:
-                    yield _Archive(archive, target.name.removesuffix(ARCHIVE_SUFFIX))
-            else:
+            if suffix is None:
                 yield _Folder(partial)
+            else:
+                with _ARCHIVES[suffix](partial, target.name[: -len(suffix)]) as archive:
+                    yield archive
             os.sync()
             partial.rename(target)
     except OSError as error:
@@ -69,21 +91,31 @@ def writing_kit(target: Path, tell: Tell = lambda _: None) -> Iterator[KitFiles]
             f"{target}: cannot be written ({reason}); free some space or choose another name"
         ) from error
     finally:
-        if partial.is_dir():
+        if os.path.isdir(partial):  # noqa: PTH112  # a Path raises for a name that is too long
             shutil.rmtree(partial, ignore_errors=True)
-        else:
-            partial.unlink(missing_ok=True)
+        elif os.path.lexists(partial):
+            partial.unlink()
+
+
+def _archive_suffix(target: Path) -> str | None:
+    return next((suffix for suffix in _ARCHIVES if target.name.lower().endswith(suffix)), None)
 
 
 @contextmanager
-def _compressed(file: Path) -> Iterator[tarfile.TarFile]:
+def _tar(file: Path, top: str) -> Iterator[KitFiles]:
     """Open an archive whose bytes depend on its content alone: gzip would note the time and the temporary name."""
     with (
         file.open("wb") as stream,
-        gzip.GzipFile(filename="", mode="wb", fileobj=stream, compresslevel=_GZIP_LEVEL, mtime=0) as packed,
+        gzip.GzipFile(filename="", mode="wb", fileobj=stream, compresslevel=_LEVEL, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w") as archive,
     ):
-        yield archive
+        yield _Tar(archive, top)
+
+
+@contextmanager
+def _zip(file: Path, top: str) -> Iterator[KitFiles]:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
+        yield _Zip(archive, top)
 
 
 class _Folder:
@@ -104,7 +136,7 @@ class _Folder:
         return place
 
 
-class _Archive:
+class _Tar:
     """An archive with everything in one folder called `top`, without user names and file times."""
 
     def __init__(self, archive: tarfile.TarFile, top: str) -> None:
@@ -122,3 +154,30 @@ class _Archive:
         entry = tarfile.TarInfo(f"{self._top}/{name}")
         entry.size, entry.mode = size, mode
         return entry
+
+
+class _Zip:
+    """As `_Tar`; its entries have Unix modes, so that `unzip` makes the script executable."""
+
+    def __init__(self, archive: zipfile.ZipFile, top: str) -> None:
+        self._archive, self._top = archive, top
+
+    def add_file(self, name: str, source: Path) -> None:
+        size = source.stat().st_size
+        with source.open("rb") as stream, self._archive.open(self._entry(name, size, 0o644), "w") as packed:
+            shutil.copyfileobj(stream, packed, 2**20)
+
+    def add_text(self, name: str, text: str, *, executable: bool = False) -> None:
+        content = text.encode()
+        self._archive.writestr(self._entry(name, len(content), 0o755 if executable else 0o644), content)
+
+    def _entry(self, name: str, size: int, mode: int) -> zipfile.ZipInfo:
+        entry = zipfile.ZipInfo(f"{self._top}/{name}")  # its time is always 1980
+        entry.file_size, entry.compress_type = size, zipfile.ZIP_DEFLATED
+        entry.create_system, entry.external_attr = _UNIX, (stat.S_IFREG | mode) << 16
+        return entry
+
+
+_ARCHIVES: Final[Mapping[str, Callable[[Path, str], AbstractContextManager[KitFiles]]]] = MappingProxyType(
+    {".tar.gz": _tar, ".tgz": _tar, ".zip": _zip}
+)

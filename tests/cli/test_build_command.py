@@ -7,6 +7,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.places import EXAMPLES
 
 from uhd_edge.cli.main import exit_code
 from uhd_edge.engines.building.engine_record import find_engines
@@ -67,6 +68,40 @@ def test_an_output_for_engines_is_wrong_usage(qwen3_bundle: Bundle, capsys: Any)
     code, _, err = run(capsys, qwen3_bundle.path, "--target", "rtx-40", "--output", "x")
     assert code == 2
     assert "--output is for the kits" in err
+
+
+def test_an_existing_kit_is_one_line(qwen3_bundle: Bundle, tmp_path: Path, capsys: Any) -> None:
+    code, out, err = run(capsys, qwen3_bundle.path, "--target", "orin", "--output", tmp_path)
+    assert (code, out) == (1, "")
+    assert err == f"uhd: {tmp_path}: already exists; choose another name with --output, or remove it\n"
+
+
+@pytest.mark.parametrize("target", ["here", "orin", "rtx-40"])
+def test_an_image_that_is_none_is_refused_before_anything_is_built(
+    target: str, qwen3_bundle: Bundle, tmp_path: Path, capsys: Any
+) -> None:
+    code, out, err = run(capsys, qwen3_bundle.path, "--target", target, "--image", tmp_path / "nosuch.png")
+    assert (code, out) == (1, "")
+    assert err.count("\n") == 1
+    assert "nosuch.png" in err
+
+
+@pytest.mark.parametrize("target", ["orin", "rtx-40"])
+def test_an_image_for_engines_that_are_not_compared_here_is_wrong_usage(
+    target: str, qwen3_bundle: Bundle, capsys: Any
+) -> None:
+    code, _, err = run(capsys, qwen3_bundle.path, "--target", target, "--image", EXAMPLES / "bench.png")
+    assert code == 2
+    assert "--image is for --target here; a kit's build.sh takes images on the device" in err
+
+
+def test_encoders_that_are_not_padded_with_the_others_are_named(
+    calibrated_tiny: Bundle, tmp_path: Path, capsys: Any
+) -> None:
+    ordered = [capsys, calibrated_tiny.path, "--target", "orin", "--attention", "faster"]
+    said = "uhd: attention heads stay as they are in int8: only those of FP16 encoders are padded"
+    assert said in run(*ordered, "--precision", "fp16,int8", "--output", tmp_path / "both")[2].splitlines()
+    assert said not in run(*ordered, "--output", tmp_path / "one")[2].splitlines()
 
 
 @pytest.mark.parametrize("precision", ["", ",", "fp16,,int8"])

@@ -13,6 +13,7 @@ import tarfile
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from support.kits import make_kit
@@ -122,8 +123,9 @@ def test_the_bundle_in_a_kit_is_whole_and_holds_only_what_is_needed(qwen3_bundle
     }
 
 
-def test_an_archive_unpacks_into_the_same_files(qwen3_bundle: Bundle, made: Path, tmp_path: Path) -> None:
-    archive = make_kit(qwen3_bundle, tmp_path / "orin-kit.tar.gz")
+@pytest.mark.parametrize("suffix", ["tar.gz", "tgz", "TGZ"])
+def test_an_archive_unpacks_into_the_same_files(suffix: str, qwen3_bundle: Bundle, made: Path, tmp_path: Path) -> None:
+    archive = make_kit(qwen3_bundle, tmp_path / f"orin-kit.{suffix}")
     with tarfile.open(archive) as opened:
         assert {entry.name.split("/")[0] for entry in opened} == {"orin-kit"}
         assert {(entry.uid, entry.mtime, entry.uname) for entry in opened} == {(0, 0, "")}
@@ -135,6 +137,51 @@ def test_an_archive_unpacks_into_the_same_files(qwen3_bundle: Bundle, made: Path
             assert (unpacked / file.relative_to(made)).read_bytes() == file.read_bytes()
 
 
+def test_a_zip_unpacks_into_the_same_files_and_says_which_can_be_run(
+    qwen3_bundle: Bundle, made: Path, tmp_path: Path
+) -> None:
+    archive = make_kit(qwen3_bundle, tmp_path / "orin-kit.zip")
+    with ZipFile(archive) as opened:
+        assert opened.testzip() is None
+        modes = {entry.filename: entry.external_attr >> 16 for entry in opened.infolist()}
+        assert {name for name, mode in modes.items() if mode & 0o111} == {"orin-kit/build.sh"}
+        assert {entry.create_system for entry in opened.infolist()} == {3}  # Unix: the modes count
+        opened.extractall(tmp_path / "device")
+    files = {file.relative_to(made) for file in made.rglob("*") if file.is_file()}
+    assert {Path(name).relative_to("orin-kit") for name in modes} == files
+    for file in files:
+        assert (tmp_path / "device" / "orin-kit" / file).read_bytes() == (made / file).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        ("kit.tar.xz", r"a kit is a folder or an archive in \.tar\.gz, \.tgz, \.zip, and no \.xz; choose"),
+        ("kit.tar", r"and no \.tar; choose"),
+        ("afile/kit", r"afile/kit: cannot be written, because .*afile is no folder; choose"),
+        ("afile/deeper/kit.zip", r"cannot be written, because .*afile is no folder; choose"),
+        ("afile", r"already exists; choose"),
+        ("x" * 300, r"cannot be written \(File name too long\)"),
+    ],
+)
+def test_an_output_that_cannot_be_is_refused_before_graphs_are_checked(
+    output: str, reason: str, qwen3_bundle: Bundle, tmp_path: Path
+) -> None:
+    (tmp_path / "afile").write_text("here")
+    said: list[str] = []
+    with pytest.raises(EngineBuildError, match=rf"^[^\n]*{reason}[^\n]*$"):
+        write_kit(
+            tmp_path / output,
+            kit_contents(qwen3_bundle, modes=["16x"], precisions=["fp16"]),
+            engine_orders(qwen3_bundle, modes=["16x"], precision="fp16"),
+            target=ORIN,
+            jetpack=find_jetpack(ORIN, None),
+            progress=said.append,
+        )
+    assert said == []
+    assert [file.name for file in tmp_path.iterdir()] == ["afile"]
+
+
 def test_an_existing_kit_is_not_overwritten(qwen3_bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "kit").mkdir()
     with pytest.raises(EngineBuildError, match="already exists"):
@@ -142,7 +189,7 @@ def test_an_existing_kit_is_not_overwritten(qwen3_bundle: Bundle, tmp_path: Path
     assert list((tmp_path / "kit").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["kit", "kit.tar.gz"])
+@pytest.mark.parametrize("name", ["kit", "kit.tar.gz", "kit.zip"])
 def test_a_kit_that_cannot_be_finished_leaves_nothing(qwen3_bundle: Bundle, tmp_path: Path, name: str) -> None:
     contents = kit_contents(qwen3_bundle, modes=["16x"], precisions=["fp16"])
     broken = replace(contents, files=(*contents.files, "no-such-file"))
@@ -181,10 +228,15 @@ def test_the_command_makes_a_kit_and_says_where(
     assert "TENSORRT='10.16'" in (output / "build.sh").read_text()
 
 
-def test_the_bytes_of_an_archive_depend_on_its_content_alone(tmp_path: Path) -> None:
-    for folder in ("one", "other"):
-        with writing_kit(tmp_path / folder / "kit.tar.gz") as files:
+@pytest.mark.parametrize("name", ["kit.tar.gz", "kit.zip"])
+def test_the_bytes_of_an_archive_depend_on_its_content_alone(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("The file's own time is not kept.")
+    for number, folder in enumerate(("one", "other")):
+        os.utime(tmp_path / "file", (number, number))
+        with writing_kit(tmp_path / folder / name) as files:
             files.add_text("README.txt", "Run ./build.sh.")
-    one, other = ((tmp_path / folder / "kit.tar.gz").read_bytes() for folder in ("one", "other"))
+            files.add_file("file", tmp_path / "file")
+    one, other = ((tmp_path / folder / name).read_bytes() for folder in ("one", "other"))
     assert one == other
-    assert one[4:8] == bytes(4)  # gzip's own time
+    if name == "kit.tar.gz":
+        assert one[4:8] == bytes(4)  # gzip's own time
