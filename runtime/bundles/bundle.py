@@ -126,8 +126,11 @@ class Bundle:
 
 
 def _find(path: str | Path) -> Path:
-    """Return the folder at `path`; where there is none, that of the model with this name."""
-    folder, text = Path(path).expanduser(), os.fspath(path)
+    """Return the folder at `path`; where there is none, that of the model with this name, a slash at its end or not."""
+    text = os.fspath(path)
+    if not text.strip():
+        raise BundleError("the bundle's name is empty; give a folder or a model's name, or leave it out for uhd-tiny")
+    folder, text = Path(path).expanduser(), text.rstrip("/")
     with _readable(folder):
         there = folder.exists()
     if there:

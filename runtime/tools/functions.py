@@ -11,9 +11,10 @@ import inspect
 import re
 import types
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from uhd_edge.runtime.errors import OptionError
+from uhd_edge.runtime.tools.signatures import read_signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,13 +38,16 @@ _CHOICES = re.compile(r"\(choices:\s*(\[.*\])\)\s*$", re.IGNORECASE)
 
 
 def describe_function(function: Callable[..., Any]) -> dict[str, Any]:
-    """Return the definition of a function; raises `OptionError` for a parameter without a usable type hint."""
-    name = getattr(function, "__name__", type(function).__name__)
-    sections = _sections(inspect.getdoc(function) or "")
+    """Return the definition of a function, or whatever else `read_signature` takes.
+
+    Raises `OptionError` for what it refuses, and for a parameter without a usable type hint.
+    """
+    signature = read_signature(function)
+    name, hints, parameters = signature.name, signature.hints, signature.parameters
+    sections = _sections(signature.documentation)
     described: dict[str, Any] = {"name": name}
     if sections[""]:
         described["description"] = sections[""]
-    hints, parameters = _hints(function, name)
     arguments = _arguments(sections.get("Args", ""))
     properties = {}
     for parameter in parameters:
@@ -56,20 +60,6 @@ def describe_function(function: Callable[..., Any]) -> dict[str, Any]:
     if (returned := _returned(hints, sections.get("Returns"))) is not None:
         described["return"] = returned
     return {"type": "function", "function": described}
-
-
-def _hints(function: Callable[..., Any], name: str) -> tuple[dict[str, Any], list[inspect.Parameter]]:
-    try:
-        hints = get_type_hints(function)
-        parameters = list(inspect.signature(function).parameters.values())
-    except (NameError, TypeError, ValueError) as error:
-        raise OptionError(f"{name} cannot be described: {error}") from error
-    for parameter in parameters:
-        if parameter.kind not in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY):
-            raise OptionError(f"{name}: {parameter} cannot be described; name every parameter")
-    if parameters and parameters[0].name in ("self", "cls") and parameters[0].name not in hints:
-        del parameters[0]
-    return hints, parameters
 
 
 def _property(hint: object, said: str | None, function: str, parameter: inspect.Parameter) -> dict[str, Any]:

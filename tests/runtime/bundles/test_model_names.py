@@ -93,6 +93,23 @@ def test_a_path_that_does_not_exist_is_no_name(tmp_path: Path, models: Path) -> 
             Bundle.open(path)
 
 
+@pytest.mark.parametrize("name", ["minicpm-v-4.6/", "MiniCPM-V-4.6//", "openbmb/MiniCPM-V-4.6/"])
+def test_a_slash_behind_a_models_name_changes_nothing(name: str, models: Path) -> None:
+    with pytest.raises(BundleError, match=r"^minicpm-v-4.6 is not on this machine; `uhd pull minicpm-v-4.6` brings it"):
+        Bundle.open(name)
+    shutil.copytree(Bundle.open().path, models / "minicpm-v-4.6")
+    assert Bundle.open(name).path == models / "minicpm-v-4.6"
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_is_said_to_be_empty(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(BundleError, match=r"^the bundle's name is empty; give a folder or a model's name, or leave it"):
+        Bundle.open(name)
+    for command in (["ask", str(EXAMPLES / "bench.png"), "What?", "--bundle", name], ["inspect", name]):
+        assert exit_code(command) == 1
+        assert capsys.readouterr().err.startswith("uhd: the bundle's name is empty; ")
+
+
 @pytest.mark.parametrize("repository", ["openbmb/MiniCPM-V-4.6", "OpenBMB/minicpm-v-4.6", "openbmb/MiniCPM-V-4.6-gguf"])
 def test_a_known_model_has_its_name_on_the_hub_too(repository: str, models: Path) -> None:
     with pytest.raises(BundleError) as caught:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache, partial
+from typing import Any, Literal
 
 import pytest
+from transformers.utils import get_json_schema
 
 from uhd_edge.runtime.errors import OptionError
 from uhd_edge.runtime.tools.call_format import find_call_format
@@ -22,6 +24,22 @@ def other(thing: object) -> None: ...
 
 
 def many(*metres: int) -> None: ...
+
+
+def named(**options: int) -> None: ...
+
+
+def placed(metres: int, /, speed: int = 1) -> None: ...
+
+
+def move(metres: float, speed: float = 1.0, *, arm: Literal["left", "right"] = "left") -> str:
+    """Move an arm.
+
+    Args:
+        metres: How far.
+        speed: How fast.
+    """
+    raise NotImplementedError(metres, speed, arm)
 
 
 def undocumented(metres: int) -> "Nothing": ...  # type: ignore[name-defined]  # noqa: F821, UP037
@@ -54,7 +72,14 @@ class Arm:
         ([], "required", "there are no tools"),
         ([bare], "auto", "bare: the parameter metres has no type hint"),
         ([other], "auto", "other: the type of thing has no JSON schema"),
-        ([many], "auto", "name every parameter"),
+        ([many], "auto", "many: *metres takes any number of arguments, which a call cannot name; take a list"),
+        ([named], "auto", "named: **options takes arguments of any name, but a model has to be told their names;"),
+        ([placed], "auto", "placed: metres can be given by its place alone, as a / stands behind it, but a call names"),
+        ([partial(many, 1)], "auto", "many: *metres takes any number"),
+        ([partial(move, 1, 2, 3)], "auto", "move cannot be described"),
+        ([Arm], "auto", "Arm is a class, and calling it would make an object; give a function, or a method of an"),
+        ([int], "auto", "int is a class"),
+        ([partial(Arm)], "auto", "Arm is a class"),
         ([undocumented], "auto", "undocumented cannot be described"),
     ],
 )
@@ -72,6 +97,43 @@ def test_a_method_is_described_without_its_object() -> None:
         "properties": {"force": {"type": "number", "description": "In newtons."}, "hand": {"type": "string"}},
         "required": ["force"],
     }
+
+
+def test_a_partial_is_described_by_what_it_leaves_open() -> None:
+    def open_of_both(speed: float = 1.0) -> str:
+        """Move an arm.
+
+        Args:
+            speed: How fast.
+        """
+        raise NotImplementedError(speed)
+
+    expected = get_json_schema(open_of_both)["function"] | {"name": "move"}
+    left = partial(partial(move, 2.0), arm="left")
+    assert parse_tools([left], "auto").tools[0].definition["function"] == expected
+    by_name = describe_function(partial(move, metres=1.0))["function"]["parameters"]
+    assert by_name["properties"].keys() == {"speed", "arm"}
+    assert "required" not in by_name
+    assert describe_function(partial(placed, 1))["function"]["parameters"]["properties"] == {
+        "speed": {"type": "integer"}
+    }
+
+
+def test_an_object_that_can_be_called_is_described_by_its_call() -> None:
+    class Gripper:
+        force: str
+
+        def __call__(self, force: float) -> bool:
+            """Grip."""
+            raise NotImplementedError(force)
+
+    assert describe_function(Gripper())["function"] == {
+        "name": "Gripper",
+        "description": "Grip.",
+        "parameters": {"type": "object", "properties": {"force": {"type": "number"}}, "required": ["force"]},
+        "return": {"type": "boolean"},
+    }
+    assert describe_function(cache(move)) == describe_function(move)
 
 
 def test_a_definition_stays_as_it_was_when_its_owner_changes_it() -> None:
