@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from uhd_edge.engines.extras import PACKAGES
 from uhd_edge.export.checkpoint.tensors import TEXT
 from uhd_edge.export.language_model.converter import converter_folder
+from uhd_edge.export.language_model.idle_layer import add_idle_layer, needs_idle_layer
 from uhd_edge.export.language_model.llama_process import GgufFacts, inspect_gguf, run_worker
 from uhd_edge.export.language_model.quantize import UNQUANTIZED, file_type, name_of_type, quantize
 from uhd_edge.export.language_model.text_checkpoint import write_text_checkpoint
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from uhd_edge.export.checkpoint.checkpoint import Checkpoint
+    from uhd_edge.export.language_model.text_checkpoint import Tensors
 
 # Called with the fraction of the work that is done, from 0 to 1.
 Fraction = Callable[[float], None]
@@ -74,7 +76,7 @@ def convert_language_model(
     pre = tokenizer_pre or pre_tokenizer_name(checkpoint.folder)
     converter_folder()  # fetch it now, so that a failure comes before the long work
     text_model = scratch / "text"
-    write_text_checkpoint(checkpoint.folder, checkpoint, checkpoint.config.text_config, text_model)
+    _write_text_model(checkpoint, text_model)
     progress(0.2)
     if llm_type in UNQUANTIZED:
         _convert(text_model, target, outtype=llm_type, pre=pre, watch=_growth(target, text_model, progress))
@@ -85,6 +87,14 @@ def convert_language_model(
         shutil.rmtree(text_model)
         quantize(plain, target, llm_type, watch=lambda: progress(0.9))
     progress(1.0)
+
+
+def _write_text_model(checkpoint: Checkpoint, folder: Path) -> None:
+    config, content = checkpoint.config, checkpoint.config.text_config
+    tensors: Tensors = checkpoint
+    if needs_idle_layer(config.text):
+        content, tensors = add_idle_layer(config.text, content, checkpoint)
+    write_text_checkpoint(checkpoint.folder, tensors, content, folder)
 
 
 def require_converter() -> None:

@@ -60,14 +60,14 @@ class Sides:
         return Greedy(*generate_greedily(self.model, inputs, mode, TOKENS), inputs["input_ids"].shape[1])
 
 
-@pytest.fixture(scope="module", params=["hybrid", "mostly attention"])
+@pytest.fixture(scope="module", params=["hybrid", "dense"])
 def sides(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
     if request.param == "hybrid":
         both = Sides(request.getfixturevalue("canvas_checkpoint"), request.getfixturevalue("canvas_bundle"))
     else:
         folder = tmp_path_factory.mktemp("canvas")
         # As with the hybrid one, no answer of this seed ends early.
-        tiny = TinyCheckpoint("qwen3_5_text", version="4_7", seed=11, mostly_attention=True, tied=False)
+        tiny = TinyCheckpoint("qwen3_5_text", version="4_7", seed=14, attention="all", tied=False)
         save_checkpoint(folder / "checkpoint", tiny)
         both = Sides(
             folder / "checkpoint",

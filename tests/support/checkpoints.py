@@ -66,7 +66,7 @@ class TinyCheckpoint:
     scale_resolution: int = 112
     max_slices: int = 9
     dtype: torch.dtype = torch.float32
-    mostly_attention: bool = False  # only the first of the hybrid's layers is recurrent
+    attention: Literal["some", "most", "all"] = "some"  # of the layers; "most" is all but the first
 
 
 def save_checkpoint(folder: Path, tiny: TinyCheckpoint) -> Path:
@@ -196,11 +196,11 @@ def text_config(tiny: TinyCheckpoint, tokenizer: Any) -> Qwen3Config | Qwen3_5Te
     }
     if tiny.text_type == "qwen3":
         return Qwen3Config(**sizes, rope_parameters={"rope_type": "default", "rope_theta": 1e4})
-    layers = ["linear_attention", *["full_attention"] * (tiny.text_layers - 1)]
-    mostly_attention = {"layer_types": layers} if tiny.mostly_attention else {}
+    first = "linear_attention" if tiny.attention == "most" else "full_attention"
+    layers = [first, *["full_attention"] * (tiny.text_layers - 1)]
     return Qwen3_5TextConfig(
         **sizes,
-        **mostly_attention,
+        **({} if tiny.attention == "some" else {"layer_types": layers}),
         linear_key_head_dim=32,
         linear_value_head_dim=32,
         linear_num_key_heads=2,

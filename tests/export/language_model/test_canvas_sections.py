@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import gguf
 import pytest
-from support.checkpoints import TinyCheckpoint, save_checkpoint
+from parity.conversations import Reference, picture
+from support.checkpoints import TinyCheckpoint, load_model, save_checkpoint
 from support.export.changed_checkpoint import change_json, refusal
 from support.tiny_gguf import write_gguf
 
@@ -84,6 +85,9 @@ def test_a_bundle_with_the_unchanged_model_is_refused(tmp_path: Path, official: 
 def test_a_text_model_without_room_for_positions_in_the_plane_is_refused(tmp_path: Path) -> None:
     folder = save_checkpoint(tmp_path / "checkpoint", TinyCheckpoint("qwen3", version="4_7", text_layers=1))
     assert "text model 'qwen3' is not supported; only qwen3_5_text is" in refusal(folder)
+    asked = Reference(folder).inputs([("user", [picture(0, 90, 60), "What?"])], "16x", 1)
+    with pytest.raises(RuntimeError):  # nor can transformers give the tokens of a picture such positions
+        load_model(folder)(**asked, downsample_mode="16x")
 
 
 def test_the_ids_of_the_tokens_around_views_must_be_those_of_the_tokenizer(
@@ -95,11 +99,3 @@ def test_the_ids_of_the_tokens_around_views_must_be_those_of_the_tokenizer(
         export_bundle(folder, tmp_path / "bundle", llm_type="f32")
     change_json(folder / "config.json", slice_end_id=None)
     assert "slice_end_id is missing" in refusal(folder)
-
-
-def test_layers_that_are_all_attention_are_refused_because_llama_cpp_would_end_the_program(
-    tmp_path: Path, hybrid_checkpoint: Path
-) -> None:
-    folder = Path(shutil.copytree(hybrid_checkpoint, tmp_path / "checkpoint"))
-    change_json(folder / "config.json", text_config__layer_types=["full_attention"] * 4)
-    assert "has no layer of linear_attention" in refusal(folder)
