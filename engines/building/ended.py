@@ -46,6 +46,7 @@ def tell_killed(folder: Path, tell: Tell) -> None:
         name = partial.name.removeprefix(".").removesuffix(f"{ENGINE_SUFFIX}{PARTIAL}")
         partial.unlink(missing_ok=True)
         tell(
-            f"the last build of {name} was ended before it was done; if nobody stopped it, then most likely for lack "
-            "of memory: close other programs, or build with a smaller --largest-view or fewer --modes"
+            f"removed {partial}, left by a run that was killed: the last build of {name} was ended before it was done; "
+            "if nobody stopped it, then most likely for lack of memory: close other programs, or build with a smaller "
+            "--largest-view or fewer --modes"
         )

@@ -58,7 +58,10 @@ def test_the_next_build_says_that_one_was_killed_and_leaves_nothing_of_it(bundle
     folder = bundle / "engines" / "rtx-40"
     assert [file.name for file in folder.iterdir()] == [".encoder-16x-fp16.engine.partial"]
     again = build(bundle, "SIGTERM")
-    assert "the last build of encoder-16x-fp16 was ended before it was done; if nobody stopped it" in again.stderr
+    assert (
+        f"removed {folder / '.encoder-16x-fp16.engine.partial'}, left by a run that was killed: the last build of "
+        "encoder-16x-fp16 was ended before it was done; if nobody stopped it"
+    ) in again.stderr
 
 
 def test_ctrl_c_ends_both_processes_with_the_exit_code_of_an_interrupt(bundle: Path) -> None:
