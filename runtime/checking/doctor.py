@@ -39,6 +39,12 @@ ON_A_JETSON = {
     f'{DLA_COMPILER} too, then pip install "{PYCUDA}" with {CUDA_PROGRAMS} on the PATH',
     "rtx": "TensorRT-RTX is for RTX cards; a Jetson has TensorRT",
 }
+# ONNX Runtime's two packages share one folder, and the last installed wins.
+FOR_THE_GPU = "for the GPU: pip uninstall onnxruntime, then pip install --force-reinstall onnxruntime-gpu"
+FOR_A_JETSON = (
+    "on a Jetson TensorRT runs the engines, and nothing needs the second: pip uninstall onnxruntime-gpu, then "
+    "pip install --no-deps --force-reinstall onnxruntime; that of PyPI is not for its GPU, NVIDIA has one of its own"
+)
 INSTRUCTION_SETS = (
     *("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16"),
     *("asimd", "asimddp", "i8mm"),
@@ -110,10 +116,8 @@ def _onnxruntime() -> str:
 
     providers = ", ".join(name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers())
     if version_of("onnxruntime") and version_of("onnxruntime-gpu"):
-        providers += (
-            "; onnxruntime and onnxruntime-gpu share one folder and the last installed wins, "
-            "for the GPU: pip uninstall onnxruntime, then pip install --force-reinstall onnxruntime-gpu"
-        )
+        remedy = FOR_A_JETSON if find_jetson() else FOR_THE_GPU
+        providers += f"; onnxruntime and onnxruntime-gpu share one folder and the last installed wins; {remedy}"
     return f"{onnxruntime.__version__}, built with {providers}"
 
 

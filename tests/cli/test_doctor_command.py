@@ -92,6 +92,23 @@ def test_a_jetson_with_jetpacks_own_packages_lacks_nothing(
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("board", ["Jetson Orin", None])
+def test_beside_onnxruntime_an_onnxruntime_gpu_is_installed_again_but_on_a_jetson(
+    board: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both are there; on a Jetson the one for the GPU is NVIDIA's, and PyPI's would take its place."""
+    monkeypatch.setattr(doctor, "find_jetson", lambda: board)
+    monkeypatch.setattr(doctor, "version_of", {"onnxruntime": "1.23.2", "onnxruntime-gpu": "1.23.0"}.get)
+    cli.exit_code(["doctor", "--json"])
+    findings = {finding["part"]: finding["detail"] for finding in json.loads(capsys.readouterr().out)}
+    advised = re.findall(r"pip [^;,]*", findings["onnxruntime"])
+    assert advised == (
+        ["pip uninstall onnxruntime-gpu", "pip install --no-deps --force-reinstall onnxruntime"]
+        if board
+        else ["pip uninstall onnxruntime", "pip install --force-reinstall onnxruntime-gpu"]
+    )
+
+
 def test_a_tensorrt_that_does_not_load_is_broken_and_the_missing_package_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
