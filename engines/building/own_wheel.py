@@ -51,7 +51,8 @@ def write_own_wheel(folder: Path) -> Path:
 def _package_files() -> Iterator[tuple[str, bytes]]:
     """Yield every file of the package by its name in a wheel; in a checkout its folders are links."""
     root = Path(str(resources.files(NAME.replace("-", "_"))))
-    for folder in [root, *sorted(path for path in root.iterdir() if path.is_dir())]:
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and path.name not in _LEFT_OUT)
+    for folder in [root, *folders]:
         files = folder.glob("*") if folder == root else folder.resolve().rglob("*")
         for file in sorted(files):
             inside = file.relative_to(root if folder == root else folder.resolve())

@@ -40,15 +40,6 @@ def test_a_kit_names_its_jetpack_and_tensorrt(qwen3_bundle: Bundle, made: Path, 
     assert "CAPABILITY='11.0'" in (thor / "build.sh").read_text()
 
 
-def test_a_kit_for_thor_may_be_in_fp8_and_holds_the_graphs_for_it(fp8_tiny: Bundle, tmp_path: Path) -> None:
-    kit = make_kit(fp8_tiny, tmp_path / "thor", target="thor", precisions=("fp8",))
-    assert "PRECISIONS='fp8'" in (kit / "build.sh").read_text()
-    bundle = Bundle.open(kit / "bundle")
-    bundle.check_files()
-    assert bundle.describe_graphs() == "16x (fp32, fp8), 4x (fp32, fp8)"
-    assert {record.name for record in (kit / "records").iterdir()} == {"encoder-fp8.json", "connector-fp8.json"}
-
-
 def test_a_kit_is_installed_from_its_own_wheel_and_pip_takes_it(made: Path, tmp_path: Path) -> None:
     (wheel,) = made.glob("*.whl")
     readme = (made / "README.txt").read_text()
@@ -73,6 +64,21 @@ def test_a_kit_is_installed_from_its_own_wheel_and_pip_takes_it(made: Path, tmp_
     for file in (ROOT / "runtime" / "uhd-tiny").rglob("*.onnx"):
         installed = next((tmp_path / "environment").rglob(file.name))
         assert installed.read_bytes() == file.read_bytes()
+
+
+def test_the_wheel_in_a_kit_does_not_depend_on_what_python_has_compiled(made: Path, tmp_path: Path) -> None:
+    """An installed package has .pyc files with the times of its sources; a checkout may get them at any time."""
+    (wheel,) = made.glob("*.whl")
+    programs = install_wheel(wheel, tmp_path / "environment")
+    assert list((tmp_path / "environment").rglob("uhd_edge/__pycache__/__init__.*.pyc"))
+    script = "import pathlib, uhd_edge.engines.building.own_wheel as own; own.write_own_wheel(pathlib.Path())"
+    (tmp_path / "again").mkdir()
+    subprocess.run(
+        [programs / "python", "-c", script], check=True, cwd=tmp_path / "again", env=environment_without_ours(tmp_path)
+    )
+    again = tmp_path / "again" / wheel.name
+    assert ZipFile(again).namelist() == ZipFile(wheel).namelist()
+    assert again.read_bytes() == wheel.read_bytes()
 
 
 def test_jetpack_6_gets_the_library_that_its_tensorrt_is_linked_with(qwen3_bundle: Bundle, tmp_path: Path) -> None:

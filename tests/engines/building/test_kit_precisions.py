@@ -37,6 +37,15 @@ def test_its_bundle_has_the_graphs_of_all_for_uhd_build_on_the_device_too(of_bot
         assert engine_orders(bundle, modes=["16x", "4x"], precision=precision)  # type: ignore[arg-type]
 
 
+def test_a_kit_for_thor_may_be_in_fp8_and_holds_the_graphs_for_it(fp8_tiny: Bundle, tmp_path: Path) -> None:
+    kit = make_kit(fp8_tiny, tmp_path / "thor", target="thor", precisions=("fp8",))
+    assert "PRECISIONS='fp8'" in (kit / "build.sh").read_text()
+    bundle = Bundle.open(kit / "bundle")
+    bundle.check_files()
+    assert bundle.describe_graphs() == "16x (fp32, fp8), 4x (fp32, fp8)"
+    assert {record.name for record in (kit / "records").iterdir()} == {"encoder-fp8.json", "connector-fp8.json"}
+
+
 def test_each_is_built_and_verified_and_it_is_said_which_one_auto_takes(kit: Path, device: Path) -> None:
     taken = "auto, 16x: fp16: one view takes FP16 54.8 ms, INT8 58.3 ms on this GPU\n"
     calls = install_uhd(device, says=taken)
