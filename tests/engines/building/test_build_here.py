@@ -6,6 +6,7 @@ TensorRT's Python package speaks the API of TensorRT-RTX's, so that one stands i
 from __future__ import annotations
 
 import ctypes
+import re
 import shutil
 import sys
 import types
@@ -13,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.kits import STAND_IN, install
 from support.linear_graph import build, what_is_in
 
 from uhd_edge.engines.building import build as building
 from uhd_edge.engines.building.engine_record import check_fits
-from uhd_edge.engines.building.trtexec import run_trtexec, unpacked_version
+from uhd_edge.engines.building.trtexec import find_trtexec, run_trtexec, unpacked_version
 from uhd_edge.engines.errors import EngineBuildError, EngineUnavailableError
 from uhd_edge.engines.tensorrt.gpu import Gpu, first_gpu
 from uhd_edge.runtime.bundles.bundle import Bundle
@@ -51,6 +53,40 @@ def test_here_builds_with_tensorrts_python_package_and_keeps_a_timing_cache(smal
     assert (record.gpu, record.compute_capability) == ("Orin", "8.7")
     assert what_is_in(small, "here") == {"linear.engine", "linear.engine.json", "timing.cache"}
     build(small, "here")
+
+
+def test_tensorrts_own_settings_bound_the_scratch_memory_and_ask_for_the_names_of_kernels(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read back from what really built: unset, the limit is all memory, and no fused attention is counted."""
+    used: list[Any] = []
+
+    class Noting(tensorrt_rtx.Builder):  # type: ignore[misc]
+        def build_serialized_network(self, network: Any, config: Any) -> Any:
+            workspace = config.get_memory_pool_limit(tensorrt_rtx.MemoryPoolType.WORKSPACE)
+            used.append((workspace, config.profiling_verbosity))
+            return super().build_serialized_network(network, config)
+
+    monkeypatch.setattr(tensorrt_rtx, "Builder", Noting)
+    build(small)
+    assert used == [(1 << 30, tensorrt_rtx.ProfilingVerbosity.DETAILED)]
+
+
+def test_trtexec_is_asked_for_the_same(small: Path, trtexec: Path, tmp_path: Path) -> None:
+    asked = tmp_path / "asked.txt"
+    install(trtexec, f"printf '%s\\n' \"$@\" >'{asked}'\nexec '{sys.executable}' '{STAND_IN}' \"$@\"")
+    build(small, "here")
+    (workspace,) = re.findall(r"^--memPoolSize=workspace:(\d+)M$", asked.read_text(), re.MULTILINE)
+    assert int(workspace) << 20 == 1 << 30
+    assert "\n--profilingVerbosity=detailed\n" in asked.read_text()
+
+
+def test_trtexec_is_found_where_jetpacks_package_installs_it_outside_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    def which(program: str, path: str | None = None) -> str | None:
+        return f"{path}/{program}" if path == "/usr/src/tensorrt/bin" else None
+
+    monkeypatch.setattr(shutil, "which", which)
+    assert find_trtexec() == "/usr/src/tensorrt/bin/trtexec"
 
 
 def test_a_machine_without_a_driver_has_no_gpu() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
-from support.kits import build, install, install_uhd
+from support.kits import ENGINES, STAND_IN, build, install, install_uhd
 
 
 def test_trtexec_is_found_where_jetpacks_package_puts_it(kit: Path, device: Path, tmp_path: Path) -> None:
@@ -26,6 +27,18 @@ def test_trtexec_is_found_without_dpkg_in_tensorrts_folder(kit: Path, device: Pa
     done = build(kit, device, more={"TENSORRT_ROOT": str(tmp_path / "tensorrt")})
     assert (done.returncode, done.stderr) == (0, "")
     assert "/usr/src/tensorrt" in (kit / "build.sh").read_text()
+
+
+def test_each_build_bounds_the_scratch_memory_and_asks_for_the_names_of_kernels(kit: Path, device: Path) -> None:
+    """Unbounded, kernels may ask for all of the board's memory; without names, no fused attention is counted."""
+    install_uhd(device)
+    asked = device / "asked.txt"
+    install(device / "trtexec", f"echo \"$*\" >>'{asked}'\nexec '{sys.executable}' '{STAND_IN}' \"$@\"")
+    assert build(kit, device).returncode == 0
+    builds = [line.split() for line in asked.read_text().splitlines() if "--onnx=" in line]
+    assert len(builds) == len(ENGINES)
+    for arguments in builds:
+        assert {"--memPoolSize=workspace:1024M", "--profilingVerbosity=detailed"} <= set(arguments)
 
 
 @pytest.mark.parametrize("named", ["{device}/mine", ".{device}/mine", "mine"])
