@@ -132,14 +132,16 @@ is_built() {
 }
 
 # say_fused NAME ATTENTIONS: says how many attentions of its graph an engine runs as one kernel each.
-# With several profiles, the layers of all but the first have [profile N] behind their names.
+# Layers of all profiles but the first have [profile N] behind their names; the profile with the fewest counts.
 say_fused() {
     layers=$ENGINES/$1.layers.json
     if [ "$2" -gt 0 ] && [ -s "$layers" ]; then
-        fused=$(awk '/"LayerType"/ { other = index(last, "[profile ") }
-            /"TacticName".*mha/ { if (!other) count++ }
+        fused=$(awk '/"LayerType"/ { profile = match(last, /\[profile [0-9]+\]/) ? substr(last, RSTART, RLENGTH) : ""
+                count[profile] += 0 }
+            /"TacticName".*mha/ { count[profile]++ }
             { last = $0 }
-            END { print count + 0 }' "$layers")
+            END { for (profile in count) if (fewest == "" || count[profile] < fewest) fewest = count[profile]
+                print fewest + 0 }' "$layers")
         say "$1: $fused of $2 attentions fused"
     fi
     rm -f "$layers"

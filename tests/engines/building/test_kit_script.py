@@ -31,8 +31,12 @@ def test_it_says_how_many_attentions_are_fused(kit: Path, device: Path) -> None:
     install_uhd(device)
     done = build(kit, device)
     assert [line for line in done.stdout.splitlines() if "fused" in line] == ["encoder-fp16: 1 of 4 attentions fused"]
-    shutil.rmtree(kit / "bundle/engines")
-    assert "encoder-fp16: 0 of 4 attentions fused" in build(kit, device, does="unfused").stdout
+
+
+@pytest.mark.parametrize("does", ["unfused", "partly-fused"])
+def test_the_profile_with_the_fewest_fused_attentions_counts(kit: Path, device: Path, does: str) -> None:
+    assert (kit / "build.sh").read_text().count("--profile=1") == 1  # the encoder's
+    assert "encoder-fp16: 0 of 4 attentions fused" in build(kit, device, does=does).stdout
 
 
 def test_what_the_script_builds_is_found_and_fits(kit: Path, device: Path) -> None:

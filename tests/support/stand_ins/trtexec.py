@@ -9,6 +9,7 @@ lines are taken from real logs. TRTEXEC_DOES makes it do something else:
     abort                  abort
     empty                  pass without writing an engine
     unfused                list no fused attention among the layers
+    partly-fused           list a fused attention in the first profile alone
     slow-padding           take longer with padded attention heads than without, instead of less long
     silent                 tell no times
     uint8                  warn as the parser does about uint8 Q/DQ
@@ -103,17 +104,16 @@ def build(options: dict[str, list[str]], does: str) -> None:
     if "--exportLayerInfo" in options:
         detailed = options.get("--profilingVerbosity") == ["detailed"]
         Path(options["--exportLayerInfo"][0]).write_text(
-            layers(len(profiles), fused=does != "unfused", detailed=detailed)
+            layers(len(profiles), fused={"unfused": 0, "partly-fused": 1}.get(does, len(profiles)), detailed=detailed)
         )
 
 
-def layers(profiles: int, *, fused: bool, detailed: bool) -> str:
-    """The layers of an engine with one attention, as TensorRT's inspector writes them."""
-    kernels = ["_gemm_mha_v2"] if fused else ["__myl_bb1_2_MulMaxSub", "__myl_ExpSumDiv"]
+def layers(profiles: int, *, fused: int, detailed: bool) -> str:
+    """The layers of an engine with one attention, fused in the first profiles, as TensorRT's inspector writes them."""
     names = [
         (kernel, f"{kernel}_myl{profile}_4" + (f" [profile {profile}]" if profile else ""))
         for profile in range(profiles)
-        for kernel in kernels
+        for kernel in (["_gemm_mha_v2"] if profile < fused else ["__myl_bb1_2_MulMaxSub", "__myl_ExpSumDiv"])
     ]
     if not detailed:
         return '{"Layers": [' + "\n,".join(f'"{name}"' for _, name in names) + "]}"
