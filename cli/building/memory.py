@@ -55,7 +55,7 @@ def predict_kit_memory(
     for what, need in needs.items():
         _say(f"on the device, {what} takes about {need.describe()}, not measured")
     with_margin = {what: need.with_margin for what, need in needs.items()}
-    return KitMemory(with_margin["building"], with_margin.get("verifying", 0), needs["running"].total, SYSTEM)
+    return KitMemory(with_margin["building"], with_margin.get("verifying", 0), with_margin["running"], SYSTEM)
 
 
 def _later_needs(bundle: Bundle, orders: Sequence[EngineOrder], modes: Sequence[Mode]) -> dict[str, MemoryNeed]:

@@ -56,7 +56,7 @@ class KitContents:
 
 @dataclass(frozen=True)
 class KitMemory:
-    """Bytes that are predicted for the device, with a margin to `build` and `verify`, without to `run`; 0 is unknown.
+    """Bytes that are predicted for the device, with a margin, to `build`, `verify` and `run`; 0 is unknown.
 
     `system` is what its own programs take.
     """

@@ -11,8 +11,8 @@
 # Without trtexec, uhd builds with TensorRT's Python package. Verifying the accuracy of the
 # engines needs uhd, pycuda (README.txt says how) and that package as well.
 #
-# Building does not start where the device's memory, without swap, is predicted not to suffice; IGNORE_MEMORY=1
-# builds all the same.
+# What building, verifying and running take of the device's memory is predicted, and said first. Building does not
+# start where it is predicted not to suffice, without swap; IGNORE_MEMORY=1 builds all the same.
 # Exit code 0: built and verified. 1: not.
 set -eu
 started_in=$PWD
@@ -47,16 +47,28 @@ read_memory() {
     [ -z "$kilobytes" ] || printf '%s\n' "$((kilobytes * 1024 / 1000000))"
 }
 
-# has_memory MEGABYTES: whether the device can have so much beside its system; says so where it is not free now.
-# Swap does not count: what a GPU uses cannot be swapped, and JetPack's own swap is compressed memory.
+# has_memory MEGABYTES: whether the device can have so much beside its system. Swap does not count: what a GPU uses
+# cannot be swapped, and JetPack's own swap is compressed memory.
 has_memory() {
     total=$(read_memory MemTotal)
     free=$(read_memory MemAvailable)
     [ -n "$free" ] || return 0
-    [ "$1" -gt "$free" ] || return 0
     usable=$((total - SYSTEM_MB))
-    [ "$1" -le "$usable" ] || return 1
-    say "this takes about $1 MB with a margin, and $free MB are free: close other programs, such as the desktop"
+    [ "$1" -gt "$free" ] || return 0
+    [ "$1" -le "$usable" ]
+}
+
+# say_memory WHAT MEGABYTES: says beforehand how much WHAT takes, and whether that is there. 0 is not known.
+say_memory() {
+    [ "$2" -gt 0 ] || return 0
+    takes="$1 takes about $2 MB with a margin"
+    if ! has_memory "$2"; then
+        say "$takes, and this device has $usable MB without its system: it may be ended for lack of memory"
+    elif [ -n "$free" ] && [ "$2" -gt "$free" ]; then
+        say "$takes, and $free MB are free: close other programs, such as the desktop"
+    else
+        say "$takes"
+    fi
 }
 
 find_trtexec() {
@@ -285,9 +297,6 @@ compare() {
     shift
     command -v uhd >/dev/null 2>&1 ||
         fail "built, but not verified: uhd is missing; install it as README.txt says, then run ./build.sh verify"
-    has_memory "$VERIFY_MB" ||
-        say "verifying takes about $VERIFY_MB MB with a margin, and this device has $usable MB without its system: it" \
-            "may be ended for lack of memory"
     if uhd verify bundle "$@" --engine tensorrt --precision "$precision" >"$ENGINES/verify.txt"; then
         cat "$ENGINES/verify.txt"
         return
@@ -369,6 +378,8 @@ if [ -z "$trtexec" ]; then
     command -v uhd >/dev/null 2>&1 ||
         fail "trtexec is missing; uhd can build with TensorRT's Python package: install it as README.txt says"
     if [ "$order" = verify ]; then
+        say_memory verifying "$VERIFY_MB"
+        say_memory running "$RUN_MB"
         each verify_alone "$PRECISIONS" "$@"
         [ "$done_in" = "$PRECISIONS" ] || exit 1
         exit 0
@@ -388,6 +399,9 @@ if command -v flock >/dev/null 2>&1; then # held until this script and its child
     exec 9<bundle/bundle.json
     flock -n 9 || fail "another build.sh is running in this kit; wait for it to end"
 fi
+[ "$order" = verify ] || say_memory building "$BUILD_MB"
+say_memory verifying "$VERIFY_MB"
+say_memory running "$RUN_MB"
 mkdir -p "$ENGINES"
 each build_and_run "$PRECISIONS"
 each compare "$done_in" "$@"
@@ -396,5 +410,4 @@ if [ "$PRECISIONS" != "${PRECISIONS#* }" ]; then # several: verifying has timed 
     uhd inspect bundle | grep '^auto' || say "uhd inspect bundle says which one auto takes"
 fi
 [ "$done_in" = "$PRECISIONS" ] || fail "verified in $done_in alone; see above"
-[ "$RUN_MB" -eq 0 ] || say "running takes about $RUN_MB MB"
 say "built and verified: $ENGINES"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import re
 import shutil
 import subprocess
 import sys
@@ -177,14 +178,29 @@ def test_a_board_builds_where_the_memory_suffices_and_its_swap_does_not_count(ki
     assert "6900 MB with a margin, and 6451 MB are free: close other programs" in done.stdout
 
 
-def test_a_kit_says_what_running_takes(
-    qwen3_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_kit_says_what_building_verifying_and_running_take_before_it_starts(
+    qwen3_bundle: Bundle, device: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    install_uhd(device)
     kit = tmp_path / "kit"
     assert exit_code(["build", str(qwen3_bundle.path), "--target", "orin", "--output", str(kit)]) == 0
-    said = capsys.readouterr().err
-    for what in ("building", "verifying", "running"):
-        assert f"uhd: on the device, {what} takes about " in said
-    script = (kit / "build.sh").read_text()
-    assert "SYSTEM_MB='800'" in script
-    assert "RUN_MB='0'" not in script
+    said = re.findall(r"uhd: on the device, (\w+) takes about ([0-9.]+) GB", capsys.readouterr().err)
+    assert [what for what, _ in said] == ["building", "verifying", "running"]
+    script = kit / "build.sh"
+    template = script.read_text().replace("/proc/meminfo", "meminfo")
+    assert "SYSTEM_MB='800'" in template
+    script.write_text(template)
+    (kit / "meminfo").write_text("MemTotal: 7958528 kB\nMemAvailable: 7300000 kB\n")
+    lines = build(kit, device).stdout.splitlines()
+    told = [re.fullmatch(r"(\w+) takes about (\d+) MB with a margin", line) for line in lines[:3]]
+    assert [found and found[1] for found in told] == [what for what, _ in said]
+    for (_, gigabytes), found in zip(said, told, strict=True):
+        assert found
+        assert float(gigabytes) * 1.15 == pytest.approx(int(found[2]) / 1000, abs=0.01)
+    assert lines[3] == "encoder-fp16: building, which can take some minutes"
+    assert build(kit, device, "verify").stdout.splitlines()[:2] == lines[1:3]
+    (kit / "meminfo").write_text("MemTotal: 1000000 kB\nMemAvailable: 900000 kB\n")
+    short = build(kit, device, "verify")
+    assert short.returncode == 0
+    has = "and this device has 224 MB without its system: it may be ended for lack of memory"
+    assert short.stdout.splitlines()[:2] == [f"{line}, {has}" for line in lines[1:3]]
