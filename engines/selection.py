@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from uhd_edge.engines.errors import EngineError, EngineRefusedError, EngineUnavailableError
 from uhd_edge.engines.names import ENGINE_NAMES
 from uhd_edge.engines.onnxruntime import CPU, CUDA, OnnxRuntimeEngine, offered_providers
 from uhd_edge.engines.tensorrt.gpu import first_gpu
-from uhd_edge.engines.tensorrt.library import NAMES, Backend, import_tensorrt
+from uhd_edge.engines.tensorrt.library import INSTALL, NAMES, Backend, import_tensorrt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from uhd_edge.engines.names import EngineName
     from uhd_edge.engines.openvino import Arithmetic
     from uhd_edge.engines.processor import Processor
+
+_Used = TypeVar("_Used")
 
 
 def check_engine(engine: EngineName, threads: int | None = None) -> None:
@@ -141,6 +143,31 @@ def open_tensorrt(
     there is no engine or no GPU, `EngineRefusedError` with the reason and the rebuild command
     if no engine fits, and `EngineError` if TensorRT cannot load the engine.
     """
+    return _first_that_fits(graph, backend, records, known_sha256, _open_record)
+
+
+def check_tensorrt(
+    graph: Path,
+    *,
+    backend: Backend,
+    records: Sequence[EngineRecord],
+    known_sha256: Mapping[Path, str] = MappingProxyType({}),
+) -> None:
+    """Raise what `open_tensorrt` raises before it opens an engine: only whether TensorRT loads it is left open."""
+    _first_that_fits(graph, backend, records, known_sha256, _check_packages)
+
+
+def _first_that_fits(
+    graph: Path,
+    backend: Backend,
+    records: Sequence[EngineRecord],
+    known_sha256: Mapping[Path, str],
+    use: Callable[[EngineRecord], _Used],
+) -> _Used:
+    """Return what `use` makes of the first of `records` that fits this machine and can be used."""
+    # Imported late, like everything from TensorRT, so that CPU users do not wait for it.
+    from uhd_edge.engines.building.engine_record import check_fits
+
     if not records:
         raise EngineUnavailableError(
             f"{graph}: no {NAMES[backend]} engine was built from it; build one with `uhd build` and its --target"
@@ -152,7 +179,14 @@ def open_tensorrt(
     refusals: list[EngineError] = []
     for record in fitting or records:
         try:
-            return _open_record(record, graph, version, capability, known_sha256)
+            check_fits(
+                record,
+                graph=graph,
+                backend_version=version,
+                compute_capability=capability,
+                known_sha256=known_sha256,
+            )
+            return use(record)
         except EngineError as error:
             refusals.append(error)
     if len(refusals) == 1:
@@ -169,18 +203,13 @@ def _compute_capability(backend: Backend) -> str:
         ) from error
 
 
-def _open_record(
-    record: EngineRecord, graph: Path, version: str, compute_capability: str, known_sha256: Mapping[Path, str]
-) -> Engine:
-    # Imported late, like everything from TensorRT, so that CPU users do not wait for it.
-    from uhd_edge.engines.building.engine_record import check_fits
+def _open_record(record: EngineRecord) -> Engine:
     from uhd_edge.engines.tensorrt.engine import TensorRtEngine
 
-    check_fits(
-        record,
-        graph=graph,
-        backend_version=version,
-        compute_capability=compute_capability,
-        known_sha256=known_sha256,
-    )
     return TensorRtEngine(record.path, backend=record.backend)
+
+
+def _check_packages(record: EngineRecord) -> None:
+    from uhd_edge.engines.tensorrt.cuda import check_pycuda
+
+    check_pycuda(INSTALL[record.backend])

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.bundles.manifest import Origin, Vision
-    from uhd_edge.runtime.modes import Mode
 
 MOST_DIFFERENCES = 5  # in one message
 
@@ -90,7 +89,7 @@ def _table(bundle: Bundle) -> str:
             + (" in one view of the image's own size" if preprocessing.encoding == "global" else ""),
         ),
         ("graphs", f"{bundle.describe_graphs()}; the default is {manifest.default_mode}{_modes_apart(bundle)}"),
-        *((f"auto, {mode}", _chosen(bundle, mode)) for mode in manifest.graphs),
+        *_chosen(bundle),
         ("llm", f"{llm.architecture}, {llm.type}, width {llm.hidden_size}, {llm.vocabulary_size} tokens"),
         *(
             (name, f"{_size(record.bytes)}  SHA-256 {record.sha256[:12]}.. ok")
@@ -114,13 +113,20 @@ def _merging(vision: Vision) -> str:
     return compressor if vision.has_compressor else f"{compressor}, the connector merges {vision.merge_rounds} times"
 
 
-def _chosen(bundle: Bundle, mode: Mode) -> str:
-    """Say what `uhd ask` would run `mode` with on this machine; nothing is opened."""
+def _chosen(bundle: Bundle) -> Iterator[tuple[str, str]]:
+    """Say what `uhd ask` would run each mode with on this machine, and why with nothing better; nothing is opened."""
     from uhd_edge.runtime.vision.opening import EngineOpener
 
-    opener = EngineOpener(bundle, engine="auto", precision="auto", threads=None, notes=[])
-    choice = opener.best(mode)
-    return f"{choice.precision} on {choice.engine}" + (f": {choice.reason}" if choice.reason else "")
+    notes: list[str] = []
+    opener = EngineOpener(bundle, engine="auto", precision="auto", threads=None, notes=notes)
+    for mode in bundle.manifest.graphs:
+        choice = opener.best(mode)
+        yield (
+            f"auto, {mode}",
+            f"{choice.precision} on {choice.engine}" + (f": {choice.reason}" if choice.reason else ""),
+        )
+    for note in notes:
+        click.echo(f"uhd: {note}", err=True)
 
 
 def _engines(bundle: Bundle) -> Iterator[tuple[str, str]]:
@@ -129,7 +135,7 @@ def _engines(bundle: Bundle) -> Iterator[tuple[str, str]]:
     from uhd_edge.engines.tensorrt.library import NAMES
     from uhd_edge.runtime.vision.verdicts.kept import read_verdicts
 
-    records = find_engines(bundle.path, lambda problem: click.echo(f"uhd: {problem}", err=True))
+    records = find_engines(bundle.path, lambda _: None)  # `_chosen` tells of those that cannot be read
     for record in records:
         name = record.path.relative_to(bundle.path).as_posix()
         built = f"{record.precision}, {NAMES[record.backend]} {record.backend_version}"

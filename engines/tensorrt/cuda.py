@@ -154,5 +154,10 @@ def _import_driver(install: str) -> Any:
         ) from error
 
 
+def check_pycuda(install: str) -> None:
+    """Raise `MissingExtraError` without pycuda, and `EngineUnavailableError` if it cannot be imported."""
+    _import_driver(install)
+
+
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from uhd_edge.engines.selection import open_onnxruntime, open_openvino, open_tensorrt
 from uhd_edge.runtime.errors import EngineError, MissingExtraError
 from uhd_edge.runtime.vision.engine_choice import BACKENDS, Choice, PrecisionChoice, choices, select_records
+from uhd_edge.runtime.vision.usable import first_usable, known_weights
 from uhd_edge.runtime.vision.vision_engines import VisionEngines
 
 if TYPE_CHECKING:
@@ -61,8 +62,11 @@ class EngineOpener:
         self._choices(mode)
 
     def best(self, mode: Mode) -> Choice:
-        """Return what would be opened first for `mode`; raises `EngineUnavailableError`."""
-        return self._choices(mode)[0]
+        """Return what `auto` runs `mode` with here, as far as that shows without opening it; notes why nothing better.
+
+        Raises `EngineUnavailableError` when nothing can run `mode`.
+        """
+        return first_usable(self._bundle, mode, self._choices(mode), self._built, self._note)
 
     def open_mode(self, mode: Mode) -> VisionEngines:
         """Open the engines of `mode`, or return those that are open. Raises `EngineError`."""
@@ -235,14 +239,9 @@ class EngineOpener:
                 self._engines[key] = open_openvino(graph, threads=self._threads, arithmetic=arithmetic)
             else:
                 self._engines[key] = open_tensorrt(
-                    graph, backend=choice.engine, records=records, known_sha256=self._known_weights()
+                    graph, backend=choice.engine, records=records, known_sha256=known_weights(self._bundle)
                 )
         return self._engines[key]
-
-    def _known_weights(self) -> dict[Path, str]:
-        """Return the digests of the weight files, gigabytes in the real model; graphs are small and hashed again."""
-        files = self._bundle.manifest.files.items()
-        return {self._bundle.path / name: record.sha256 for name, record in files if not name.endswith(".onnx")}
 
     def _note(self, note: str) -> None:
         if note not in self._notes:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from uhd_edge.engines.building.engine_record import EngineRecord
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.bundles.manifest import Threshold
+    from uhd_edge.runtime.modes import Mode
+    from uhd_edge.runtime.vision.reference import ReferenceKind
     from uhd_edge.runtime.vision.vision_engines import VisionEngines
 
 
@@ -40,21 +42,10 @@ def check_before_use(
     miss the bundle's threshold, now or when they were last compared, or if there is nothing to compare them with.
     """
     mode, precision = engines.mode, engines.precision
-    known = find_verdict(bundle, verdict_about(mode, records, passed=True))
-    advice = (
-        f"build it again, or compare it on images of yours: uhd verify {bundle.path} IMAGE --engine "
-        f"{records[0].backend} --precision {precision}"
-    )
-    if known is not None and not known.passed:
-        raise EngineRefusedError(f"{records[0].path}: differed too much from FP32 in {mode} on this GPU; {advice}")
-    if known is not None:
-        return None
-    kind = reference_kind(bundle, mode)
+    kind = check_verdict(bundle, mode, records)
     if kind is None:
-        raise EngineRefusedError(
-            f"{records[0].path}: auto uses no engine that was not compared on the CPU, and the bundle has no FP32 or "
-            f"FP16 graphs; use it all the same with --engine {records[0].backend}, or export the bundle with FP32"
-        )
+        return None
+    advice = _advice(bundle, records)
     began = time.perf_counter()
     try:
         cosine, token_cosine = _compare(bundle, engines, threads)
@@ -81,6 +72,35 @@ def check_before_use(
     )
     what = f"{precision} on {engines.encoder.provider} was compared with {describe_reference(kind)}"
     return f"{mode}: {what} before its first use: {'; '.join([found, *verdict.measurements])}{again}"
+
+
+def check_verdict(bundle: Bundle, mode: Mode, records: Sequence[EngineRecord]) -> ReferenceKind | None:
+    """Return the kind of graph that engines are to be compared with before they are used, None if they were.
+
+    Raises `EngineRefusedError` if they missed the threshold then, or there is nothing to compare them with, and
+    `EngineUnavailableError` without a GPU.
+    """
+    known = find_verdict(bundle, verdict_about(mode, records, passed=True))
+    if known is not None and known.passed:
+        return None
+    if known is not None:
+        raise EngineRefusedError(
+            f"{records[0].path}: differed too much from FP32 in {mode} on this GPU; {_advice(bundle, records)}"
+        )
+    kind = reference_kind(bundle, mode)
+    if kind is None:
+        raise EngineRefusedError(
+            f"{records[0].path}: auto uses no engine that was not compared on the CPU, and the bundle has no FP32 or "
+            f"FP16 graphs; use it all the same with --engine {records[0].backend}, or export the bundle with FP32"
+        )
+    return kind
+
+
+def _advice(bundle: Bundle, records: Sequence[EngineRecord]) -> str:
+    return (
+        f"build it again, or compare it on images of yours: uhd verify {bundle.path} IMAGE --engine "
+        f"{records[0].backend} --precision {records[0].precision}"
+    )
 
 
 def _compare(bundle: Bundle, engines: VisionEngines, threads: int | None) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from support.telling_bundle import telling_bundle
 from support.vision.built_engines import Told, with_fp16
 
 from uhd_edge.engines import selection
+from uhd_edge.engines.tensorrt import cuda
 from uhd_edge.engines.tensorrt import engine as tensorrt_module
 from uhd_edge.engines.tensorrt.gpu import Gpu
 from uhd_edge.runtime.bundles.bundle import Bundle
@@ -27,10 +28,11 @@ def bundle(tmp_path: Path) -> Bundle:
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> type[Told]:
-    """A machine with TensorRT-RTX 1.7.1 and a GPU of compute capability 8.9."""
+    """A machine with TensorRT-RTX 1.7.1, pycuda and a GPU of compute capability 8.9."""
     monkeypatch.setattr(selection, "import_tensorrt", lambda _: SimpleNamespace(__version__="1.7.1.116"))
     monkeypatch.setattr(selection, "first_gpu", lambda: Gpu("pretended", "8.9"))
     monkeypatch.setattr(kept, "first_gpu", lambda: Gpu("pretended", "8.9"))
     monkeypatch.setattr(tensorrt_module, "TensorRtEngine", Told)
+    monkeypatch.setattr(cuda, "_import_driver", lambda _: None)
     monkeypatch.setattr(Told, "opened", [])
     return Told
