@@ -7,20 +7,15 @@ been calibrated is tested in INT8 too, and in FP8 and NVFP4 where the GPU has th
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shutil
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
+from support.hardware.builds import FLAVOURS, PICTURES, Builds, Built
 from support.hardware.table import Row, table_lines
-from support.places import EXAMPLES
 
-from uhd_edge.cli.main import exit_code
-from uhd_edge.engines.building.targets import buildable_precisions, find_target, find_target_for_gpu
 from uhd_edge.engines.errors import UhdError
 from uhd_edge.engines.tensorrt.cuda import CudaDevice
 from uhd_edge.engines.tensorrt.gpu import Gpu, first_gpu
@@ -28,39 +23,7 @@ from uhd_edge.engines.tensorrt.library import INSTALL, import_tensorrt
 from uhd_edge.runtime.bundles.bundle import Bundle
 
 if TYPE_CHECKING:
-    from uhd_edge.engines.building.targets import BuiltPrecision
     from uhd_edge.engines.tensorrt.library import Backend
-    from uhd_edge.runtime.modes import Precision
-
-PICTURES = sorted(EXAMPLES.glob("*.png"))
-
-
-@dataclass(frozen=True)
-class Flavour:
-    """What engines are built as: a precision, and in FP16 the attention heads."""
-
-    precision: BuiltPrecision
-    attention: str = "plain"
-
-    @property
-    def name(self) -> str:
-        """As in the names of tests and in the table."""
-        return self.precision if self.attention == "plain" else f"{self.precision}-{self.attention}"
-
-    def __str__(self) -> str:
-        return self.name
-
-
-FLAVOURS = (Flavour("fp16"), Flavour("int8"), Flavour("fp8"), Flavour("nvfp4"), Flavour("fp16", "padded"))
-
-
-@dataclass(frozen=True)
-class Built:
-    """A copy of the bundle with engines of one backend in one precision for this GPU."""
-
-    bundle: Bundle
-    backend: Backend
-    precision: Precision
 
 
 @pytest.fixture(scope="session")
@@ -86,40 +49,6 @@ def backend(request: pytest.FixtureRequest, gpu: Gpu) -> Backend:
     except UhdError as error:
         pytest.skip(f"needs {chosen}: {error}")
     return chosen
-
-
-class Builds:
-    """Engines of this session, each built when it is first asked for; a reason where it cannot be is remembered."""
-
-    def __init__(self, bundle: Bundle, gpu: Gpu, folder: Path) -> None:
-        self._bundle, self._gpu, self._folder = bundle, gpu, folder
-        self._done: dict[tuple[Backend, Flavour], Built] = {}
-
-    def get(self, backend: Backend, flavour: Flavour) -> Built:
-        """Build, or return what was built; skips the test where the card or the bundle does not have it."""
-        if (backend, flavour) not in self._done:
-            self._done[backend, flavour] = self._build(backend, flavour)
-        return self._done[backend, flavour]
-
-    def _build(self, backend: Backend, flavour: Flavour) -> Built:
-        source, gpu, precision = self._bundle, self._gpu, flavour.precision
-        target = "here" if backend == "tensorrt" else find_target_for_gpu(backend, gpu.compute_capability)
-        if backend == "tensorrt-rtx" and target == "here":
-            pytest.skip(f"TensorRT-RTX does not build for compute capability {gpu.compute_capability}")
-        known = replace(find_target(target), compute_capability=gpu.compute_capability)
-        if precision not in buildable_precisions(known):
-            pytest.skip(f"compute capability {gpu.compute_capability} has no {precision.upper()} units")
-        if flavour.attention == "padded" and importlib.util.find_spec("onnx_ir") is None:
-            pytest.skip("padding attention heads needs onnx-ir: pip install 'uhd-edge[pull]'")
-        kind = "int8-tensorrt" if precision == "int8" else precision
-        if any(kind not in graphs for graphs in source.manifest.graphs.values()):
-            pytest.skip(f"{source.path} has no {kind} graphs: name a bundle that has them in UHD_BUNDLE")
-        copy = self._folder / f"{backend}-{flavour.name}"
-        shutil.copytree(source.path, copy, ignore=shutil.ignore_patterns("engines"), dirs_exist_ok=True)
-        options = ["--target", target, "--precision", precision, "--attention", flavour.attention]
-        named_pictures = [word for picture in PICTURES for word in ("--image", str(picture))]
-        assert exit_code(["build", str(copy), *options, *named_pictures]) == 0
-        return Built(Bundle.open(copy), backend, precision)
 
 
 @pytest.fixture(scope="session")
@@ -158,7 +87,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     """Print the rows of `test_table.py` as a table, where these tests were asked for by name."""
     if not any("hardware" in argument for argument in config.args):
         return
-    reports = [report for kind in ("passed", "failed", "skipped") for report in terminalreporter.stats.get(kind, [])]
+    # A test whose engine could not be built is an error; one that fails only after it was run has its row already.
+    kinds = ("passed", "failed", "skipped", "error")
+    reports = [report for kind in kinds for report in terminalreporter.stats.get(kind, []) if report.when != "teardown"]
     rows = [(names, _outcome(report)) for report in reports if (names := _row_names(report.nodeid))]
     if rows:
         terminalreporter.section("to paste into an issue")
@@ -190,4 +121,6 @@ def _outcome(report: Any) -> Row | str:
         return Row(*found)
     if report.skipped:
         return str(report.longrepr[2]).removeprefix("Skipped: ")
-    return f"failed, {str(report.longreprtext).splitlines()[-1]}"
+    crash = getattr(report.longrepr, "reprcrash", None)
+    line = crash.message.splitlines()[0] if crash else str(report.longreprtext).splitlines()[-1]
+    return f"failed, {line.removeprefix('Failed: ')}"

@@ -26,7 +26,7 @@ from uhd_edge.runtime.checking.verify import verify_bundle
 from uhd_edge.runtime.vision.encoder import VisionEncoder
 
 if TYPE_CHECKING:
-    from hardware.conftest import Built
+    from support.hardware.builds import Built
 
 
 def why_not() -> str:

@@ -17,7 +17,7 @@ from uhd_edge.runtime.llm.llama_library import find_gpus, llama_library, why_no_
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hardware.conftest import Built
+    from support.hardware.builds import Built
 
 MODES = ["16x", "4x"]
 
