@@ -34,12 +34,18 @@ def weight_bytes(bundle: Bundle, modes: Sequence[Mode], kind: GraphKind) -> tupl
     return encoders, connectors
 
 
-def activation_bytes(vision: Vision, views: int, patches: int, *, number_bytes: int = SINGLE) -> int:
-    """Bytes that the largest layers hold for a batch of `views` views of `patches` patches each."""
+def activation_bytes(
+    vision: Vision, views: int, patches: int, *, number_bytes: int = SINGLE, fused: bool = False
+) -> int:
+    """Bytes that the largest layers hold for a batch of `views` views of `patches` patches each.
+
+    Where attention is `fused`, the scores of all pairs of patches are not among them.
+    """
     width, mlp = vision.hidden_size, vision.intermediate_size or USUAL_MLP * vision.hidden_size
     heads = max(1, width // HEAD_SIZE)
     numbers = ACTIVATIONS_IN_MLP_WIDTHS * mlp + ACTIVATIONS_IN_WIDTHS * width
-    return number_bytes * views * patches * (numbers + SCORES * heads * patches)
+    scores = 0 if fused else SCORES * heads * patches
+    return number_bytes * views * patches * (numbers + scores)
 
 
 def _total(graphs: Iterable[Path]) -> int:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from support.int8 import copy_of
 
+from uhd_edge.bench.synthetic.bundle import SyntheticModel, open_synthetic_bundle
+from uhd_edge.bench.synthetic.random_llm import RandomLanguageModel
 from uhd_edge.engines.processor import FITTING_SUMS, Processor
+from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.bundles.model_sizes import MINICPM_V_4_6
+from uhd_edge.runtime.bundles.variants import stand_on
 from uhd_edge.runtime.checking.building import engine_orders
 from uhd_edge.runtime.errors import OptionError
 from uhd_edge.runtime.memory.fitting import choose_settings, fit_settings
 from uhd_edge.runtime.memory.machine import usable_memory
 from uhd_edge.runtime.memory.need import MARGIN
-from uhd_edge.runtime.memory.running import RunSettings, cpu_need
+from uhd_edge.runtime.memory.running import RunSettings, cpu_need, cpu_vision_parts
 from uhd_edge.runtime.memory.vision import weight_bytes
 from uhd_edge.runtime.memory.written_size import parse_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from uhd_edge.runtime.bundles.bundle import Bundle
 
 GB = 10**9
 
@@ -82,6 +86,28 @@ def test_int8_that_must_be_computed_exactly_takes_half_of_its_weights_again(
     encoder.write_bytes(encoder.read_bytes().replace(mark, bytes(reversed(mark))))
     weights, _ = weight_bytes(unlimited, ("16x",), "int8")
     assert total(unlimited, "avx2") - total(unlimited, "avx512_vnni") == round(1.5 * weights) - weights
+
+
+def test_scores_of_attention_count_where_fp32_is_not_fused(qwen3_bundle: Bundle, tmp_path: Path) -> None:
+    """All else grows as the patches do, scores with their square. A MoonViT turns its positions and is not fused."""
+    llm = RandomLanguageModel(16, 16, layers=1, heads=1, kv_heads=1, head=16)
+    sizes = stand_on(MINICPM_V_4_6, "moonvit")
+    vision = {"hidden_size": 24, "intermediate_size": 40, "layers": 2, "insert_layer": 0}
+    small = replace(sizes, vision=sizes.vision.model_copy(update=vision), mlp_width=40, llm_width=16)
+    moonvit = open_synthetic_bundle(
+        SyntheticModel(small, 3, llm), tmp_path, precisions=["fp32"], threads=1, progress=lambda _: None
+    )
+
+    def activations(bundle: Bundle, times: int) -> int:
+        preprocessing = bundle.manifest.preprocessing
+        larger = preprocessing.model_copy(update={"scale_resolution": times * preprocessing.scale_resolution})
+        changed = replace(bundle, manifest=bundle.manifest.model_copy(update={"preprocessing": larger}))
+        parts = cpu_vision_parts(changed, RunSettings(("16x",), max_slices=1), "fp32")
+        return next(part.bytes for part in parts if part.name == "activations")
+
+    for bundle in (Bundle.open(), qwen3_bundle):
+        assert activations(bundle, 2) == 4 * activations(bundle, 1)
+    assert activations(moonvit, 2) > 8 * activations(moonvit, 1)
 
 
 def test_engines_are_for_views_up_to_the_largest(qwen3_bundle: Bundle) -> None:
