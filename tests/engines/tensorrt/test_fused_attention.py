@@ -56,6 +56,7 @@ def test_an_open_engine_is_asked_for_its_layers(gpu: Gpu, file: Path) -> None:
 
 
 def test_the_stand_in_for_trtexec_writes_what_is_read() -> None:
-    assert count_fused(layers(3, fused=True, detailed=True)) == 1
-    assert count_fused(layers(3, fused=True, detailed=False)) == 1
-    assert count_fused(layers(3, fused=False, detailed=True)) == 0
+    assert count_fused(layers(3, fused=3, detailed=True)) == 1
+    assert count_fused(layers(3, fused=3, detailed=False)) == 1
+    assert count_fused(layers(3, fused=0, detailed=True)) == 0
+    assert count_fused(layers(3, fused=1, detailed=True)) == 0
