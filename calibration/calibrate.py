@@ -133,7 +133,7 @@ def _expected_work(bundle: Bundle, seen: Pictures, unseen: Pictures, flavours: S
     )
     by_numbers = {
         "int8": 3 * (WRITING_COST + to_measure) + RANGES_COST + 2 * ERRORS_COST,
-        "fp8": WRITING_COST + to_measure + ERRORS_COST,
+        "fp8": 2 * (WRITING_COST + to_measure + ERRORS_COST),
         "nvfp4": WRITING_COST + ERRORS_COST,
     }
     made = sum(by_numbers[flavour.numbers] for flavour in flavours)

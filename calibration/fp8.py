@@ -1,17 +1,21 @@
 """The steps that lead to FP8 and NVFP4 graphs: fewer than INT8's, for such a number is as exact when it is small.
 
 Smoothing evens out channels, which FP8's exponent does by itself. Nor is a range worth choosing: a narrower one
-makes no number more exact.
+makes no number more exact. What does help is to correct the biases (see `ranges/biases.py`).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
 from uhd_edge.calibration.flavours import Outcome, Step, exclude_worst, measured_errors, without_connector
 from uhd_edge.calibration.graphs.graph_files import graph_paths
+from uhd_edge.calibration.ranges.biases import mean_losses
+from uhd_edge.calibration.ranges.fp8 import fp8_scale, round_to_fp8
+from uhd_edge.calibration.ranges.layer_error import rounded_to_fp8
 from uhd_edge.calibration.ranges.linears import find_sites
 from uhd_edge.calibration.ranges.nvfp4 import BLOCK
 from uhd_edge.calibration.ranges.plan import QuantizationPlan
@@ -22,25 +26,33 @@ from uhd_edge.calibration.trials import measure_plans, simulate_plan
 from uhd_edge.export.graphs.compressor_graphs import COMPRESSOR
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from uhd_edge.calibration.prepared import Prepared
     from uhd_edge.calibration.ranges.plan import Flavour
 
 
 def settle_fp8(prepared: Prepared, flavour: Flavour) -> Outcome:
-    """Quantize every linear of the tower, and leave out the worst until the graphs reach the goal."""
+    """Quantize every linear of the tower, correct biases, and leave out the worst until the graphs reach the goal."""
     prepared.work.begin(f"{flavour.kind}: naive")
     naive = _naive(prepared, flavour)
     plan = without_connector(prepared, naive)
     measured = measure_plans(prepared, f"{flavour.kind} naive", [naive, plan], flavour)
     names = ("naive", "connector excluded")
     steps = [Step(name, agreement, taken=True) for name, agreement in zip(names, measured, strict=True)]
+    prepared.work.begin(f"{flavour.kind}: biases")
+    corrected = _corrected(prepared, plan)
+    (agreement,) = measure_plans(prepared, f"{flavour.kind} biases", [corrected], flavour)
+    steps.append(Step("biases", agreement, taken=agreement.lowest_cosine > steps[-1].agreement.lowest_cosine))
+    plan = corrected if steps[-1].taken else plan
     prepared.work.begin(f"{flavour.kind}: layers excluded")
-    errors = measured_errors(prepared, plan, flavour, "naive")
-    settled = exclude_worst(prepared, plan, errors, flavour, steps)
+    before, after = (measured_errors(prepared, one, flavour, name) for name, one in (("naive", naive), ("final", plan)))
+    settled = exclude_worst(prepared, plan, after, flavour, steps)
     steps.append(Step("layers excluded", settled.agreement, taken=True))
     prepared.work.begin(f"{flavour.kind}: simulation")
     simulations = simulate_plan(prepared, settled.plan, flavour)
-    return Outcome(settled.plan, naive, tuple(steps), errors, errors, simulations)
+    return Outcome(settled.plan, naive, tuple(steps), before, after, simulations)
 
 
 def settle_nvfp4(prepared: Prepared, flavour: Flavour) -> Outcome:
@@ -74,6 +86,19 @@ def _naive(prepared: Prepared, flavour: Flavour) -> QuantizationPlan:
         ranges={name: Range(span.low * ROOM, span.high * ROOM, span.method) for name, span in spans.items()},
         kept=_full_precision(prepared, flavour),
     )
+
+
+def _corrected(prepared: Prepared, plan: QuantizationPlan) -> QuantizationPlan:
+    """Let the biases give back what rounding takes on average, in rows of every mode that the linear is used in."""
+    shifts: dict[str, NDArray[np.float32]] = {}
+    for site in prepared.sites:
+        read = prepared.weights.read_site(site).items()
+        weights = {name: weight for name, weight in read if name not in plan.kept}
+        if weights:
+            rows = prepared.seen.sites[site.name].sample
+            levels = round_to_fp8(rows, fp8_scale(plan.ranges[site.name].largest))
+            shifts |= mean_losses(rows, levels, weights, rounded_to_fp8(weights))
+    return replace(plan, shifts=shifts)
 
 
 def _full_precision(prepared: Prepared, flavour: Flavour) -> tuple[str, ...]:

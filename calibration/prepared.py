@@ -107,7 +107,7 @@ class Prepared:
                     errors.update(layer_errors(rows, rounded, exact, span, symmetric=symmetric))
                 case "fp8":
                     levels = round_to_fp8(rows, fp8_scale(span.largest))
-                    errors.update(product_errors(levels, rounded_to_fp8(weights), exact))
+                    errors.update(product_errors(levels, rounded_to_fp8(weights), exact, plan.shifts))
                 case "nvfp4":
                     levels = round_to_nvfp4(rows, nvfp4_scale(span.largest))
                     errors.update(product_errors(levels, rounded_to_nvfp4(weights), exact))

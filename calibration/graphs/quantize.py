@@ -93,10 +93,7 @@ class Rewriter:
 
     def _multiply_kept(self, linear: Linear, factors: Array) -> None:
         """Smooth an unquantized weight, keeping its type and the powers of two an FP16 weight may be divided by."""
-        value = self.graph.initializers[linear.weight]
-        dtype = cast("ir.DataType", value.dtype)
-        balanced = self._balanced(linear, factors)
-        value.const_value = _lazy(linear.weight, dtype, _shape(value), lambda: balanced().astype(dtype.numpy()))
+        self._rewrite_constant(linear.weight, self._balanced(linear, factors))
 
     def _balanced(self, linear: Linear, factors: Array | None) -> Callable[[], Array]:
         """Return what reads the smoothed weight, divided by the powers of two that the base graph divides it by."""
@@ -173,6 +170,9 @@ class Rewriter:
         balanced = self._balanced(linear, factors)
         stored = self._constant(f"{linear.weight}_scale", np.array(scale))
         self._replace_weight(node, linear, lambda: to_fp8(balanced(), scale), stored, {})
+        shift = self.plan.shifts.get(linear.name)
+        if shift is not None and linear.bias in self.graph.initializers:
+            self._rewrite_constant(linear.bias, lambda: self.read(linear.bias) + shift)
 
     def _replace_weight(
         self,
@@ -200,6 +200,12 @@ class Rewriter:
     def _smoothed(self, linear: Linear, factors: Array | None) -> Array:
         weight = self.read(linear.weight)
         return weight if factors is None else weight * factors[:, None]
+
+    def _rewrite_constant(self, name: str, make: Callable[[], Array]) -> None:
+        """Let a constant of the graph have other numbers, in its own type."""
+        value = self.graph.initializers[name]
+        dtype = cast("ir.DataType", value.dtype)
+        value.const_value = _lazy(name, dtype, _shape(value), lambda: make().astype(dtype.numpy()))
 
     def _insert(
         self,

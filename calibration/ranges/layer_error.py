@@ -58,9 +58,18 @@ def layer_errors(
     return product_errors(round_activation(rows, span, symmetric=symmetric), rounded, exact)
 
 
-def product_errors(rows: NDArray[np.float32], rounded: Weights, exact: Weights) -> dict[str, float]:
-    """Compute the error of each linear as `layer_errors` does, of `rows` [S, in] that are rounded already."""
-    return {name: _share(rows @ weight - exact[name], exact[name]) for name, weight in rounded.items()}
+def product_errors(
+    rows: NDArray[np.float32], rounded: Weights, exact: Weights, shifts: Weights | None = None
+) -> dict[str, float]:
+    """Compute the error of each linear as `layer_errors` does, of `rows` [S, in] that are rounded already.
+
+    `shifts` [out] are added to the products of the linears that they name.
+    """
+    added = shifts or {}
+    return {
+        name: _share(rows @ weight + added.get(name, np.float32(0)) - exact[name], exact[name])
+        for name, weight in rounded.items()
+    }
 
 
 def overall(errors: Iterable[float]) -> float:

@@ -30,6 +30,11 @@ class Linear:
         return f"{self.name}.weight"
 
     @property
+    def bias(self) -> str:
+        """The name of its bias in the graph, if it has one."""
+        return f"{self.name}.bias"
+
+    @property
     def node(self) -> str:
         """The name of its node in the graph."""
         return f"{self.name}{PRODUCT}"

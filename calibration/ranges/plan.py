@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from uhd_edge.calibration.ranges.rounding import Range
     from uhd_edge.calibration.ranges.smoothing import Smoothing
@@ -56,11 +59,15 @@ def flavours_of(precisions: Sequence[CalibratedPrecision]) -> tuple[Flavour, ...
 
 @dataclass(frozen=True, eq=False)
 class QuantizationPlan:
-    """The smoothing and the range of each site, and the linears that are not quantized (`kept`), all by name."""
+    """The smoothing and the range of each site, and the linears that are not quantized (`kept`), all by name.
+
+    `shifts` [out] are added to the biases of the linears that are quantized (see `biases.py`).
+    """
 
     smoothing: Mapping[str, Smoothing]
     ranges: Mapping[str, Range]
     kept: tuple[str, ...] = ()
+    shifts: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def keeping(self, *linears: str) -> QuantizationPlan:
         """Return the plan with more linears left unquantized."""

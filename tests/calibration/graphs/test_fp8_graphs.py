@@ -100,7 +100,10 @@ def test_fp8_alone_replaces_an_earlier_calibration_and_its_goal_is_its_own(
     assert found.bundle.describe_graphs() == "16x (fp32, fp16, fp8), 4x (fp32, fp16, fp8)"
     assert list(found.report.flavours) == ["fp8"]
     assert found.report.goal.cosine == pytest.approx(0.9984)
-    assert [step.name for step in found.report.flavours["fp8"].steps][:2] == ["naive", "connector excluded"]
+    steps = found.report.flavours["fp8"].steps
+    assert [step.name for step in steps] == ["naive", "connector excluded", "biases", "layers excluded"]
+    assert steps[2].taken
+    assert steps[2].agreement.lowest_cosine > steps[1].agreement.lowest_cosine
     assert int8_verdict(found.bundle, "fp8").verified
     on_disk = {path.name for path in (found.bundle.path / "graphs").iterdir()}
     assert not any("int8" in name for name in on_disk)
