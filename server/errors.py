@@ -16,6 +16,7 @@ from uhd_edge.runtime.errors import (
     SchemaError,
     UhdError,
 )
+from uhd_edge.runtime.schema.plain_json import whole_characters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,12 +31,15 @@ _KINDS = {401: "authentication_error", 429: "rate_limit_error"}
 
 
 class ApiError(UhdError):
-    """An error response: its HTTP status, a message, and the parameter that it is about."""
+    """An error response: its HTTP status, a message, and the parameter that it is about.
+
+    Both have whole characters only, so that they can be sent whatever the request had in it.
+    """
 
     def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
-        super().__init__(message)
+        super().__init__(whole_characters(message))
         self.status = status
-        self.param = param
+        self.param = None if param is None else whole_characters(param)
         self.code = code
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -11,6 +10,7 @@ from uhd_edge.runtime.answer import ToolCall
 from uhd_edge.runtime.errors import ImageError, PromptError
 from uhd_edge.runtime.images.data_uri import decode_data_uri, is_data_uri
 from uhd_edge.runtime.prompt.messages import ImagePart, Message, TextPart
+from uhd_edge.runtime.schema.plain_json import load_plain_json
 
 if TYPE_CHECKING:
     from uhd_edge.runtime.conversation.encoded_images import QuestionImage
@@ -84,7 +84,7 @@ def read_tool_call(call: object, place: str) -> ToolCall:
     match call:
         case {"function": {"name": str(name), "arguments": str(text)}}:
             try:
-                arguments = json.loads(text or "{}")
+                arguments = load_plain_json(text or "{}")
             except (ValueError, RecursionError) as error:
                 raise PromptError(f"{place}: the arguments are no JSON ({error})") from error
         case {"function": {"name": str(name), "arguments": arguments}}:

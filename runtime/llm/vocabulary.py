@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from uhd_edge.runtime.errors import OptionError, PromptError
+from uhd_edge.runtime.schema.plain_json import HALVED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -99,7 +100,10 @@ class Vocabulary:
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of `text`; special tokens in it count as such, and none are added around it."""
-        data = text.encode()
+        try:
+            data = text.encode()
+        except UnicodeEncodeError as error:
+            raise PromptError(HALVED) from error
         if len(data) > np.iinfo(np.int32).max // 2:
             raise PromptError(f"the text has {len(data)} bytes, far more than any context holds; shorten it")
         count = -self._tokenize_into(data, np.empty(0, np.int32))

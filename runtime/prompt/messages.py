@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from uhd_edge.runtime.errors import PromptError
+from uhd_edge.runtime.schema.plain_json import HALVED, find_halved_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -103,8 +104,8 @@ def check_messages(messages: Sequence[Message], prompt: Prompt, *, images: int) 
                 f"the text contains {prompt.tokens.image}, which stands for an image; "
                 "leave it out and give the image itself"
             )
-        if any("\ud800" <= character <= "\udfff" for character in text):
-            raise PromptError("the text is not valid Unicode (it has half of a surrogate pair); give it as UTF-8")
+        if find_halved_text(text) is not None:
+            raise PromptError(HALVED)
 
 
 def as_template_message(message: Message, prompt: Prompt) -> dict[str, Any]:
@@ -125,7 +126,9 @@ def _texts(messages: Sequence[Message]) -> Iterator[str]:
     for message in messages:
         yield from (part.text for part in message.parts if isinstance(part, TextPart))
         yield message.thinking
-        yield from (_arguments_text(call) for call in message.tool_calls)
+        for call in message.tool_calls:
+            yield call.name
+            yield _arguments_text(call)
 
 
 def _arguments_text(call: ToolCall) -> str:

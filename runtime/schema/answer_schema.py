@@ -8,7 +8,6 @@ which also sees what no grammar can express.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.errors import PydanticUserError
 
 from uhd_edge.runtime.errors import SchemaError
+from uhd_edge.runtime.schema.plain_json import load_plain_json
 from uhd_edge.runtime.schema.to_grammar import build_grammar
 
 if TYPE_CHECKING:
@@ -127,19 +127,13 @@ def _as_text(schema: object) -> str:
 def _as_json(schema: object) -> Any:
     """The schema as plain JSON."""
     try:
-        return json.loads(_as_text(schema), parse_float=_finite, parse_constant=_finite)
+        return load_plain_json(_as_text(schema))
     except ValueError as error:
         raise _no_json(error) from error
 
 
 def _no_json(error: Exception) -> SchemaError:
     return SchemaError(f"the schema is no JSON ({error}); pass a JSON schema, its text or a pydantic model's class")
-
-
-def _finite(number: str) -> float:
-    if not math.isfinite(float(number)):
-        raise ValueError(f"{number[:SHOWN]} is not a number that JSON has")
-    return float(number)
 
 
 def is_json(text: str) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from uhd_edge.runtime.errors import OptionError, SchemaError
+from uhd_edge.runtime.schema.plain_json import find_halved_text
 from uhd_edge.runtime.schema.references import follow_references
 from uhd_edge.runtime.tools.functions import describe_function
 from uhd_edge.runtime.tools.tool_set import Tool, ToolSet
@@ -59,6 +60,8 @@ def _parse(tool: object, number: int) -> Tool:
         definition = _as_json(tool, number)
     else:
         raise OptionError(f"tool {number} is {type(tool).__name__}; it must be a function, or its definition as a dict")
+    if (halved := find_halved_text(definition)) is not None:
+        raise OptionError(f"tool {number}: {halved[:40]!r} is not valid Unicode (it has half of a surrogate pair)")
     function = definition.get("function", definition)
     name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(name, str) or not _NAME.fullmatch(name):

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from uhd_edge.runtime.schema.plain_json import find_halved_text, load_plain_json
 from uhd_edge.server.errors import ApiError
 
 # A value takes up to a few hundred bytes, however short it is written: a body full of `{},` would take
 # thirty times its size. No context holds so many; images and long texts are one value each.
 MOST_VALUES: Final = 100_000
+
+# Characters of a text before what is wrong in it.
+SHOWN: Final = 20
 
 
 def read_object(body: bytes) -> dict[str, Any]:
@@ -21,11 +25,17 @@ def read_object(body: bytes) -> dict[str, Any]:
         message = f"the body has more than {MOST_VALUES} commas and opening brackets outside of texts; send less"
         raise ApiError(413, message, code="body_too_large")
     try:
-        given = json.loads(body)
+        given = load_plain_json(body)
     except (ValueError, RecursionError) as error:
         raise ApiError(400, f"the body is not JSON ({error})") from error
     if not isinstance(given, dict):
         raise ApiError(400, "the body is not a JSON object")
+    if (halved := find_halved_text(given)) is not None:
+        where = next(place for place, character in enumerate(halved) if "\ud800" <= character <= "\udfff")
+        near = halved[max(0, where - SHOWN) : where + 1]
+        raise ApiError(
+            400, f"the body is not valid Unicode: {near!r} ends in half of a surrogate pair; send it as UTF-8"
+        )
     return given
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from uhd_edge.runtime.schema.plain_json import load_plain_json
 from uhd_edge.server.errors import ApiError
 from uhd_edge.server.openai.thinking import translate_thinking
 from uhd_edge.server.openai.tidy_messages import FRAMES, most_frames, tidy_messages
@@ -146,10 +147,8 @@ def _json_of(structured: Any, otherwise: Any) -> Any:
 
 
 def _parsed(text: str) -> Any:
-    import json
-
     try:
-        return json.loads(text)
+        return load_plain_json(text)
     except (ValueError, RecursionError) as error:
         raise ApiError(400, f"guided_json is no JSON ({error})", param="guided_json") from error
 

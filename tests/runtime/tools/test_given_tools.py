@@ -45,6 +45,10 @@ def move(metres: float, speed: float = 1.0, *, arm: Literal["left", "right"] = "
 def undocumented(metres: int) -> "Nothing": ...  # type: ignore[name-defined]  # noqa: F821, UP037
 
 
+def halved() -> None:
+    "Half \ud83d"
+
+
 class Arm:
     def grip(self, force: float, hand: str = "left") -> None:
         """Grip.
@@ -67,6 +71,8 @@ class Arm:
         ([{"name": "a", "parameters": 3}], "auto", "parameters is int"),
         ([{"name": "a", "parameters": {"x": {1}}}], "auto", "tool 0 is no JSON"),
         ([{"name": "a", "description": "x" * 70_000}], "auto", "characters, more than"),
+        ([{"name": "a", "description": "\ud83d"}], "auto", "tool 0: '\\ud83d' is not valid Unicode"),
+        ([halved], "auto", "tool 0: 'Half \\ud83d' is not valid Unicode"),
         ([STOP] * 200, "auto", "tools has 200 entries"),
         ([STOP], "go", "tool_choice is 'go'; it must be one of auto, none, required, stop"),
         ([], "required", "there are no tools"),

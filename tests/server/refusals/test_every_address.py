@@ -150,6 +150,8 @@ MORE: tuple[dict[str, Any], ...] = (
         "reasoning": {},
         "text": {"format": FORMAT},
         "instructions": "Look.",
+        "metadata": {"a": "b"},
+        "user": "me",
     },
     {"format": SCHEMA, "think": False, "keep_alive": "5m", "logprobs": True, "top_logprobs": 2},
     {"system": "Look.", "format": "json", "keep_alive": 5, "think": None, "suffix": "", "context": None},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,8 +11,11 @@ if TYPE_CHECKING:
 
 VALUES: list[Any] = [
     *(None, 0, -1, 1.5, 10**30, "", "x", [], {}, [{}], [None], True),
-    *({"url": 5}, {"type": "image"}, "\ud800"),
+    *({"url": 5}, {"type": "image"}),
 ]
+# What no other program than Python would read, and the share of values that are such.
+UNREADABLE: list[Any] = ["\ud800", {"\ud83d": "x"}, math.nan, -math.inf, 10**4000]
+SHARE = 0.06
 
 
 def mutated(body: dict[str, Any], dice: random.Random) -> dict[str, Any]:
@@ -35,5 +39,5 @@ def _mutate(value: Any, dice: random.Random) -> None:
         if dice.random() < 0.2 and isinstance(value, dict):
             del value[key]
         else:
-            value[key] = copy.deepcopy(dice.choice(VALUES))
+            value[key] = copy.deepcopy(dice.choice(UNREADABLE if dice.random() < SHARE else VALUES))
         return

@@ -1,0 +1,59 @@
+"""JSON that others write is read: numbers that JSON has and computers too, and texts of whole characters."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Final
+
+# No number that means something is longer, and Python limits what it reads.
+MOST_DIGITS: Final = 100
+
+HALVED: Final = "the text is not valid Unicode (it has half of a surrogate pair); give it as UTF-8"
+
+_SHOWN: Final = 40
+
+
+def load_plain_json(text: str | bytes) -> Any:
+    """Return the value that a JSON text stands for.
+
+    Raises `ValueError` that says in one line what is wrong, for NaN, infinity and numbers of more than
+    `MOST_DIGITS` digits too, and `RecursionError` for what is nested too deeply.
+    """
+    return json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+
+
+def find_halved_text(value: object) -> str | None:
+    r"""Return a text or a name within a JSON value that has half of a character, such as "\ud83d"; None without one.
+
+    JavaScript cuts texts in the middle of characters. No UTF-8 can show such a half.
+    """
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            if not one.isascii() and any("\ud800" <= character <= "\udfff" for character in one):
+                return one
+        elif isinstance(one, dict):
+            left += one
+            left += one.values()
+        elif isinstance(one, list | tuple):
+            left += one
+    return None
+
+
+def whole_characters(text: str) -> str:
+    """Return a text with U+FFFD in place of each half of a character."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _whole(digits: str) -> int:
+    if (count := len(digits.lstrip("-"))) > MOST_DIGITS:
+        raise ValueError(f"a number has {count} digits, more than {MOST_DIGITS}")
+    return int(digits)
+
+
+def _finite(number: str) -> float:
+    if not math.isfinite(float(number)):
+        raise ValueError(f"{number[:_SHOWN]} is not a number that JSON has")
+    return float(number)
