@@ -1,7 +1,7 @@
 """The steps that lead to FP8 and NVFP4 graphs: fewer than INT8's, for such a number is as exact when it is small.
 
 Smoothing evens out channels, which FP8's exponent does by itself. Nor is a range worth choosing: a narrower one
-makes no number more exact. What does help is to correct the biases (see `ranges/biases.py`).
+makes no number more exact. What can help is to correct the biases (see `ranges/biases.py`).
 """
 
 from __future__ import annotations
