@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from uhd_edge.server.errors import ApiError
 
@@ -10,6 +10,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pydantic import ValidationError
+
+
+# Of parts, whose types are called otherwise in each API.
+_OF_TAGS: Final = {
+    "union_tag_invalid": "a part of the type {tag!r:.42} is not supported; send text, images or videos",
+    "union_tag_not_found": "a part needs a type; send text, images or videos",
+}
 
 
 def refuse_names(names: Iterable[str]) -> None:
@@ -34,14 +41,24 @@ def refused(error: ValidationError, given: object) -> ApiError:
         return ApiError(
             400, f"{place} has {told.get('actual_length')} items; at most {told.get('max_length')} may be", param=place
         )
+    if wrong["type"] in _OF_TAGS:
+        return ApiError(400, f"{place}: {_OF_TAGS[wrong['type']].format(**wrong.get('ctx', {}))}", param=place)
     return ApiError(400, f"{place}: {wrong['msg']}", param=place)
 
 
 def _place(loc: Sequence[str | int], given: Any, *, missing: bool) -> Iterator[str]:
     """Yield where in a request an error is; names of pydantic's types, which stand between, are no place in it."""
     for number, part in enumerate(loc, 1):
+        if _is_tag(loc, number - 1, given):
+            continue
         has_it = part in given if isinstance(given, dict) else isinstance(given, list) and isinstance(part, int)
         if has_it:
             given = cast("Any", given)[part]
         if has_it or (missing and number == len(loc)):
             yield str(part)
+
+
+def _is_tag(loc: Sequence[str | int], at: int, given: Any) -> bool:
+    """Whether a part's type stands there, which pydantic puts between the part and its fields of the same names."""
+    is_of_part = at >= 2 and loc[at - 2] == "content" and isinstance(loc[at - 1], int)
+    return is_of_part and isinstance(given, dict) and given.get("type") == loc[at]

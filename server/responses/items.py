@@ -79,7 +79,7 @@ def _thoughts(item: dict[str, Any], place: str) -> str:
 
 
 def _parts(content: Any, place: str) -> Any:
-    """Return content with the parts that OpenAI's client sends as chat completions have them; others stay."""
+    """Return content with its parts as chat completions have them, and what stands in them besides."""
     if not isinstance(content, list):
         return content
     return [_part(part, place) if isinstance(part, dict) else part for part in content]
@@ -88,16 +88,17 @@ def _parts(content: Any, place: str) -> Any:
 def _part(part: dict[str, Any], place: str) -> dict[str, Any]:
     given = {name: value for name, value in part.items() if value is not None and name not in _QUIET_IN_PARTS}
     kind = given.get("type")
-    if kind in ("input_text", "output_text") and given.keys() <= {"type", "text"}:
+    if kind in ("input_text", "output_text"):
         return {**given, "type": "text"}
-    if kind != "input_image" or not given.keys() <= {"type", "image_url", "detail", "file_id"}:
+    if kind != "input_image":
         return part
     if "file_id" in given:
         raise ApiError(400, f"{place}: file_id is not supported; send the image itself", param="input")
     if not isinstance(given.get("image_url"), str):
-        return part
+        return {**given, "type": "image_url"}
     detail = {} if given.get("detail", "original") == "original" else {"detail": given["detail"]}
-    return {"type": "image_url", "image_url": {"url": given["image_url"], **detail}}
+    others = {name: value for name, value in given.items() if name != "detail"}
+    return {**others, "type": "image_url", "image_url": {"url": given["image_url"], **detail}}
 
 
 def as_list(given: Any, name: str) -> list[Any]:

@@ -44,9 +44,11 @@ def as_chat_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]
     body = {name: value for name, value in given.items() if name not in (*_OWN, *_UNTOLD)}
     names: dict[str, str] = {}
     body["messages"] = read_items(given, names)
-    if "max_output_tokens" in body and "max_completion_tokens" not in body:
-        body["max_completion_tokens"] = body.pop("max_output_tokens")
-        names["max_completion_tokens"] = "max_output_tokens"
+    if "max_output_tokens" in body:
+        longest = body.pop("max_output_tokens")
+        if body.get("max_completion_tokens", longest) != longest:
+            ignored.append("max_completion_tokens")
+        body["max_completion_tokens"], names["max_completion_tokens"] = longest, "max_output_tokens"
     if "tools" in given:
         body["tools"] = [_tool(tool) for tool in as_list(given["tools"], "tools")]
     for name in as_list(given.get("include", []), "include"):

@@ -104,6 +104,19 @@ def test_probabilities_come_with_the_text(client: openai.OpenAI, assistant: Assi
     assert [token.logprob for token in found] == [token.logprob for token in expected.logprobs]
 
 
+def test_the_addresses_own_limit_of_tokens_counts_beside_a_chat_completions(client: openai.OpenAI) -> None:
+    with client.with_streaming_response.responses.create(
+        model="uhd-tiny", input=ASKED, max_output_tokens=2, extra_body={"max_completion_tokens": 9, "max_tokens": 8}
+    ) as reply:
+        response = reply.parse()
+        assert (response.usage.output_tokens, response.max_output_tokens) == (2, 2)
+        assert reply.headers["X-UHD-Ignored"] == "max_completion_tokens, max_tokens"
+    for longest in (0, "5"):
+        with pytest.raises(openai.BadRequestError) as refused:
+            create(client, max_output_tokens=longest, extra_body={"max_completion_tokens": 7})
+        assert refused.value.param == "max_output_tokens"
+
+
 @pytest.mark.parametrize(
     ("options", "param"),
     [

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ASK = "?What?"
+TEXT = {"type": "text", "text": "x"}
+PICTURE = {"type": "image_url", "image_url": {"url": "data:,x"}}
+FILM = {"type": "video_url", "video_url": {"url": "data:,x"}}
 BENCH = (EXAMPLES / "bench.png").read_bytes()
 
 
@@ -21,6 +24,10 @@ BENCH = (EXAMPLES / "bench.png").read_bytes()
 def strict_server() -> Iterator[Running]:
     with running("--strict") as server:
         yield server
+
+
+def in_part(part: dict[str, Any]) -> dict[str, Any]:
+    return {"input": [{"role": "user", "content": [part]}]}
 
 
 def with_part(part: dict[str, Any]) -> dict[str, Any]:
@@ -44,6 +51,13 @@ def with_part(part: dict[str, Any]) -> dict[str, Any]:
         ({"model": "uhd-tiny", "messages": [{"role": "user", "content": "What?", "surprise": 1}]}, None),
         ({"model": "uhd-tiny", "messages": [{"role": "user", "content": "What?", "name": "me"}]}, "messages[].name"),
         (asked(ASK, verbosity="low"), "verbosity"),
+        (with_part({**TEXT, "cache_control": {}}), "messages.0.content.1.cache_control"),
+        (with_part({**TEXT, "image_url": {}}), "messages.0.content.1.image_url"),
+        (with_part({**PICTURE, "cache_control": {}}), "messages.0.content.1.cache_control"),
+        (with_part({**PICTURE, "image_url": {"url": "x", "text": 1}}), "messages.0.content.1.image_url.text"),
+        (with_part({**FILM, "fps": 1}), "messages.0.content.1.fps"),
+        (with_part({"type": "text"}), "messages.0.content.1.text"),
+        (with_part({"type": "file", "file": {}}), "messages.0.content.1"),
     ],
 )
 def test_what_is_adapted_otherwise_is_refused(strict_server: Running, body: Any, param: str | None) -> None:
@@ -146,6 +160,16 @@ def test_what_official_clients_send_is_an_addresses_own_language(
         (RESPONSES, {"input": "What?", "repeat_penalty": 1.1}, "repeat_penalty"),
         (RESPONSES, {"input": [{"role": "user", "content": ["What?"]}]}, "input.0.content.0"),
         (RESPONSES, {"input": [{"role": "user", "content": "x", "surprise": 1}]}, "input.0.surprise"),
+        (
+            RESPONSES,
+            in_part({"type": "input_text", "text": "x", "cache_control": {}}),
+            "input.0.content.0.cache_control",
+        ),
+        (RESPONSES, in_part({"type": "output_text", "text": "x", "surprise": 1}), "input.0.content.0.surprise"),
+        (RESPONSES, in_part({"type": "input_image", "image_url": "x", "fps": 1}), "input.0.content.0.fps"),
+        (RESPONSES, in_part({"type": "input_image"}), "input.0.content.0.image_url"),
+        (RESPONSES, in_part({"type": "input_file", "file_id": "x"}), "input.0.content.0: a part of the type"),
+        (RESPONSES, {"input": "x", "max_output_tokens": 5, "max_completion_tokens": 7}, "max_completion_tokens"),
         (OLLAMA_CHAT, {"messages": [{"role": "user", "content": "x", "surprise": 1}]}, "messages.0.surprise"),
         (OLLAMA_CHAT, {"messages": [{"role": "user", "content": "x"}], "options": {"tfs_z": 1}}, "options.tfs_z"),
         (OLLAMA_GENERATE, {"prompt": "x", "width": 5}, "width"),
