@@ -74,7 +74,7 @@ def chat_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], S
     body, ignored, names = _settings(given, _CHAT)
     messages = given.get("messages")
     body["messages"] = [_message(one) for one in messages] if isinstance(messages, list) else messages
-    if given.get("tools"):
+    if given.get("tools") is not None:
         body["tools"] = given["tools"]
     return body, ignored, SentNames(names, _PLACES_IN_CHATS)
 
@@ -86,8 +86,8 @@ def generate_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...
             raise ApiError(400, f"{name} is not supported; leave it out", param=name)
     kept = {name: value for name, value in given.items() if name not in _UNSUPPORTED}
     body, ignored, names = _settings(kept, _GENERATE)
-    asked = {"role": "user", "content": given.get("prompt") or "", "images": given.get("images")}
-    system = [{"role": "system", "content": given["system"]}] if given.get("system") else []
+    asked = {"role": "user", "content": _text(given, "prompt"), "images": given.get("images")}
+    system = [{"role": "system", "content": text}] if (text := _text(given, "system")) else []
     body["messages"] = [*system, _message(asked)]
     prompt = rf"messages\.{len(system)}"
     patterns = (
@@ -100,7 +100,7 @@ def generate_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...
 
 def only_loads(given: dict[str, Any]) -> bool:
     """Whether a request asks nothing, and so only wants the model to be loaded."""
-    return not (given.get("messages") or given.get("prompt") or given.get("images"))
+    return all(given.get(name) in (None, "", []) for name in ("messages", "prompt", "images"))
 
 
 def only_unloads(given: dict[str, Any]) -> bool:
@@ -112,7 +112,7 @@ def only_unloads(given: dict[str, Any]) -> bool:
 
 
 def _settings(given: dict[str, Any], own: frozenset[str]) -> tuple[dict[str, Any], tuple[str, ...], dict[str, str]]:
-    options = given.get("options") or {}
+    options = {} if given.get("options") is None else given["options"]
     if not isinstance(options, dict):
         raise ApiError(400, f"options is {type(options).__name__}; it must be an object", param="options")
     set_options = {name: value for name, value in options.items() if value is not None}
@@ -122,8 +122,8 @@ def _settings(given: dict[str, Any], own: frozenset[str]) -> tuple[dict[str, Any
     for name in ("model", "logprobs", "top_logprobs", "think"):
         if given.get(name) is not None:
             body[name] = given[name]
-    body["stream"] = given.get("stream") is not False
-    if given.get("format"):
+    body["stream"] = True if given.get("stream") is None else given["stream"]
+    if given.get("format") not in (None, ""):
         body["response_format"] = _format(given["format"])
     known = (*_OPTIONS, *_SETTLED)
     if body.get("repetition_penalty") == 0:  # sent by Open WebUI where there is none; it would divide by it
@@ -136,9 +136,19 @@ def _settings(given: dict[str, Any], own: frozenset[str]) -> tuple[dict[str, Any
     return body, tuple(ignored), names
 
 
+def _text(given: dict[str, Any], name: str) -> str:
+    text = given.get(name)
+    if text is not None and not isinstance(text, str):
+        raise ApiError(400, f"{name} is {type(text).__name__}; it must be text", param=name)
+    return text or ""
+
+
 def _format(given: Any) -> dict[str, Any]:
     if given == "json":
         return {"type": "json_object"}
+    if not isinstance(given, dict):
+        told = repr(given[:40]) if isinstance(given, str) else type(given).__name__
+        raise ApiError(400, f'format is {told}; it must be "json" or a JSON schema', param="format")
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": given}}
 
 
@@ -147,15 +157,14 @@ def _message(given: Any) -> Any:
     if not isinstance(given, dict):
         return given
     message = {name: value for name, value in given.items() if name not in _OF_MESSAGES}
-    if isinstance(given.get("thinking"), str):
-        message["reasoning_content"] = given["thinking"]
-    images = given.get("images") or []
+    for name, ours, nothing in (("thinking", "reasoning_content", ""), ("tool_calls", "tool_calls", [])):
+        if given.get(name) not in (None, nothing):
+            message[ours] = given[name]
+    images = [] if given.get("images") is None else given["images"]
     if not isinstance(images, list):
         raise ApiError(400, f"images is {type(images).__name__}; it must be a list of base64", param="images")
     if images:
         parts = [{"type": "image_url", "image_url": {"url": bare_as_data_uri(image)}} for image in images]
-        text = given.get("content") or ""
-        message["content"] = [*parts, {"type": "text", "text": text}] if text else parts
-    if isinstance(calls := given.get("tool_calls"), list) and calls:
-        message["tool_calls"] = calls
+        text = given.get("content")
+        message["content"] = parts if text in (None, "") else [*parts, {"type": "text", "text": text}]
     return message

@@ -73,6 +73,16 @@ def test_asking_nothing_loads_the_model_or_unloads_what_is_kept_for_no_time(
     assert client.chat("uhd-tiny", ASKED, keep_alive=kept).done_reason == "stop"
 
 
+@pytest.mark.parametrize("nothing", [None, "", []])
+def test_what_asks_for_nothing_is_left_out(server: Running, nothing: Any) -> None:
+    thought = {"thinking": nothing if nothing == "" else None, "tool_calls": None if nothing == "" else nothing}
+    said = {"role": "assistant", "content": "x", "images": None if nothing == "" else nothing, **thought}
+    more: dict[str, Any] = {"format": "" if nothing == [] else nothing, "options": None, "tools": None, "stream": False}
+    body = {"model": "uhd-tiny", "messages": [said, {"role": "user", "content": CODE}], **more}
+    reply = server.request("POST", "/api/chat", body)
+    assert (reply.status, reply.json["done"]) == (200, True), reply.json
+
+
 def test_a_repetition_penalty_of_zero_is_none(client: ollama.Client, assistant: Assistant) -> None:
     """Open WebUI sends it in place of a frequency penalty of zero."""
     expected = assistant.ask("Describe.", max_tokens=9).text

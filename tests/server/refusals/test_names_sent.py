@@ -24,6 +24,10 @@ LEAST: Mapping[str, dict[str, Any]] = {
 WRONG = {"type": "array", "contains": {"type": "string"}, "items": {"type": "surprise"}}
 CALL = {"type": "function_call", "call_id": "1", "name": "go", "arguments": "{}"}
 THOUGHT = {"type": "reasoning", "summary": []}
+NOT_OLLAMAS: tuple[tuple[str, Any], ...] = (
+    *(("stream", "x"), ("stream", 0), ("format", "xml"), ("format", 0), ("format", [])),
+    *(("options", "x"), ("options", 0), ("think", 5), ("logprobs", "x"), ("top_logprobs", "x")),
+)
 WHAT = {"role": "user", "content": "What?"}
 
 
@@ -53,7 +57,19 @@ WHAT = {"role": "user", "content": "What?"}
         (OLLAMA_CHAT, {"options": {"num_predict": 0}}, "options.num_predict"),
         (OLLAMA_CHAT, {"options": {"temperature": 200}}, "options.temperature"),
         (OLLAMA_CHAT, {"options": {"mirostat": 1}}, "options.mirostat"),
-        (OLLAMA_CHAT, {"format": "xml"}, "format"),
+        *[(path, {name: wrong}, name) for path in (OLLAMA_CHAT, OLLAMA_GENERATE) for name, wrong in NOT_OLLAMAS],
+        (OLLAMA_CHAT, {"messages": 0}, "messages"),
+        (OLLAMA_CHAT, {"tools": 0}, "tools"),
+        (OLLAMA_CHAT, {"messages": [{**WHAT, "tool_calls": "zz"}]}, "messages.0.tool_calls"),
+        (OLLAMA_CHAT, {"messages": [{**WHAT, "tool_calls": {}}]}, "messages.0.tool_calls"),
+        (OLLAMA_CHAT, {"messages": [{**WHAT, "thinking": 0}]}, "messages.0.thinking"),
+        (OLLAMA_CHAT, {"messages": [{"role": "user", "content": 0, "images": ["x"]}]}, "messages.0.content"),
+        (OLLAMA_CHAT, {"messages": [{**WHAT, "images": {}}]}, "images"),
+        (OLLAMA_GENERATE, {"prompt": 0}, "prompt"),
+        (OLLAMA_GENERATE, {"prompt": ["x"]}, "prompt"),
+        (OLLAMA_GENERATE, {"system": False}, "system"),
+        (OLLAMA_GENERATE, {"images": "zz"}, "images"),
+        (OLLAMA_GENERATE, {"images": False}, "images"),
         (OLLAMA_CHAT, {"messages": [WHAT, {"role": "user", "content": "x", "images": ["", 5]}]}, "messages.1.images.1"),
         (OLLAMA_GENERATE, {"options": {"repeat_penalty": 200}}, "options.repeat_penalty"),
         (OLLAMA_GENERATE, {"images": [5], "system": "x"}, "images.0"),
@@ -69,7 +85,7 @@ def test_an_error_names_the_parameter_that_the_client_has_sent(
     assert reply.status == 400
     if path.startswith("/v1"):
         assert reply.error["param"] == name
-    elif name != "format":
+    else:
         assert message.startswith((f"{name} ", f"{name}: "))
     assert path == CHAT or "response_format" not in message
 
