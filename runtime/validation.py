@@ -40,5 +40,12 @@ def require_whole(name: str, value: object, lowest: int, highest: int) -> int:
     except TypeError:  # an array has the method too
         raise OptionError(f"{name} is {value!r}; it must be a whole number", parameter=name) from None
     if not lowest <= whole <= highest:
-        raise OptionError(f"{name} is {whole}; it must be from {lowest} to {highest}", parameter=name)
+        raise OptionError(f"{name} is {shown_number(whole)}; it must be from {lowest} to {highest}", parameter=name)
     return whole
+
+
+def shown_number(whole: int) -> str:
+    """Return a whole number as text, about how large it is where it has more digits than anybody reads."""
+    if whole.bit_length() <= 128:
+        return str(whole)
+    return f"{'-' if whole < 0 else ''}1e{round(whole.bit_length() * math.log10(2))} or so"

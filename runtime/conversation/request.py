@@ -41,7 +41,7 @@ class Budget:
     share: float = DEFAULT_SHARE
 
     def __post_init__(self) -> None:
-        hint = "a number of milliseconds above 0"
+        hint = "a number of milliseconds of at least 0.001"
         object.__setattr__(
             self, "milliseconds", require_number("budget_ms", self.milliseconds, 1e-3, HIGHEST_COUNT, hint=hint)
         )

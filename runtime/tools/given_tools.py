@@ -43,11 +43,11 @@ def parse_tools(tools: Sequence[ToolInput] | None, choice: str, *, several: bool
     names = [tool.name for tool in parsed]
     if repeated := next((name for name in names if names.count(name) > 1), None):
         raise OptionError(f"tools has {repeated!r} more than once; give each tool a name of its own")
+    if choice not in ("auto", "none") and not parsed:
+        raise OptionError(f"tool_choice is {choice!r}, but there are no tools; give some", parameter="tool_choice")
     if choice not in (*CHOICES, *names):
         known = ", ".join((*CHOICES, *names))
         raise OptionError(f"tool_choice is {choice!r}; it must be one of {known}", parameter="tool_choice")
-    if choice not in ("auto", "none") and not parsed:
-        raise OptionError(f"tool_choice is {choice!r}, but there are no tools; give some", parameter="tool_choice")
     return ToolSet(parsed, choice, several)
 
 
@@ -62,6 +62,8 @@ def _parse(tool: object, number: int) -> Tool:
         raise OptionError(f"tool {number} is {type(tool).__name__}; it must be a function, or its definition as a dict")
     if (halved := find_halved_text(definition)) is not None:
         raise OptionError(f"tool {number}: {halved[:40]!r} is not valid Unicode (it has half of a surrogate pair)")
+    if (kind := definition.get("type", "function")) != "function":
+        raise OptionError(f"tool {number} is of the type {kind!r:.42}, which is not supported; give functions")
     function = definition.get("function", definition)
     name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(name, str) or not _NAME.fullmatch(name):

@@ -18,7 +18,7 @@ from uhd_edge.runtime.images.loading import load_image
 from uhd_edge.runtime.images.video import MAX_FRAMES, Video, decode_video
 from uhd_edge.runtime.images.video_decoding import Allowance
 from uhd_edge.server.errors import ApiError
-from uhd_edge.server.media.data import as_data_uri, decode_media
+from uhd_edge.server.media.data import LEAST_BASE64, as_data_uri, decode_media
 from uhd_edge.server.media.remote_images import fetch_file
 
 if TYPE_CHECKING:
@@ -170,8 +170,10 @@ class _Source:
             return await self._in_reader(decode_media, url, part)
         if not self._options.allow_remote_images:
             example = "video/mp4" if part.kind == "video" else "image/png"
-            message = f"the {part.noun} must be a data URI (data:{example};base64,..) or base64; this server does not"
-            raise ApiError(400, f"{message} fetch {part.noun}s", param="messages", code=f"{part.code}_url")
+            least = f" of at least {LEAST_BASE64} characters" if len(url) < LEAST_BASE64 else ""
+            wanted = f"must be a data URI (data:{example};base64,..) or base64{least}"
+            message = f"the {part.noun} {wanted}; this server does not fetch {part.noun}s"
+            raise ApiError(400, message, param="messages", code=f"{part.code}_url")
         return await self._fetched(url, part)
 
     async def _fetched(self, url: str, part: MediaPart) -> bytes:

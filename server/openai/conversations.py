@@ -10,7 +10,7 @@ from uhd_edge.runtime.errors import OptionError
 from uhd_edge.runtime.llm.sampling import HIGHEST_SEED, LOWEST_TEMPERATURE, Sampling
 from uhd_edge.runtime.prompt.messages import ImagePart, Message, TextPart
 from uhd_edge.runtime.schema.answer_schema import answer_schema
-from uhd_edge.runtime.validation import HIGHEST_COUNT
+from uhd_edge.runtime.validation import HIGHEST_COUNT, shown_number
 from uhd_edge.server.dialect import Asked
 from uhd_edge.server.errors import ApiError
 from uhd_edge.server.media.parts import MediaPart
@@ -104,7 +104,7 @@ def _media(part: object) -> MediaPart:
     if image.min_pixels is not None and image.max_pixels is not None and image.min_pixels > image.max_pixels:
         raise ApiError(
             400,
-            f"min_pixels is {image.min_pixels}, more than max_pixels, which is {image.max_pixels}",
+            f"min_pixels is {shown_number(image.min_pixels)}, more than max_pixels, which is {image.max_pixels}",
             param="min_pixels",
         )
     return MediaPart("image", (image.url,), image.detail, image.min_pixels, image.max_pixels, image.mode)
@@ -118,7 +118,7 @@ def _says_something(message: ChatMessage, *, strict: bool) -> bool:
 
 def _checked(name: str, value: int | None, lowest: int, highest: int) -> int | None:
     if value is not None and not lowest <= value <= highest:
-        raise ApiError(400, f"{name} is {value}; it must be from {lowest} to {highest}", param=name)
+        raise ApiError(400, f"{name} is {shown_number(value)}; it must be from {lowest} to {highest}", param=name)
     return value
 
 

@@ -10,10 +10,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
 
 
-# Of parts, whose types are called otherwise in each API.
-_OF_TAGS: Final = {
+# What a value must be, which pydantic says in words of Python.
+_KINDS: Final = {
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "an object"),
+    "list_type": "a list",
+    "string_type": "text",
+    "bool_type": "true or false",
+}
+# Types of parts are called otherwise in each API.
+_OF_PARTS: Final = {
     "union_tag_invalid": "a part of the type {tag!r:.42} is not supported; send text, images or videos",
     "union_tag_not_found": "a part needs a type; send text, images or videos",
 }
@@ -41,9 +49,20 @@ def refused(error: ValidationError, given: object) -> ApiError:
         return ApiError(
             400, f"{place} has {told.get('actual_length')} items; at most {told.get('max_length')} may be", param=place
         )
-    if wrong["type"] in _OF_TAGS:
-        return ApiError(400, f"{place}: {_OF_TAGS[wrong['type']].format(**wrong.get('ctx', {}))}", param=place)
-    return ApiError(400, f"{place}: {wrong['msg']}", param=place)
+    here = [one["type"] for one, at in zip(errors, places, strict=True) if at == places[deepest]]
+    return ApiError(400, f"{place}: {_why(wrong, here, content=places[deepest][-1:] == ('content',))}", param=place)
+
+
+def _why(wrong: ErrorDetails, here: Sequence[str], *, content: bool) -> str:
+    """Say what is wrong at a place, where there may be several kinds; of a `content` pydantic knows one."""
+    kinds = [_KINDS[kind] for kind in dict.fromkeys(here) if kind in _KINDS]
+    if content and kinds == ["a list"]:
+        return "it must be text or a list of parts"
+    if wrong["type"] in _KINDS:
+        return f"it must be {' or '.join(kinds)}"
+    if wrong["type"] in _OF_PARTS:
+        return _OF_PARTS[wrong["type"]].format(**wrong.get("ctx", {}))
+    return wrong["msg"]
 
 
 def _place(loc: Sequence[str | int], given: Any, *, missing: bool) -> Iterator[str]:

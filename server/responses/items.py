@@ -18,14 +18,17 @@ def read_items(given: dict[str, Any], names: dict[str, str]) -> list[Any]:
     """
     names["messages"] = "input"
     messages: list[Any] = []
-    if given.get("instructions"):
+    if given.get("instructions") not in (None, "", []):
         messages.append({"role": "system", "content": given["instructions"]})
         names |= dict.fromkeys(("messages.0", "messages.0.content"), "instructions")
     asked = given.get("input")
     if isinstance(asked, str):
         names |= dict.fromkeys((f"messages.{len(messages)}", f"messages.{len(messages)}.content"), "input")
         return [*messages, {"role": "user", "content": asked}]
-    for number, item in enumerate(as_list(asked, "input")):
+    if not isinstance(asked, list) or not asked:
+        told = "missing" if asked is None else "an empty list" if asked == [] else type(asked).__name__
+        raise ApiError(400, f"input is {told}; it must be text or a list of items", param="input")
+    for number, item in enumerate(asked):
         before = len(messages)
         _add(item, messages, f"input.{number}")
         within = "" if len(messages) > before else _newest(messages[-1])

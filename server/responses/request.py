@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 from uhd_edge.server.errors import ApiError
@@ -20,7 +21,6 @@ _NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
     "conversation": (),
     "previous_response_id": (),
     "prompt": (),
-    "truncation": ("disabled", "auto"),
 }
 
 # What a response has no room for.
@@ -34,6 +34,9 @@ def as_chat_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]
     keep, tools that it would have to run, files, several answers.
     """
     given = {name: value for name, value in given.items() if value is not None}
+    if (truncation := given.pop("truncation", "auto")) not in ("auto", "disabled"):
+        message = f"truncation is {json.dumps(truncation):.40}; it must be auto or disabled"
+        raise ApiError(400, message, param="truncation")
     for name, neutral in _NEUTRAL.items():
         if name in given and given.pop(name) not in neutral:
             message = f"{name} is not supported, as this server keeps no responses; send the whole conversation"
