@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -22,7 +23,7 @@ from uhd_edge.server.media.data import LEAST_BASE64, as_data_uri, decode_media
 from uhd_edge.server.media.remote_images import fetch_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from uhd_edge.server.media.parts import MediaPart
     from uhd_edge.server.media.threads import InThread, MediaThreads
@@ -50,7 +51,7 @@ async def load_media(parts: Sequence[MediaPart], options: ServerOptions, threads
     try:
         _require_few_remote(parts)
         source = _Source(options, threads.reader)
-        files = [[await source.file(part.urls[place], part) for place in part.places] for part in parts]
+        files = [await _files(part, source) for part in parts]
         decode = partial(decode_all, parts, files, max_pixels=options.max_pixels, allowance=allowance)
         has_videos = any(part.kind == "video" for part in parts)
         return await (threads.videos if has_videos else threads.pictures)(decode)
@@ -70,24 +71,38 @@ def decode_all(
     loaded: list[Loaded] = []
     most = max_pixels
     for part, data in zip(parts, files, strict=True):
-        try:
+        with _placed(part, most, before=most - max_pixels):
             one, pixels = _decode(part, data, max_pixels, allowance)
-        except ImageError as error:
-            raise ApiError(
-                400, _told(error, most, before=most - max_pixels), param="messages", code=part.code
-            ) from error
         loaded.append(one)
         max_pixels -= pixels
     return loaded
 
 
+async def _files(part: MediaPart, source: _Source) -> list[bytes]:
+    with _placed(part):
+        return [await source.file(part.urls[place], part) for place in part.places]
+
+
+@contextmanager
+def _placed(part: MediaPart, most: int = 0, *, before: int = 0) -> Iterator[None]:
+    """Say of which of several images or videos an error is; see `_told` for the pixels."""
+    try:
+        yield
+    except ImageError as error:
+        told = f"{part.place}: {_told(error, most, before=before)}"
+        raise ApiError(400, told, param=part.place, code=part.code) from error
+    except ApiError as error:
+        raise ApiError(error.status, f"{part.place}: {error}", param=part.place, code=error.code) from error
+
+
 def _told(error: ImageError, most: int, *, before: int) -> str:
     """Say what may be done where an image or a frame is too large; there may be images `before` it in the request."""
+    told = str(error).replace(" in bytes: ", ": ")  # what it is called where there is no place
     if not error.over_limit:
-        return str(error)
+        return told
     if not before:
-        return f"{error} (the server's --max-pixels sets the limit of a request)"
-    return f"{error} ({before} of the {most} pixels of a request, the server's --max-pixels, come before it)"
+        return f"{told} (the server's --max-pixels sets the limit of a request)"
+    return f"{told} ({before} of the {most} pixels of a request, the server's --max-pixels, come before it)"
 
 
 def most_frames(max_pixels: int) -> int:

@@ -74,6 +74,8 @@ def chat_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], S
     body, ignored, names = _settings(given, _CHAT)
     messages = given.get("messages")
     body["messages"] = [_message(one) for one in messages] if isinstance(messages, list) else messages
+    for number, message in enumerate(messages if isinstance(messages, list) else ()):
+        names |= _of_images(message, f"messages.{number}.content", f"messages.{number}.images")
     if given.get("tools") is not None:
         body["tools"] = given["tools"]
     return body, ignored, SentNames(names, _PLACES_IN_CHATS)
@@ -89,6 +91,7 @@ def generate_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...
     asked = {"role": "user", "content": _text(given, "prompt"), "images": given.get("images")}
     system = [{"role": "system", "content": text}] if (text := _text(given, "system")) else []
     body["messages"] = [*system, _message(asked)]
+    names |= _of_images(given, f"messages.{len(system)}.content", "images")
     prompt = rf"messages\.{len(system)}"
     patterns = (
         (prompt + r"\.content\.(\d+)\.image_url(\.url)?", r"images.\1"),
@@ -141,6 +144,12 @@ def _text(given: dict[str, Any], name: str) -> str:
     if text is not None and not isinstance(text, str):
         raise ApiError(400, f"{name} is {type(text).__name__}; it must be text", param=name)
     return text or ""
+
+
+def _of_images(given: Any, parts: str, sent: str) -> dict[str, str]:
+    """Return what images are called by the places of their parts."""
+    images = given.get("images") if isinstance(given, dict) else None
+    return {f"{parts}.{number}": f"{sent}.{number}" for number in range(len(images) if isinstance(images, list) else 0)}
 
 
 def _format(given: Any) -> dict[str, Any]:

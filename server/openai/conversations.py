@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from uhd_edge.runtime.conversation.chat_messages import read_tool_call
@@ -45,7 +46,12 @@ def parse_chat(request: ChatRequest, model: ModelFacts, *, strict: bool, ignored
         raise ApiError(400, f"the last message has the role {last.role}; it must be user or tool", param="messages")
     if last.role == "user" and not _says_something(last, strict=strict):
         raise ApiError(400, "the last message has no text; ask something", param="messages")
-    media = [_media(part) for message in request.messages for part in message.content if is_media(part)]
+    media = [
+        replace(_media(part), place=f"messages.{number}.content.{place}")
+        for number, message in enumerate(request.messages)
+        for place, part in enumerate(message.content)
+        if is_media(part)
+    ]
     messages = tuple(_message(message, number) for number, message in enumerate(request.messages))
     options, more_ignored = parse_options(request, model, strict=strict)
     return Asked(messages, tuple(media), options, bool(request.stream), (*ignored, *more_ignored))

@@ -7,7 +7,8 @@ import re
 from typing import Any
 
 import pytest
-from support.running_server import CHAT, Running, asked
+from support.running_server import CHAT, Running, asked, data_uri
+from support.server.every_address import OLLAMA_CHAT, OLLAMA_GENERATE, RESPONSES, refusal
 from support.server.png import plain, png
 
 ASK = "?What?"
@@ -38,7 +39,11 @@ URL = "the file"
 )
 def test_an_image_that_cannot_be_used_is_said_so(server: Running, image: Any, said: str) -> None:
     reply = server.request("POST", CHAT, asked(image, ASK))
-    assert (reply.status, reply.error["type"], reply.error["param"]) == (400, "invalid_request_error", "messages")
+    assert (reply.status, reply.error["type"], reply.error["param"]) == (
+        400,
+        "invalid_request_error",
+        "messages.0.content.0",
+    )
     assert re.search(said, reply.error["message"])
     assert "\n" not in reply.error["message"]
 
@@ -56,7 +61,10 @@ def test_an_image_that_cannot_be_used_is_said_so(server: Running, image: Any, sa
     [
         ("https://example.org/x", "the {noun} must be a data URI .*; this server does not fetch {noun}s"),
         ("data:;base64,@@@@", "the {noun}: a data URI's base64 is broken"),
-        ("data:;base64,aGVsbG8=", "^(the {noun} in bytes: not|a {noun} needs 1048576 pixels|{noun} 0 of a video: )"),
+        (
+            "data:;base64,aGVsbG8=",
+            "^messages.0.content.0: (the {noun}: not|a {noun} needs 1048576 pixels|{noun} 0 of a video: )",
+        ),
     ],
 )
 def test_an_error_calls_each_medium_by_its_name(
@@ -80,3 +88,50 @@ def test_pixels_count_for_all_images_together(server: Running) -> None:
     reply = server.request("POST", CHAT, asked(*[plain(700, 700)] * 3, ASK))
     assert (reply.status, reply.error["code"]) == (400, "invalid_image")
     assert server.request("POST", CHAT, asked(*[plain(700, 700)] * 2, ASK)).status == 200
+
+
+GOOD, BROKEN = (data_uri(data) for data in (plain(8, 8), b"no image at all, but bytes enough for base64 that is bare"))
+WHAT = {"role": "user", "content": "What?"}
+
+
+def beside(*parts: Any) -> dict[str, Any]:
+    return {"role": "user", "content": [*parts, {"type": "text", "text": "What?"}]}
+
+
+@pytest.mark.parametrize(
+    "broken", [BROKEN, "data:;base64,@@@@", "https://example.org/cat.png", data_uri(plain(1001, 1000))]
+)
+@pytest.mark.parametrize(
+    ("path", "body", "place"),
+    [
+        (
+            CHAT,
+            lambda url: {
+                "messages": [WHAT, beside(*({"type": "image_url", "image_url": {"url": one}} for one in (GOOD, url)))]
+            },
+            "messages.1.content.1",
+        ),
+        (
+            CHAT,
+            lambda url: {"messages": [WHAT, beside({"type": "video", "video": [GOOD, url]})]},
+            "messages.1.content.0",
+        ),
+        (
+            RESPONSES,
+            lambda url: {
+                "instructions": "x",
+                "input": [WHAT, beside(*({"type": "input_image", "image_url": one} for one in (GOOD, url)))],
+            },
+            "input.1.content.1",
+        ),
+        (OLLAMA_CHAT, lambda url: {"messages": [WHAT, {**WHAT, "images": [GOOD, url]}]}, "messages.1.images.1"),
+        (OLLAMA_GENERATE, lambda url: {"system": "x", "prompt": "x", "images": [GOOD, url]}, "images.1"),
+    ],
+)
+def test_an_error_says_which_image_of_a_request_it_is_about(
+    server: Running, path: str, body: Any, place: str, broken: str
+) -> None:
+    reply = server.request("POST", path, {"model": "uhd-tiny", **body(broken)})
+    message = refusal(path, reply.json)
+    assert (reply.status, message.startswith(f"{place}: "), "in bytes" in message) == (400, True, False), message
+    assert path.startswith("/api/") or reply.error["param"] == place
