@@ -21,6 +21,11 @@ MOST_CHARACTERS = 64 * 1024
 # fit the parameters, which they do here in any case.
 _OF_CLIENTS = frozenset(("strict", "cache_control", "defer_loading"))
 CHOICES = ("auto", "none", "required")
+# A function's parameters in OpenAI's words, Anthropic's, MCP's and Gemini's.
+PARAMETERS = ("parameters", "input_schema", "inputSchema", "parametersJsonSchema", "parameters_json_schema")
+# Schemas in a definition that say what comes back.
+_RESULTS = frozenset(("outputSchema", "output_schema", "response", "responseJsonSchema", "return", "returns"))
+_NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -64,20 +69,52 @@ def _parse(tool: object, number: int) -> Tool:
         raise OptionError(f"tool {number}: {halved[:40]!r} is not valid Unicode (it has half of a surrogate pair)")
     if (kind := definition.get("type", "function")) != "function":
         raise OptionError(f"tool {number} is of the type {kind!r:.42}, which is not supported; give functions")
-    function = definition.get("function", definition)
+    definition = _in_openais_form(definition)
+    function = definition["function"]
     name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise OptionError(
             f"tool {number}: the name is {name!r}; it must have 1 to 64 letters, digits, hyphens, dots and underscores"
         )
-    parameters = function.get("parameters") or {"type": "object", "properties": {}}
-    if not isinstance(parameters, dict):
-        raise OptionError(f"tool {name}: parameters is {type(parameters).__name__}; it must be a JSON schema")
+    definition, parameters = _with_parameters(definition, name)
     try:
         followed = follow_references(parameters)
     except (SchemaError, RecursionError) as error:
         raise OptionError(f"the parameters of {name} cannot be kept to: {error}") from error
     return Tool(name, definition, followed if isinstance(followed, dict) else parameters)
+
+
+def _in_openais_form(definition: dict[str, Any]) -> dict[str, Any]:
+    """Put a function that is described beside its type into `function`, where chat templates look for it."""
+    if "function" in definition:
+        return definition
+    return {"type": "function", "function": {name: value for name, value in definition.items() if name != "type"}}
+
+
+def _with_parameters(definition: dict[str, Any], name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a definition whose parameters are called so, and them; raises `OptionError` for two that differ."""
+    function, outer = definition["function"], {key: value for key, value in definition.items() if key != "function"}
+    given = [(key, place[key]) for place in (function, outer) for key in PARAMETERS if place.get(key) is not None]
+    if differing := [key for key, value in given if value != given[0][1]]:
+        raise OptionError(f"tool {name}: {differing[0]} and {given[0][0]} differ; give the parameters once")
+    if not given:
+        _require_no_other_schema(outer | function, name)
+        return definition, _NO_PARAMETERS
+    key, parameters = given[0]
+    if not isinstance(parameters, dict):
+        raise OptionError(f"tool {name}: {key} is {type(parameters).__name__}; it must be a JSON schema")
+    function = {"parameters" if one in PARAMETERS else one: value for one, value in function.items()}
+    beside = {one: value for one, value in outer.items() if one not in PARAMETERS}
+    return {**beside, "function": {**function, "parameters": parameters}}, parameters or _NO_PARAMETERS
+
+
+def _require_no_other_schema(function: dict[str, Any], name: str) -> None:
+    """Raise `OptionError` if what may be the parameters has a name that is not known, which would lose them."""
+    for key, value in function.items():
+        if isinstance(value, dict) and isinstance(value.get("properties"), dict) and key not in _RESULTS:
+            raise OptionError(
+                f"tool {name}: {key[:40]} is not known; if it is the schema of a call, name it parameters"
+            )
 
 
 def _as_json(tool: Mapping[str, Any], number: int) -> dict[str, Any]:

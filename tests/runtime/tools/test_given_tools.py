@@ -14,6 +14,7 @@ from uhd_edge.runtime.tools.functions import describe_function
 from uhd_edge.runtime.tools.given_tools import parse_tools
 
 STOP = {"name": "stop"}
+SIDE = {"type": "object", "properties": {"side": {"enum": ["left", "right"]}}, "required": ["side"]}
 
 
 def bare(metres, speed=1):  # type: ignore[no-untyped-def]
@@ -68,7 +69,20 @@ class Arm:
         ([{"name": "a b"}], "auto", "tool 0: the name is 'a b'"),
         ([{"name": "a>"}], "auto", "tool 0: the name is 'a>'"),
         ([STOP, STOP], "auto", "'stop' more than once"),
-        ([{"name": "a", "parameters": 3}], "auto", "parameters is int"),
+        *[([{"name": "a", "parameters": wrong}], "auto", "parameters is ") for wrong in (3, 0, [], "", False)],
+        ([{"name": "a", "inputSchema": "x"}], "auto", "tool a: inputSchema is str; it must be a JSON schema"),
+        (
+            [{"name": "a", "parameters": SIDE, "input_schema": {}}],
+            "auto",
+            "tool a: input_schema and parameters differ; give the parameters once",
+        ),
+        (
+            [{"function": {"name": "a", "parameters": {}}, "parameters": SIDE}],
+            "auto",
+            "parameters and parameters differ",
+        ),
+        ([{"name": "a", "arguments": SIDE}], "auto", "tool a: arguments is not known; if it is the schema of a call"),
+        ([{"function": {"name": "a"}, "args_schema": SIDE}], "auto", "tool a: args_schema is not known"),
         ([{"name": "a", "parameters": {"x": {1}}}], "auto", "tool 0 is no JSON"),
         ([{"name": "a", "description": "x" * 70_000}], "auto", "characters, more than"),
         ([{"name": "a", "description": "\ud83d"}], "auto", "tool 0: '\\ud83d' is not valid Unicode"),
@@ -94,6 +108,30 @@ def test_a_wrong_tool_is_refused_with_what_to_do(tools: Any, choice: str, reason
         parse_tools(tools, choice)
     assert reason in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        {"type": "function", "function": {"name": "turn", "description": "Turn.", "parameters": SIDE}},
+        {"type": "function", "name": "turn", "description": "Turn.", "parameters": SIDE},
+        {"name": "turn", "description": "Turn.", "input_schema": SIDE},
+        {"type": "function", "function": {"name": "turn", "description": "Turn.", "inputSchema": SIDE}},
+        {"type": "function", "function": {"name": "turn", "description": "Turn."}, "input_schema": SIDE},
+        {"name": "turn", "description": "Turn.", "parametersJsonSchema": SIDE, "parameters": None},
+        {"name": "turn", "description": "Turn.", "input_schema": SIDE, "parameters": SIDE},
+        {"name": "turn", "description": "Turn.", "inputSchema": SIDE, "cache_control": {"type": "ephemeral"}},
+    ],
+)
+def test_a_function_is_the_same_in_the_words_of_every_api(tool: dict[str, Any]) -> None:
+    (read,) = parse_tools([tool], "auto").tools
+    function = {"name": "turn", "description": "Turn.", "parameters": SIDE}
+    assert (read.parameters, read.definition) == (SIDE, {"type": "function", "function": function})
+
+
+def test_what_comes_back_is_no_parameter() -> None:
+    (read,) = parse_tools([{"name": "look", "outputSchema": SIDE}], "auto").tools
+    assert read.parameters == {"type": "object", "properties": {}}
 
 
 def test_a_method_is_described_without_its_object() -> None:
@@ -143,10 +181,11 @@ def test_an_object_that_can_be_called_is_described_by_its_call() -> None:
 
 
 def test_a_definition_stays_as_it_was_when_its_owner_changes_it() -> None:
-    given = {"name": "stop", "parameters": {"type": "object", "properties": {}}}
+    function = {"name": "stop", "parameters": {"type": "object", "properties": {}}}
+    given = {"type": "function", "function": dict(function)}
     tools = parse_tools([given], "auto")
-    given["name"] = "go"
-    assert tools.definitions == ({"name": "stop", "parameters": {"type": "object", "properties": {}}},)
+    given["function"]["name"] = "go"  # type: ignore[index]
+    assert tools.definitions == ({"type": "function", "function": function},)
 
 
 @pytest.mark.parametrize("wrapped", [True, False])
@@ -154,8 +193,7 @@ def test_what_clients_tell_a_server_is_not_what_the_model_reads(wrapped: bool) -
     plain = {"name": "stop", "description": "Stops.", "parameters": {"type": "object", "properties": {}}}
     hints = {"strict": True, "cache_control": {"type": "ephemeral"}, "defer_loading": False, "return": None}
     given = {"type": "function", "function": plain | hints, "strict": None} if wrapped else plain | hints
-    expected = {"type": "function", "function": plain} if wrapped else plain
-    assert parse_tools([given], "auto").definitions == (expected,)
+    assert parse_tools([given], "auto").definitions == ({"type": "function", "function": plain},)
 
 
 @pytest.mark.parametrize("template", ["{{ messages }}", "{% if tools %}{% endif %}", "<tool_call>{{ tools }}"])
