@@ -27,6 +27,9 @@ _OF_THE_REQUEST = (ImageError, PromptError, OptionError, SchemaError, EngineUnav
 # Settings that are called otherwise in a chat completion.
 _REQUESTS_NAMES = {"answers": "n", "logprobs": "top_logprobs", "schema": "response_format"}
 
+# What would help, where a request can set it.
+_SETTING = re.compile(r"use --(mode|max-slices|max-frames) (\w+)")
+
 _KINDS = {401: "authentication_error", 429: "rate_limit_error"}
 
 
@@ -73,12 +76,18 @@ def api_error(error: BaseException) -> ApiError | None:
     if isinstance(error, BusyError):
         return ApiError(429, message, code="busy")
     if isinstance(error, ContextError):
-        return ApiError(400, message, param="messages", code="context_length_exceeded")
+        return ApiError(400, _in_words_of_requests(message), param="messages", code="context_length_exceeded")
     if isinstance(error, _OF_THE_REQUEST):
         return _of_the_request(error, message)
     if isinstance(error, UhdError):
         return ApiError(500, message)
     return None
+
+
+def _in_words_of_requests(message: str) -> str:
+    """Name what a request can set as it does so, and no options of a command that its sender did not give."""
+    message = _SETTING.sub(lambda found: f"set {found[1].replace('-', '_')} to {found[2]}", message)
+    return re.sub(r"(use|raise) --context", r"start the server with --context", message)
 
 
 def _of_the_request(error: UhdError, message: str) -> ApiError:

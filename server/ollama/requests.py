@@ -134,7 +134,7 @@ def _settings(given: dict[str, Any], own: frozenset[str]) -> tuple[dict[str, Any
         known = tuple(name for name in known if name != "repeat_penalty")
     ignored = [f"options.{name}" for name in set_options if name not in known]
     ignored += [name for name, value in given.items() if value is not None and name not in (*_QUIET, *own)]
-    names = {_OPTIONS[name]: f"options.{name}" for name in set_options if name in _OPTIONS}
+    names = {ours: f"options.{name}" for name, ours in _OPTIONS.items()}
     names |= dict.fromkeys(("response_format", "response_format.json_schema.schema"), "format")
     return body, tuple(ignored), names
 

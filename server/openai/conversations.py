@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from uhd_edge.runtime.conversation.chat_messages import read_tool_call
 from uhd_edge.runtime.conversation.request import MOST_ANSWERS, MOST_LOGPROBS
-from uhd_edge.runtime.errors import OptionError
+from uhd_edge.runtime.errors import OptionError, PromptError
 from uhd_edge.runtime.llm.sampling import HIGHEST_SEED, LOWEST_TEMPERATURE, Sampling
 from uhd_edge.runtime.prompt.messages import ImagePart, Message, TextPart
 from uhd_edge.runtime.schema.answer_schema import answer_schema
@@ -20,6 +20,7 @@ from uhd_edge.server.openai.thinking import wish_to_think
 from uhd_edge.server.openai.tool_choice import read_tools
 
 if TYPE_CHECKING:
+    from uhd_edge.runtime.answer import ToolCall
     from uhd_edge.runtime.options import AskOptions
     from uhd_edge.server.model_facts import ModelFacts
     from uhd_edge.server.openai.chat_request import ChatMessage, ChatRequest, ResponseFormat
@@ -148,10 +149,15 @@ def _schema(wanted: ResponseFormat | None) -> object | None:
 
 
 def _message(message: ChatMessage, number: int) -> Message:
-    calls = [
-        read_tool_call(call, f"messages.{number}.tool_calls.{place}") for place, call in enumerate(message.tool_calls)
-    ]
+    calls = [_call(call, f"messages.{number}.tool_calls.{place}") for place, call in enumerate(message.tool_calls)]
     return Message(_ROLES[message.role], _parts(message), message.reasoning_content, tuple(calls))
+
+
+def _call(given: object, place: str) -> ToolCall:
+    try:
+        return read_tool_call(given, place)
+    except PromptError as error:
+        raise ApiError(400, str(error), param=place) from error
 
 
 def _parts(message: ChatMessage) -> tuple[TextPart | ImagePart, ...]:

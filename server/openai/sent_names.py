@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 # A place within the conversation, in the text of an error.
 _PLACE = re.compile(r"(?<![\w.])messages(\.\w+)+")
 
+# What would help, as `api_error` says it.
+_ADVICE = re.compile(r"(?<=\bset )(mode|max_slices|max_frames)(?= to )")
+
 
 @dataclass(frozen=True)
 class SentNames:
@@ -46,6 +49,7 @@ class SentNames:
     def told(self, error: ApiError) -> ApiError:
         """Return an error that names what the client has sent."""
         text = _PLACE.sub(lambda found: self.of(found[0]), str(error))
+        text = _ADVICE.sub(lambda found: self.of(found[0]), text)
         if error.param is None:
             return ApiError(error.status, text, code=error.code)
         name = self.of(error.param)

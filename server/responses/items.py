@@ -29,19 +29,16 @@ def read_items(given: dict[str, Any], names: dict[str, str]) -> list[Any]:
         told = "missing" if asked is None else "an empty list" if asked == [] else type(asked).__name__
         raise ApiError(400, f"input is {told}; it must be text or a list of items", param="input")
     for number, item in enumerate(asked):
-        before = len(messages)
-        _add(item, messages, f"input.{number}")
-        within = "" if len(messages) > before else _newest(messages[-1])
-        names[f"messages.{len(messages) - 1}{within}"] = f"input.{number}"
+        before, place = len(messages), f"input.{number}"
+        inner = _add(item, messages, place)
+        if len(messages) > before:
+            names[f"messages.{before}"] = place
+        names |= {f"messages.{len(messages) - 1}.{name}": f"{place}{sent}" for name, sent in inner.items()}
     return messages
 
 
-def _newest(message: dict[str, Any]) -> str:
-    """Return where in a message an item went that has none of its own."""
-    return f".tool_calls.{len(message['tool_calls']) - 1}" if message.get("tool_calls") else ".content"
-
-
-def _add(item: Any, messages: list[Any], place: str) -> None:
+def _add(item: Any, messages: list[Any], place: str) -> dict[str, str]:
+    """Add an item, and return what it calls the places within its message."""
     kind = item.get("type", "message") if isinstance(item, dict) else None
     if kind == "message":
         message = {name: item[name] for name in item if name not in ("id", "type", "status", "phase")}
@@ -50,19 +47,30 @@ def _add(item: Any, messages: list[Any], place: str) -> None:
             messages[-1] |= message
         else:
             messages.append(message)
-    elif kind == "reasoning":
-        _assistant(messages)["reasoning_content"] = _thoughts(item, place)
-    elif kind == "function_call":
-        function = {"name": item.get("name"), "arguments": item.get("arguments") or "{}"}
-        call = {"id": item.get("call_id"), "type": "function", "function": function}
+        return {"content": ".content"}
+    if kind == "reasoning":
+        name = "content" if item.get("content") else "summary"
+        _assistant(messages)["reasoning_content"] = _thoughts(item.get(name) or [], f"{place}.{name}")
+        return {"reasoning_content": f".{name}"}
+    if kind == "function_call":
         last = messages[-1] if messages and messages[-1].get("role") == "assistant" else _assistant(messages)
-        last.setdefault("tool_calls", []).append(call)
-    elif kind == "function_call_output":
+        calls = last.setdefault("tool_calls", [])
+        calls.append(_call(item, place))
+        return {f"tool_calls.{len(calls) - 1}": ""}
+    if kind == "function_call_output":
         messages.append(
             {"role": "tool", "tool_call_id": item.get("call_id"), "content": _parts(item.get("output") or "", place)}
         )
-    else:
-        raise ApiError(400, f"{place}: items of the type {kind!r} are not supported", param="input")
+        return {"content": ".output", "tool_call_id": ".call_id"}
+    raise ApiError(400, f"{place}: items of the type {kind!r} are not supported", param="input")
+
+
+def _call(item: dict[str, Any], place: str) -> dict[str, Any]:
+    """Return a call as chat completions have it; raises `ApiError` 400 for one without a name."""
+    if not isinstance(item.get("name"), str):
+        raise ApiError(400, f"{place}.name: a function_call needs the name of its function", param=f"{place}.name")
+    function = {"name": item["name"], "arguments": item.get("arguments") or "{}"}
+    return {"id": item.get("call_id"), "type": "function", "function": function}
 
 
 def _assistant(messages: list[Any]) -> dict[str, Any]:
@@ -76,8 +84,8 @@ def _waits_for_text(messages: list[Any]) -> bool:
     return bool(messages) and messages[-1].keys() == {"role", "reasoning_content"}
 
 
-def _thoughts(item: dict[str, Any], place: str) -> str:
-    parts = as_list(item.get("content") or item.get("summary") or [], f"{place}.content")
+def _thoughts(given: Any, place: str) -> str:
+    parts = as_list(given, place)
     return "\n".join(str(part.get("text", "")) for part in parts if isinstance(part, dict))
 
 

@@ -126,7 +126,7 @@ def test_the_addresses_own_limit_of_tokens_counts_beside_a_chat_completions(clie
         ({"asked": [{"type": "item_reference", "id": "x"}]}, "input"),
         ({"asked": [{"role": "user", "content": [{"type": "input_file", "file_id": "x"}]}]}, "input"),
         ({"asked": []}, "input"),
-        ({"asked": [{"type": "reasoning", "summary": 5}]}, "input.0.content"),
+        ({"asked": [{"type": "reasoning", "summary": 5}]}, "input.0.summary"),
     ],
 )
 def test_what_is_not_kept_or_run_here_is_refused(client: openai.OpenAI, options: Any, param: str) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.running_server import CHAT, Running
+from support.running_server import CHAT, Running, data_uri
 from support.server.asking import SAID, TOOL
-from support.server.every_address import OLLAMA_CHAT, OLLAMA_GENERATE, RESPONSES, refusal
+from support.server.every_address import ADDRESSES, OLLAMA_CHAT, OLLAMA_GENERATE, RESPONSES, question, refusal
+from support.server.png import plain
 
 from uhd_edge.runtime import Assistant
 from uhd_edge.runtime.errors import OptionError
@@ -52,6 +53,16 @@ WHAT = {"role": "user", "content": "What?"}
         (RESPONSES, {"text": {"format": {"type": "yaml"}}}, "text.format.type"),
         (RESPONSES, {"input": [{"role": "narrator", "content": "x"}]}, "input.0.role"),
         (RESPONSES, {"instructions": "Look.", "input": [THOUGHT, CALL, WHAT, {"role": "user"}]}, "input.3.content"),
+        (RESPONSES, {"input": [WHAT, {"type": "function_call", "call_id": "1"}]}, "input.1.name"),
+        (RESPONSES, {"input": [WHAT, {**CALL, "arguments": "{"}, WHAT]}, "input.1"),
+        (RESPONSES, {"input": [WHAT, THOUGHT, {**CALL, "arguments": "[]"}, WHAT]}, "input.2"),
+        (RESPONSES, {"input": [WHAT, {**THOUGHT, "summary": 5}]}, "input.1.summary"),
+        (RESPONSES, {"input": [CALL, {"type": "function_call_output", "call_id": "1", "output": 5}]}, "input.1.output"),
+        (
+            RESPONSES,
+            {"input": [THOUGHT, {"role": "assistant", "content": [{"type": "text", "text": 5}]}]},
+            "input.1.content.0.text",
+        ),
         (RESPONSES, {"instructions": 5}, "instructions"),
         (RESPONSES, {"input": "what " * 5000}, "input"),
         (OLLAMA_CHAT, {"options": {"num_predict": 0}}, "options.num_predict"),
@@ -103,3 +114,13 @@ def test_an_error_of_the_assistant_has_its_parameter() -> None:
             with pytest.raises(OptionError, match=f"^{name} ") as refused:
                 assistant.ask("What?", **options)
             assert refused.value.parameter == name
+
+
+@pytest.mark.parametrize("path", ADDRESSES)
+def test_a_question_that_is_too_long_says_what_a_request_can_set(server: Running, path: str) -> None:
+    in_4x = {"mode": "4x"}
+    body = question(path, "What?", *[data_uri(plain(500, 125))] * 16)
+    reply = server.request("POST", path, body | ({"options": in_4x} if path.startswith("/api") else in_4x))
+    told, within = refusal(path, reply.json), "options." if path.startswith("/api") else ""
+    assert reply.status == 400
+    assert told.endswith(f"; set {within}max_slices to 2, or set {within}mode to 16x")
