@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 import re
+from contextlib import redirect_stdout
+from functools import cache
+from io import StringIO
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from uhd_edge.engines.engine import ClosedByWith
@@ -69,6 +72,7 @@ class OnnxRuntimeEngine(ClosedByWith):
         if in_order:
             options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
         chosen = self._choose_providers(onnxruntime, options, providers)
+        said = load_cuda() if providers[0] == CUDA else ""
         try:
             self._session = onnxruntime.InferenceSession(
                 _model(graph, options, fused=providers[0] == CPU and products == "integers"),
@@ -83,8 +87,8 @@ class OnnxRuntimeEngine(ClosedByWith):
         if self.provider != providers[0]:
             self.close()
             raise EngineUnavailableError(
-                f"onnxruntime lists {providers[0]} but runs {graph.name} on {self.provider}: "
-                "its GPU libraries or the driver are missing; install them, or use the CPU"
+                f"onnxruntime lists {providers[0]} but runs {graph.name} on {self.provider}: its GPU libraries or the "
+                f"driver are missing{f' ({said})' if said else ''}; install them, or use the CPU"
             )
         self._inputs = {node.name: _spec(node) for node in self._session.get_inputs()}
         self._outputs = [node.name for node in self._session.get_outputs()]
@@ -139,6 +143,24 @@ def import_onnxruntime() -> Any:
         raise EngineUnavailableError(
             f"onnxruntime cannot be imported ({one_line(error)}); pip install onnxruntime"
         ) from error
+
+
+@cache
+def load_cuda() -> str:
+    """Load CUDA and cuDNN where pip has installed them, and return what ONNX Runtime says is missing, in one line.
+
+    Its CUDA provider looks for them where the system does; the folders of the packages nvidia-cublas,
+    nvidia-cudnn-cu13 and so on are not among these, so that without this it runs on the CPU. ONNX
+    Runtime has the function since 1.21, and prints what it cannot find: standard output is for answers.
+    Once in a process is enough, as libraries stay loaded.
+    """
+    onnxruntime = import_onnxruntime()
+    if not hasattr(onnxruntime, "preload_dlls"):
+        return ""
+    with redirect_stdout(StringIO()) as said:
+        onnxruntime.preload_dlls()
+    lines = said.getvalue().splitlines()
+    return "; ".join(line for line in lines if line.startswith("Failed to load"))[:300]
 
 
 def _check_offered(onnxruntime: Any, provider: str) -> None:

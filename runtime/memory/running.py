@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from uhd_edge.engines.fusing.attention import with_fused_attention
 from uhd_edge.engines.processor import int8_overflows, this_processor
 from uhd_edge.runtime.checking.building import KINDS
 from uhd_edge.runtime.memory.building import order_activations
@@ -18,7 +17,7 @@ from uhd_edge.runtime.memory.measured import (
     PROGRAM,
 )
 from uhd_edge.runtime.memory.need import MemoryNeed, MemoryPart
-from uhd_edge.runtime.memory.vision import activation_bytes, weight_bytes
+from uhd_edge.runtime.memory.vision import activation_bytes, is_fused, weight_bytes
 from uhd_edge.runtime.vision.encoder import CACHE_BYTES
 from uhd_edge.runtime.vision.encoding import views_at_once
 from uhd_edge.runtime.vision.slicing import usual_view
@@ -83,8 +82,7 @@ def cpu_vision_parts(
         patches = usual_view(preprocessing, mode)
         slices = preprocessing.max_slices if settings.max_slices is None else settings.max_slices
         views = 1 if slices == 1 else min(slices + 1, views_at_once(patches))
-        # MoonViT's turned positions and FP16 stay unfused; the share that INT8 keeps was measured with fused attention.
-        fused = precision == "fp32" and with_fused_attention(bundle.graphs(mode, "fp32")[0]) is not None
+        fused = is_fused(bundle, mode, precision)
         activations = max(activations, activation_bytes(vision, views, patches, fused=fused))
     if precision == "int8":
         activations = round(activations * ACTIVATIONS_KEPT_BY_INT8)

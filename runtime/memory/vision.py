@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from uhd_edge.engines.fusing.attention import with_fused_attention
 from uhd_edge.engines.graph_files import graph_files
 from uhd_edge.runtime.memory.measured import (
     ACTIVATIONS_IN_MLP_WIDTHS,
@@ -32,6 +33,15 @@ def weight_bytes(bundle: Bundle, modes: Sequence[Mode], kind: GraphKind) -> tupl
     pairs = [bundle.graphs(mode, kind) for mode in modes]
     encoders, connectors = (_total(files) for files in zip(*pairs, strict=True))
     return encoders, connectors
+
+
+def is_fused(bundle: Bundle, mode: Mode, kind: GraphKind) -> bool:
+    """Whether ONNX Runtime computes the attention of `mode` on a CPU without its scores.
+
+    FP16 graphs and MoonViT's turned positions stay unfused. INT8 graphs are written fused, and what they take
+    was measured so.
+    """
+    return kind == "fp32" and with_fused_attention(bundle.graphs(mode, kind)[0]) is not None
 
 
 def activation_bytes(

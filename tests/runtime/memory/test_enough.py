@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,11 +11,13 @@ from uhd_edge.engines.building.targets import find_target
 from uhd_edge.engines.errors import EngineBuildError
 from uhd_edge.engines.tensorrt.jetson import JetsonFiles
 from uhd_edge.runtime.checking.building import engine_orders
-from uhd_edge.runtime.memory.building import build_need, card_build_need
+from uhd_edge.runtime.memory.building import build_need, card_build_need, verify_need
 from uhd_edge.runtime.memory.enough import fits, require_memory
 from uhd_edge.runtime.memory.machine import MachineMemory, machine_memory, usable_memory
 from uhd_edge.runtime.memory.measured import SYSTEM
 from uhd_edge.runtime.memory.need import MemoryNeed, MemoryPart
+from uhd_edge.runtime.vision.encoding import views_at_once
+from uhd_edge.runtime.vision.slicing import usual_view
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,6 +83,26 @@ def test_the_memory_of_a_machine_is_what_the_kernel_says_within_its_container(tm
     (tmp_path / "memory.max").write_text("3000000\n")
     (tmp_path / "memory.current").write_text("1000000\n")
     assert found() == MachineMemory(3000000, 2000000)
+
+
+def test_comparing_counts_the_scores_of_attention_where_the_reference_has_them(qwen3_bundle: Bundle) -> None:
+    """FP32 graphs are fused while they are opened. FP16 graphs, the reference of a bundle without, are not."""
+
+    def for_a_patch(kinds: set[str], times: int) -> float:
+        manifest = qwen3_bundle.manifest
+        side = times * manifest.preprocessing.scale_resolution
+        preprocessing = manifest.preprocessing.model_copy(update={"scale_resolution": side})
+        graphs = {
+            mode: {kind: pair for kind, pair in pairs.items() if kind in kinds}
+            for mode, pairs in manifest.graphs.items()
+        }
+        changed = manifest.model_copy(update={"preprocessing": preprocessing, "graphs": graphs})
+        need = verify_need(replace(qwen3_bundle, manifest=changed), ["16x"])
+        patches = usual_view(preprocessing, "16x")
+        return sum(part.bytes for part in need.parts if part.name == "activations") / patches / views_at_once(patches)
+
+    assert for_a_patch({"fp32", "fp16"}, 2) == for_a_patch({"fp32", "fp16"}, 1)
+    assert for_a_patch({"fp16"}, 2) > for_a_patch({"fp16"}, 1) > for_a_patch({"fp32", "fp16"}, 1)
 
 
 def test_on_a_pc_the_card_s_memory_is_not_asked_of_the_machine(qwen3_bundle: Bundle) -> None:
