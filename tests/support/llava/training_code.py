@@ -156,19 +156,23 @@ class TrainingCode:
             if views:
                 place = ids == self.tokenizer.convert_tokens_to_ids("<unk>")
                 embeddings[place] = torch.cat([self.embed(view, mode) for view in views])
-            stops = [self.tokenizer.convert_tokens_to_ids(text) for text in ("<|im_end|>", "<|endoftext|>")]
             made: Any = self.llm.generate(
                 inputs_embeds=embeddings[None],
                 attention_mask=torch.ones(1, len(ids)),
                 max_new_tokens=count,
                 do_sample=False,
-                eos_token_id=stops,
-                pad_token_id=stops[1],
+                eos_token_id=self.ends,
+                pad_token_id=self.ends[1],
                 return_dict_in_generate=True,
                 output_scores=True,
             )
         best = [torch.topk(scores[0], 2).values for scores in made.scores]
         return made.sequences[0].tolist(), [float(first - second) for first, second in best]
+
+    @property
+    def ends(self) -> list[int]:
+        """The tokens that end an answer."""
+        return [self.tokenizer.convert_tokens_to_ids(text) for text in ("<|im_end|>", "<|endoftext|>")]
 
     def text(self, tokens: list[int]) -> str:
         """The answer that `chat` gives: without space around it."""
