@@ -10,7 +10,7 @@ from uhd_edge.runtime.answer import ToolCall
 from uhd_edge.runtime.errors import ImageError, PromptError
 from uhd_edge.runtime.images.data_uri import decode_data_uri, is_data_uri
 from uhd_edge.runtime.prompt.messages import ImagePart, Message, TextPart
-from uhd_edge.runtime.schema.plain_json import load_plain_json
+from uhd_edge.runtime.schema.plain_json import load_plain_json, why_unread
 
 if TYPE_CHECKING:
     from uhd_edge.runtime.conversation.encoded_images import QuestionImage
@@ -86,7 +86,7 @@ def read_tool_call(call: object, place: str) -> ToolCall:
             try:
                 arguments = load_plain_json(text or "{}")
             except (ValueError, RecursionError) as error:
-                raise PromptError(f"{place}: the arguments are no JSON ({error})") from error
+                raise PromptError(f"{place}: the text of the arguments {why_unread(error)}") from error
         case {"function": {"name": str(name), "arguments": arguments}}:
             pass
         case _:

@@ -14,13 +14,24 @@ HALVED: Final = "the text is not valid Unicode (it has half of a surrogate pair)
 _SHOWN: Final = 40
 
 
+class NumberError(ValueError):
+    """A number of a JSON text that is too long or too large."""
+
+
 def load_plain_json(text: str | bytes) -> Any:
     """Return the value that a JSON text stands for.
 
-    Raises `ValueError` that says in one line what is wrong, for NaN, infinity and numbers of more than
-    `MOST_DIGITS` digits too, and `RecursionError` for what is nested too deeply.
+    Raises `ValueError` that says in one line what is wrong, for NaN and infinity too, `NumberError` for numbers
+    that are too large or have more than `MOST_DIGITS` digits, and `RecursionError` for what is nested too deeply.
     """
-    return json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+    return json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_refused)
+
+
+def why_unread(error: ValueError | RecursionError) -> str:
+    """Say after the name of a text why `load_plain_json` could not read it."""
+    if isinstance(error, RecursionError):
+        return "is nested too deeply"
+    return f"cannot be read: {error}" if isinstance(error, NumberError) else f"is not JSON ({error})"
 
 
 def find_halved_text(value: object) -> str | None:
@@ -49,11 +60,15 @@ def whole_characters(text: str) -> str:
 
 def _whole(digits: str) -> int:
     if (count := len(digits.lstrip("-"))) > MOST_DIGITS:
-        raise ValueError(f"a number has {count} digits, more than {MOST_DIGITS}")
+        raise NumberError(f"a number has {count} digits, more than {MOST_DIGITS}")
     return int(digits)
 
 
 def _finite(number: str) -> float:
     if not math.isfinite(float(number)):
-        raise ValueError(f"{number[:_SHOWN]} is not a number that JSON has")
+        raise NumberError(f"the number {number[:_SHOWN]} is too large")
     return float(number)
+
+
+def _refused(constant: str) -> float:
+    raise ValueError(f"{constant} is not a number that JSON has")

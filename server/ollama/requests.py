@@ -52,11 +52,8 @@ _CHAT: Final = frozenset(("messages", "tools"))
 _GENERATE: Final = frozenset(("prompt", "images", "system"))
 # What a message has in other words here, and the name of a tool beside its result, which the call has too.
 _OF_MESSAGES: Final = ("images", "thinking", "tool_calls", "tool_name")
-_PLACES_IN_CHATS: Final = (
-    (r"messages\.(\d+)\.content\.(\d+)\.image_url(\.url)?", r"messages.\1.images.\2"),
-    (r"messages\.(\d+)\.content\.\d+\.text", r"messages.\1.content"),
-    (r"messages\.(\d+)\.reasoning_content", r"messages.\1.thinking"),
-)
+# The places of an image or a text in a part.
+_WITHIN: Final = ("", ".image_url", ".image_url.url", ".text")
 # What would change the prompt in a way that there is not here.
 _UNSUPPORTED: Final = ("raw", "suffix", "template", "context")
 
@@ -73,12 +70,16 @@ def chat_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], S
     """Return a body of `/api/chat` as that of a chat completion, with the names of what was left out and translated."""
     body, ignored, names = _settings(given, _CHAT)
     messages = given.get("messages")
-    body["messages"] = [_message(one) for one in messages] if isinstance(messages, list) else messages
-    for number, message in enumerate(messages if isinstance(messages, list) else ()):
-        names |= _of_images(message, f"messages.{number}.content", f"messages.{number}.images")
+    body["messages"] = messages
+    if isinstance(messages, list):
+        body["messages"] = [_message(one, f"messages.{number}.") for number, one in enumerate(messages)]
+        for number, message in enumerate(messages):
+            place = f"messages.{number}"
+            names |= {f"{place}.reasoning_content": f"{place}.thinking"}
+            names |= _in_content(message, place, f"{place}.images", f"{place}.content")
     if given.get("tools") is not None:
         body["tools"] = given["tools"]
-    return body, ignored, SentNames(names, _PLACES_IN_CHATS)
+    return body, ignored, SentNames(names)
 
 
 def generate_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], SentNames]:
@@ -91,14 +92,11 @@ def generate_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...
     asked = {"role": "user", "content": _text(given, "prompt"), "images": given.get("images")}
     system = [{"role": "system", "content": text}] if (text := _text(given, "system")) else []
     body["messages"] = [*system, _message(asked)]
-    names |= _of_images(given, f"messages.{len(system)}.content", "images")
-    prompt = rf"messages\.{len(system)}"
-    patterns = (
-        (prompt + r"\.content\.(\d+)\.image_url(\.url)?", r"images.\1"),
-        (prompt + r"(\.content(\.\d+\.text)?)?", "prompt"),
-        (r"messages\.0(\.content)?", "system"),
-    )
-    return body, ignored, SentNames(names, patterns)
+    prompt = f"messages.{len(system)}"
+    names |= dict.fromkeys(("messages.0", "messages.0.content"), "system")
+    names |= dict.fromkeys(("messages", prompt, f"{prompt}.content"), "prompt")
+    names |= _in_content(asked, prompt, "images", "prompt")
+    return body, ignored, SentNames(names)
 
 
 def only_loads(given: dict[str, Any]) -> bool:
@@ -146,10 +144,14 @@ def _text(given: dict[str, Any], name: str) -> str:
     return text or ""
 
 
-def _of_images(given: Any, parts: str, sent: str) -> dict[str, str]:
-    """Return what images are called by the places of their parts."""
-    images = given.get("images") if isinstance(given, dict) else None
-    return {f"{parts}.{number}": f"{sent}.{number}" for number in range(len(images) if isinstance(images, list) else 0)}
+def _in_content(given: Any, message: str, images: str, text: str) -> dict[str, str]:
+    """Return what the images and the text are called by the places that `_message` gives them."""
+    found = given.get("images") if isinstance(given, dict) else None
+    called = [f"{images}.{number}" for number in range(len(found))] if isinstance(found, list) else []
+    names: dict[str, str] = {}
+    for number, sent in enumerate([*called, text] if called else ()):
+        names |= dict.fromkeys((f"{message}.content.{number}{within}" for within in _WITHIN), sent)
+    return names
 
 
 def _format(given: Any) -> dict[str, Any]:
@@ -161,8 +163,11 @@ def _format(given: Any) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": given}}
 
 
-def _message(given: Any) -> Any:
-    """Write a message with its images in parts, and its calls as chat completions have them."""
+def _message(given: Any, within: str = "") -> Any:
+    """Write a message with its images in parts, and its calls as chat completions have them.
+
+    `within` is what stands before the names of its fields.
+    """
     if not isinstance(given, dict):
         return given
     message = {name: value for name, value in given.items() if name not in _OF_MESSAGES}
@@ -171,7 +176,8 @@ def _message(given: Any) -> Any:
             message[ours] = given[name]
     images = [] if given.get("images") is None else given["images"]
     if not isinstance(images, list):
-        raise ApiError(400, f"images is {type(images).__name__}; it must be a list of base64", param="images")
+        place = f"{within}images"
+        raise ApiError(400, f"{place} is {type(images).__name__}; it must be a list of base64", param=place)
     if images:
         parts = [{"type": "image_url", "image_url": {"url": bare_as_data_uri(image)}} for image in images]
         text = given.get("content")

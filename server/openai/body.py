@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from uhd_edge.runtime.schema.plain_json import find_halved_text, load_plain_json
+from uhd_edge.runtime.schema.plain_json import find_halved_text, load_plain_json, why_unread
 from uhd_edge.server.errors import ApiError
 
 # A value takes up to a few hundred bytes, however short it is written: a body full of `{},` would take
@@ -27,7 +27,7 @@ def read_object(body: bytes) -> dict[str, Any]:
     try:
         given = load_plain_json(body)
     except (ValueError, RecursionError) as error:
-        raise ApiError(400, f"the body is not JSON ({error})") from error
+        raise ApiError(400, f"the body {why_unread(error)}") from error
     if not isinstance(given, dict):
         raise ApiError(400, "the body is not a JSON object")
     if (halved := find_halved_text(given)) is not None:

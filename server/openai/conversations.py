@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from uhd_edge.runtime.conversation.chat_messages import read_tool_call
 from uhd_edge.runtime.conversation.request import MOST_ANSWERS, MOST_LOGPROBS
-from uhd_edge.runtime.errors import OptionError, PromptError
+from uhd_edge.runtime.errors import OptionError, PromptError, SchemaError
 from uhd_edge.runtime.llm.sampling import HIGHEST_SEED, LOWEST_TEMPERATURE, Sampling
 from uhd_edge.runtime.prompt.messages import ImagePart, Message, TextPart
 from uhd_edge.runtime.schema.answer_schema import answer_schema
@@ -42,11 +42,7 @@ _ROLES: Final[dict[str, Role]] = {
 
 def parse_chat(request: ChatRequest, model: ModelFacts, *, strict: bool, ignored: tuple[str, ...]) -> Asked:
     """Translate a request; raises `ApiError` for an invalid conversation and `SchemaError` for an invalid schema."""
-    last = request.messages[-1]
-    if strict and last.role not in ("user", "tool"):
-        raise ApiError(400, f"the last message has the role {last.role}; it must be user or tool", param="messages")
-    if last.role == "user" and not _says_something(last, strict=strict):
-        raise ApiError(400, "the last message has no text; ask something", param="messages")
+    _require_question(request.messages[-1], f"messages.{len(request.messages) - 1}", strict=strict)
     media = [
         replace(_media(part), place=f"messages.{number}.content.{place}")
         for number, message in enumerate(request.messages)
@@ -56,6 +52,15 @@ def parse_chat(request: ChatRequest, model: ModelFacts, *, strict: bool, ignored
     messages = tuple(_message(message, number) for number, message in enumerate(request.messages))
     options, more_ignored = parse_options(request, model, strict=strict)
     return Asked(messages, tuple(media), options, bool(request.stream), (*ignored, *more_ignored))
+
+
+def _require_question(last: ChatMessage, place: str, *, strict: bool) -> None:
+    """Raise `ApiError` 400 unless something is asked in the end."""
+    if strict and last.role not in ("user", "tool"):
+        message = f"{place}.role is {last.role}; in the last message it must be user or tool"
+        raise ApiError(400, message, param=f"{place}.role")
+    if last.role == "user" and not _says_something(last, place, strict=strict):
+        raise ApiError(400, f"{place}.content has no text; ask something", param=f"{place}.content")
 
 
 def parse_options(
@@ -117,10 +122,10 @@ def _media(part: object) -> MediaPart:
     return MediaPart("image", (image.url,), image.detail, image.min_pixels, image.max_pixels, image.mode)
 
 
-def _says_something(message: ChatMessage, *, strict: bool) -> bool:
+def _says_something(message: ChatMessage, place: str, *, strict: bool) -> bool:
     if not strict and any(is_media(part) for part in message.content):
         return True
-    return any(part.text.strip() for part in _parts(message) if isinstance(part, TextPart))
+    return any(part.text.strip() for part in _parts(message, place) if isinstance(part, TextPart))
 
 
 def _checked(name: str, value: int | None, lowest: int, highest: int) -> int | None:
@@ -145,26 +150,34 @@ def _schema(wanted: ResponseFormat | None) -> object | None:
         return answer_schema({"type": "object"})
     if wanted.json_schema is None:
         raise ApiError(400, "response_format has no json_schema", param="response_format")
-    return answer_schema(wanted.json_schema.schema_)
+    place = "response_format.json_schema.schema"
+    try:
+        return answer_schema(wanted.json_schema.schema_)
+    except SchemaError as error:
+        raise ApiError(400, f"{place}: {' '.join(str(error).split())}", param=place) from error
 
 
 def _message(message: ChatMessage, number: int) -> Message:
-    calls = [_call(call, f"messages.{number}.tool_calls.{place}") for place, call in enumerate(message.tool_calls)]
-    return Message(_ROLES[message.role], _parts(message), message.reasoning_content, tuple(calls))
+    at = f"messages.{number}"
+    calls = [_call(call, f"{at}.tool_calls.{place}") for place, call in enumerate(message.tool_calls)]
+    return Message(_ROLES[message.role], _parts(message, at), message.reasoning_content, tuple(calls))
 
 
-def _call(given: object, place: str) -> ToolCall:
+def _call(given: dict[str, Any], place: str) -> ToolCall:
+    match given:
+        case {"function": {"name": str(), "arguments": _}}:
+            place = f"{place}.function.arguments"
     try:
         return read_tool_call(given, place)
     except PromptError as error:
         raise ApiError(400, str(error), param=place) from error
 
 
-def _parts(message: ChatMessage) -> tuple[TextPart | ImagePart, ...]:
-    media = next((part for part in message.content if is_media(part)), None)
-    if message.role != "user" and media is not None:
-        what = "a video" if isinstance(media, VideoContent) else "an image"
-        raise ApiError(
-            400, f"a message with the role {message.role} has {what}; only messages of the user may", param="messages"
-        )
+def _parts(message: ChatMessage, place: str) -> tuple[TextPart | ImagePart, ...]:
+    number = next((number for number, part in enumerate(message.content) if is_media(part)), None)
+    if message.role != "user" and number is not None:
+        what = "a video" if isinstance(message.content[number], VideoContent) else "an image"
+        told = f"a message with the role {message.role} has {what}; only messages of the user may"
+        place = f"{place}.content.{number}"
+        raise ApiError(400, f"{place}: {told}", param=place)
     return tuple(TextPart(part.text) if isinstance(part, TextContent) else ImagePart() for part in message.content)

@@ -27,7 +27,7 @@ def read_question(
     if not strict and chat.get("model") in (None, ""):
         chat["model"] = model.name
     with sent.spoken():
-        request, ignored = parse_request(chat, sent.names, strict=strict)
+        request, ignored = parse_request(chat, sent.tidied, strict=strict)
         model.require_name(request.model)
         asked = parse_chat(request, model, strict=strict, ignored=ignored)
     asked = replace(asked, ignored=(*left_out, *map(sent.of, asked.ignored)), sent=sent)

@@ -62,7 +62,7 @@ def _why(wrong: ErrorDetails, here: Sequence[str], *, content: bool) -> str:
         return f"it must be {' or '.join(kinds)}"
     if wrong["type"] in _OF_PARTS:
         return _OF_PARTS[wrong["type"]].format(**wrong.get("ctx", {}))
-    return wrong["msg"]
+    return wrong["msg"].removeprefix("Value error, ")
 
 
 def _place(loc: Sequence[str | int], given: Any, *, missing: bool) -> Iterator[str]:

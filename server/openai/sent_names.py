@@ -15,7 +15,7 @@ from uhd_edge.runtime.errors import UhdError
 from uhd_edge.server.errors import ApiError, api_error, renamed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 # A place within the conversation, in the text of an error.
 _PLACE = re.compile(r"(?<![\w.])messages(\.\w+)+")
@@ -28,23 +28,16 @@ _ADVICE = re.compile(r"(?<=\bset )(mode|max_slices|max_frames)(?= to )")
 class SentNames:
     """The client's names by those of a chat completion, each a place such as `messages.0.content`.
 
-    A name stands for all places within it too. `patterns` are regular expressions of whole places with what they
-    are called, and come first.
+    A name stands for all places within it too. Another API becomes a chat completion, whose places have their
+    `names` there. That is tidied then, and `tidied` has what the places were called before.
     """
 
     names: dict[str, str] = field(default_factory=dict)
-    patterns: tuple[tuple[str, str], ...] = ()
+    tidied: dict[str, str] = field(default_factory=dict)
 
     def of(self, place: str) -> str:
         """Return what the client called a place."""
-        for pattern, sent in self.patterns:
-            if found := re.fullmatch(pattern, place):
-                return found.expand(sent)
-        ends = [found.start() for found in re.finditer(r"[.\[]", place)]
-        for end in (len(place), *reversed(ends)):
-            if place[:end] in self.names:
-                return self.names[place[:end]] + place[end:]
-        return place
+        return _called(_called(place, self.tidied), self.names)
 
     def told(self, error: ApiError) -> ApiError:
         """Return an error that names what the client has sent."""
@@ -53,7 +46,7 @@ class SentNames:
         if error.param is None:
             return ApiError(error.status, text, code=error.code)
         name = self.of(error.param)
-        if error.param.partition(".")[0] != "messages":
+        if error.param.partition(".")[0] != "messages" or text.startswith(("messages ", "messages:")):
             text = renamed(text, error.param, name)
         return ApiError(error.status, text, param=name, code=error.code)
 
@@ -67,3 +60,11 @@ class SentNames:
             if known is None:
                 raise
             raise self.told(known) from error
+
+
+def _called(place: str, names: Mapping[str, str]) -> str:
+    ends = [found.start() for found in re.finditer(r"[.\[]", place)]
+    for end in (len(place), *reversed(ends)):
+        if place[:end] in names:
+            return names[place[:end]] + place[end:]
+    return place

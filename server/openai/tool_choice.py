@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from uhd_edge.runtime.errors import OptionError
@@ -26,10 +27,19 @@ def read_tools(request: ChatRequest, *, model_calls: bool) -> tuple[tuple[Tool, 
     try:
         tools = parse_tools(request.tools, choice).tools
     except OptionError as error:
-        raise ApiError(400, str(error), param=error.parameter or "tools") from error
+        raise _of_tools(error) from error
     if choice == "none" and not model_calls:
         return None, None
     return (tools if allowed is None else _only(tools, allowed)), choice
+
+
+def _of_tools(error: OptionError) -> ApiError:
+    """Name the tool by its place, or the parameter that an error is about."""
+    name, told = error.parameter or "tools", str(error)
+    if found := re.match(r"tool (\d+)(?=[ :])", told):
+        name = f"tools.{found[1]}"
+        return ApiError(400, name + told[found.end() :], param=name)
+    return ApiError(400, told if told.startswith(name) else f"{name}: {told}", param=name)
 
 
 def _read_choice(given: str | dict[str, Any]) -> tuple[str, list[str] | None]:

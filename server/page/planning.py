@@ -40,7 +40,7 @@ def plan_media(manifest: Manifest, model: ModelFacts, given: Mapping[str, str], 
     most = model.max_slices if not slices else _whole("max_slices", slices, _MOST_SLICES)
     mode = given.get("mode") or model.mode
     if mode not in get_args(Mode) or mode not in manifest.graphs:
-        raise ApiError(400, f"the mode must be one of {', '.join(manifest.graphs)}")
+        raise ApiError(400, f"mode must be one of {', '.join(manifest.graphs)}", param="mode")
     frames = _frames(given, max_pixels) if "seconds" in given else None
     if frames is not None:
         (width, height), most = _frame_size(width, height), 1
@@ -58,13 +58,17 @@ def plan_media(manifest: Manifest, model: ModelFacts, given: Mapping[str, str], 
 
 def _frames(given: Mapping[str, str], max_pixels: int) -> int:
     """Return how many frames of a video are looked at; it may be fewer, where some of them are the same."""
+    seconds = None if given["seconds"] == "unknown" else _number("seconds", given["seconds"], _MOST_SECONDS)
     before = given.get("before", "0")
-    most = most_frames(max_pixels - (0 if before == "0" else _whole("before", before, _MOST_PIXELS)))
+    taken = 0 if before == "0" else _whole("before", before, _MOST_PIXELS)
+    most = most_frames(max_pixels - taken)
     if most < 1:
-        raise ApiError(400, "there are too many pixels for a video beside the other images; send fewer")
-    if given["seconds"] == "unknown":
-        return most
-    return len(sample_times(_number("seconds", given["seconds"], _MOST_SECONDS), most))
+        needed = f"a frame of a video needs {FRAME_PIXELS} pixels"
+        limit = f"this server takes {max_pixels} in a request (--max-pixels)"
+        if max_pixels < FRAME_PIXELS:
+            raise ApiError(400, f"{needed}, and {limit}", param="seconds")
+        raise ApiError(400, f"{needed}, and before is {taken}; {limit}, so send less before it", param="before")
+    return most if seconds is None else len(sample_times(seconds, most))
 
 
 def _frame_size(width: int, height: int) -> tuple[int, int]:
@@ -78,7 +82,7 @@ def _whole(name: str, text: str, highest: int) -> int:
     is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(highest))
     number = int(text) if is_number else 0
     if not 0 < number <= highest:
-        raise ApiError(400, f"{name} must be a number from 1 to {highest}")
+        raise ApiError(400, f"{name} must be a number from 1 to {highest}", param=name)
     return number
 
 
@@ -88,5 +92,5 @@ def _number(name: str, text: str, highest: int) -> float:
     except ValueError:
         number = math.nan
     if not 0 < number <= highest:
-        raise ApiError(400, f"{name} must be a number above 0")
+        raise ApiError(400, f"{name} must be a number above 0", param=name)
     return number

@@ -52,7 +52,7 @@ def page_routes(manifest: Manifest, model: ModelFacts, options: ServerOptions) -
             given = dict(request.query_params)
             return JSONResponse(plan_media(manifest, model, given, max_pixels=options.max_pixels))
         except UhdError as error:
-            refused = ApiError(400, str(error))
+            refused = ApiError(400, str(error), param=error.param if isinstance(error, ApiError) else None)
             return JSONResponse(refused.body, refused.status)
 
     return [*(Route(path, file) for path in FILES), Route(PLAN, plan)]

@@ -42,12 +42,12 @@ def _add(item: Any, messages: list[Any], place: str) -> dict[str, str]:
     kind = item.get("type", "message") if isinstance(item, dict) else None
     if kind == "message":
         message = {name: item[name] for name in item if name not in ("id", "type", "status", "phase")}
-        message["content"] = _parts(item.get("content"), place)
+        message["content"] = _parts(item.get("content"), f"{place}.content")
         if message.get("role") == "assistant" and _waits_for_text(messages):
             messages[-1] |= message
         else:
             messages.append(message)
-        return {"content": ".content"}
+        return {name: f".{name}" for name in message} | _in_parts(item.get("content"), ".content")
     if kind == "reasoning":
         name = "content" if item.get("content") else "summary"
         _assistant(messages)["reasoning_content"] = _thoughts(item.get(name) or [], f"{place}.{name}")
@@ -56,13 +56,15 @@ def _add(item: Any, messages: list[Any], place: str) -> dict[str, str]:
         last = messages[-1] if messages and messages[-1].get("role") == "assistant" else _assistant(messages)
         calls = last.setdefault("tool_calls", [])
         calls.append(_call(item, place))
-        return {f"tool_calls.{len(calls) - 1}": ""}
+        call = f"tool_calls.{len(calls) - 1}"
+        return {call: "", f"{call}.function": "", f"{call}.id": ".call_id"}
     if kind == "function_call_output":
-        messages.append(
-            {"role": "tool", "tool_call_id": item.get("call_id"), "content": _parts(item.get("output") or "", place)}
-        )
-        return {"content": ".output", "tool_call_id": ".call_id"}
-    raise ApiError(400, f"{place}: items of the type {kind!r} are not supported", param="input")
+        output = _parts(item.get("output") or "", f"{place}.output")
+        messages.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": output})
+        return {"tool_call_id": ".call_id"} | _in_parts(item.get("output"), ".output")
+    if not isinstance(item, dict):
+        raise ApiError(400, f"{place} is {type(item).__name__}; it must be an object", param=place)
+    raise ApiError(400, f"{place}: items of the type {kind!r} are not supported", param=place)
 
 
 def _call(item: dict[str, Any], place: str) -> dict[str, Any]:
@@ -93,7 +95,17 @@ def _parts(content: Any, place: str) -> Any:
     """Return content with its parts as chat completions have them, and what stands in them besides."""
     if not isinstance(content, list):
         return content
-    return [_part(part, place) if isinstance(part, dict) else part for part in content]
+    return [_part(part, f"{place}.{number}") if isinstance(part, dict) else part for number, part in enumerate(content)]
+
+
+def _in_parts(content: Any, sent: str) -> dict[str, str]:
+    """Return what content is called, and in it what `_part` has put elsewhere."""
+    names = {"content": sent}
+    for number, part in enumerate(content if isinstance(content, list) else ()):
+        if isinstance(part, dict) and part.get("type") == "input_image" and isinstance(part.get("image_url"), str):
+            image = f"content.{number}.image_url"
+            names |= {f"{image}.url": f"{sent}.{number}.image_url", f"{image}.detail": f"{sent}.{number}.detail"}
+    return names
 
 
 def _part(part: dict[str, Any], place: str) -> dict[str, Any]:
@@ -104,7 +116,8 @@ def _part(part: dict[str, Any], place: str) -> dict[str, Any]:
     if kind != "input_image":
         return part
     if "file_id" in given:
-        raise ApiError(400, f"{place}: file_id is not supported; send the image itself", param="input")
+        place = f"{place}.file_id"
+        raise ApiError(400, f"{place} is not supported; send the image itself", param=place)
     if not isinstance(given.get("image_url"), str):
         return {**given, "type": "image_url"}
     detail = {} if given.get("detail", "original") == "original" else {"detail": given["detail"]}

@@ -53,7 +53,7 @@ def as_chat_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]
             ignored.append("max_completion_tokens")
         body["max_completion_tokens"], names["max_completion_tokens"] = longest, "max_output_tokens"
     if "tools" in given:
-        body["tools"] = [_tool(tool) for tool in as_list(given["tools"], "tools")]
+        body["tools"] = [_tool(tool, f"tools.{n}") for n, tool in enumerate(as_list(given["tools"], "tools"))]
     for name in as_list(given.get("include", []), "include"):
         if name == LOGPROBS:
             body["logprobs"] = True
@@ -86,14 +86,17 @@ def _translate_text(text: Any, body: dict[str, Any], ignored: list[str], names: 
         if "response_format" in body:
             ignored.append("response_format")
         body["response_format"] = _format(own["format"])
-        names |= dict.fromkeys(("response_format", "response_format.json_schema"), "text.format")
+        names["response_format"] = "text.format"
+        if body["response_format"] is not own["format"]:
+            names["response_format.json_schema"] = "text.format"
 
 
-def _tool(tool: Any) -> Any:
+def _tool(tool: Any, place: str) -> Any:
     """Write the definition of a function as chat completions have it."""
     if not isinstance(tool, dict) or tool.get("type") != "function":
         kind = tool.get("type") if isinstance(tool, dict) else tool
-        raise ApiError(400, f"tools of the type {kind!r} are not supported; give functions", param="tools")
+        told = f"{place}: tools of the type {kind!r:.40} are not supported; give functions"
+        raise ApiError(400, told, param=place)
     if "function" in tool:
         return tool
     return {"type": "function", "function": {name: value for name, value in tool.items() if name != "type"}}

@@ -74,4 +74,4 @@ def test_a_stream_has_the_call_at_its_end(client: openai.OpenAI) -> None:
 def test_a_wrong_tool_names_its_parameter(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
         create(client, messages=ASKED, tools=[{"type": "function", "function": {"name": "a b"}}])
-    assert refused.value.param == "tools"
+    assert refused.value.param == "tools.0"

@@ -122,8 +122,8 @@ def test_the_addresses_own_limit_of_tokens_counts_beside_a_chat_completions(clie
     [
         ({"previous_response_id": "resp_1"}, "previous_response_id"),
         ({"background": True}, "background"),
-        ({"tools": [{"type": "web_search"}]}, "tools"),
-        ({"asked": [{"type": "item_reference", "id": "x"}]}, "input"),
+        ({"tools": [{"type": "web_search"}]}, "tools.0"),
+        ({"asked": [{"type": "item_reference", "id": "x"}]}, "input.0"),
         ({"asked": [{"role": "user", "content": [{"type": "input_file", "file_id": "x"}]}]}, "input"),
         ({"asked": []}, "input"),
         ({"asked": [{"type": "reasoning", "summary": 5}]}, "input.0.summary"),

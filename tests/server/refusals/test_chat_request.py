@@ -23,7 +23,7 @@ def in_format(kind: str, **more: Any) -> dict[str, Any]:
     ("body", "param"),
     [
         (asked(ASK, n=9), "n"),
-        (asked(ASK, tools=[{"type": "function"}]), "tools"),
+        (asked(ASK, tools=[{"type": "function"}]), "tools.0"),
         (asked(ASK, logprobs=True, top_logprobs=21), "top_logprobs"),
         (asked(ASK, logit_bias={"dog": 1}), "logit_bias"),
         (asked(ASK, logit_bias={"5": 101}), "logit_bias"),
@@ -43,7 +43,7 @@ def in_format(kind: str, **more: Any) -> dict[str, Any]:
         ({"model": "uhd-tiny", "messages": [{"role": "narrator", "content": "What?"}]}, "messages.0.role"),
         (asked(ASK, tool_choice="required"), "tool_choice"),
         (asked(ASK, tools=[TOOL], tool_choice={"type": "function", "function": {"name": "go"}}), "tool_choice"),
-        ({"model": "uhd-tiny", "messages": [{"role": "user", "content": " "}]}, "messages"),
+        ({"model": "uhd-tiny", "messages": [{"role": "user", "content": " "}]}, "messages.0.content"),
         ({"model": "uhd-tiny", "messages": [{"role": "user", "content": None}]}, "messages.0.content"),
         ({"model": "uhd-tiny", "messages": [{"role": "user", "content": 5}]}, "messages.0.content"),
         ({"model": "uhd-tiny", "messages": ["What?"]}, "messages.0"),

@@ -48,9 +48,9 @@ def test_what_a_response_repeats_is_json_that_every_program_reads(server: Runnin
     [
         (b"NaN", "the body is not JSON (NaN is not a number that JSON has)"),
         (b"-Infinity", "the body is not JSON (-Infinity is not a number that JSON has)"),
-        (b"1e999", "the body is not JSON (1e999 is not a number that JSON has)"),
-        (b"1" * 5000, "the body is not JSON (a number has 5000 digits, more than 100)"),
-        (b"-" + b"1" * 101, "the body is not JSON (a number has 101 digits, more than 100)"),
+        (b"1e999", "the body cannot be read: the number 1e999 is too large"),
+        (b"1" * 5000, "the body cannot be read: a number has 5000 digits, more than 100"),
+        (b"-" + b"1" * 101, "the body cannot be read: a number has 101 digits, more than 100"),
         (
             b'{"a": ["x \\uD83D. Yes"]}',
             "the body is not valid Unicode: 'x \\ud83d' ends in half of a surrogate pair; send it as UTF-8",
