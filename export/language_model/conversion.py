@@ -24,6 +24,7 @@ from uhd_edge.export.language_model.tokenizer_check import (
 )
 from uhd_edge.runtime.bundles.manifest import LanguageModelFile
 from uhd_edge.runtime.errors import ExportError, MissingExtraError, ModelError, UhdError
+from uhd_edge.runtime.llm.gguf_header import refuse_without_recurrent_layers
 from uhd_edge.runtime.memory.gguf_sizes import read_gguf_sizes
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ def check_language_model(file: Path, checkpoint: Checkpoint, *, name: str) -> Gg
     """Load the GGUF `file` and check that it fits the checkpoint's connector and tokenizer.
 
     Messages call the file `name`. Raises `ModelError` when it does not load, takes embeddings of
-    another width, has another vocabulary or no layers but those that guess tokens ahead, and
-    `ExportError` when it only splits text differently.
+    another width, has another vocabulary, no layers but those that guess tokens ahead or, as a
+    Qwen3.5, none that is recurrent, and `ExportError` when it only splits text differently.
     """
     expected = probes(load_tokenizer(checkpoint.folder))
     facts = inspect_gguf(file, [probe.text for probe in expected], name=name)
@@ -56,6 +57,8 @@ def check_language_model(file: Path, checkpoint: Checkpoint, *, name: str) -> Gg
         raise ModelError(f"{name}: is one of {facts.parts} parts; merge them first with llama-gguf-split --merge")
     if read_gguf_sizes(file).only_guesses:  # llama.cpp loads it, and crashes when a prompt is read
         raise ModelError(f"{name}: has only layers that guess tokens ahead (MTP); take the language model itself")
+    remedy = "leave out --llm, and the checkpoint's own is converted, with a layer that changes nothing"
+    refuse_without_recurrent_layers(file, facts.architecture, name=name, remedy=remedy)
     compare(name, expected, facts.tokens)
     return facts
 

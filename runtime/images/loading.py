@@ -20,7 +20,7 @@ from uhd_edge.runtime.images.formats.jpeg_scans import refuse_endless_scans
 from uhd_edge.runtime.images.formats.libtiff import silent_libtiff
 from uhd_edge.runtime.images.formats.sixteen_bits import has_16_bit_colours, read_low_bytes, to_8_bits
 from uhd_edge.runtime.images.input_file import check_file, reason
-from uhd_edge.runtime.images.many_bits import WIDE_MODES, colours_from_0_to_1, spread, wide_image_to_grey
+from uhd_edge.runtime.images.many_bits import WIDE_MODES, colours_from_0_to_1, spread, wide_image_to_rgb
 from uhd_edge.runtime.images.orientation import read_exif_of_jpeg2000, upright
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def _load(image: Image.Image, name: str, max_pixels: int) -> None:
 def _in_rgb(image: Image.Image) -> Image.Image:
     """Convert a loaded image as transformers' `convert_to_rgb` does, but for grey of more than 8 bits."""
     if image.mode in WIDE_MODES:
-        image = wide_image_to_grey(image)
+        return wide_image_to_rgb(image)
     if _may_be_transparent(image):
         return _on_white(image)
     return image if image.mode == "RGB" else image.convert("RGB")

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GGUF_MAGIC = b"GGUF"
+QWEN3_5 = "qwen35"  # an architecture, in llama.cpp's words
 TOKENS = b"tokenizer.ggml.tokens"
 SECTIONS = "rope.dimension_sections"  # behind the name of the architecture
+RECURRENT = b".ssm_"  # in the names of the tensors that recurrent layers have
 
 # gguf_type of llama.cpp: sizes of numbers and booleans, and the two types that hold others.
 NUMBER_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
@@ -78,6 +80,21 @@ def find_sections(path: Path) -> tuple[int, tuple[int, ...]] | None:
             return at + ARRAY_HEAD.size, unpack_from(f"<{min(count, 8)}i", data, at + ARRAY_HEAD.size)
         except (TooShort, KeyError, OverflowError):
             return None
+
+
+def refuse_without_recurrent_layers(path: Path, architecture: str, *, name: str, remedy: str) -> None:
+    """Raise `ModelError` for a Qwen3.5 of attention alone, with which llama.cpp 0.3.36 ends the program.
+
+    Messages call the file `name` and end in the `remedy`. Raises `OSError` when it cannot be read.
+    """
+    if architecture != QWEN3_5:
+        return
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if data.find(RECURRENT) >= 0:  # the header of the tensors stands before their values, so this is quick
+            return
+    raise ModelError(
+        f"{name}: a Qwen3.5 with attention in every layer, with which llama.cpp ends the program; {remedy}"
+    )
 
 
 def after_value(data: mmap.mmap, at: int, kind: int) -> int:

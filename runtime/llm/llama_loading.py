@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from uhd_edge.engines.tensorrt.cuda_toolkit import install_llama_with_cuda
 from uhd_edge.engines.threads import usable_cores
 from uhd_edge.runtime.errors import ModelError
-from uhd_edge.runtime.llm.gguf_header import check_file, find_sections
+from uhd_edge.runtime.llm.gguf_header import check_file, find_sections, refuse_without_recurrent_layers
 from uhd_edge.runtime.llm.llama_library import (
     ALL_LAYERS,
     choose_gpu_layers,
@@ -94,6 +94,8 @@ def _open(library: LlamaLibrary, path: Path, options: LlamaOptions, gpu_layers: 
     model = open_model(library, path, gpu_layers=gpu_layers)
     try:
         facts = read_facts(api, model, path)
+        remedy = "export the bundle again, without --llm"
+        refuse_without_recurrent_layers(path, facts.architecture, name=str(path), remedy=remedy)
         size = min(options.context, facts.trained_context or options.context)
         fitting = replace(options, context=size, batch=min(options.batch, size))
         threads = _threads(api, model, options)

@@ -10,7 +10,16 @@ from struct import error as TooShort  # noqa: N812  # that is all it says here
 from typing import TYPE_CHECKING, NamedTuple
 
 from uhd_edge.runtime.errors import ModelError
-from uhd_edge.runtime.llm.gguf_header import ARRAY, ARRAY_HEAD, GGUF_MAGIC, HEADER, TYPE, after_value, read_strings
+from uhd_edge.runtime.llm.gguf_header import (
+    ARRAY,
+    ARRAY_HEAD,
+    GGUF_MAGIC,
+    HEADER,
+    RECURRENT,
+    TYPE,
+    after_value,
+    read_strings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -69,8 +78,8 @@ def _sizes(numbers: Numbers, tensors: Sequence[Tensor], behind_keys: int, file_b
 
     guessing, width = one("nextn_predict_layers", 0), one("embedding_length")
     layers = one("block_count") - guessing
-    interval = one("full_attention_interval", 1)
-    attention = [layer for layer in range(layers) if (layer + 1) % interval == 0]
+    recurrent_layers = {tensor.layer for tensor in tensors if RECURRENT in tensor.name}
+    attention = [layer for layer in range(layers) if layer not in recurrent_layers]
     heads = numbers["attention.head_count"]
     key = one("attention.key_length", width // heads[0])
     value = one("attention.value_length", key)

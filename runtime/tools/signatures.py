@@ -35,8 +35,8 @@ class Signature:
 def read_signature(function: Callable[..., Any]) -> Signature:
     """Return the signature of a function, a method, a `functools.partial` or an object with `__call__`.
 
-    What a partial has set already is left out. Raises `OptionError` for a class, for parameters that
-    a call cannot name, and where Python does not know the signature.
+    What a partial has set already is left out. Raises `OptionError` for a class, for a
+    method without its object, for parameters that a call cannot name, and where Python does not know the signature.
     """
     inner, bound = _without_partials(function)
     name: str = getattr(inner, "__name__", type(inner).__name__)
@@ -50,12 +50,15 @@ def read_signature(function: Callable[..., Any]) -> Signature:
         parameters = [one for one in inspect.signature(function).parameters.values() if one.name not in bound]
     except (NameError, TypeError, ValueError) as error:
         raise OptionError(f"{name} cannot be described: {error}") from error
+    if parameters and parameters[0].name in ("self", "cls") and parameters[0].name not in hints:
+        raise OptionError(
+            f"{name}: nothing is bound to {parameters[0].name}, so this is a method without its object; "
+            f"give the object's own, such as robot.{name}"
+        )
     for parameter in parameters:
         if parameter.kind in _UNNAMED:
             shown = str(parameter.replace(annotation=inspect.Parameter.empty, default=inspect.Parameter.empty))
             raise OptionError(f"{name}: {shown} {_UNNAMED[parameter.kind]}")
-    if parameters and parameters[0].name in ("self", "cls") and parameters[0].name not in hints:
-        del parameters[0]
     return Signature(name, inspect.getdoc(called) or "", hints, tuple(parameters))
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
-from parity.conversations import Reference, generate_greedily, messages, our_ids, picture, require_greedy
-from support.checkpoints import TinyCheckpoint, load_model, save_checkpoint
-from support.language_models.heard import heard_tokens, open_exactly
+from parity.conversations import generate_greedily, messages, our_ids, picture, require_greedy
+from parity.sides import ASKED, EXACT_TIE, NO, ONE, QUESTION, THREE, TOKENS, Sides
+from support.checkpoints import TinyCheckpoint, save_checkpoint
 
 from uhd_edge.export.export import export_bundle
-from uhd_edge.runtime import Assistant
-from uhd_edge.runtime.conversation.prompt_memory import WORTH_SAVING
 from uhd_edge.runtime.llm.language_model import LanguageModel
 from uhd_edge.runtime.llm.sampling import Sampling
 from uhd_edge.runtime.prompt.layout import fill_slots
@@ -26,38 +23,9 @@ from uhd_edge.runtime.vision.slicing import plan_views
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.modes import Mode
 
-QUESTION = "What is the code on the red circle?"
-TOKENS = 32
-# Where transformers is this undecided between two tokens, rounding decides: with attention caches in FP32, and in F16.
-EXACT_TIE, TIE = 1e-4, 0.05
-
-NO, ONE, THREE = [], [picture(0, 365, 211)], [picture(1, 365, 211), picture(2, 153, 174), picture(3, 90, 400)]
 CASES = [(NO, 9), (ONE, 1), (ONE, 9), (THREE, 1), (THREE, 4)]
-
-
-@dataclass(frozen=True)
-class Greedy:
-    """Tokens, by how much each was ahead of the second best, and the length of the prompt before them."""
-
-    tokens: list[int]
-    ahead: list[float]
-    prompt: int
-
-
-class Sides:
-    """transformers' model and processor, and an assistant with the bundle of the same checkpoint."""
-
-    def __init__(self, checkpoint: Any, bundle: Bundle) -> None:
-        self.reference, self.model = Reference(checkpoint), load_model(checkpoint)
-        self.bundle, self.assistant, self.exact = bundle, Assistant(bundle, threads=1), open_exactly(bundle)
-
-    def generate(self, turns: Any, mode: Mode, max_slices: int) -> Greedy:
-        """transformers' answer."""
-        inputs = self.reference.inputs(turns, mode, max_slices)
-        return Greedy(*generate_greedily(self.model, inputs, mode, TOKENS), inputs["input_ids"].shape[1])
 
 
 @pytest.fixture(scope="module", params=["hybrid", "dense"])
@@ -121,42 +89,12 @@ def test_embeddings_are_those_of_transformers(sides: Sides) -> None:
         assert np.abs(found - expected).max() < 1e-4 * expected.std()
 
 
-ASKED = {
-    "no image": (NO, 9),
-    "one in one view": (ONE, 1),
-    "one in slices": (ONE, 9),
-    "three in one view each": (THREE, 1),
-    "three in slices": (THREE, 2),
-}
-
-
 @pytest.mark.parametrize("mode", ["16x", "4x"])
 @pytest.mark.parametrize(("images", "max_slices"), ASKED.values(), ids=ASKED)
 def test_greedy_answers_of_two_turns_are_those_of_transformers(
     sides: Sides, images: list[Any], max_slices: int, mode: Mode
 ) -> None:
-    """Thoughts begin an answer. The second question goes on in the session with another image, or in a fork without."""
-    more = ONE if max_slices == 1 else NO
-    options: Any = {"mode": mode, "max_slices": max_slices, "think_tokens": TOKENS, "max_tokens": TOKENS}
-    turns: Any = [("user", [*images, QUESTION * 9])]
-    first = sides.generate(turns, mode, max_slices)
-    assert len(first.tokens) == TOKENS
-    with heard_tokens() as heard:
-        sides.assistant.ask(images, QUESTION * 9, **options)
-    require_greedy(heard, first.tokens, first.ahead, tie=TIE)
-    with sides.exact.session() as session:
-        with heard_tokens() as heard:
-            answer = session.ask(images, QUESTION * 9, **options)
-        require_greedy(heard, first.tokens, first.ahead, tie=EXACT_TIE)
-        assert answer.usage.prompt_tokens == first.prompt
-        turns += [("assistant", [answer.text]), ("user", [*more, "And here?"])]
-        second = sides.generate(turns, mode, max_slices)
-        assert len(second.tokens) == TOKENS
-        with heard_tokens() as heard:
-            answer = (session if more else session.fork()).ask(more, "And here?", **options)
-        require_greedy(heard, second.tokens, second.ahead, tie=EXACT_TIE)
-        assert answer.usage.prompt_tokens == second.prompt
-        assert answer.usage.cached_tokens > 0 or first.prompt < WORTH_SAVING
+    sides.require_two_turns(images, max_slices, mode, think_tokens=TOKENS)  # thoughts begin an answer
 
 
 @pytest.mark.parametrize("max_slices", [1, 4])

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageFile
 
-from uhd_edge.runtime.images.many_bits import spread
+from uhd_edge.runtime.images.many_bits import Strip, boxes, spread_strips
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 _LITTLE_HERE = sys.byteorder == "little"
@@ -50,25 +52,31 @@ def read_low_bytes(image: Image.Image) -> bool:
 def to_8_bits(high: Image.Image, low: Image.Image, *, is_grey: bool) -> Image.Image:
     """Spread loaded colours over 8 bits, in mode RGB or RGBA; `low` is what `read_low_bytes` gave.
 
-    What is transparent does not count for the range. Alpha keeps its high byte.
+    What is transparent does not count for the range. Alpha keeps its high byte. `high` may be
+    written over: with 100 megapixels, a third picture would take 400 MB more.
     """
-    bands = np.asarray(low)
-    alpha = np.asarray(high)[..., 3] if high.mode == "RGBA" else _key_as_alpha(high, bands)
-    values = _joined(bands[..., 0], bands[..., 1]) if is_grey else _joined(np.asarray(high)[..., :3], bands[..., :3])
-    levels = spread(values, None if alpha is None else alpha > 0)
-    image = Image.fromarray(levels).convert("RGB")
-    if alpha is not None:
-        image.putalpha(Image.fromarray(alpha))
-    return image
+    key = high.info.get("transparency") if high.mode == "RGB" else None
+    has_alpha = high.mode == "RGBA"
+    mode = "RGBA" if has_alpha or key is not None else "RGB"
 
+    def strips() -> Iterator[Strip]:
+        for top, box in boxes(high.size):
+            upper, lower = np.asarray(high.crop(box)), np.asarray(low.crop(box))
+            values = _joined(lower[..., 0], lower[..., 1]) if is_grey else _joined(upper[..., :3], lower[..., :3])
+            if has_alpha:
+                yield Strip(top, values, upper[..., 3] > 0)
+            else:
+                yield Strip(top, values, None if key is None else (values != np.array(key)).any(axis=2))
 
-def _key_as_alpha(high: Image.Image, low: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """Alpha of a picture of which one colour is transparent; None without one."""
-    key = high.info.get("transparency")
-    if key is None:
-        return None
-    is_key = (_joined(np.asarray(high), low) == np.array(key)).all(axis=2)
-    return np.where(is_key, np.uint8(0), np.uint8(255))
+    result = high if high.mode == mode else Image.new(mode, high.size)
+    for strip, levels in spread_strips(strips):
+        rows = Image.fromarray(levels).convert("RGB")
+        if has_alpha:
+            rows.putalpha(high.crop((0, strip.top, high.width, strip.top + rows.height)).getchannel("A"))
+        elif strip.seen is not None:
+            rows.putalpha(Image.fromarray(strip.seen).convert("L"))
+        result.paste(rows, (0, strip.top))
+    return result
 
 
 def _joined(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint16]:

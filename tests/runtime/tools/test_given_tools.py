@@ -101,6 +101,8 @@ class Arm:
         ([int], "auto", "int is a class"),
         ([partial(Arm)], "auto", "Arm is a class"),
         ([undocumented], "auto", "undocumented cannot be described"),
+        ([Arm.grip], "auto", "grip: nothing is bound to self, so this is a method without its object; give the object"),
+        ([partial(Arm.grip, force=1.0)], "auto", "grip: nothing is bound to self"),
     ],
 )
 def test_a_wrong_tool_is_refused_with_what_to_do(tools: Any, choice: str, reason: str) -> None:
@@ -141,6 +143,7 @@ def test_a_method_is_described_without_its_object() -> None:
         "properties": {"force": {"type": "number", "description": "In newtons."}, "hand": {"type": "string"}},
         "required": ["force"],
     }
+    assert describe_function(partial(Arm.grip, Arm()))["function"]["parameters"] == described["parameters"]
 
 
 def test_a_partial_is_described_by_what_it_leaves_open() -> None:

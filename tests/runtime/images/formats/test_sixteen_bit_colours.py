@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +108,30 @@ def test_exif_turns_them_too() -> None:
     exif[0x0112] = 6
     photo = with_chunk(written(values, "png", "rgb48be"), b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
     assert np.array_equal(np.asarray(load_image(photo)), np.rot90(spread(values), -1))
+
+
+@pytest.mark.parametrize(("layout", "key"), [("rgb48be", False), ("rgb48be", True), ("rgba64be", False)])
+def test_a_large_one_is_spread_strip_by_strip_by_the_range_of_all_of_it(layout: str, key: bool) -> None:
+    values = np.zeros((1500, 1200, LAYOUTS[layout]), np.uint16)  # two strips
+    values[..., :3] = np.arange(1500)[:, None, None] * 20 + 300
+    values[0, 0, :3], values[-1, -1, :3] = 100, 51000
+    colours, hidden = values[..., :3], np.zeros((1500, 1200), bool)
+    hidden[700:1400, 30] = True
+    if layout == "rgba64be":
+        values[..., 3] = 65535
+        values[hidden] = 0
+    if key:
+        values[hidden] = 60000
+    shown = np.where(hidden[..., None], values[1, 1, :3], colours) if key or layout == "rgba64be" else colours
+    expected = np.where(hidden[..., None] & (shown != colours), 255, spread(shown))
+    photo = written(values, "png", layout)
+    photo = with_chunk(photo, b"tRNS", struct.pack(">3H", *[60000] * 3)) if key else photo
+    tracemalloc.start()
+    found = load_image(photo)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.array_equal(np.asarray(found), expected)
+    assert peak < 40e6  # 32 MB for two strips of a million pixels, whatever the size: all as floats would be 43
 
 
 def test_a_truncated_one_is_refused() -> None:
