@@ -21,7 +21,15 @@ from uhd_edge.runtime.bundles.manifest import (
     GraphKind,
     Manifest,
 )
-from uhd_edge.runtime.bundles.model_names import builtin_bundle, find_named, is_name, is_repository, known_name
+from uhd_edge.runtime.bundles.model_names import (
+    BUILT_IN,
+    builtin_bundle,
+    find_named,
+    is_name,
+    is_repository,
+    known_name,
+    models_folder,
+)
 from uhd_edge.runtime.errors import BundleError, EngineUnavailableError
 from uhd_edge.runtime.modes import Mode
 from uhd_edge.runtime.release import warn_renamed
@@ -44,7 +52,7 @@ class Bundle:
         """Open the bundle at `path`, or the built-in uhd-tiny without one.
 
         `path` is a folder, or the name of a model that `uhd pull` has brought, or a known model's
-        repository on the Hub. A folder that exists comes first.
+        repository on the Hub. A folder that is a bundle comes first.
 
         Raises `BundleError` when the folder is missing, half written, of another format
         version, or lacks one of its files.
@@ -132,12 +140,13 @@ def _find(path: str | Path) -> Path:
         raise BundleError("the bundle's name is empty; give a folder or a model's name, or leave it out for uhd-tiny")
     folder, text = Path(path).expanduser(), text.rstrip("/")
     with _readable(folder):
-        there = folder.exists()
-    if there:
+        there, is_bundle = folder.exists(), (folder / MANIFEST).exists()
+    name = (known_name(text) or text) if is_repository(text) else text
+    if is_bundle or not is_name(name):
         return folder
-    if is_repository(text):
-        text = known_name(text) or text
-    return find_named(text) if is_name(text) else folder
+    # A checkpoint's folder beside which `uhd pull FOLDER` was run has the model's name, and is none.
+    is_kept = name.lower() == BUILT_IN or (models_folder() / name.lower() / MANIFEST).exists()
+    return folder if there and not is_kept else find_named(name)
 
 
 def read_manifest(folder: Path) -> Manifest:

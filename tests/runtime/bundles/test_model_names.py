@@ -64,6 +64,21 @@ def test_a_folder_that_exists_comes_before_a_model_of_that_name(
     assert Bundle.open(Path("uhd-tiny")) == builtin
 
 
+def test_a_folder_that_is_no_bundle_hides_no_model(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`uhd pull mine` keeps the checkpoint in the folder `mine` as the model `mine`, which then stands beside it."""
+    shutil.copytree(Bundle.open().path, models / "mine")
+    for name in ("mine", "uhd-tiny", "other"):
+        (tmp_path / "here" / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    assert Bundle.open("mine").path == models / "mine"
+    assert Bundle.open("uhd-tiny") == Bundle.open()
+    for named in ("./mine", "other"):
+        with pytest.raises(BundleError, match=r"not a bundle, bundle\.json cannot be read"):
+            Bundle.open(named)
+
+
 def test_a_known_model_that_is_not_here_is_answered_with_the_command_that_brings_it(models: Path) -> None:
     with pytest.raises(BundleError) as caught:
         Bundle.open("MiniCPM-V-4.6")
