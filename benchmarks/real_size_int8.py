@@ -48,6 +48,7 @@ def export(
         default_mode=modes[0],
         vision=Vision(
             hidden_size=VISION["hidden_size"],
+            intermediate_size=VISION["intermediate_size"],
             layers=VISION["num_hidden_layers"],
             insert_layer=6,
             table_side=70,
@@ -66,11 +67,11 @@ def export(
     (target / "bundle.json").write_text(manifest.model_dump_json())
 
 
-def draw(folder: Path) -> None:
+def draw(folder: Path, count: int = PICTURES, seed: int = 0) -> None:
     """Draw pictures of coloured clouds."""
     folder.mkdir()
-    random = np.random.default_rng(0)
-    for index in range(PICTURES):
+    random = np.random.default_rng(seed)
+    for index in range(count):
         coarse = Image.fromarray(random.integers(0, 256, (12, 12, 3), dtype=np.uint8))
         coarse.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(folder / f"{index}.png")
 
@@ -81,10 +82,14 @@ def calibrate(target: Path, pictures: Path, threads: int | None) -> None:
     from uhd_edge.calibration.report import table
     from uhd_edge.runtime.bundles.bundle import Bundle
 
-    calibrated = calibrate_bundle(
-        Bundle.open(target), [pictures], threads=threads, progress=lambda stage: print(" ", stage)
-    )
-    print(table(calibrated.report))
+    begun: set[str] = set()
+
+    def show(stage: str, _share: float) -> None:
+        if stage not in begun:
+            print(" ", stage, flush=True)
+        begun.add(stage)
+
+    print(table(calibrate_bundle(Bundle.open(target), [pictures], threads=threads, progress=show).report))
 
 
 def compare(target: Path, picture: Path, runs: int, threads: int | None) -> None:

@@ -357,10 +357,16 @@ each() {
 }
 
 order=build
-if [ "${1:-}" = verify ]; then
-    order=verify
-    shift
-fi
+case ${1:-} in
+    verify)
+        order=verify
+        shift
+        ;;
+    -h | --help)
+        sed -n '2,/^set /s/^# \{0,1\}//p' build.sh
+        exit 0
+        ;;
+esac
 for picture; do # make each path absolute; appending each to the end keeps the order
     shift
     case $picture in

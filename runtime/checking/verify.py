@@ -14,8 +14,10 @@ from uhd_edge.runtime.errors import EngineError, EngineResultError
 from uhd_edge.runtime.vision.comparison import ViewComparison, compare_view
 from uhd_edge.runtime.vision.encoder import VisionEncoder
 from uhd_edge.runtime.vision.encoding import encode_views, view_names
+from uhd_edge.runtime.vision.engine_choice import BACKENDS
 from uhd_edge.runtime.vision.reference import ReferenceKind, reference_engines, reference_kind
 from uhd_edge.runtime.vision.slicing import plan_views, slice_image
+from uhd_edge.runtime.vision.usable import require_usable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -99,6 +101,9 @@ def verify_bundle(
     """
     pictures = named_pictures(bundle, images)
     chosen = list(bundle.manifest.graphs) if modes is None else list(modes)
+    if engine in BACKENDS:  # the reference takes minutes, so what it is for is looked at before
+        for mode in chosen:
+            require_usable(bundle, mode, engine, precision)
     compared: list[_ComparedMode] = []
     notes: dict[str, None] = {}  # in their order, each once
     for mode in chosen:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from uhd_edge.engines.building.targets import buildable_precisions, find_target
+from uhd_edge.runtime.bundles.int8_record import how_to_calibrate
 from uhd_edge.runtime.checking.building import KINDS, engine_orders, has_reference
 from uhd_edge.runtime.errors import EngineUnavailableError, OptionError
 from uhd_edge.runtime.memory.building import build_need, verify_need
@@ -130,12 +131,15 @@ def _precisions(bundle: Bundle, target: MemoryTarget, modes: Sequence[Mode], pin
     )
     if pinned is not None and pinned not in kinds:
         raise OptionError(f"{pinned} cannot be planned for {target}; valid are {', '.join(kinds)}")
-    wanted = kinds if pinned is None else {pinned: kinds[pinned]}
+    wanted: Mapping[str, GraphKind] = kinds if pinned is None else {pinned: kinds[pinned]}
     found = [name for name, kind in wanted.items() if all(kind in bundle.manifest.graphs[mode] for mode in modes)]
     if not found:
+        exported = {"fp32", "fp16"} & set(wanted.values())
+        made = how_to_calibrate(bundle, next(iter(wanted.values())))
         raise EngineUnavailableError(
             f"{bundle.path}: no {' or '.join(wanted.values())} graphs for {target}; the bundle has "
-            f"{bundle.describe_graphs()}; export it with them"
+            f"{bundle.describe_graphs()}; "
+            + ("export it with them" if exported else f"make them: uhd calibrate {bundle.path} PICTURES{made}")
         )
     return found
 

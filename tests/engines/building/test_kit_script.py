@@ -135,6 +135,14 @@ def test_everything_else_that_goes_wrong_is_a_failure_too(kit: Path, device: Pat
     assert find_engines(kit / "bundle") == []
 
 
+def test_it_says_how_it_is_used(kit: Path, device: Path) -> None:
+    done = build(kit, device, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "./build.sh verify [PICTURE..]     verify the built engines" in done.stdout
+    assert done.stdout.endswith("Exit code 0: built and verified. 1: not.\n")
+    assert built_engines(kit) == []
+
+
 def test_a_word_that_is_no_order_and_no_picture_is_refused_before_anything_is_built(kit: Path, device: Path) -> None:
     done = build(kit, device, "clean")
     assert done.returncode == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from support.telling_bundle import telling_bundle
 
 from uhd_edge.cli.commands.verify import _text
 from uhd_edge.engines.errors import EngineUnavailableError
+from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.manifest import Manifest
 from uhd_edge.runtime.checking.verify import VerificationReport, verify_bundle
@@ -38,6 +40,28 @@ def test_a_bundle_without_fp32_and_fp16_graphs_has_no_reference(tmp_path: Path) 
     bundle = listed_as(telling_bundle(tmp_path / "eight"), "int8")
     with pytest.raises(EngineUnavailableError, match=r"no 16x graphs in fp32; the bundle has 16x \(int8\)"):
         verified(bundle, "int8")
+
+
+def test_one_tower_at_a_time_is_held_open(qwen3_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of the real size, such as the reference and what is compared, or both modes, would be 4.4 GB."""
+    counts: list[int] = []
+    held: set[int] = set()
+    opening, closing = OnnxRuntimeEngine.__init__, OnnxRuntimeEngine.close
+
+    def opened(engine: OnnxRuntimeEngine, graph: Path, **options: Any) -> None:
+        opening(engine, graph, **options)
+        held.add(id(engine))
+        counts.append(len(held))
+
+    def closed(engine: OnnxRuntimeEngine) -> None:
+        closing(engine)
+        held.discard(id(engine))
+
+    monkeypatch.setattr(OnnxRuntimeEngine, "__init__", opened)
+    monkeypatch.setattr(OnnxRuntimeEngine, "close", closed)
+    verify_bundle(qwen3_bundle, precision="fp16", images=[PICTURE], question=None, threads=1)
+    assert counts == [1, 2] * 4  # encoder and connector: FP32 and FP16 of 16x, then of 4x
+    assert held == set()
 
 
 def test_without_fp32_graphs_an_engine_is_compared_with_fp16_and_that_is_said(tmp_path: Path) -> None:

@@ -17,7 +17,9 @@ from uhd_edge.engines.building.engine_record import find_engines
 from uhd_edge.engines.errors import EngineUnavailableError, MissingExtraError
 from uhd_edge.engines.tensorrt import cuda
 from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.checking.verify import verify_bundle
 from uhd_edge.runtime.vision.encoder import VisionEncoder
+from uhd_edge.runtime.vision.usable import require_usable
 from uhd_edge.runtime.vision.verdicts.kept import keep_verdict, verdict_about
 
 
@@ -115,3 +117,21 @@ def test_the_command_says_so_on_a_machine_that_really_has_no_gpu(
     assert set(engines) <= {"onnxruntime", "openvino"}
     assert printed.err.count("connector-fp16.engine.json") == 1
     assert "engines run on an NVIDIA GPU, and none can be used here" in printed.err
+
+
+def test_what_cannot_be_verified_here_is_refused_before_fp32_is_computed(tmp_path: Path) -> None:
+    """Of a real tower that would be minutes, to be told in the end that there is no GPU."""
+    if Path("/proc/driver/nvidia/version").exists():
+        pytest.skip("this machine has an NVIDIA driver")
+    bundle = Bundle.open(shutil.copytree(Bundle.open().path, tmp_path / "bundle"))
+    build(bundle)
+    told: list[str] = []
+    with pytest.raises(EngineUnavailableError, match="engines run on an NVIDIA GPU, and none can be used here"):
+        verify_bundle(bundle, engine="tensorrt-rtx", modes=["16x"], question=None, progress=told.append)
+    assert told == []
+
+
+def test_what_can_be_verified_is_not_refused(bundle: Bundle, machine: type[Told]) -> None:
+    build(bundle)
+    require_usable(bundle, "16x", "tensorrt-rtx", "auto")
+    assert machine.opened == []
