@@ -88,7 +88,13 @@ def test_of_200_frames_at_30_a_second_the_newest_win_and_the_memory_stays_level(
     graph.peer.do("send_film", frames=20, rate=30, **film)
     answers_until(graph, 19)
     before = counts(graph)
-    graph.peer.do("send_film", frames=FRAMES, rate=30, **film)
+    with joined(graph.environment) as other:
+        other.do("wait_for_node")
+        assert other.do("ask", question="List the stars.", options=LONG)["accepted"]
+        other.do("wait_for_text", pieces=1)  # so that frames wait and are dropped, however fast the processor is
+        graph.peer.do("send_film", frames=FRAMES, rate=30, **film)
+        other.do("cancel_after", pieces=0)
+        other.do("ask_result")
     answers = answers_until(graph, FRAMES - 1)
     after = counts(graph)
     stamps = [answer["header"]["stamp"]["nanosec"] for answer in answers]

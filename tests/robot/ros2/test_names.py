@@ -21,7 +21,7 @@ def test_a_node_of_another_name_follows_its_camera_and_tells_while_the_clock_sta
     parameters = {"image_transport": "both", "use_sim_time": True, QOS + "reliability": "reliable", QOS + "depth": 2}
     with running(tmp_path, parameters, *words, wait=False) as graph:
         assert graph.peer.told_level(0, "active")["name"] == "front/left: answers"
-        listens = graph.peer.do("listens", node="left", namespace="/front")
+        listens = graph.peer.do("listens", node="left", namespace="/front", least=2)
         assert list(listens) == ["/camera/image_raw", "/camera/image_raw/compressed"]
         assert listens["/camera/image_raw"] == "RELIABLE"  # as the parameter says; the depth is not told
         assert "there is no parameter" not in graph.log
@@ -30,7 +30,7 @@ def test_a_node_of_another_name_follows_its_camera_and_tells_while_the_clock_sta
 def test_a_compressed_topic_may_have_a_name_of_its_own(tmp_path: Path) -> None:
     words = ["-r", "image:=/camera/image_raw", "-r", "image/compressed:=/small"]
     with running(tmp_path, {"image_transport": "both"}, *words, wait=False) as graph:
-        listens = graph.peer.do("listens", node="uhd_edge", namespace="/")
+        listens = graph.peer.do("listens", node="uhd_edge", namespace="/", least=2)
         assert list(listens) == ["/camera/image_raw", "/small"]
 
 

@@ -133,8 +133,8 @@ class Peer(Node):
         values = {pair.key: pair.value for pair in status.values}
         return {"level": status.level[0], "name": status.name, "message": status.message, "values": values}
 
-    def listens(self, node: str, namespace: str) -> Any:
-        """The topics of pictures that a node listens to, and how reliable each is to be."""
+    def listens(self, node: str, namespace: str, least: int) -> Any:
+        """The topics of pictures that a node listens to, and how reliable each is to be, once so many are found."""
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
             topics = [
@@ -144,10 +144,10 @@ class Peer(Node):
                 for one in self.get_subscriptions_info_by_topic(topic)
                 if (one.node_name, one.node_namespace) == (node, namespace)
             ]
-            if topics:
+            if len(topics) >= least:
                 return dict(topics)
             time.sleep(0.02)
-        raise TimeoutError(f"{node} in {namespace} listens to no pictures")
+        raise TimeoutError(f"{node} in {namespace} listens to fewer than {least} topics of pictures: {topics}")
 
     def _call(self, kind: Any, name: str, request: Any) -> Any:
         if name not in self.known:
