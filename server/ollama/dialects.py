@@ -10,6 +10,7 @@ from uhd_edge.server.ollama.replies import OllamaReply
 from uhd_edge.server.ollama.requests import chat_body, generate_body, only_loads, only_unloads, require_model
 from uhd_edge.server.openai.body import read_object
 from uhd_edge.server.openai.questions import read_question
+from uhd_edge.server.openai.same_meaning import OF_OLLAMA, require_agreement
 
 if TYPE_CHECKING:
     from uhd_edge.server.dialect import Asked, ReplyWriter
@@ -32,6 +33,7 @@ class Ollama:
         if only_loads(given):
             done: Literal["load", "unload"] = "unload" if only_unloads(given) else "load"
             raise AnsweredError(OllamaReply(self.model.name, self.kind).nothing_asked(done))
+        require_agreement(given, OF_OLLAMA)
         chat, left_out, sent = chat_body(given) if self.kind == "chat" else generate_body(given)
         if self.model.thinks:  # Ollama's models think only if they are asked to
             chat.setdefault("think", False)

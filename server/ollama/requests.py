@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from uhd_edge.server.errors import ApiError
 from uhd_edge.server.media.data import bare_as_data_uri
+from uhd_edge.server.openai.same_meaning import BESIDE_OLLAMAS, OF_MESSAGES, require_agreement
 from uhd_edge.server.openai.sent_names import SentNames
 
 if TYPE_CHECKING:
@@ -26,11 +27,12 @@ _OPTIONS: Final = {
     "frequency_penalty": "frequency_penalty",
     "typical_p": "typical_p",
     "mirostat": "mirostat",
-    "mode": "mode",
-    "max_slices": "max_slices",
+    **{name: name for name in BESIDE_OLLAMAS},
 }
+# What is called as in a chat completion.
+_BESIDE: Final = ("model", "logprobs", "top_logprobs", "think")
+_QUIET: Final = frozenset(("keep_alive", "options", "format", "stream"))
 # How the model is loaded, which is settled when the server starts.
-_QUIET: Final = frozenset(("keep_alive", "options", "format", "think", "stream", "model", "logprobs", "top_logprobs"))
 _SETTLED: Final = frozenset(
     (
         "num_ctx",
@@ -75,6 +77,8 @@ def chat_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], S
         body["messages"] = [_message(one, f"messages.{number}.") for number, one in enumerate(messages)]
         for number, message in enumerate(messages):
             place = f"messages.{number}"
+            if isinstance(message, dict):
+                require_agreement(message, OF_MESSAGES, f"{place}.")
             names |= {f"{place}.reasoning_content": f"{place}.thinking"}
             names |= _in_content(message, place, f"{place}.images", f"{place}.content")
     if given.get("tools") is not None:
@@ -120,9 +124,8 @@ def _settings(given: dict[str, Any], own: frozenset[str]) -> tuple[dict[str, Any
     body: dict[str, Any] = {_OPTIONS[name]: value for name, value in set_options.items() if name in _OPTIONS}
     if body.get("max_tokens") in (-1, -2):  # without a limit, or up to the end of the context
         body["max_tokens"] = 2**31 - 1
-    for name in ("model", "logprobs", "top_logprobs", "think"):
-        if given.get(name) is not None:
-            body[name] = given[name]
+    beside = [name for name in (*_BESIDE, *BESIDE_OLLAMAS) if given.get(name) is not None]
+    body |= {name: given[name] for name in beside}
     body["stream"] = True if given.get("stream") is None else given["stream"]
     if given.get("format") not in (None, ""):
         body["response_format"] = _format(given["format"])
@@ -131,8 +134,9 @@ def _settings(given: dict[str, Any], own: frozenset[str]) -> tuple[dict[str, Any
         del body["repetition_penalty"]
         known = tuple(name for name in known if name != "repeat_penalty")
     ignored = [f"options.{name}" for name in set_options if name not in known]
-    ignored += [name for name, value in given.items() if value is not None and name not in (*_QUIET, *own)]
-    names = {ours: f"options.{name}" for name, ours in _OPTIONS.items()}
+    kept = (*_QUIET, *_BESIDE, *BESIDE_OLLAMAS, *own)
+    ignored += [name for name, value in given.items() if value is not None and name not in kept]
+    names = {ours: f"options.{name}" for name, ours in _OPTIONS.items() if ours not in beside}
     names |= dict.fromkeys(("response_format", "response_format.json_schema.schema"), "format")
     return body, tuple(ignored), names
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uhd_edge.server.openai.body import read_object
 from uhd_edge.server.openai.questions import read_question
 from uhd_edge.server.openai.replies import Reply
+from uhd_edge.server.openai.same_meaning import OF_CHATS, require_agreement
 from uhd_edge.server.openai.sent_names import SentNames
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class ChatCompletions:
     def read(self, body: bytes) -> tuple[Asked, ReplyWriter]:
         """Read a request; raises `ApiError`."""
         given = read_object(body)
+        require_agreement(given, OF_CHATS)
         request, asked = read_question(given, self.model, SentNames(), strict=self.strict)
         with_usage = request.stream_options is not None and request.stream_options.include_usage
         with_logprobs, with_details = "logprobs" in asked.options, bool(request.details)

@@ -10,7 +10,6 @@ from pydantic import (
     ConfigDict,
     FailFast,
     Field,
-    PositiveInt,
     StrictBool,
     StrictInt,
     ValidationError,
@@ -32,6 +31,16 @@ MOST_FIELDS: Final = 1000
 MOST_FPS: Final = 240.0
 
 
+def _whole(given: object) -> object:
+    """Take a whole number that is written with a point."""
+    return int(given) if isinstance(given, float) and given.is_integer() else given
+
+
+Number = Annotated[float, Field(strict=True)]
+Positive = Annotated[int, Field(strict=True, gt=0), BeforeValidator(_whole)]
+Rate = Annotated[float, Field(strict=True, gt=0, le=MOST_FPS)]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -51,9 +60,9 @@ class ImageUrl(_Strict):
 
     url: str
     mode: Mode | None = None
-    detail: Literal["auto", "low", "high"] | None = None
-    min_pixels: PositiveInt | None = None
-    max_pixels: PositiveInt | None = None
+    detail: Literal["auto", "low", "high", "original"] | None = None
+    min_pixels: Positive | None = None
+    max_pixels: Positive | None = None
 
 
 class VideoUrl(_Strict):
@@ -62,8 +71,8 @@ class VideoUrl(_Strict):
     url: str | None = None
     frames: list[str] = Field(default_factory=list, max_length=1024)
     mode: Mode | None = None
-    max_frames: PositiveInt | None = None
-    fps: Annotated[float, Field(gt=0, le=MOST_FPS)] | None = None
+    max_frames: Positive | None = None
+    fps: Rate | None = None
 
     @model_validator(mode="after")
     def _has_one(self) -> VideoUrl:
@@ -108,7 +117,6 @@ def _with_numbers(given: object) -> object:
 
 
 Content = Annotated[TextContent | ImageContent | VideoContent, Field(discriminator="type")]
-Number = Annotated[float, Field(strict=True)]
 
 
 class ChatMessage(_Strict):
@@ -177,6 +185,10 @@ class ChatRequest(_Strict):
     repetition_penalty: Number | None = None
     mode: Mode | None = None
     max_slices: StrictInt | None = None
+    min_pixels: Positive | None = None
+    max_pixels: Positive | None = None
+    max_frames: Positive | None = None
+    fps: Rate | None = None
     budget_ms: Number | None = None
     budget_share: Number | None = None
     think: StrictBool | str | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from uhd_edge.runtime.conversation.chat_messages import read_tool_call
@@ -43,15 +42,17 @@ _ROLES: Final[dict[str, Role]] = {
 def parse_chat(request: ChatRequest, model: ModelFacts, *, strict: bool, ignored: tuple[str, ...]) -> Asked:
     """Translate a request; raises `ApiError` for an invalid conversation and `SchemaError` for an invalid schema."""
     _require_question(request.messages[-1], f"messages.{len(request.messages) - 1}", strict=strict)
-    media = [
-        replace(_media(part), place=f"messages.{number}.content.{place}")
+    _require_sizes(request.min_pixels, request.max_pixels)
+    media = tuple(
+        _media(part, request, f"messages.{number}.content.{place}")
         for number, message in enumerate(request.messages)
         for place, part in enumerate(message.content)
         if is_media(part)
-    ]
+    )
     messages = tuple(_message(message, number) for number, message in enumerate(request.messages))
     options, more_ignored = parse_options(request, model, strict=strict)
-    return Asked(messages, tuple(media), options, bool(request.stream), (*ignored, *more_ignored))
+    ignored = (*ignored, *_ignored_rates(request), *more_ignored)
+    return Asked(messages, media, options, bool(request.stream), ignored)
 
 
 def _require_question(last: ChatMessage, place: str, *, strict: bool) -> None:
@@ -105,21 +106,32 @@ def is_media(part: object) -> bool:
     return isinstance(part, ImageContent | VideoContent)
 
 
-def _media(part: object) -> MediaPart:
+def _media(part: object, request: ChatRequest, place: str) -> MediaPart:
+    """Return an image or a video with what is wished for it, or else for all."""
     if isinstance(part, VideoContent):
         video = part.video_url
-        wishes: Any = {"mode": video.mode, "max_frames": video.max_frames, "fps": video.fps}
+        wishes: Any = {"mode": video.mode, "max_frames": video.max_frames or request.max_frames, "place": place}
         if video.url is None:
             return MediaPart("frames", tuple(video.frames), **wishes)
-        return MediaPart("video", (video.url,), **wishes)
+        return MediaPart("video", (video.url,), fps=video.fps or request.fps, **wishes)
     image = cast("ImageContent", part).image_url
-    if image.min_pixels is not None and image.max_pixels is not None and image.min_pixels > image.max_pixels:
-        raise ApiError(
-            400,
-            f"min_pixels is {shown_number(image.min_pixels)}, more than max_pixels, which is {image.max_pixels}",
-            param="min_pixels",
-        )
-    return MediaPart("image", (image.url,), image.detail, image.min_pixels, image.max_pixels, image.mode)
+    least, most = image.min_pixels or request.min_pixels, image.max_pixels or request.max_pixels
+    _require_sizes(least, most, "" if image.min_pixels is None else f"{place}.image_url.")
+    return MediaPart("image", (image.url,), image.detail, least, most, image.mode, place=place)
+
+
+def _require_sizes(least: int | None, most: int | None, place: str = "") -> None:
+    if least is not None and most is not None and least > most:
+        told = f"{place}min_pixels is {shown_number(least)}, more than max_pixels, which is {most}"
+        raise ApiError(400, told, param=f"{place}min_pixels")
+
+
+def _ignored_rates(request: ChatRequest) -> list[str]:
+    """Name the frames a second that are wished for of lists of frames; how far apart those are is not known."""
+    parts = [part for message in request.messages for part in message.content if isinstance(part, VideoContent)]
+    frames = [part.video_url for part in parts if part.video_url.url is None]
+    of_all = request.fps is not None and any(video.fps is None for video in frames)
+    return ["messages[].content[].fps" for video in frames if video.fps is not None] + ["fps"] * of_all
 
 
 def _says_something(message: ChatMessage, place: str, *, strict: bool) -> bool:

@@ -9,16 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from uhd_edge.server.errors import ApiError
+from uhd_edge.server.openai.same_meaning import EFFORTS, UNDECIDED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from uhd_edge.server.model_facts import ModelFacts
-
-# OpenAI's efforts. How much is thought is limited by `think_tokens` alone.
-_EFFORTS: Final = {
-    name: name not in ("none", "minimal") for name in ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-}
 
 # Other servers' names of `enable_thinking`, within `chat_template_kwargs`.
 _SWITCHES: Final = ("thinking", "enable_reasoning")
@@ -28,8 +24,8 @@ def translate_thinking(given: dict[str, Any], ignored: list[str], names: dict[st
     """Write other servers' wishes as `think`, `think_tokens`, `reasoning_effort` and `enable_thinking`.
 
     Anthropic's and DeepSeek's is `thinking` with a type, OpenRouter's and that of responses `reasoning`, Alibaba's
-    `enable_thinking` beside the messages. What stands for nothing here goes to `ignored`, and to `names` what
-    the wishes were called.
+    `enable_thinking` beside the messages; see `same_meaning.py` for several of them. What stands for nothing here
+    goes to `ignored`, and to `names` what the wishes were called.
     """
 
     def take(name: str, value: Any, origin: str) -> None:
@@ -39,8 +35,8 @@ def translate_thinking(given: dict[str, Any], ignored: list[str], names: dict[st
 
     thinking = given.pop("thinking", None)
     if isinstance(thinking, dict):
-        if (kind := thinking.get("type")) in ("enabled", "disabled"):
-            take("think", kind == "enabled", "thinking.type")
+        kind = thinking.get("type")
+        take("think", kind == "enabled" if kind in ("enabled", "disabled") else kind, "thinking.type")
         take("think_tokens", thinking.get("budget_tokens"), "thinking.budget_tokens")
     elif thinking is not None:
         take("think", thinking, "thinking")
@@ -53,7 +49,7 @@ def translate_thinking(given: dict[str, Any], ignored: list[str], names: dict[st
         known = ("effort", "enabled", "max_tokens")
         ignored += [f"reasoning.{name}" for name, value in reasoning.items() if name not in known and value is not None]
     elif reasoning is not None:
-        ignored.append("reasoning")
+        raise ApiError(400, f"reasoning is {type(reasoning).__name__}; it must be an object", param="reasoning")
     if isinstance(arguments := given.get("chat_template_kwargs"), dict):
         given["chat_template_kwargs"] = _switched(arguments, names)
 
@@ -90,9 +86,9 @@ def wish_to_think(
 
 
 def _effort(name: str, given: str) -> bool | None:
-    if given in ("auto", "default"):
+    if given in UNDECIDED:
         return None
-    if given not in _EFFORTS:
-        known = ", ".join(_EFFORTS)
+    if given not in EFFORTS:
+        known = ", ".join(EFFORTS)
         raise ApiError(400, f"{name} is {given[:40]!r}; it must be one of {known}", param=name)
-    return _EFFORTS[given]
+    return EFFORTS[given]

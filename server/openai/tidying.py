@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from uhd_edge.runtime.schema.plain_json import load_plain_json
 from uhd_edge.server.errors import ApiError
+from uhd_edge.server.openai.same_meaning import FRAMES
 from uhd_edge.server.openai.thinking import translate_thinking
-from uhd_edge.server.openai.tidy_messages import FRAMES, most_frames, tidy_messages
+from uhd_edge.server.openai.tidy_messages import tidy_messages
 
 # What describes the client, or how a request travels, and never changes an answer.
 QUIET: Final = frozenset(
@@ -52,7 +53,7 @@ NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
     "xtc_probability": (0,),
 }
 
-# Other servers' names of what this one has. Where several are given, its own counts, then the first of these.
+# Other servers' names of what this one has; what several of them say agrees, see `same_meaning.py`.
 _SAME: Final = {
     "max_output_tokens": "max_completion_tokens",
     "n_predict": "max_tokens",
@@ -61,12 +62,18 @@ _SAME: Final = {
     "max_slice_nums": "max_slices",
     "reasoning_budget": "think_tokens",
     "thinking_budget": "think_tokens",
+    **dict.fromkeys(FRAMES[1:], FRAMES[0]),
 }
 
-# What limits the pixels of images, and with the names in `FRAMES` what is looked at of videos.
-_SIZES: Final = ("min_pixels", "max_pixels", "fps")
+# What vLLM has in two other places: what limits the pixels of images, and what is looked at of videos.
+_SIZES: Final = {name: name for name in ("min_pixels", "max_pixels", "fps")} | dict.fromkeys(FRAMES, FRAMES[0])
+_OF_PROCESSORS: Final = _SIZES | {"max_slice_nums": "max_slices", "downsample_mode": "mode"}
 
 _TEMPLATE: Final = ("enable_thinking",)
+_WHOLE: Final = (
+    *("top_k", "seed", "max_tokens", "max_completion_tokens", "n", "top_logprobs", "max_slices", "think_tokens"),
+    *("max_frames", "min_pixels", "max_pixels"),
+)
 
 
 def tidy_request(
@@ -78,11 +85,11 @@ def tidy_request(
     for what is not supported.
     """
     ignored: list[str] = []
-    tidied = _renamed({name: value for name, value in given.items() if value is not None}, ignored, names)
+    tidied = _renamed({name: value for name, value in given.items() if value is not None}, names)
     refuse_unsupported(tidied)
-    _translate_formats(tidied, ignored, names)
+    _translate_formats(tidied, names)
     translate_thinking(tidied, ignored, names)
-    sizes = _media_sizes(tidied, ignored, names)
+    _translate_sizes(tidied, ignored, names)
     _translate_numbers(tidied)
     for name, inner in (("chat_template_kwargs", _TEMPLATE), ("stream_options", ("include_usage",))):
         if isinstance(tidied.get(name), dict):
@@ -91,20 +98,16 @@ def tidy_request(
     ignored += [name for name, value in tidied.items() if value is not None and name not in known | QUIET]
     tidied = {name: value for name, value in tidied.items() if name in known}
     if isinstance(tidied.get("messages"), list):
-        tidied["messages"] = tidy_messages(tidied["messages"], sizes, ignored)
+        tidied["messages"] = tidy_messages(tidied["messages"], ignored, names)
     return tidied, tuple(ignored)
 
 
-def _renamed(given: dict[str, Any], ignored: list[str], names: dict[str, str]) -> dict[str, Any]:
-    """Write other servers' names as this one's; another value for what is given already is ignored."""
+def _renamed(given: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """Write other servers' names as this one's."""
     renamed = {name: value for name, value in given.items() if name not in _SAME}
     for other, name in _SAME.items():
         if other in given and name not in renamed:
             renamed[name], names[name] = given[other], other
-        elif other in given and renamed[name] != given[other]:
-            ignored.append(other)
-    if renamed.get("max_tokens", most := renamed.get("max_completion_tokens")) != most and most is not None:
-        ignored.append("max_tokens")
     return renamed
 
 
@@ -116,19 +119,15 @@ def refuse_unsupported(given: dict[str, Any]) -> None:
         del given[name]
 
 
-def _translate_formats(given: dict[str, Any], ignored: list[str], names: dict[str, str]) -> None:
-    """Write vLLM's ways to ask for JSON as OpenAI's, whose own counts beside them."""
-    wanted = given.pop("guided_json", None)
-    structured = given.pop("structured_outputs", None)
-    if structured is not None:
-        wanted = _json_of(structured, wanted)
-    name = "guided_json" if structured is None else "structured_outputs"
-    if wanted is not None and "response_format" in given:
-        ignored.append(name)
-    elif wanted is not None:
+def _translate_formats(given: dict[str, Any], names: dict[str, str]) -> None:
+    """Write vLLM's ways to ask for JSON as OpenAI's."""
+    wanted, name = given.pop("guided_json", None), "guided_json"
+    if (structured := given.pop("structured_outputs", None)) is not None:
+        wanted, name = _json_of(structured, wanted), "structured_outputs"
+    if isinstance(wanted, str):
+        wanted = _parsed(wanted, name)
+    if wanted is not None and "response_format" not in given:
         names |= dict.fromkeys(("response_format", "response_format.json_schema.schema"), name)
-        if isinstance(wanted, str):
-            wanted = _parsed(wanted)
         given["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": wanted}}
     wanted = given.get("response_format")
     if isinstance(wanted, dict) and isinstance(wanted.get("schema"), dict):  # llama.cpp's and Together's
@@ -146,51 +145,45 @@ def _json_of(structured: Any, otherwise: Any) -> Any:
     return structured["json"] if asked else otherwise
 
 
-def _parsed(text: str) -> Any:
+def _parsed(text: str, name: str) -> Any:
     try:
         return load_plain_json(text)
     except (ValueError, RecursionError) as error:
-        raise ApiError(400, f"guided_json is no JSON ({error})", param="guided_json") from error
+        raise ApiError(400, f"{name} is no JSON ({error})", param=name) from error
 
 
-def _media_sizes(given: dict[str, Any], ignored: list[str], names: dict[str, str]) -> dict[str, Any]:
-    """Take out what limits the pixels of all images, and the frames of all videos; of two places the first counts.
-
-    `fps_place` is where the frames a second are from.
-    """
-    own: dict[str, Any] = {name: given.pop(name) for name in (*_SIZES, *FRAMES) if name in given}
-    places: dict[str, dict[str, Any]] = {"": own, **_servers_sizes(given)}
-    sizes: dict[str, Any] = {}
-    for place, found in places.items():
-        known = (*_SIZES, *FRAMES, *(("max_slice_nums",) if place == "mm_processor_kwargs." else ()))
-        ignored += [f"{place}{name}" for name, value in found.items() if value is not None and name not in known]
-        slices = found.get("max_slice_nums") if place == "mm_processor_kwargs." else None
-        if slices is not None and "max_slices" not in given:
-            given["max_slices"], names["max_slices"] = slices, "mm_processor_kwargs.max_slice_nums"
-        wanted = {name: found.get(name) for name in _SIZES} | {"max_frames": most_frames(found, place, ignored)}
-        for name, value in wanted.items():
-            if value is not None and sizes.setdefault(name, value) != value:
-                ignored.append(f"{place}{name}")
-            elif name == "fps" and value is not None:
-                sizes.setdefault("fps_place", f"{place}fps")
-    return sizes
+def _translate_sizes(given: dict[str, Any], ignored: list[str], names: dict[str, str]) -> None:
+    """Take what is looked at of images and videos from the two places where vLLM has it."""
+    processor = _object(given.pop("mm_processor_kwargs", None), "mm_processor_kwargs")
+    reading = _object(given.pop("media_io_kwargs", None), "media_io_kwargs")
+    ignored += ["media_io_kwargs"] if any(reading[name] is not None for name in reading if name != "video") else []
+    video = _object(reading.get("video"), "media_io_kwargs.video")
+    if given.get("max_frames") == -1:
+        ignored.append(names.pop("max_frames", "max_frames"))
+        del given["max_frames"]
+    places = (("mm_processor_kwargs", processor, _OF_PROCESSORS), ("media_io_kwargs.video", video, _SIZES))
+    for place, found, known in places:
+        for name, value in found.items():
+            ours = known.get(name)
+            if value is None:
+                continue
+            if ours is None or (name in FRAMES and value == -1):  # -1 is as many as there are
+                ignored.append(f"{place}.{name}")
+            elif ours not in given:
+                given[ours], names[ours] = value, f"{place}.{name}"
 
 
-def _servers_sizes(given: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Take out the two places where vLLM has such limits."""
-    processor, reading = given.pop("mm_processor_kwargs", None), given.get("media_io_kwargs")
-    places = {"mm_processor_kwargs.": processor} if isinstance(processor, dict) else {}
-    if isinstance(reading, dict) and isinstance(reading.get("video"), dict):
-        places["media_io_kwargs.video."] = reading["video"]
-        given["media_io_kwargs"] = {name: value for name, value in reading.items() if name != "video"} or None
-    return places
+def _object(given: Any, place: str) -> dict[str, Any]:
+    if given is not None and not isinstance(given, dict):
+        raise ApiError(400, f"{place} is {type(given).__name__}; it must be an object", param=place)
+    return given or {}
 
 
 def _translate_numbers(given: dict[str, Any]) -> None:
     """Write "off" as this server has it, and take whole numbers that are written with a point."""
     if given.get("top_k") == -1:
         given["top_k"] = 0
-    for name in ("top_k", "seed", "max_tokens", "max_completion_tokens", "n", "top_logprobs", "max_slices"):
+    for name in _WHOLE:
         if isinstance(given.get(name), float) and given[name].is_integer():
             given[name] = int(given[name])
     for name in ("max_tokens", "max_completion_tokens"):

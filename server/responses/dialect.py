@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from uhd_edge.server.openai.body import read_object
 from uhd_edge.server.openai.questions import read_question
+from uhd_edge.server.openai.same_meaning import OF_RESPONSES, require_agreement
 from uhd_edge.server.responses.replies import ResponseWriter
 from uhd_edge.server.responses.request import as_chat_body
 
@@ -26,6 +27,7 @@ class Responses:
     def read(self, body: bytes) -> tuple[Asked, ReplyWriter]:
         """Read a request; raises `ApiError`."""
         given = read_object(body)
+        require_agreement(given, OF_RESPONSES)
         chat, left_out, sent = as_chat_body(given)
         _, asked = read_question(chat, self.model, sent, strict=self.strict, left_out=left_out)
         return asked, ResponseWriter(self.model.name, _repeated(given, asked))

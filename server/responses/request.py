@@ -6,11 +6,9 @@ import json
 from typing import Any, Final
 
 from uhd_edge.server.errors import ApiError
+from uhd_edge.server.openai.same_meaning import LOGPROBS
 from uhd_edge.server.openai.sent_names import SentNames
 from uhd_edge.server.responses.items import as_list, read_items
-
-# What asks for the probabilities of an answer's tokens.
-LOGPROBS: Final = "message.output_text.logprobs"
 
 # The parameters that only responses have; all others are those of chat completions, or are ignored as there.
 _OWN: Final = frozenset(("include", "input", "instructions", "max_tool_calls", "text"))
@@ -48,10 +46,8 @@ def as_chat_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]
     names: dict[str, str] = {}
     body["messages"] = read_items(given, names)
     if "max_output_tokens" in body:
-        longest = body.pop("max_output_tokens")
-        if body.get("max_completion_tokens", longest) != longest:
-            ignored.append("max_completion_tokens")
-        body["max_completion_tokens"], names["max_completion_tokens"] = longest, "max_output_tokens"
+        body["max_completion_tokens"] = body.pop("max_output_tokens")
+        names["max_completion_tokens"] = "max_output_tokens"
     if "tools" in given:
         body["tools"] = [_tool(tool, f"tools.{n}") for n, tool in enumerate(as_list(given["tools"], "tools"))]
     for name in as_list(given.get("include", []), "include"):
@@ -67,8 +63,10 @@ def as_chat_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]
 def _translate_reasoning(body: dict[str, Any], ignored: list[str], names: dict[str, str]) -> None:
     """Write the effort as that of a chat completion; what other servers have in `reasoning` is left to it."""
     reasoning = body.get("reasoning")
-    if not isinstance(reasoning, dict):
+    if reasoning is None:
         return
+    if not isinstance(reasoning, dict):
+        raise ApiError(400, f"reasoning is {type(reasoning).__name__}; it must be an object", param="reasoning")
     if (effort := reasoning.get("effort")) is not None and "reasoning_effort" not in body:
         body["reasoning_effort"], names["reasoning_effort"] = effort, "reasoning.effort"
     body["reasoning"] = {name: reasoning[name] for name in ("enabled", "max_tokens") if name in reasoning} or None
@@ -77,14 +75,12 @@ def _translate_reasoning(body: dict[str, Any], ignored: list[str], names: dict[s
 
 
 def _translate_text(text: Any, body: dict[str, Any], ignored: list[str], names: dict[str, str]) -> None:
-    """Write the format of the text as that of a chat completion, whose own is ignored beside it."""
+    """Write the format of the text as that of a chat completion."""
     if text is not None and not isinstance(text, dict):
         raise ApiError(400, f"text is {type(text).__name__}; it must be an object", param="text")
     own = text or {}
     ignored += [f"text.{name}" for name in own if name != "format" and own[name] is not None]
     if own.get("format") is not None:
-        if "response_format" in body:
-            ignored.append("response_format")
         body["response_format"] = _format(own["format"])
         names["response_format"] = "text.format"
         if body["response_format"] is not own["format"]:

@@ -45,18 +45,53 @@ def test_a_video_says_how_many_of_its_frames_are_looked_at(
         assert question.ignored == ()
 
 
-def test_of_several_places_for_all_videos_the_first_counts() -> None:
-    both = {"mm_processor_kwargs": {"fps": 2, "num_frames": 3}, "media_io_kwargs": {"video": {"fps": 4, "x": 1}}}
-    question = read({"type": "video_url", "video_url": {"url": URI}}, fps=1, **both)
+def test_what_is_asked_for_all_videos_may_stand_in_several_places() -> None:
+    both = {"mm_processor_kwargs": {"fps": 2, "num_frames": 3}, "media_io_kwargs": {"video": {"fps": 2.0, "x": 1}}}
+    question = read({"type": "video_url", "video_url": {"url": URI}}, fps=2, **both)
     (media,) = question.media
-    assert (media.max_frames, media.fps) == (3, 1)
-    assert question.ignored == ("mm_processor_kwargs.fps", "media_io_kwargs.video.x", "media_io_kwargs.video.fps")
+    assert (media.max_frames, media.fps) == (3, 2)
+    assert question.ignored == ("media_io_kwargs.video.x",)
     image = {"media_io_kwargs": {"image": {"image_mode": "L"}, "video": {"fps": 1}}}
     frames = read({"type": "video", "video": [URI]}, **image)
     assert frames.ignored == ("media_io_kwargs", "media_io_kwargs.video.fps")
+    assert read({"type": "video", "video": [URI]}, max_frames=-1, nframes=-1).ignored == ("max_frames",)
 
 
-@pytest.mark.parametrize("own", [{"fps": 0}, {"fps": -1}, {"fps": "many"}, {"nframes": 0}, {"nframes": 1.5}])
+WRONG: list[dict[str, Any]] = [
+    *({"fps": fps} for fps in (0, -1, "many", "2", True, [], {}, 1000)),
+    *({name: most} for name in ("max_frames", "nframes") for most in (0, 1.5, "zz", "4", True, [], -2)),
+]
+
+
+@pytest.mark.parametrize("own", WRONG)
 def test_a_senseless_number_of_frames_is_refused(own: dict[str, Any]) -> None:
     with pytest.raises(ApiError, match="messages"):
         read({"type": "video_url", "video_url": {"url": URI}, **own})
+
+
+SIZES: list[dict[str, Any]] = [{name: wrong} for name in ("min_pixels", "max_pixels") for wrong in ("zz", 0, 1.5, [])]
+
+
+@pytest.mark.parametrize("wrong", [*WRONG, *SIZES, {"mode": "zz"}, {"mode": 4}, {"max_slices": "zz"}])
+@pytest.mark.parametrize("place", ["", "mm_processor_kwargs", "media_io_kwargs.video"])
+def test_a_senseless_wish_about_media_is_refused_where_there_are_none(wrong: dict[str, Any], place: str) -> None:
+    ((name, value),) = wrong.items()
+    if place:
+        name = {"mode": "downsample_mode", "max_slices": "max_slice_nums"}.get(name, name)
+        wrong = {name: value}
+    if place == "media_io_kwargs.video" and name in ("downsample_mode", "max_slice_nums"):
+        return  # which nobody has there
+    above, _, within = place.partition(".")
+    body = {above: {within: wrong} if within else wrong} if place else wrong
+    with pytest.raises(ApiError) as refused:
+        read({"type": "text", "text": "What?"}, **body)
+    assert refused.value.param == (f"{place}.{name}" if place else name)
+
+
+@pytest.mark.parametrize("wrong", ["zz", 5, True, [1]])
+@pytest.mark.parametrize("place", ["mm_processor_kwargs", "media_io_kwargs", "media_io_kwargs.video", "reasoning"])
+def test_what_has_to_be_an_object_is_refused_otherwise(wrong: Any, place: str) -> None:
+    above, _, within = place.partition(".")
+    with pytest.raises(ApiError, match=rf"^{place} is .*; it must be an object$") as refused:
+        read({"type": "text", "text": "What?"}, **{above: {within: wrong} if within else wrong})
+    assert refused.value.param == place

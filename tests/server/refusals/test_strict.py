@@ -47,7 +47,10 @@ def with_part(part: dict[str, Any]) -> dict[str, Any]:
         (with_part({"type": "image_url", "image_url": "data:,x"}), "messages.0.content.1.image_url"),
         (with_part({"type": "image_url"}), "messages.0.content.1.image_url"),
         (with_part({"text": "What?"}), "messages.0.content.1"),
-        (with_part({"type": "image_url", "image_url": {"url": "data:,x", "detail": "original"}}), None),
+        (
+            with_part({"type": "image_url", "image_url": {"url": "data:,x", "detail": "all"}}),
+            "messages.0.content.1.image_url.detail",
+        ),
         ({"model": "uhd-tiny", "messages": [{"role": "user", "content": "What?", "surprise": 1}]}, None),
         ({"model": "uhd-tiny", "messages": [{"role": "user", "content": "What?", "name": "me"}]}, "messages[].name"),
         (asked(ASK, verbosity="low"), "verbosity"),
