@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from uhd_edge.server.document.parts import OBJECT, given, got, question, record
+from uhd_edge.server.openai.chat_request import ChatRequest
+from uhd_edge.server.openai.same_meaning import BESIDE_OLLAMAS
 
 if TYPE_CHECKING:
     from uhd_edge.server.model_facts import ModelFacts
@@ -69,6 +71,7 @@ def ollama_paths() -> dict[str, Any]:
 
 def ollama_schemas(model: ModelFacts) -> dict[str, Any]:
     """Describe the bodies, by their names; they may have more than that unless the server is strict."""
+    chat = ChatRequest.model_json_schema()["properties"]
     names = {"model": {"type": "string", "enum": [model.name, f"{model.name}:latest"]}}
     settings = {
         "stream": given("boolean"),
@@ -78,6 +81,7 @@ def ollama_schemas(model: ModelFacts) -> dict[str, Any]:
         "keep_alive": given("string", "number"),
         "logprobs": given("boolean"),
         "top_logprobs": given("integer"),
+        **{name: chat[name] for name in BESIDE_OLLAMAS},
     }
     messages = given("array", items=_MESSAGE)
     tools = given("array", items=OBJECT)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from uhd_edge.server.document.parts import OBJECT, given, got, question, record
 from uhd_edge.server.openai.chat_request import ChatRequest
+from uhd_edge.server.openai.own_words import OURS
 
 if TYPE_CHECKING:
     from uhd_edge.server.model_facts import ModelFacts
@@ -83,6 +84,7 @@ def openai_schemas(model: ModelFacts, *, strict: bool) -> dict[str, Any]:
 def _response_request(names: dict[str, Any], chat: dict[str, Any]) -> dict[str, Any]:
     """Describe the body of `/v1/responses`; what is called as in chat completions is as there."""
     same = ("temperature", "top_p", "top_logprobs", "stream", "parallel_tool_calls", "tool_choice")
+    own = sorted(OURS - {"details"})
     return record(
         {"input": {"anyOf": [{"type": "string"}, {"type": "array", "minItems": 1, "items": OBJECT}]}},
         model=names,
@@ -92,5 +94,5 @@ def _response_request(names: dict[str, Any], chat: dict[str, Any]) -> dict[str, 
         reasoning=given("object"),
         text=given("object"),
         tools=given("array", items=OBJECT),
-        **{name: chat[name] for name in same},
+        **{name: chat[name] for name in (*same, *own)},
     )

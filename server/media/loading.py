@@ -179,15 +179,19 @@ class _Source:
 
     async def file(self, url: str, part: MediaPart) -> bytes:
         """Return the bytes of a file of `part`; raises `ApiError` 400 for one that cannot be had."""
+        plain = await self._in_reader(as_data_uri, url)
         if not self._options.strict:
-            url = await self._in_reader(as_data_uri, url)
+            url = plain
         if is_data_uri(url):
             return await self._in_reader(decode_media, url, part)
+        example = f"data:{'video/mp4' if part.kind == 'video' else 'image/png'};base64,"
+        if is_data_uri(plain):
+            message = f"the {part.noun} must begin with {example} (--strict takes no bare base64)"
+            raise ApiError(400, message, param="messages", code=f"{part.code}_url")
         if not self._options.allow_remote_images:
-            example = "video/mp4" if part.kind == "video" else "image/png"
             least = f" of at least {LEAST_BASE64} characters" if len(url) < LEAST_BASE64 else ""
-            wanted = f"must be a data URI (data:{example};base64,..) or base64{least}"
-            message = f"the {part.noun} {wanted}; this server does not fetch {part.noun}s"
+            bare = "" if self._options.strict else f" or base64{least}"
+            message = f"the {part.noun} must be a data URI ({example}..){bare}; this server does not fetch {part.noun}s"
             raise ApiError(400, message, param="messages", code=f"{part.code}_url")
         return await self._fetched(url, part)
 

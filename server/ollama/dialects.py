@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from uhd_edge.server.dialect import AnsweredError
 from uhd_edge.server.ollama.replies import OllamaReply
-from uhd_edge.server.ollama.requests import chat_body, generate_body, only_loads, only_unloads, require_model
+from uhd_edge.server.ollama.requests import (
+    chat_body,
+    generate_body,
+    only_loads,
+    only_unloads,
+    require_model,
+    require_own_messages,
+)
 from uhd_edge.server.openai.body import read_object
+from uhd_edge.server.openai.own_words import require_own_tools
 from uhd_edge.server.openai.questions import read_question
 from uhd_edge.server.openai.same_meaning import OF_OLLAMA, require_agreement
 
@@ -34,6 +42,9 @@ class Ollama:
             done: Literal["load", "unload"] = "unload" if only_unloads(given) else "load"
             raise AnsweredError(OllamaReply(self.model.name, self.kind).nothing_asked(done))
         require_agreement(given, OF_OLLAMA)
+        if self.strict and self.kind == "chat":
+            require_own_messages(given)
+            require_own_tools(given.get("tools"), flat=False)
         chat, left_out, sent = chat_body(given) if self.kind == "chat" else generate_body(given)
         if self.model.thinks:  # Ollama's models think only if they are asked to
             chat.setdefault("think", False)

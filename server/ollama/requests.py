@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from uhd_edge.server.errors import ApiError
 from uhd_edge.server.media.data import bare_as_data_uri
+from uhd_edge.server.openai.own_words import not_ours
 from uhd_edge.server.openai.same_meaning import BESIDE_OLLAMAS, OF_MESSAGES, require_agreement
 from uhd_edge.server.openai.sent_names import SentNames
 
@@ -101,6 +102,18 @@ def generate_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...
     names |= dict.fromkeys(("messages", prompt, f"{prompt}.content"), "prompt")
     names |= _in_content(asked, prompt, "images", "prompt")
     return body, ignored, SentNames(names)
+
+
+def require_own_messages(given: dict[str, Any]) -> None:
+    """Raise `ApiError` 400 for messages that have what Ollama's do not, such as parts."""
+    messages = given.get("messages")
+    for number, message in enumerate(messages if isinstance(messages, list) else ()):
+        for name, value in message.items() if isinstance(message, dict) else ():
+            if value is not None and name not in ("role", "content", *_OF_MESSAGES):
+                raise not_ours(f"messages.{number}.{name}", "thinking" if name == "reasoning_content" else None)
+        if isinstance(message, dict) and isinstance(message.get("content"), list | dict):
+            place = f"messages.{number}.content"
+            raise ApiError(400, f"{place}: it must be text, with images beside it (--strict)", param=place)
 
 
 def only_loads(given: dict[str, Any]) -> bool:

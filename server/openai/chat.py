@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from uhd_edge.server.openai.body import read_object
+from uhd_edge.server.openai.own_words import require_own_tools
 from uhd_edge.server.openai.questions import read_question
 from uhd_edge.server.openai.replies import Reply
 from uhd_edge.server.openai.same_meaning import OF_CHATS, require_agreement
@@ -28,6 +29,8 @@ class ChatCompletions:
         """Read a request; raises `ApiError`."""
         given = read_object(body)
         require_agreement(given, OF_CHATS)
+        if self.strict:
+            require_own_tools(given.get("tools"), flat=False)
         request, asked = read_question(given, self.model, SentNames(), strict=self.strict)
         with_usage = request.stream_options is not None and request.stream_options.include_usage
         with_logprobs, with_details = "logprobs" in asked.options, bool(request.details)

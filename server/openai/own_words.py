@@ -7,11 +7,49 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from uhd_edge.runtime.tools.given_tools import PARAMETERS
+from uhd_edge.server.errors import ApiError
 from uhd_edge.server.openai.tidying import QUIET
+
+# What no official client sends and this server has, at every address.
+OURS: Final = frozenset(
+    (
+        *("mode", "max_slices", "min_pixels", "max_pixels", "fps", "max_frames", "budget_ms", "budget_share"),
+        *("think", "think_tokens", "chat_template_kwargs", "top_k", "min_p", "repetition_penalty", "details"),
+    )
+)
 
 # Of an assistant's message, and of a part.
 _QUIET_IN_ANSWERS: Final = ("annotations", "refusal")
 _QUIET_IN_PARTS: Final = ("prompt_cache_breakpoint",)
+
+
+def not_ours(name: str, instead: str | None = None) -> ApiError:
+    """Return the error for a word that its address does not have, with what to send instead."""
+    told = "" if instead is None else f"; send {instead}"
+    return ApiError(
+        400, f"{name} is not a parameter of this address (--strict){told}", param=name, code="unknown_parameter"
+    )
+
+
+def require_own_tools(tools: Any, *, flat: bool) -> None:
+    """Raise `ApiError` 400 for a tool in other words than OpenAI's; in responses its function is `flat`."""
+    for number, tool in enumerate(tools if isinstance(tools, list) else ()):
+        if not isinstance(tool, dict):
+            continue  # which is refused later
+        nested = tool.get("function")
+        if flat and nested is not None:
+            raise not_ours(f"tools.{number}.function", "its name and parameters beside the type")
+        if not flat and nested is None and tool.get("type", "function") == "function":
+            message = f'tools.{number} has no function (--strict); send {{"type": "function", "function": {{..}}}}'
+            raise ApiError(400, message, param=f"tools.{number}")
+        function, place = (tool, f"tools.{number}") if flat else (nested, f"tools.{number}.function")
+        for name in PARAMETERS[1:]:
+            if isinstance(function, dict) and function.get(name) is not None:
+                raise not_ours(f"{place}.{name}", "parameters")
+        for name in () if flat else PARAMETERS:
+            if tool.get(name) is not None:
+                raise not_ours(f"tools.{number}.{name}", "the parameters within function")
 
 
 def plain_request(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -35,8 +35,7 @@ def translate_thinking(given: dict[str, Any], ignored: list[str], names: dict[st
 
     thinking = given.pop("thinking", None)
     if isinstance(thinking, dict):
-        kind = thinking.get("type")
-        take("think", kind == "enabled" if kind in ("enabled", "disabled") else kind, "thinking.type")
+        take("think", _kind(thinking.get("type")), "thinking.type")
         take("think_tokens", thinking.get("budget_tokens"), "thinking.budget_tokens")
     elif thinking is not None:
         take("think", thinking, "thinking")
@@ -52,6 +51,16 @@ def translate_thinking(given: dict[str, Any], ignored: list[str], names: dict[st
         raise ApiError(400, f"reasoning is {type(reasoning).__name__}; it must be an object", param="reasoning")
     if isinstance(arguments := given.get("chat_template_kwargs"), dict):
         given["chat_template_kwargs"] = _switched(arguments, names)
+
+
+def _kind(given: Any) -> bool | None:
+    """Read Anthropic's type of thoughts; raises `ApiError` 400 for one that there is not."""
+    if given is None or given in UNDECIDED:
+        return None
+    if given not in ("enabled", "disabled"):
+        message = "thinking.type may be enabled, disabled or adaptive"
+        raise ApiError(400, message, param="thinking.type")
+    return bool(given == "enabled")
 
 
 def _switched(given: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:

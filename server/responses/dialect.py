@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uhd_edge.server.openai.body import read_object
 from uhd_edge.server.openai.questions import read_question
 from uhd_edge.server.openai.same_meaning import OF_RESPONSES, require_agreement
+from uhd_edge.server.responses.own_words import require_own_words
 from uhd_edge.server.responses.replies import ResponseWriter
 from uhd_edge.server.responses.request import as_chat_body
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Responses:
-    """OpenAI's responses with `model`, none of which is kept; `strict` refuses what would be left out."""
+    """OpenAI's responses with `model`, none of which is kept; `strict` takes their own words and leaves nothing out."""
 
     model: ModelFacts
     strict: bool = False
@@ -28,6 +29,8 @@ class Responses:
         """Read a request; raises `ApiError`."""
         given = read_object(body)
         require_agreement(given, OF_RESPONSES)
+        if self.strict:
+            require_own_words(given)
         chat, left_out, sent = as_chat_body(given)
         _, asked = read_question(chat, self.model, sent, strict=self.strict, left_out=left_out)
         return asked, ResponseWriter(self.model.name, _repeated(given, asked))

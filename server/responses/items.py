@@ -9,6 +9,9 @@ from uhd_edge.server.errors import ApiError
 # What comes with the parts of an answer and goes back with them, and says nothing to the model.
 _QUIET_IN_PARTS: Final = ("annotations", "logprobs", "prompt_cache_breakpoint")
 
+# What an image may have beside it.
+_OF_IMAGES: Final = ("detail", "mode", "min_pixels", "max_pixels")
+
 
 def read_items(given: dict[str, Any], names: dict[str, str]) -> list[Any]:
     """Return the conversation as messages, and add to `names` what each is of; see `SentNames`.
@@ -120,9 +123,9 @@ def _part(part: dict[str, Any], place: str) -> dict[str, Any]:
         raise ApiError(400, f"{place} is not supported; send the image itself", param=place)
     if not isinstance(given.get("image_url"), str):
         return {**given, "type": "image_url"}
-    detail = {} if given.get("detail", "original") == "original" else {"detail": given["detail"]}
-    others = {name: value for name, value in given.items() if name != "detail"}
-    return {**others, "type": "image_url", "image_url": {"url": given["image_url"], **detail}}
+    wishes = {name: given[name] for name in _OF_IMAGES if name in given}
+    others = {name: value for name, value in given.items() if name not in _OF_IMAGES}
+    return {**others, "type": "image_url", "image_url": {"url": given["image_url"], **wishes}}
 
 
 def as_list(given: Any, name: str) -> list[Any]:

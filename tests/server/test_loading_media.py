@@ -52,6 +52,22 @@ def load(part: MediaPart, **limits: Any) -> Any:
     return loaded
 
 
+@pytest.mark.parametrize("written", ["{}", " data:;base64,{}", "data:;base64,{}"])
+@pytest.mark.parametrize("fetches", [True, False])
+def test_bare_base64_is_refused_strictly_with_what_to_send(written: str, fetches: bool) -> None:
+    bare = base64.b64encode(picture(5)).decode()
+    url = written.format(bare)
+    assert load(MediaPart("image", (url,)), allow_remote_images=fetches).size == (4, 4)
+    if url.startswith("data:"):
+        assert load(MediaPart("image", (url,)), strict=True, allow_remote_images=fetches).size == (4, 4)
+        return
+    told = r"^messages: the image must begin with data:image/png;base64, \(--strict takes no bare base64\)$"
+    with pytest.raises(ApiError, match=told):
+        load(MediaPart("image", (url,)), strict=True, allow_remote_images=fetches)
+    with pytest.raises(ApiError, match=r"must be a data URI \(data:image/png;base64,\.\.\); this server"):
+        load(MediaPart("image", ("cat.png",)), strict=True)
+
+
 @pytest.mark.parametrize("most", [None, 5])
 def test_of_too_many_frames_those_are_looked_at_that_an_assistant_takes(most: int | None) -> None:
     pictures = [picture(number) for number in range(200)]

@@ -108,6 +108,8 @@ def test_a_model_without_tools_has_none_where_none_may_be_called() -> None:
         ({"stop": ["a", 5]}, "stop.1"),
         ({"tool_choice": 5}, "tool_choice"),
         ({"think": 5}, "think"),
+        ({"thinking": {"type": "much"}}, "thinking.type"),
+        ({"thinking": {"type": ["enabled"]}}, "thinking.type"),
         (
             {"response_format": {"type": "json_schema", "json_schema": {"schema": {}}}},
             "response_format.json_schema.name",
