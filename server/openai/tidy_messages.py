@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from uhd_edge.server.errors import ApiError
 from uhd_edge.server.openai.same_meaning import OF_MESSAGES, require_agreement
-from uhd_edge.server.openai.sent_names import SentNames
 from uhd_edge.server.openai.tidy_parts import tidy_part
 
 _KNOWN: Final = ("role", "content", "name", "reasoning_content", "tool_calls", "tool_call_id")
@@ -42,7 +41,7 @@ def _message(message: dict[str, Any], place: str, ignored: list[str], names: dic
     for name in _THOUGHTS:
         if given.get(name, "") != "" and tidied.get("reasoning_content", "") == "":
             tidied["reasoning_content"] = given[name]
-            names[f"{place}.reasoning_content"] = SentNames(names).of(f"{place}.{name}")
+            names[f"{place}.reasoning_content"] = f"{place}.{name}"
     ignored += [f"messages[].{name}" for name in given if name not in (*_KNOWN, *_THOUGHTS) and name not in _QUIET]
     if given.get("role") != "tool" and "name" in given:  # of a tool's result it is that of the call
         ignored.append("messages[].name")
@@ -52,7 +51,7 @@ def _message(message: dict[str, Any], place: str, ignored: list[str], names: dic
     if isinstance(content, dict):
         content = [content]
     if isinstance(content, list):
-        parts = [tidy_part(part, f"{place}.content.{number}", ignored) for number, part in enumerate(content)]
+        parts = [tidy_part(part, f"{place}.content.{number}", ignored, names) for number, part in enumerate(content)]
         tidied["content"] = [part for part in parts if part is not None]
     if tidied.get("role") in ("assistant", "tool") and "content" not in tidied:
         tidied["content"] = given.get("refusal") or []

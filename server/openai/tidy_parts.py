@@ -33,10 +33,11 @@ _WISHES_OF_IMAGES: Final = ("detail", "min_pixels", "max_pixels", "mode")
 _DETAILS: Final = ("auto", "low", "high", "original")
 
 
-def tidy_part(part: Any, place: str, ignored: list[str]) -> Any:
+def tidy_part(part: Any, place: str, ignored: list[str], names: dict[str, str]) -> Any:
     """Return a part in this server's form, None for one that says nothing to the model; `place` is where it stands.
 
-    Raises `ApiError` 400 for one that is not supported, and for one that has two texts, images or videos.
+    What wishes about it were called is added to `names`, see `SentNames`. Raises `ApiError` 400 for one that is not
+    supported, and for one that has two texts, images or videos.
     """
     if isinstance(part, str):
         return {"type": "text", "text": part}
@@ -47,7 +48,12 @@ def tidy_part(part: Any, place: str, ignored: list[str]) -> Any:
     if kind in _THOUGHTS:
         ignored.append(f"messages[].content[].{kind}")
         return None
-    return _known_part(kind, part, place, ignored) if isinstance(kind, str) else part
+    if not isinstance(kind, str):
+        return part
+    known = _known_part(kind, part, place, ignored)
+    beside = [name for name in (*_WISHES_OF_IMAGES, "fps", FRAMES[0]) if name in part]
+    names |= {f"{place}.{form}.{name}": f"{place}.{name}" for form in ("image_url", "video_url") for name in beside}
+    return known
 
 
 def _known_part(kind: str, part: dict[str, Any], place: str, ignored: list[str]) -> dict[str, Any]:

@@ -107,7 +107,8 @@ def _in_parts(content: Any, sent: str) -> dict[str, str]:
     for number, part in enumerate(content if isinstance(content, list) else ()):
         if isinstance(part, dict) and part.get("type") == "input_image" and isinstance(part.get("image_url"), str):
             image = f"content.{number}.image_url"
-            names |= {f"{image}.url": f"{sent}.{number}.image_url", f"{image}.detail": f"{sent}.{number}.detail"}
+            names[f"{image}.url"] = f"{sent}.{number}.image_url"
+            names |= {f"{image}.{name}": f"{sent}.{number}.{name}" for name in _OF_IMAGES}
     return names
 
 

@@ -79,6 +79,22 @@ def test_a_part_may_say_the_same_twice(part: dict[str, Any]) -> None:
     assert ([one.urls for one in question.media], question.ignored) == ([(X,)], ())
 
 
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        ({"type": "image_url", "image_url": X, "max_pixels": "9"}, "max_pixels"),
+        ({"type": "input_image", "image_url": X, "detail": 5}, "detail"),
+        ({"type": "image_url", "image_url": {"url": X, "max_pixels": "9"}}, "image_url.max_pixels"),
+        ({**FILM, "fps": "2"}, "fps"),
+    ],
+)
+def test_a_wish_of_a_wrong_type_is_named_where_it_stands(part: dict[str, Any], name: str) -> None:
+    for dialect, turns in ((chat, "messages"), (responses, "input")):
+        with pytest.raises(ApiError) as refused:
+            asked(dialect, **{turns: [{"role": "user", "content": [part, {"type": "text", "text": "?"}]}]})
+        assert refused.value.param == f"{turns}.0.content.0.{name}"
+
+
 def test_thoughts_that_contradict_each_other_are_refused() -> None:
     def turns(**said: Any) -> list[dict[str, Any]]:
         return [
