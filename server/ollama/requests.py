@@ -108,10 +108,12 @@ def require_own_messages(given: dict[str, Any]) -> None:
     """Raise `ApiError` 400 for messages that have what Ollama's do not, such as parts."""
     messages = given.get("messages")
     for number, message in enumerate(messages if isinstance(messages, list) else ()):
-        for name, value in message.items() if isinstance(message, dict) else ():
+        if not isinstance(message, dict):
+            continue
+        for name, value in message.items():
             if value is not None and name not in ("role", "content", *_OF_MESSAGES):
                 raise not_ours(f"messages.{number}.{name}", "thinking" if name == "reasoning_content" else None)
-        if isinstance(message, dict) and isinstance(message.get("content"), list | dict):
+        if isinstance(message.get("content"), list | dict):
             place = f"messages.{number}.content"
             raise ApiError(400, f"{place}: it must be text, with images beside it (--strict)", param=place)
 
