@@ -106,8 +106,9 @@ def generate_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...
 
 def require_own_messages(given: dict[str, Any]) -> None:
     """Raise `ApiError` 400 for messages that have what Ollama's do not, such as parts."""
-    messages = given.get("messages")
-    for number, message in enumerate(messages if isinstance(messages, list) else ()):
+    if not isinstance(messages := given.get("messages"), list):
+        return
+    for number, message in enumerate(messages):
         if not isinstance(message, dict):
             continue
         for name, value in message.items():
