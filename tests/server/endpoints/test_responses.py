@@ -104,17 +104,31 @@ def test_probabilities_come_with_the_text(client: openai.OpenAI, assistant: Assi
     assert [token.logprob for token in found] == [token.logprob for token in expected.logprobs]
 
 
-def test_the_addresses_own_limit_of_tokens_counts_beside_a_chat_completions(client: openai.OpenAI) -> None:
+def test_a_chat_completions_limits_of_tokens_are_ignored_beside_the_addresses_own_that_says_the_same(
+    client: openai.OpenAI,
+) -> None:
     with client.with_streaming_response.responses.create(
-        model="uhd-tiny", input=ASKED, max_output_tokens=2, extra_body={"max_completion_tokens": 9, "max_tokens": 8}
+        model="uhd-tiny", input=ASKED, max_output_tokens=2, extra_body={"max_completion_tokens": 2, "max_tokens": 2}
     ) as reply:
         response = reply.parse()
         assert (response.usage.output_tokens, response.max_output_tokens) == (2, 2)
         assert reply.headers["X-UHD-Ignored"] == "max_completion_tokens, max_tokens"
-    for longest in (0, "5"):
-        with pytest.raises(openai.BadRequestError) as refused:
-            create(client, max_output_tokens=longest, extra_body={"max_completion_tokens": 7})
-        assert refused.value.param == "max_output_tokens"
+
+
+@pytest.mark.parametrize("named", ["max_completion_tokens", "max_tokens"])
+def test_two_limits_of_tokens_that_differ_are_refused_and_both_are_named(client: openai.OpenAI, named: str) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        create(client, max_output_tokens=2, extra_body={named: 9})
+    assert refused.value.param == named
+    assert "max_output_tokens" in refused.value.message
+    assert named in refused.value.message
+
+
+@pytest.mark.parametrize("longest", [0, "5"])
+def test_a_limit_of_tokens_that_is_none_is_refused_by_its_name(client: openai.OpenAI, longest: Any) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        create(client, max_output_tokens=longest)
+    assert refused.value.param == "max_output_tokens"
 
 
 @pytest.mark.parametrize(
