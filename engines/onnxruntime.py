@@ -232,6 +232,11 @@ def _spec(node: Any) -> TensorSpec:
 
 
 def one_line(error: Exception) -> str:
-    """Put the message of an exception on one line of at most about 300 characters."""
+    """Put the message of an exception on one line of at most about 300 characters.
+
+    A failure of CUDA comes after several signatures of C++, which are left out.
+    """
     text = " ".join(str(error).split())
+    if found := re.search(r"\b[A-Z]+ failure \d+: [^;]*[^; ]", text):
+        text = found.group()
     return text if len(text) <= 300 else f"{text[:300]}.."

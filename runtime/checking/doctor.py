@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,7 @@ FOR_A_JETSON = (
     "on a Jetson TensorRT runs the engines, and nothing needs the second: pip uninstall onnxruntime-gpu, then "
     "pip install --no-deps --force-reinstall onnxruntime; that of PyPI is not for its GPU, NVIDIA has one of its own"
 )
+DRIVER = Path("/proc/driver/nvidia/version")
 INSTRUCTION_SETS = (
     *("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16"),
     *("asimd", "asimddp", "i8mm"),
@@ -166,10 +168,26 @@ def _builtin_bundle() -> str:
 def _gpu() -> Finding:
     if model := find_jetson():
         return Finding("gpu", "ok", model)
-    driver = Path("/proc/driver/nvidia/version")
-    if driver.is_file():
-        return Finding("gpu", "ok", driver.read_text(encoding="utf-8").splitlines()[0])
-    return Finding("gpu", "absent", "no NVIDIA driver; vision runs on the CPU")
+    driver = _driver()
+    try:
+        gpu = first_gpu()
+    except EngineUnavailableError as error:
+        reason = str(error).partition(";")[0]
+        known = f"the kernel has NVIDIA's driver{driver}, but {reason}" if driver else "no NVIDIA driver"
+        return Finding("gpu", "absent", f"{known}; vision runs on the CPU")
+    return Finding(
+        "gpu", "ok", f"{gpu.name}, compute capability {gpu.compute_capability}{driver and f', driver{driver}'}"
+    )
+
+
+def _driver() -> str:
+    """Return the version of NVIDIA's driver behind a space, if Linux has loaded one; nothing otherwise."""
+    try:
+        text = DRIVER.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    found = re.search(r"\d+\.\d+(\.\d+)?", text)
+    return f" {found.group()}" if found else " of an unknown version"
 
 
 def _extra(extra: str, distributions: tuple[str, ...]) -> Finding:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from uhd_edge.cli import main as cli
+from uhd_edge.engines.errors import EngineUnavailableError
 from uhd_edge.engines.tensorrt import cuda_toolkit
 from uhd_edge.engines.tensorrt.gpu import Gpu
 from uhd_edge.engines.tensorrt.jetson import JetsonFiles, find_jetson
@@ -129,3 +130,49 @@ def test_looking_at_the_machine_reports_nothing_to_anybody(tmp_path: Path) -> No
     environment = {**unset, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     subprocess.run(command, env=environment, capture_output=True, check=False)
     assert not (tmp_path / "cache").exists()
+
+
+VERSION = (
+    "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.159.04  Release Build  (builder@host)  \n"
+    "GCC version:  gcc version 13.3.0 (GCC) \n"
+)
+
+
+@pytest.mark.parametrize(
+    ("machine", "told"),
+    [
+        ((VERSION, True), "NVIDIA H100, compute capability 9.0, driver 580.159.04"),
+        ((None, True), "NVIDIA H100, compute capability 9.0"),
+        ((VERSION, False), "the kernel has NVIDIA's driver 580.159.04, but no GPU can be used; vision runs on the CPU"),
+        (
+            "?",
+            False,
+            "the kernel has NVIDIA's driver of an unknown version, but no GPU can be used; vision runs on the CPU",
+        ),
+        ((None, False), "no NVIDIA driver; vision runs on the CPU"),
+    ],
+)
+def test_a_gpu_is_named_with_its_driver(
+    machine: tuple[str | None, bool],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As the kernel of a real machine writes it; under WSL there is a GPU, and no such file."""
+
+    version, found = machine
+
+    def first_gpu() -> Gpu:
+        if found:
+            return Gpu("NVIDIA H100", "9.0")
+        raise EngineUnavailableError("no GPU can be used; check it with nvidia-smi")
+
+    if version is not None:
+        (tmp_path / "version").write_text(version)
+    monkeypatch.setattr(doctor, "DRIVER", tmp_path / "version")
+    monkeypatch.setattr(doctor, "find_jetson", lambda: None)
+    monkeypatch.setattr(doctor, "first_gpu", first_gpu)
+    cli.exit_code(["doctor", "--json"])
+    findings = {finding["part"]: finding["detail"] for finding in json.loads(capsys.readouterr().out)}
+    assert findings["gpu"] == told

@@ -13,7 +13,7 @@ import pytest
 from support.linear_graph import save_linear
 
 from uhd_edge.engines.errors import EngineUnavailableError
-from uhd_edge.engines.onnxruntime import CPU, CUDA, OnnxRuntimeEngine, load_cuda, offered_providers
+from uhd_edge.engines.onnxruntime import CPU, CUDA, OnnxRuntimeEngine, load_cuda, offered_providers, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,3 +69,14 @@ def test_an_older_onnxruntime_has_no_such_function(installed: Path, monkeypatch:
     monkeypatch.delattr(onnxruntime, "preload_dlls")
     assert load_cuda() == ""
     assert not is_loaded(installed)
+
+
+def test_a_failure_of_cuda_is_told_and_not_the_signatures_before_it() -> None:
+    """As onnxruntime-gpu 1.31.1 says that it sees no GPU."""
+    place = "/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_call.cc:154 "
+    signature = "std::conditional_t<THRW, void, Status> onnxruntime::CudaCall(ERRTYPE, const char*, const char*, int) "
+    types = "[with ERRTYPE = cudaError; bool THRW = true; std::conditional_t<THRW, void, common::Status> = void] "
+    reason = "CUDA failure 100: no CUDA-capable device is detected"
+    where = " ; GPU=-1 ; hostname=host ; file=cuda_execution_provider.cc ; line=355 ; expr=cudaSetDevice(device_id); \n"
+    assert one_line(RuntimeError(2 * (place + signature + types) + reason + where)) == reason
+    assert one_line(RuntimeError("a graph\n of another kind; it fails")) == "a graph of another kind; it fails"
