@@ -21,6 +21,7 @@ from uhd_edge.calibration.ranges.nvfp4 import nvfp4_scale, round_to_nvfp4
 from uhd_edge.calibration.ranges.recording import Recording, record_activations
 from uhd_edge.calibration.ranges.smoothing import Smoothing, choose_smoothing, smoothing_factors
 from uhd_edge.calibration.saved_work import SavedWork
+from uhd_edge.engines.counted import counted
 from uhd_edge.runtime.bundles.manifest import Threshold
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def prepare(
     saved = SavedWork(folder)
     recorded = []
     for name, some in zip(("calibration", "measuring"), pictures, strict=True):
-        work.begin(f"recording activations of {len(some.files)} pictures, for {name}")
+        work.begin(f"recording activations of {counted(len(some.files), 'picture')}, for {name}")
         recorded.append(
             record_activations(bundle, some, seed=seed, threads=threads, recording=Recording(work, name, saved))
         )

@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from uhd_edge.engines.counted import counted
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -185,10 +187,10 @@ def table(report: Report) -> str:
 def _pictures_line(report: Report) -> str:
     calibrated_with, measured_on = len(report.calibrated_with), len(report.measured_on)
     if report.calibrated_with == report.measured_on:
-        return f"calibrated with and measured on one picture, {report.views} views; give more pictures"
+        return f"calibrated with and measured on one picture, {counted(report.views, 'view')}; give more pictures"
     return (
-        f"calibrated with {calibrated_with} picture{'s' if calibrated_with > 1 else ''}, {report.views} views; "
-        f"measured on {measured_on} other{'s' if measured_on > 1 else ''}"
+        f"calibrated with {counted(calibrated_with, 'picture')}, {counted(report.views, 'view')}; "
+        f"measured on {counted(measured_on, 'other')}"
     )
 
 
@@ -207,7 +209,7 @@ def simulation_line(simulation: Simulation) -> str:
     """Say in one line what an engine of one mode will compute."""
     seen = simulation.agreement
     return (
-        f"  {simulation.mode} simulated as TensorRT computes, {simulation.views} views: lowest cosine "
+        f"  {simulation.mode} simulated as TensorRT computes, {counted(simulation.views, 'view')}: lowest cosine "
         f"{seen.lowest_cosine:.6f}, worst token {seen.lowest_token_cosine:.6f}; {simulation.overflow} of "
         f"{simulation.sums} {simulation.numbers} sums overflow in FP16 (largest {simulation.largest:.0f} of 65504)"
     )

@@ -10,6 +10,7 @@ import click
 
 from uhd_edge.cli.bundle import one_bundle
 from uhd_edge.cli.unused import was_given
+from uhd_edge.engines.counted import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +26,8 @@ def print_memory_plan(
 ) -> None:
     """Print the settings that fit into `memory` of a `target`; raises `OptionError` for what those cannot be.
 
-    `given` are the options of opening a bundle: what was typed of them holds in every line.
+    Where nothing fits, what was tried is printed, and the error says what would. `given` are the options of
+    opening a bundle: what was typed of them holds in every line.
     """
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.errors import OptionError
@@ -48,12 +50,12 @@ def print_memory_plan(
         settings = [one.to_dict() for one in found]
         best = None if chosen is None else chosen.to_dict()
         click.echo(json.dumps({"memory": size, "usable": usable, "settings": settings, "chosen": best}))
-        return
-    click.echo("\n".join(_table(found, chosen)))
-    click.echo()
-    click.echo("\n".join(_conclusion(found, size, target, pinned)))
-    if chosen is not None:
-        click.echo()
+    else:
+        click.echo("\n".join(_table(found, chosen)))
+    if chosen is None:
+        raise OptionError(_why_nothing_fits(found, memory, pinned))
+    if not as_json:
+        click.echo("\n".join(["", _assumptions(size, target), f"> {_largest_part(chosen)}", ""]))
         click.echo("\n".join(_commands(opened, chosen, target, pinned)))
 
 
@@ -90,24 +92,35 @@ def _table(found: Sequence[FittedSettings], chosen: FittedSettings | None) -> It
         )
 
 
-def _conclusion(found: Sequence[FittedSettings], size: int, target: str, pinned: Pinned) -> Iterator[str]:
-    from uhd_edge.runtime.memory.fitting import choose_settings
+def _assumptions(size: int, target: str) -> str:
     from uhd_edge.runtime.memory.machine import usable_memory
     from uhd_edge.runtime.memory.need import MARGIN, gigabytes
 
-    usable, chosen = usable_memory(size), choose_settings(found)
     shared = "" if target == "cpu" else ", shared by CPU and GPU; nothing was measured on a Jetson"
-    yield (
-        f"of {gigabytes(size)}, {gigabytes(usable)} are assumed to be free without a desktop{shared}; "
+    return (
+        f"of {gigabytes(size)}, {gigabytes(usable_memory(size))} are assumed to be free without a desktop{shared}; "
         f"{MARGIN:.0%} is kept as a margin"
     )
-    if chosen is None:
-        least = min(found, key=lambda one: one.peak)
-        beside = f" with {options}" if (options := _as_options(pinned)) else ""
-        takes = f"the least is {gigabytes(least.peak)}, in {least.precision} with {least.context} tokens"
-        yield f"nothing fits{beside}: {takes}"
-        return
-    yield f"> {_largest_part(chosen)}"
+
+
+def _why_nothing_fits(found: Sequence[FittedSettings], memory: str, pinned: Pinned) -> str:
+    """Say what the smallest settings take, and the memory that they fit into, as --memory takes it."""
+    from uhd_edge.runtime.memory.need import MARGIN, gigabytes
+
+    least = min(found, key=lambda one: one.fits_from)
+    what, need = max(least.needs.items(), key=lambda item: item[1].total)
+    beside = f" with {options}" if (options := _as_options(pinned)) else ""
+    return (
+        f"--memory {memory.strip()}: nothing fits{beside}; the smallest setting, {least.precision} in "
+        f"{','.join(least.modes)} with {counted(least.context, 'token')} and a {least.language_model} language model, "
+        f"takes {gigabytes(need.total)} to {what}, which fits into {_rounded_up(least.fits_from)}, with the system and "
+        f"{MARGIN:.0%} as a margin"
+    )
+
+
+def _rounded_up(size: int) -> str:
+    """Write bytes in gigabytes with two digits, never fewer than there are."""
+    return f"{-(-size // 10**7) / 100:.2f}GB"
 
 
 def _largest_part(chosen: FittedSettings) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uhd_edge.calibration.measure import Agreement, compare
 from uhd_edge.calibration.pictures import views_of
 from uhd_edge.calibration.simulation.engine import SimulatedEngine
+from uhd_edge.engines.counted import counted
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
 from uhd_edge.runtime.vision.slicing import plan_views
 
@@ -122,7 +123,7 @@ def simulate_bundle(
         progress(f"{mode}: FP32 on ONNX Runtime")
         with OnnxRuntimeEngine(exact_graphs[0], threads=threads) as encoder:
             exact = _embed(encoder, exact_graphs[1], views, manifest, kind="fp32", threads=threads)
-        progress(f"{mode}: simulating {kind.partition('-')[0].upper()} on TensorRT, {len(views)} views")
+        progress(f"{mode}: simulating {kind.partition('-')[0].upper()} on TensorRT, {counted(len(views), 'view')}")
         found.append(simulate_views(graphs, views, exact, manifest, kind=kind, threads=threads))
     return found
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from uhd_edge.cli.bundle import bundle_option, one_bundle
+from uhd_edge.engines.counted import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +69,7 @@ def _compare(named: str | None, against: Path | None) -> None:
         shown = "; ".join(differences[:MOST_DIFFERENCES])
         more = f"; and {len(differences) - MOST_DIFFERENCES} more" if len(differences) > MOST_DIFFERENCES else ""
         raise BundleError(f"{folder}: is not what {against} lists: {shown}{more}")
-    click.echo(f"{folder}: as listed in {against}, {len(listed)} files")
+    click.echo(f"{folder}: as listed in {against}, {counted(len(listed), 'file')}")
 
 
 def _table(bundle: Bundle) -> str:
@@ -80,12 +81,12 @@ def _table(bundle: Bundle) -> str:
         ("format", f"{manifest.format}, architecture {manifest.architecture}"),
         (
             "vision",
-            f"{vision.layers} layers of width {vision.hidden_size}, {_merging(vision)}",
+            f"{counted(vision.layers, 'layer')} of width {vision.hidden_size}, {_merging(vision)}",
         ),
         (
             "views",
             f"{preprocessing.scale_resolution} x {preprocessing.scale_resolution} pixels, "
-            f"patch {preprocessing.patch_size}, at most {preprocessing.max_slices} slices"
+            f"patch {preprocessing.patch_size}, at most {counted(preprocessing.max_slices, 'slice')}"
             + (" in one view of the image's own size" if preprocessing.encoding == "global" else ""),
         ),
         ("graphs", f"{bundle.describe_graphs()}; the default is {manifest.default_mode}{_modes_apart(bundle)}"),

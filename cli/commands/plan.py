@@ -17,6 +17,7 @@ from uhd_edge.cli.options import (
 )
 from uhd_edge.cli.printing import too_noisy
 from uhd_edge.cli.unused import refuse_beside
+from uhd_edge.engines.counted import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,17 +67,18 @@ def plan(
     IMAGE@4x and IMAGE@16x give an image a mode of its own, which it keeps in every line.
     The first run on a machine measures how fast the bundle is there. With --memory, list settings of
     BUNDLE that fit into a memory, with what building and running would take; --mode, --precision,
-    --context and --max-slices then hold in every line.
+    --context and --max-slices then hold in every line. The exit code is 1 where nothing fits.
     """
     if memory is not None:
         refuse_beside("--memory", _NOT_FOR_MEMORY)
-        print_memory_plan(images, memory, target or MEMORY_TARGETS[0], given, as_json=as_json)
+        print_memory_plan(images, memory, MEMORY_TARGETS[0] if target is None else target, given, as_json=as_json)
         return
     if target is not None:
         raise click.UsageError("--target is for --memory, such as --memory 8GB --target orin")
     if not images:
         raise click.UsageError("Missing argument 'IMAGE...'.")
     from uhd_edge.runtime.budget.planning import choose_plan
+    from uhd_edge.runtime.errors import ContextError
     from uhd_edge.runtime.options import check_options
 
     check_images(images)
@@ -97,9 +99,7 @@ def plan(
     chosen = choose_plan(plans)
     if as_json:
         click.echo(json.dumps(_as_object(plans, chosen, budget_ms, budget_share)))
-    elif chosen is None:
-        click.echo(f"nothing fits into the context of {room} tokens; raise --context, or use fewer images")
-    else:
+    elif chosen is not None:
         own = {split_mode(image)[1] for image in images}
         shown = "own" if None not in own and len(own) > 1 else None
         click.echo("\n".join(_table(plans, chosen, budget_ms, budget_share, mode=shown)))
@@ -108,6 +108,9 @@ def plan(
         if budget_ms is not None and chosen is not None:
             mode, max_slices = chosen.mode, chosen.max_slices
         _draw(images, Path(picture), manifest, mode, max_slices)
+    if chosen is None:
+        tokens = counted(room, "token")
+        raise ContextError(f"nothing fits into the context of {tokens}; raise --context, or use fewer images")
 
 
 def _require_drawable(images: Sequence[str], file: Path) -> None:

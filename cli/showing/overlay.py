@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from PIL import Image, ImageDraw, ImageFont
 
+from uhd_edge.engines.counted import counted
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -82,9 +84,9 @@ def _label(draw: ImageDraw.ImageDraw, box: Box, view: EncodedView) -> None:
     left, top, right, bottom = box
     height = min(max(SMALLEST_TEXT, min((right - left) // 10, (bottom - top) // 5)), 40)
     font, margin = ImageFont.load_default(height), max(2, height // 3)
-    words = [f"{view.tokens} tokens", str(view.tokens)]
+    words = [counted(view.tokens, "token"), str(view.tokens)]
     if view.reused:
-        words.insert(0, f"{view.tokens} tokens, reused")
+        words.insert(0, f"{counted(view.tokens, 'token')}, reused")
     for text in words:
         x0, y0, x1, y1 = draw.textbbox((left + 2 * margin, top + 2 * margin), text, font=font)
         if x1 + 2 * margin <= right and y1 + 2 * margin <= bottom:
@@ -143,12 +145,12 @@ def describe_views(plan: SlicePlan, views: Sequence[EncodedView]) -> list[str]:
     lines = [f"{'thumbnail' if slices else 'one view'} {width}x{height}: {_tokens(thumbnail)}"]
     if slices:
         height, width = plan.slice_size
-        lines.append(f"{rows} x {columns} slices of {width}x{height}: {slices[0].tokens} tokens each")
+        lines.append(f"{rows} x {columns} slices of {width}x{height}: {counted(slices[0].tokens, 'token')} each")
     reused = sum(view.reused for view in views)
-    known = f", {reused} of {len(views)} views reused (hatched)" if reused else ""
-    total = f"{plan.mode}: {sum(view.tokens for view in views)} tokens{known}"
+    known = f", {reused} of {counted(len(views), 'view')} reused (hatched)" if reused else ""
+    total = f"{plan.mode}: {counted(sum(view.tokens for view in views), 'token')}{known}"
     return [f"{plan.image_size[0]}x{plan.image_size[1]} pixels, {total}", *lines]
 
 
 def _tokens(view: EncodedView) -> str:
-    return f"{view.tokens} tokens{', reused' if view.reused else ''}"
+    return f"{counted(view.tokens, 'token')}{', reused' if view.reused else ''}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 
+from uhd_edge.engines.counted import counted
 from uhd_edge.engines.errors import EngineRefusedError
 from uhd_edge.runtime.bundles.manifest import GraphKind, Threshold
 
@@ -86,7 +88,7 @@ def check_sums(bundle: Bundle, kind: GraphKind) -> None:
     raise EngineRefusedError(
         f"{bundle.path}: the {numbers} sums of its engines would overflow in FP16, for "
         f"{'its calibration saw it' if flavour.simulations else 'an earlier version calibrated it'}; "
-        f"calibrate it again: uhd calibrate {bundle.path} PICTURES{how_to_calibrate(bundle, kind)}"
+        f"calibrate it again: uhd calibrate {shlex.quote(str(bundle.path))} PICTURES{how_to_calibrate(bundle, kind)}"
     )
 
 
@@ -112,7 +114,7 @@ def _read(bundle: Bundle) -> _Report | None:
 def _judge(final: _Agreement | None, report: _Report, goal: Threshold, threshold: Threshold) -> Int8Verdict:
     least = max(goal.cosine, threshold.cosine)
     least_token = max(goal.token_cosine, threshold.token_cosine)
-    pictures = f"{len(report.measured_on)} picture{'s' if len(report.measured_on) > 1 else ''} held out"
+    pictures = f"{counted(len(report.measured_on), 'picture')} held out"
     if report.shipped_pictures:
         pictures += " of uhd-edge's own"
     if final is None or not (final.lowest_cosine >= least and final.lowest_token_cosine >= least_token):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from uhd_edge.engines.counted import counted
 from uhd_edge.runtime.checking.answer_comparison import AnswerComparison, EmbeddingPair, compare_answers
 from uhd_edge.runtime.checking.pictures import Picture, named_pictures
 from uhd_edge.runtime.errors import EngineError, EngineResultError
@@ -184,14 +185,15 @@ def _reference(
     """Encode every view in FP32, a picture at a time; of a real tower that is the slowest part, so it is told."""
     total, done = sum(len(cut.views) for cut in sliced), 0
     name = (reference_kind(bundle, mode) or "fp32").upper()
-    progress(f"{mode}: {name} on ONNX Runtime, {total} views on the CPU; with a large model this can take minutes")
+    views = counted(total, "view")
+    progress(f"{mode}: {name} on ONNX Runtime, {views} on the CPU; with a large model this can take minutes")
     expected: list[list[NDArray[np.float32]]] = []
     begun = time.monotonic()
     with reference_engines(bundle, mode, threads) as reference:
         for cut in sliced:
             expected.append(encode_views(reference, cut.views, {}))
             done += len(cut.views)
-            progress(f"{mode}: {name}, {done} of {total} views after {time.monotonic() - begun:.0f} s")
+            progress(f"{mode}: {name}, {done} of {views} after {time.monotonic() - begun:.0f} s")
     return expected
 
 
@@ -233,7 +235,7 @@ def _failures(bundle: Bundle, compared: _ComparedMode, answers: Sequence[AnswerC
             worst = min(below, key=lambda view: float(getattr(view, measure)))
             yield (
                 f"{mode}: {what} {getattr(worst, measure):.5f} in {worst.view} of {worst.picture} "
-                f"is below {least} ({len(below)} of {len(compared.views)} views)"
+                f"is below {least} ({len(below)} of {counted(len(compared.views), 'view')})"
             )
     asked = [answer for answer in answers if answer.mode == mode]
     same = sum(answer.same for answer in asked)

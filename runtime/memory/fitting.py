@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +14,7 @@ from uhd_edge.runtime.memory.building import build_need, verify_need
 from uhd_edge.runtime.memory.enough import fits
 from uhd_edge.runtime.memory.gguf_sizes import read_gguf_sizes
 from uhd_edge.runtime.memory.language_model import ConversationSettings, language_model_parts, smaller_types
-from uhd_edge.runtime.memory.machine import usable_memory
+from uhd_edge.runtime.memory.machine import memory_with, usable_memory
 from uhd_edge.runtime.memory.need import MemoryNeed
 from uhd_edge.runtime.memory.running import RunSettings, cpu_vision_parts, jetson_vision_parts
 from uhd_edge.runtime.vision.slicing import largest_view, usual_view
@@ -75,6 +76,11 @@ class FittedSettings:
         """Bytes of the largest need."""
         return max(need.total for need in self.needs.values())
 
+    @property
+    def fits_from(self) -> int:
+        """Bytes of the smallest memory of a machine that these settings fit into."""
+        return memory_with(max(need.with_margin for need in self.needs.values()))
+
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON object."""
         return {
@@ -135,11 +141,11 @@ def _precisions(bundle: Bundle, target: MemoryTarget, modes: Sequence[Mode], pin
     found = [name for name, kind in wanted.items() if all(kind in bundle.manifest.graphs[mode] for mode in modes)]
     if not found:
         exported = {"fp32", "fp16"} & set(wanted.values())
-        made = how_to_calibrate(bundle, next(iter(wanted.values())))
+        made = f"{shlex.quote(str(bundle.path))} PICTURES{how_to_calibrate(bundle, next(iter(wanted.values())))}"
         raise EngineUnavailableError(
             f"{bundle.path}: no {' or '.join(wanted.values())} graphs for {target}; the bundle has "
             f"{bundle.describe_graphs()}; "
-            + ("export it with them" if exported else f"make them: uhd calibrate {bundle.path} PICTURES{made}")
+            + ("export it with them" if exported else f"make them: uhd calibrate {made}")
         )
     return found
 

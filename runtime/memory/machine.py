@@ -28,6 +28,11 @@ def usable_memory(memory: int) -> int:
     return max(0, memory - SYSTEM)
 
 
+def memory_with(usable: int) -> int:
+    """Bytes of memory that a machine has of which `usable_memory` are `usable`."""
+    return usable + SYSTEM
+
+
 def machine_memory(
     processes: Path = Path("/proc"),
     group: Path = Path("/sys/fs/cgroup"),
@@ -47,22 +52,36 @@ def machine_memory(
     usable, free = usable_memory(total * KILOBYTE) + swap, available * KILOBYTE
     limit = _read_bytes(group / "memory.max")
     if limit is not None:  # the system is outside of a container
-        used = _read_bytes(group / "memory.current") or 0
+        # Pages of files that nobody needs now are given up when memory is wanted.
+        cached = _read_named(group / "memory.stat", "inactive_file") or 0
+        used = max(0, (_read_bytes(group / "memory.current") or 0) - cached)
         usable, free = min(usable, limit), min(free, max(0, limit - used))
     return MachineMemory(usable, free, is_shared)
 
 
+def describe_memory(processes: Path = Path("/proc"), group: Path = Path("/sys/fs/cgroup")) -> str:
+    """Say how much memory can be had now, and of how much, such as `5.1 GB free of 8.0 GB`; folders as above."""
+    machine, total = machine_memory(processes, group), read_kilobytes(processes / "meminfo", "MemTotal")
+    if machine is None or total is None:
+        return "unknown"
+    limit = _read_bytes(group / "memory.max")
+    of = f"{total * KILOBYTE / 1e9:.1f} GB"
+    if limit is not None and limit < total * KILOBYTE:
+        of = f"the {limit / 1e9:.1f} GB that this container may have, of {of}"
+    return f"{machine.available / 1e9:.1f} GB free of {of}"
+
+
 def read_kilobytes(file: Path, name: str) -> int | None:
     """Return the number in a line such as `VmHWM:     1234 kB`; None if there is no such line."""
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        key, _, value = line.partition(":")
-        number = value.split()[:1]
-        if key == name and number and number[0].isdigit():
-            return int(number[0])
+    return _read_named(file, f"{name}:")
+
+
+def _read_named(file: Path, name: str) -> int | None:
+    """Return the number behind a word at the beginning of a line."""
+    for line in _read_text(file).splitlines():
+        found = line.split()
+        if found[:1] == [name] and len(found) > 1 and found[1].isdigit():
+            return int(found[1])
     return None
 
 

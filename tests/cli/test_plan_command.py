@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,8 +91,15 @@ def test_the_json_object_has_the_plans_and_the_chosen_one(picture: Path) -> None
     assert printed["chosen"]["within_budget"] is True
 
 
-def test_a_context_that_nothing_fits_into_is_said(picture: Path) -> None:
-    assert "nothing fits into the context of 20 tokens" in run(picture, "--context", 20).stdout
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_context_that_nothing_fits_into_is_an_error(
+    picture: Path, form: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(["plan", str(picture), "--context", "20", *form]) == 1
+    printed = capsys.readouterr()
+    said = "uhd: nothing fits into the context of 20 tokens; raise --context, or use fewer images"
+    assert printed.err.splitlines()[-1] == said  # the machine may be measured before
+    assert json.loads(printed.out)["plans"] == [] if form else printed.out == ""
 
 
 @pytest.mark.parametrize("wrong", ["0", "-5", "nan"])
@@ -200,8 +208,32 @@ def test_where_nothing_fits_what_is_pinned_the_pins_are_said(
     bundle = str(calibrated_tiny.path)
     assert exit_code(["plan", "--memory", "1100MB", bundle, "--precision", "fp32", "--max-slices", "1"]) == 0
     assert "> " in capsys.readouterr().out
-    assert exit_code(["plan", "--memory", "900MB", bundle, "--precision", "fp32", "--max-slices", "1"]) == 0
-    assert "nothing fits with --precision fp32 --max-slices 1: the least is" in capsys.readouterr().out
+    assert exit_code(["plan", "--memory", "900MB", bundle, "--precision", "fp32", "--max-slices", "1"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "uhd: --memory 900MB: nothing fits with --precision fp32 --max-slices 1; the smallest setting"
+    )
+
+
+@pytest.mark.parametrize("pinned", [(), ("--mode", "4x", "--context", "8192"), ("--precision", "int8")])
+@pytest.mark.parametrize("target", ["cpu", "orin"])
+def test_where_nothing_fits_the_memory_that_is_named_does_and_less_does_not(
+    target: str, pinned: tuple[str, ...], *, calibrated_tiny: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def planned(memory: str, *form: str) -> int:
+        return exit_code(["plan", "--memory", memory, str(calibrated_tiny.path), "--target", target, *pinned, *form])
+
+    assert planned("850MB") == 1
+    printed = capsys.readouterr()
+    assert printed.err.count("\n") == 1
+    assert " fits\n" in printed.out  # what was tried
+    assert ">" not in printed.out
+    named = re.search(r"which fits into (\d+\.\d\d)GB, with the system", printed.err)
+    assert named
+    assert planned(f"{named[1]}GB") == 0
+    capsys.readouterr()
+    assert planned(f"{float(named[1]) - 0.01:.2f}GB", "--json") == 1
+    assert json.loads(capsys.readouterr().out)["chosen"] is None
 
 
 def test_the_commands_of_a_memory_plan_hold_what_is_pinned(

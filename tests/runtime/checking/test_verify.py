@@ -176,8 +176,13 @@ def test_the_thresholds_are_the_bundles(qwen3_bundle: Bundle) -> None:
     manifest = qwen3_bundle.manifest.model_dump()
     manifest["thresholds"]["fp16"]["token_cosine"] = 1.0
     strict = Bundle(qwen3_bundle.path, Manifest.model_validate(manifest))
-    report = verify_bundle(strict, precision="fp16", images=[photo(90, 90)], modes=["4x"], question=None, threads=1)
+    said: list[str] = []
+    report = verify_bundle(
+        strict, precision="fp16", images=[photo(90, 90)], modes=["4x"], question=None, threads=1, progress=said.append
+    )
     assert not report.passed
+    assert report.failures[0].endswith("(1 of 1 view)")
+    assert "1 view on the CPU" in said[0]
     assert "cosine of the worst token" in report.failures[0]
 
 
