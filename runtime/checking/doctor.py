@@ -23,6 +23,7 @@ from uhd_edge.engines.threads import usable_cores
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.errors import EngineUnavailableError, UhdError
 from uhd_edge.runtime.llm.llama_library import choose_gpu_layers, find_gpus, llama_library
+from uhd_edge.runtime.memory.machine import describe_memory
 from uhd_edge.runtime.release import version_of
 
 State = Literal["ok", "absent", "broken"]
@@ -71,7 +72,7 @@ def examine() -> list[Finding]:
 def _findings() -> Iterator[Finding]:
     yield Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield Finding("processor", "ok", _processor())
-    yield Finding("memory", "ok", _memory())
+    yield Finding("memory", "ok", describe_memory())
     yield _tried("onnxruntime", _onnxruntime, 'pip install "onnxruntime"')
     yield _tried("--precision", _precision, 'pip install "onnxruntime"')
     yield Finding("INT8 on the CPU", "ok", _int8())
@@ -99,15 +100,6 @@ def _processor() -> str:
     cores = f"{usable_cores()} usable of {os.cpu_count()} cores"
     features = this_processor().features
     return ", ".join([cores, *(name for name in INSTRUCTION_SETS if name in features)])
-
-
-def _memory() -> str:
-    known = getattr(os, "sysconf_names", {})  # not on Windows
-    pages = {name: os.sysconf(name) for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES") if name in known}
-    if len(pages) < 2:
-        return "unknown"
-    page = os.sysconf("SC_PAGE_SIZE")
-    return f"{pages['SC_AVPHYS_PAGES'] * page / 1e9:.1f} GB free of {pages['SC_PHYS_PAGES'] * page / 1e9:.1f} GB"
 
 
 def _onnxruntime() -> str:

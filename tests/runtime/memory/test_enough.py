@@ -13,7 +13,7 @@ from uhd_edge.engines.tensorrt.jetson import JetsonFiles
 from uhd_edge.runtime.checking.building import engine_orders
 from uhd_edge.runtime.memory.building import build_need, card_build_need, verify_need
 from uhd_edge.runtime.memory.enough import fits, require_memory
-from uhd_edge.runtime.memory.machine import MachineMemory, machine_memory, usable_memory
+from uhd_edge.runtime.memory.machine import MachineMemory, describe_memory, machine_memory, usable_memory
 from uhd_edge.runtime.memory.measured import SYSTEM
 from uhd_edge.runtime.memory.need import MemoryNeed, MemoryPart
 from uhd_edge.runtime.vision.encoding import views_at_once
@@ -83,6 +83,17 @@ def test_the_memory_of_a_machine_is_what_the_kernel_says_within_its_container(tm
     (tmp_path / "memory.max").write_text("3000000\n")
     (tmp_path / "memory.current").write_text("1000000\n")
     assert found() == MachineMemory(3000000, 2000000)
+    (tmp_path / "memory.stat").write_text("anon 300000\nfile 700000\ninactive_file 600000\nactive_file 100000\n")
+    assert found() == MachineMemory(3000000, 2600000)  # a file that was read once fills no memory
+
+
+def test_memory_is_described_as_programs_can_have_it_and_not_as_pages_that_nobody_uses(tmp_path: Path) -> None:
+    assert describe_memory(tmp_path, tmp_path) == "unknown"
+    (tmp_path / "meminfo").write_text(MEMINFO.format(8_000_000, 5_000_000, 0, 0) + "MemFree:  90000 kB\n")
+    assert describe_memory(tmp_path, tmp_path) == "5.1 GB free of 8.2 GB"
+    (tmp_path / "memory.max").write_text("4000000000\n")
+    (tmp_path / "memory.current").write_text("1000000000\n")
+    assert describe_memory(tmp_path, tmp_path) == "3.0 GB free of the 4.0 GB that this container may have, of 8.2 GB"
 
 
 def test_comparing_counts_the_scores_of_attention_where_the_reference_has_them(qwen3_bundle: Bundle) -> None:
