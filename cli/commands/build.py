@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -240,8 +241,8 @@ def _verify(
             ) from error
         except UhdError as error:
             raise EngineError(
-                f"built, but not verified: {error}; then run uhd verify {bundle.path} --engine tensorrt "
-                f"--precision {records[0].precision}"
+                f"built, but not verified: {error}; then run uhd verify {shlex.quote(str(bundle.path))} "
+                f"--engine tensorrt --precision {records[0].precision}"
             ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 
 import click
@@ -109,4 +110,4 @@ def advise_calibrating(bundle: str) -> None:
 
     here = cpu_precision(this_processor())
     if here.precision == "int8":
-        click.echo(f"uhd: `uhd calibrate {bundle}` adds INT8: {here.reason}", err=True)
+        click.echo(f"uhd: `uhd calibrate {shlex.quote(bundle)}` adds INT8: {here.reason}", err=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -239,5 +240,6 @@ def _release(version: str) -> tuple[str, ...]:
     return tuple(version.split(".")[:3])
 
 
-def _find_bundle(file: Path) -> Path:
-    return file.parent.parent.parent
+def _find_bundle(file: Path) -> str:
+    """Return the bundle of an engine's file, as a shell takes it."""
+    return shlex.quote(str(file.parent.parent.parent))

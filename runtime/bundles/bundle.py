@@ -7,6 +7,7 @@ request (`Bundle.check_files`), because reading gigabytes at every start would b
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,7 @@ class Bundle:
             options = {"int8": "", "fp8": " --precision int8,fp8", "nvfp4": " --precision int8,nvfp4"}
             how = ""
             if kind in options and mode in self.manifest.graphs:
-                how = f"; uhd calibrate {self.path}{options[kind]} makes {kind.upper()}"
+                how = f"; uhd calibrate {shlex.quote(str(self.path))}{options[kind]} makes {kind.upper()}"
             raise EngineUnavailableError(
                 f"{self.path}: no {mode} graphs in {kind}; the bundle has {self.describe_graphs()}{how}"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -111,8 +112,8 @@ def choose_precision(bundle: Bundle, mode: Mode, precision: PrecisionChoice) -> 
     bundle.graphs(mode, precision)
     if precision == "nvfp4":
         raise EngineUnavailableError(
-            f"{bundle.path}: NVFP4 graphs run on TensorRT alone; build engines with `uhd build {bundle.path} --target "
-            "rtx-50 --precision nvfp4`, or use another precision"
+            f"{bundle.path}: NVFP4 graphs run on TensorRT alone; build engines with `uhd build "
+            f"{shlex.quote(str(bundle.path))} --target rtx-50 --precision nvfp4`, or use another precision"
         )
     return precision
 
@@ -198,6 +199,6 @@ def _not_built(bundle: Bundle, mode: Mode, backend: Backend, precision: Precisio
     chosen = "fp16" if precision == "auto" else precision
     wanted = "" if precision == "auto" else f" in {precision}"
     return EngineUnavailableError(
-        f"{bundle.path}: the bundle has no {NAMES[backend]} engines for {mode}{wanted}; build them with "
-        f"`uhd build {bundle.path} --target {target} --precision {chosen}`, or use auto or onnxruntime"
+        f"{bundle.path}: the bundle has no {NAMES[backend]} engines for {mode}{wanted}; build them with `uhd build "
+        f"{shlex.quote(str(bundle.path))} --target {target} --precision {chosen}`, or use auto or onnxruntime"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import shutil
 import struct
 import zlib
@@ -183,3 +184,22 @@ def test_a_checkpoint_of_another_architecture(qwen3_checkpoint: Path, tmp_path: 
     assert "minicpmv4_8" in error
     assert "minicpmv4_6" in error
     assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["plan", "--memory", "8GB", "--precision", "int8"], "uhd calibrate"),
+        (["build", "--target", "rtx-40", "--precision", "int8"], "uhd calibrate"),
+        (["ask", "PICTURE", "What?", "--precision", "int8", "--bundle"], "uhd calibrate"),
+        (["ask", "PICTURE", "What?", "--engine", "tensorrt-rtx", "--bundle"], "uhd build"),
+    ],
+)
+def test_a_command_that_a_refusal_names_can_be_pasted_whatever_the_bundle_is_called(
+    arguments: list[str], command: str, *, tmp_path: Path, picture: Path, refused: Callable[..., str]
+) -> None:
+    named = shutil.copytree(Bundle.open().path, tmp_path / "Anna's bundle")
+    said = refused(*(picture if argument == "PICTURE" else argument for argument in arguments), named)
+    before, _, after = said.partition(command)
+    assert before != said
+    assert shlex.split(after.partition("`")[0].partition(";")[0])[0] == str(named)

@@ -7,6 +7,7 @@ pictures.
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import TYPE_CHECKING
 
@@ -98,8 +99,8 @@ def check_verdict(bundle: Bundle, mode: Mode, records: Sequence[EngineRecord]) -
 
 def _advice(bundle: Bundle, records: Sequence[EngineRecord]) -> str:
     return (
-        f"build it again, or compare it on images of yours: uhd verify {bundle.path} IMAGE --engine "
-        f"{records[0].backend} --precision {records[0].precision}"
+        f"build it again, or compare it on images of yours: uhd verify {shlex.quote(str(bundle.path))} IMAGE "
+        f"--engine {records[0].backend} --precision {records[0].precision}"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from typing import TYPE_CHECKING
 
@@ -202,3 +203,9 @@ def test_an_engine_that_failed_is_kept_aside_and_not_found(bundle: Path) -> None
     assert moved.is_file()
     assert moved.with_name("encoder-fp16.engine.json").is_file()
     assert find_engines(bundle) == []
+
+
+def test_the_command_that_builds_an_engine_again_can_be_pasted(bundle: Path, tmp_path: Path) -> None:
+    named = bundle.rename(tmp_path / "Anna's bundle")
+    command = refusal(named, version="1.8.0").rpartition("build it again: ")[2]
+    assert shlex.split(command) == ["uhd", "build", str(named), "--target", "rtx-40", "--precision", "fp16"]
