@@ -74,10 +74,12 @@ say_memory() {
 find_trtexec() {
     if [ -n "${TRTEXEC:-}" ]; then
         case $TRTEXEC in
-            /*) printf '%s\n' "$TRTEXEC" ;;
-            */*) printf '%s\n' "${started_in%/}/$TRTEXEC" ;;
-            *) command -v "$TRTEXEC" || fail "TRTEXEC names $TRTEXEC, which is not on the PATH" ;;
+            /*) named=$TRTEXEC ;;
+            */*) named=${started_in%/}/$TRTEXEC ;;
+            *) named=$(command -v "$TRTEXEC") || fail "TRTEXEC names $TRTEXEC, which is not on the PATH" ;;
         esac
+        [ -f "$named" ] && [ -x "$named" ] || fail "TRTEXEC names $TRTEXEC, which is no program"
+        printf '%s\n' "$named"
     elif command -v trtexec; then
         :
     elif [ -x "${TENSORRT_ROOT:-/usr/src/tensorrt}/bin/trtexec" ]; then
@@ -408,7 +410,8 @@ fi
 [ "$order" = verify ] || say_memory building "$BUILD_MB"
 say_memory verifying "$VERIFY_MB"
 say_memory running "$RUN_MB"
-mkdir -p "$ENGINES"
+mkdir -p "$ENGINES" 2>/dev/null && [ -w "$ENGINES" ] ||
+    fail "$ENGINES cannot be written: copy the kit to a place that can, and check the free disk space"
 each build_and_run "$PRECISIONS"
 each compare "$done_in" "$@"
 [ -n "$done_in" ] || exit 1

@@ -51,6 +51,13 @@ def test_what_the_script_builds_is_found_and_fits(kit: Path, device: Path) -> No
         check_fits(record, graph=bundle.path / record.graph, backend_version="10.3.0.30", compute_capability="8.7")
 
 
+def test_a_kit_that_cannot_be_written_to_is_one_line(kit: Path, device: Path) -> None:
+    (kit / "bundle/engines").write_text("in the way, for whoever may write anywhere")
+    done = build(kit, device)
+    said = "bundle/engines/orin cannot be written: copy the kit to a place that can, and check the free disk space"
+    assert (done.returncode, done.stderr) == (1, f"build.sh: {said}\n")
+
+
 def test_no_file_is_left_half_written(kit: Path, device: Path) -> None:
     install_uhd(device)
     build(kit, device)

@@ -49,10 +49,19 @@ def test_another_trtexec_can_be_named(kit: Path, device: Path, named: str) -> No
     assert build(kit, device, more={"TRTEXEC": named.format(device=device)}).returncode == 0
 
 
-def test_a_named_trtexec_that_is_not_there_is_an_error(kit: Path, device: Path) -> None:
-    done = build(kit, device, more={"TRTEXEC": "yours"})
+@pytest.mark.parametrize(
+    ("named", "reason"),
+    [
+        ("yours", "is not on the PATH"),
+        ("/no/such/trtexec", "is no program"),
+        ("./trtexec", "is no program"),
+        ("/usr", "is no program"),
+    ],
+)
+def test_a_named_trtexec_that_is_not_there_is_an_error(kit: Path, device: Path, named: str, reason: str) -> None:
+    done = build(kit, device, more={"TRTEXEC": named})
     assert done.returncode == 1
-    assert done.stderr == "build.sh: TRTEXEC names yours, which is not on the PATH\n"
+    assert done.stderr == f"build.sh: TRTEXEC names {named}, which {reason}\n"
 
 
 def test_with_tensorrts_python_package_alone_uhd_builds(kit: Path, device: Path) -> None:
