@@ -21,8 +21,8 @@ from uhd_edge.calibration.ranges.nvfp4 import nvfp4_scale, round_to_nvfp4
 from uhd_edge.calibration.ranges.recording import Recording, record_activations
 from uhd_edge.calibration.ranges.smoothing import Smoothing, choose_smoothing, smoothing_factors
 from uhd_edge.calibration.saved_work import SavedWork
-from uhd_edge.engines.counted import counted
 from uhd_edge.runtime.bundles.manifest import Threshold
+from uhd_edge.runtime.checking.counted import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from uhd_edge.engines.counted import counted
+from uhd_edge.runtime.checking.counted import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,7 +10,7 @@ import click
 
 from uhd_edge.cli.bundle import one_bundle
 from uhd_edge.cli.unused import was_given
-from uhd_edge.engines.counted import counted
+from uhd_edge.runtime.checking.counted import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from uhd_edge.calibration.measure import Agreement, compare
 from uhd_edge.calibration.pictures import views_of
 from uhd_edge.calibration.simulation.engine import SimulatedEngine
-from uhd_edge.engines.counted import counted
 from uhd_edge.engines.onnxruntime import OnnxRuntimeEngine
+from uhd_edge.runtime.checking.counted import counted
 from uhd_edge.runtime.vision.slicing import plan_views
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from uhd_edge.cli.bundle import bundle_option, one_bundle
-from uhd_edge.engines.counted import counted
+from uhd_edge.runtime.checking.counted import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

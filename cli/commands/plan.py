@@ -17,7 +17,7 @@ from uhd_edge.cli.options import (
 )
 from uhd_edge.cli.printing import too_noisy
 from uhd_edge.cli.unused import refuse_beside
-from uhd_edge.engines.counted import counted
+from uhd_edge.runtime.checking.counted import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

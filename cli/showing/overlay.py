@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from PIL import Image, ImageDraw, ImageFont
 
-from uhd_edge.engines.counted import counted
+from uhd_edge.runtime.checking.counted import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

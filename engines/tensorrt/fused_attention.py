@@ -14,8 +14,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from uhd_edge.engines.counted import counted
-
 # `_gemm_mha_v2`, `_gemv_mha_v1`, and those of earlier versions, `fmha_v2..`.
 FUSED_KERNEL = "mha"
 # An engine with several profiles lists the layers of each; those after the first have this behind their names.
@@ -30,7 +28,7 @@ class FusedAttention:
     attentions: int
 
     def __str__(self) -> str:
-        return f"{self.fused or 'none'} of {counted(self.attentions, 'attention')} fused"
+        return f"{self.fused or 'none'} of {self.attentions} attentions fused"
 
 
 def count_fused(information: str) -> int | None:

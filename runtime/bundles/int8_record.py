@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 
-from uhd_edge.engines.counted import counted
 from uhd_edge.engines.errors import EngineRefusedError
 from uhd_edge.runtime.bundles.manifest import GraphKind, Threshold
 
@@ -114,7 +113,7 @@ def _read(bundle: Bundle) -> _Report | None:
 def _judge(final: _Agreement | None, report: _Report, goal: Threshold, threshold: Threshold) -> Int8Verdict:
     least = max(goal.cosine, threshold.cosine)
     least_token = max(goal.token_cosine, threshold.token_cosine)
-    pictures = f"{counted(len(report.measured_on), 'picture')} held out"
+    pictures = f"{len(report.measured_on)} picture{'s' if len(report.measured_on) > 1 else ''} held out"
     if report.shipped_pictures:
         pictures += " of uhd-edge's own"
     if final is None or not (final.lowest_cosine >= least and final.lowest_token_cosine >= least_token):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from uhd_edge.engines.counted import counted
 from uhd_edge.runtime.checking.answer_comparison import AnswerComparison, EmbeddingPair, compare_answers
+from uhd_edge.runtime.checking.counted import counted
 from uhd_edge.runtime.checking.pictures import Picture, named_pictures
 from uhd_edge.runtime.errors import EngineError, EngineResultError
 from uhd_edge.runtime.vision.comparison import ViewComparison, compare_view

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -13,9 +11,6 @@ from uhd_edge.cli.commands.plan import budget_line, plan
 from uhd_edge.cli.main import exit_code
 from uhd_edge.cli.printing import too_noisy
 from uhd_edge.runtime.answer import Plan
-
-if TYPE_CHECKING:
-    from uhd_edge.runtime.bundles.bundle import Bundle
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -161,119 +156,3 @@ def test_a_budget_that_cannot_be_kept_is_said_beside_the_answer(
     printed = capsys.readouterr()
     assert printed.out.strip()
     assert "uhd: the budget cannot be met; the fastest setting was used, predicted at" in printed.err
-
-
-def test_settings_for_a_memory_are_listed_without_opening_anything(capsys: pytest.CaptureFixture[str]) -> None:
-    assert exit_code(["plan", "--memory", "8GB"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert sum(line.startswith(">fp32") for line in lines) == 1
-    assert lines[-1].startswith("uhd ask photo.jpg")
-    assert exit_code(["plan", "--memory", "8GB", "--json"]) == 0
-    printed = json.loads(capsys.readouterr().out)
-    assert printed["chosen"] == printed["settings"][0]
-    assert printed["usable"] < printed["memory"] == 8 * 10**9
-
-
-def settings(capsys: pytest.CaptureFixture[str], bundle: Bundle, *arguments: str) -> list[dict[str, Any]]:
-    assert exit_code(["plan", "--memory", "8GB", str(bundle.path), "--json", *arguments]) == 0
-    found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["settings"]
-    return found
-
-
-@pytest.mark.parametrize("target", ["cpu", "orin"])
-@pytest.mark.parametrize(
-    ("option", "name", "held"),
-    [
-        (("--mode", "4x"), "modes", ["4x"]),
-        (("--precision", "int8"), "precision", "int8"),
-        (("--max-slices", "2"), "max_slices", 2),
-        (("--context", "4096"), "context", 4096),  # its default when asking, which pins nothing
-    ],
-)
-def test_what_is_pinned_beside_a_memory_holds_in_every_line(
-    target: str, option: tuple[str, str], name: str, held: object,
-    *, calibrated_tiny: Bundle, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    free = settings(capsys, calibrated_tiny, "--target", target)
-    pinned = settings(capsys, calibrated_tiny, "--target", target, *option)
-    assert any(one[name] != held for one in free)
-    assert all(one[name] == held for one in pinned)
-    for other in {"modes", "precision", "max_slices", "context"} - {name}:
-        assert {str(one[other]) for one in pinned} <= {str(one[other]) for one in free}
-
-
-def test_where_nothing_fits_what_is_pinned_the_pins_are_said(
-    calibrated_tiny: Bundle, capsys: pytest.CaptureFixture[str]
-) -> None:
-    bundle = str(calibrated_tiny.path)
-    assert exit_code(["plan", "--memory", "1100MB", bundle, "--precision", "fp32", "--max-slices", "1"]) == 0
-    assert "> " in capsys.readouterr().out
-    assert exit_code(["plan", "--memory", "900MB", bundle, "--precision", "fp32", "--max-slices", "1"]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith(
-        "uhd: --memory 900MB: nothing fits with --precision fp32 --max-slices 1; the smallest setting"
-    )
-
-
-@pytest.mark.parametrize("pinned", [(), ("--mode", "4x", "--context", "8192"), ("--precision", "int8")])
-@pytest.mark.parametrize("target", ["cpu", "orin"])
-def test_where_nothing_fits_the_memory_that_is_named_does_and_less_does_not(
-    target: str, pinned: tuple[str, ...], *, calibrated_tiny: Bundle, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def planned(memory: str, *form: str) -> int:
-        return exit_code(["plan", "--memory", memory, str(calibrated_tiny.path), "--target", target, *pinned, *form])
-
-    assert planned("850MB") == 1
-    printed = capsys.readouterr()
-    assert printed.err.count("\n") == 1
-    assert " fits\n" in printed.out  # what was tried
-    assert ">" not in printed.out
-    named = re.search(r"which fits into (\d+\.\d\d)GB, with the system", printed.err)
-    assert named
-    assert planned(f"{named[1]}GB") == 0
-    capsys.readouterr()
-    assert planned(f"{float(named[1]) - 0.01:.2f}GB", "--json") == 1
-    assert json.loads(capsys.readouterr().out)["chosen"] is None
-
-
-def test_the_commands_of_a_memory_plan_hold_what_is_pinned(
-    calibrated_tiny: Bundle, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pinned = ["--mode", "4x", "--precision", "int8", "--max-slices", "2", "--context", "512"]
-    for target in ("cpu", "orin"):
-        arguments = ["--target", target, *pinned]
-        assert exit_code(["plan", "--memory", "8GB", str(calibrated_tiny.path), *arguments]) == 0
-        commands = " ".join(line for line in capsys.readouterr().out.splitlines() if line.startswith("uhd "))
-        assert commands.startswith("uhd ask" if target == "cpu" else "uhd build")
-        for what in ("4x", "--precision int8", "--max-slices 2", "--context 512"):
-            assert what in commands
-
-
-@pytest.mark.parametrize(
-    "option",
-    ["budget-ms=9", "budget-share=0.9", "question=Why?", "picture=p", "engine=auto", "threads=1", "gpu-layers=1"],
-)
-def test_an_option_that_a_memory_plan_cannot_hold_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert exit_code(["plan", "--memory", "8GB", f"--{option}"]) == 2
-    name, _, _ = option.partition("=")
-    assert f"--{name} counts for nothing beside --memory; leave it out" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "reason"),
-    [
-        (["--memory", "much"], "--memory is 'much'; write a size with its unit"),
-        (["--memory", "8GB", "--target", "rtx-40"], "--target is 'rtx-40'; --memory is planned for cpu, orin, thor"),
-        (["--memory", "8GB", "nowhere"], "nowhere"),
-        (["--memory", "8GB", "--precision", "fp16"], "fp16 cannot be planned for cpu; valid are fp32, int8"),
-        (["--memory", "8GB", "--precision", "int8"], "no int8 graphs for cpu"),
-        (["--memory", "8GB", "--target", "thor", "--precision", "fp8"], "PICTURES --precision int8,fp8"),
-    ],
-)
-def test_a_memory_that_cannot_be_planned_for_is_one_line(
-    arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert exit_code(["plan", *arguments]) == 1
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert reason in said

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from uhd_edge.engines.counted import counted
+from uhd_edge.runtime.checking.counted import counted
 
 
 @pytest.mark.parametrize(("number", "words"), [(0, "0 views"), (1, "1 view"), (2, "2 views"), (21, "21 views")])
