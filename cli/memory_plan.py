@@ -53,7 +53,7 @@ def print_memory_plan(
     else:
         click.echo("\n".join(_table(found, chosen)))
     if chosen is None:
-        raise OptionError(_why_nothing_fits(found, memory, pinned))
+        raise OptionError(f"{_why_nothing_fits(found, memory, pinned)}{_what_takes_less(opened, found, pinned)}")
     if not as_json:
         click.echo("\n".join(["", _assumptions(size, target), f"> {_largest_part(chosen)}", ""]))
         click.echo("\n".join(_commands(opened, chosen, target, pinned)))
@@ -116,6 +116,13 @@ def _why_nothing_fits(found: Sequence[FittedSettings], memory: str, pinned: Pinn
         f"takes {gigabytes(need.total)} to {what}, which fits into {_rounded_up(least.fits_from)}, with the system and "
         f"{MARGIN:.0%} as a margin"
     )
+
+
+def _what_takes_less(bundle: Bundle, found: Sequence[FittedSettings], pinned: Pinned) -> str:
+    """Name INT8 to those who have not calibrated."""
+    if pinned.precision is not None or any(one.precision == "int8" for one in found):
+        return ""
+    return f"; INT8 takes less, and `uhd calibrate {shlex.quote(str(bundle.path))}` adds it"
 
 
 def _rounded_up(size: int) -> str:

@@ -92,6 +92,7 @@ class FittedSettings:
             "language_model": self.language_model,
             "needs": {name: need.to_dict() for name, need in self.needs.items()},
             "fits": self.fits,
+            "fits_from": self.fits_from,
         }
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from uhd_edge.cli.main import exit_code
-
-if TYPE_CHECKING:
-    from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.bundles.bundle import Bundle
 
 
 def test_settings_for_a_memory_are_listed_without_opening_anything(capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,7 +82,18 @@ def test_where_nothing_fits_the_memory_that_is_named_does_and_less_does_not(
     assert planned(f"{named[1]}GB") == 0
     capsys.readouterr()
     assert planned(f"{float(named[1]) - 0.01:.2f}GB", "--json") == 1
-    assert json.loads(capsys.readouterr().out)["chosen"] is None
+    tried = json.loads(capsys.readouterr().out)
+    assert tried["chosen"] is None
+    assert tried["memory"] < min(one["fits_from"] for one in tried["settings"]) <= float(named[1]) * 1e9
+
+
+@pytest.mark.parametrize(("pinned", "named"), [((), True), (("--precision", "fp16"), False)])
+def test_where_nothing_fits_int8_is_named_to_who_has_not_calibrated(
+    pinned: tuple[str, ...], named: bool, *, calibrated_tiny: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for bundle, said in ((Bundle.open(), named), (calibrated_tiny, False)):
+        assert exit_code(["plan", "--memory", "900MB", "--target", "orin", str(bundle.path), *pinned]) == 1
+        assert (f"INT8 takes less, and `uhd calibrate {bundle.path}` adds it" in capsys.readouterr().err) is said
 
 
 def test_the_commands_of_a_memory_plan_hold_what_is_pinned(
