@@ -92,7 +92,7 @@ def build(
     this device's TensorRT and compared with FP32 before they are used. For another Jetson
     (orin, thor) a kit is written: copy it to the device and run its build.sh there.
     """
-    from uhd_edge.engines.building.targets import check_precision, find_jetpack, find_target
+    from uhd_edge.engines.building.targets import check_precision, find_jetpack, find_target, for_this_gpu
     from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.checking.building import engine_orders, has_reference
     from uhd_edge.runtime.checking.padded_heads import pad_heads
@@ -102,7 +102,7 @@ def build(
         _say("uhd: --picture is now called --image; the old name goes away with the next release")
     images += pictures
     wanted = find_target(target)
-    precisions: list[BuiltPrecision] = [check_precision(wanted, name) for name in _names(precision)]
+    precisions: list[BuiltPrecision] = [check_precision(for_this_gpu(wanted), name) for name in _names(precision)]
     if attention == "padded" and "fp16" not in precisions:
         raise click.UsageError("--attention padded is for FP16 encoders; the weights of others are not padded")
     if jetpack is not None or wanted.jetpacks:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from uhd_edge.engines.errors import EngineRefusedError
+from uhd_edge.engines.errors import EngineRefusedError, EngineUnavailableError
+from uhd_edge.engines.tensorrt.gpu import first_gpu
 
 if TYPE_CHECKING:
     from uhd_edge.engines.tensorrt.library import Backend
@@ -88,6 +89,16 @@ def find_target_for_gpu(backend: Backend, compute_capability: str) -> str:
     return "here"
 
 
+def for_this_gpu(target: Target) -> Target:
+    """Return `target` with the compute capability of this machine's GPU if it has none of its own; as it is without."""
+    if target.compute_capability is not None:
+        return target
+    try:
+        return replace(target, compute_capability=first_gpu().compute_capability)
+    except EngineUnavailableError:
+        return target
+
+
 def find_jetpack(target: Target, version: str | None) -> JetPack:
     """Return the JetPack to make a kit for; without `version`, the target's default.
 
@@ -116,7 +127,7 @@ def check_precision(target: Target, precision: str) -> BuiltPrecision:
 
 
 def buildable_precisions(target: Target) -> tuple[BuiltPrecision, ...]:
-    """Return the precisions that `target`'s GPU computes in; of `here` it is not known before its GPU is asked."""
+    """Return the precisions that `target`'s GPU computes in; of `here` that is known after `for_this_gpu` alone."""
     capability = target.compute_capability
     return tuple(
         precision

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from uhd_edge.cli.main import exit_code
+from uhd_edge.engines.building import targets
 from uhd_edge.engines.building.targets import (
     TARGETS,
     buildable_precisions,
@@ -11,8 +13,10 @@ from uhd_edge.engines.building.targets import (
     find_jetpack,
     find_target,
     find_target_for_gpu,
+    for_this_gpu,
 )
-from uhd_edge.engines.errors import EngineRefusedError
+from uhd_edge.engines.errors import EngineRefusedError, EngineUnavailableError
+from uhd_edge.engines.tensorrt.gpu import Gpu
 
 RTX = ("rtx-20", "rtx-30", "rtx-40", "rtx-50")
 
@@ -119,3 +123,27 @@ def test_an_unknown_target_is_answered_with_the_list() -> None:
 )
 def test_a_gpu_is_told_which_target_is_its_own(backend: str, capability: str, name: str) -> None:
     assert find_target_for_gpu(backend, capability) == name  # type: ignore[arg-type]
+
+
+def test_here_is_refused_what_its_gpu_lacks_and_nothing_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(targets, "first_gpu", lambda: Gpu("Orin", "8.7"))
+    here = for_this_gpu(find_target("here"))
+    assert check_precision(here, "int8") == "int8"
+    reason = r"here cannot be built in fp8: its GPU \(compute capability 8.7\) has no FP8 units; use fp16 or int8"
+    with pytest.raises(EngineRefusedError, match=reason):
+        check_precision(here, "fp8")
+    assert for_this_gpu(find_target("rtx-50")) == find_target("rtx-50")
+
+    def none() -> Gpu:
+        raise EngineUnavailableError("no NVIDIA driver found")
+
+    monkeypatch.setattr(targets, "first_gpu", none)
+    assert check_precision(for_this_gpu(find_target("here")), "fp8") == "fp8"
+
+
+def test_a_build_asks_the_gpu_before_anything_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(targets, "first_gpu", lambda: Gpu("Orin", "8.7"))
+    assert exit_code(["build", "uhd-tiny", "--target", "here", "--precision", "nvfp4"]) == 1
+    assert capsys.readouterr().err.startswith("uhd: here cannot be built in nvfp4: its GPU (compute capability 8.7)")
