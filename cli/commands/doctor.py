@@ -17,8 +17,9 @@ def doctor(ctx: click.Context, *, as_json: bool) -> None:
     The exit code is 1 if something that is needed for answering is missing.
     """
     from uhd_edge.runtime.checking.doctor import examine
+    from uhd_edge.runtime.memory.machine import describe_memory
 
-    findings = examine()
+    findings = examine(describe_memory())
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))
     else:

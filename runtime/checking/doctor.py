@@ -23,7 +23,6 @@ from uhd_edge.engines.threads import usable_cores
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.errors import EngineUnavailableError, UhdError
 from uhd_edge.runtime.llm.llama_library import choose_gpu_layers, find_gpus, llama_library
-from uhd_edge.runtime.memory.machine import describe_memory
 from uhd_edge.runtime.release import version_of
 
 State = Literal["ok", "absent", "broken"]
@@ -64,15 +63,15 @@ class Finding:
     needed: bool = False
 
 
-def examine() -> list[Finding]:
-    """Everything worth knowing about this machine, in the order of a table."""
-    return list(_findings())
+def examine(memory: str) -> list[Finding]:
+    """Everything worth knowing about this machine, in the order of a table; `memory` says how much it has."""
+    return list(_findings(memory))
 
 
-def _findings() -> Iterator[Finding]:
+def _findings(memory: str) -> Iterator[Finding]:
     yield Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield Finding("processor", "ok", _processor())
-    yield Finding("memory", "ok", describe_memory())
+    yield Finding("memory", "ok", memory)
     yield _tried("onnxruntime", _onnxruntime, 'pip install "onnxruntime"')
     yield _tried("--precision", _precision, 'pip install "onnxruntime"')
     yield Finding("INT8 on the CPU", "ok", _int8())

@@ -27,8 +27,6 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("runtime.budget", "runtime.generation"),
     ("runtime.options",),
     ("runtime.ask_methods",),
-    ("runtime.memory.measured",),
-    ("runtime.memory.machine",),
     ("runtime.answering", "runtime.checking"),
     ("runtime.memory",),
     ("runtime.session",),
