@@ -36,10 +36,19 @@ MODES = ("16x", "4x")
 HELP = """\
 /image FILE      add an image or a video to the next question; FILE@4x and FILE@16x give it a mode of its own
 /mode 16x|4x     encode new images in this mode; /reset encodes the first images again
-/think           switch on or off that the model thinks before it answers
+/think on|off    let the model think before it answers, or not; /think alone switches
 /reset           start over with the images of the command line
 /help            show this list
 /quit            leave, as Ctrl-D does; Ctrl-C stops an answer and forgets its question"""
+
+# What may follow a command, for one that is followed by something else.
+USAGE = {
+    "/image": "name a file, as in /image photo.jpg",
+    "/mode": "the modes are 16x and 4x",
+    "/think": "on or off may follow; nothing switches between the two",
+    "/reset": "nothing may follow",
+    "/quit": "nothing may follow",
+}
 
 
 @click.command()
@@ -152,8 +161,8 @@ class Talk:
             self._add(self._decode(argument.strip("\"' ")))
         elif command == "/mode" and argument in MODES:
             self._options["mode"] = cast("Mode", argument)
-        elif command == "/think" and not argument:
-            self._switch_thinking()
+        elif command == "/think" and argument in ("", "on", "off"):
+            self._set_thinking({"on": True, "off": False}.get(argument))
         elif command == "/reset" and not argument:
             self._session.close()
             self._session = self._begin()
@@ -161,14 +170,16 @@ class Talk:
         elif command == "/help":
             click.echo(HELP, err=True)
         else:
-            self._report_error(f"{command} {argument}".strip() + ": unknown command; /help lists the commands")
+            reason = USAGE.get(command, "unknown command; /help lists the commands")
+            self._report_error(f"{command} {argument}".strip() + f": {reason}")
 
-    def _switch_thinking(self) -> None:
-        """Let the model think from now on, or no longer; raises `OptionError` where it cannot."""
+    def _set_thinking(self, think: bool | None) -> None:
+        """Let the model think from now on, or not; None switches. Raises `OptionError` where it cannot."""
         from uhd_edge.runtime.prompt.thinking import check_think
 
         prompt = self._assistant.bundle.manifest.prompt
-        think = not check_think(prompt, self._options.get("think"))
+        if think is None:
+            think = not check_think(prompt, self._options.get("think"))
         check_think(prompt, think)
         self._options["think"] = think
         click.echo(f"uhd: thinking is {'on' if think else 'off'}", err=True)

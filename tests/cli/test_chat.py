@@ -89,21 +89,23 @@ def test_a_model_that_cannot_think_says_so_at_once_and_goes_on_without() -> None
 
 
 def test_what_cannot_be_done_is_a_line_and_the_conversation_goes_on() -> None:
-    lines = f"/image none.png\n/image\n/mode 8x\n/nonsense here\n{'What? ' * 5000}\n<|image_pad|>\n{STAR}\n/help\n"
+    wrong = "/image none.png\n/image\n/mode 8x\n/think hard\n/nonsense here\n"
+    lines = f"{wrong}{'What? ' * 5000}\n<|image_pad|>\n{STAR}\n/help\n"
     found = chat(lines.encode() + f"\xff\xfe\n/reset\n{STAR}\n".encode("latin-1"), BENCH)
     assert [found.stdout.splitlines()[place] for place in (0, -1)] == ["JX7", "JX7"]
     assert len(found.stdout.splitlines()) == 3
     assert found.exit_code == 1
     complaints = found.stderr.splitlines()
-    assert [line.split(";")[0].split(": ", 1)[1] for line in complaints[:4]] == [
+    assert [line.split(";")[0].split(": ", 1)[1] for line in complaints[:5]] == [
         "none.png: no such file",
-        "/image: unknown command",
-        "/mode 8x: unknown command",
+        "/image: name a file, as in /image photo.jpg",
+        "/mode 8x: the modes are 16x and 4x",
+        "/think hard: on or off may follow",
         "/nonsense here: unknown command",
     ]
-    assert complaints[4].startswith("uhd: the prompt needs ")
-    assert complaints[5].startswith("uhd: the text contains <|image_pad|>")
-    assert complaints[6].startswith("/image FILE")
+    assert complaints[5].startswith("uhd: the prompt needs ")
+    assert complaints[6].startswith("uhd: the text contains <|image_pad|>")
+    assert complaints[7].startswith("/image FILE")
 
 
 def test_a_schema_makes_every_answer_json(tmp_path: Path) -> None:

@@ -59,9 +59,11 @@ def test_other_commands_tell_it_too(tmp_path: Path) -> None:
 
 def test_in_a_chat_thinking_is_switched_from_what_the_template_does(thinking: tuple[str, bool]) -> None:
     bundle, by_default = thinking
-    told = run("chat", "--bundle", bundle, "--think-tokens", "9", lines="/think\n/think\n")
+    told = run(
+        "chat", "--bundle", bundle, "--think-tokens", "9", lines="/think\n/think\n/think on\n/think on\n/think off\n"
+    )
     on, off = "uhd: thinking is on\n", "uhd: thinking is off\n"
-    assert told.stderr == (off + on if by_default else on + off)
+    assert told.stderr == (off + on if by_default else on + off) + on + on + off
     assert told.exit_code == 0
 
 
