@@ -72,11 +72,20 @@ def _property(hint: object, said: str | None, function: str, parameter: inspect.
     if said is None:
         return schema
     if choices := _CHOICES.search(said):
-        import json
-
-        schema["enum"] = [one.strip() if isinstance(one, str) else one for one in json.loads(choices.group(1))]
+        schema["enum"] = _read_choices(choices.group(1), f"{function}: the choices of {parameter.name}")
         said = said[: choices.start()].strip()
     return {**schema, "description": said}
+
+
+def _read_choices(text: str, name: str) -> list[Any]:
+    """The values of a list in JSON; an `OptionError` calls it `name`."""
+    import json
+
+    try:
+        values: list[Any] = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise OptionError(f'{name} are {text:.80}, which is no JSON; write them as in ["left", "right"]') from error
+    return [one.strip() if isinstance(one, str) else one for one in values]
 
 
 def _returned(hints: Mapping[str, Any], said: str | None) -> dict[str, Any] | None:

@@ -48,8 +48,9 @@ def read_signature(function: Callable[..., Any]) -> Signature:
     try:
         hints = get_type_hints(called)
         parameters = [one for one in inspect.signature(function).parameters.values() if one.name not in bound]
-    except (NameError, TypeError, ValueError) as error:
-        raise OptionError(f"{name} cannot be described: {error}") from error
+    except Exception as error:  # a hint in quotes is an expression, which may raise anything
+        shown = " ".join(str(error).split()) or type(error).__name__
+        raise OptionError(f"{name} cannot be described: {shown}") from error
     if parameters and parameters[0].name in ("self", "cls") and parameters[0].name not in hints:
         raise OptionError(
             f"{name}: nothing is bound to {parameters[0].name}, so this is a method without its object; "

@@ -46,6 +46,20 @@ def move(metres: float, speed: float = 1.0, *, arm: Literal["left", "right"] = "
 def undocumented(metres: int) -> "Nothing": ...  # type: ignore[name-defined]  # noqa: F821, UP037
 
 
+def unclosed(metres: "list[int") -> None: ...  # type: ignore[valid-type]  # noqa: F722
+
+
+def divided(metres: "1 / 0") -> None: ...  # type: ignore[valid-type]  # noqa: UP037
+
+
+def choosing(side: str) -> None:
+    """Choose.
+
+    Args:
+        side: Which one (choices: ['left', 'right'])
+    """
+
+
 def halved() -> None:
     "Half \ud83d"
 
@@ -101,6 +115,9 @@ class Arm:
         ([int], "auto", "int is a class"),
         ([partial(Arm)], "auto", "Arm is a class"),
         ([undocumented], "auto", "undocumented cannot be described"),
+        ([unclosed], "auto", "unclosed cannot be described: Forward reference"),
+        ([divided], "auto", "divided cannot be described: division by zero"),
+        ([choosing], "auto", "choosing: the choices of side are ['left', 'right'], which is no JSON; write them as in"),
         ([Arm.grip], "auto", "grip: nothing is bound to self, so this is a method without its object; give the object"),
         ([partial(Arm.grip, force=1.0)], "auto", "grip: nothing is bound to self"),
     ],
