@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from uhd_edge.runtime.errors import ModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 GGUF_MAGIC = b"GGUF"
 QWEN3_5 = "qwen35"  # an architecture, in llama.cpp's words
 TOKENS = b"tokenizer.ggml.tokens"
 SECTIONS = "rope.dimension_sections"  # behind the name of the architecture
+TIME_SLOT = "rope.mrope_time_slot"  # the same
 RECURRENT = b".ssm_"  # in the names of the tensors that recurrent layers have
 
 # gguf_type of llama.cpp: sizes of numbers and booleans, and the two types that hold others.
@@ -82,6 +84,20 @@ def find_sections(path: Path) -> tuple[int, tuple[int, ...]] | None:
             return None
 
 
+def find_time_slot(path: Path) -> int | None:
+    """Return where a file has the name of the key that says which number of a position is the time, and ends in it.
+
+    llama.cpp 0.3.36 does not know this key. None when there is none. Raises `OSError` when it cannot be read.
+    """
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            places = (at for key, _, at in _entries(data) if key.endswith(f".{TIME_SLOT}".encode()))
+            after = next(places, None)
+        except (TooShort, KeyError, OverflowError):
+            return None
+    return None if after is None else after - TYPE.size - len(TIME_SLOT)
+
+
 def refuse_without_recurrent_layers(path: Path, architecture: str, *, name: str, remedy: str) -> None:
     """Raise `ModelError` for a Qwen3.5 of attention alone, with which llama.cpp 0.3.36 ends the program.
 
@@ -130,13 +146,19 @@ def _tokens(data: mmap.mmap) -> list[bytes]:
 
 def _find_array(data: mmap.mmap, key_end: bytes, element: int) -> int | None:
     """Find the array of `element`s under the first key that ends so; it begins with their type and number."""
+    for key, kind, at in _entries(data):
+        if key.endswith(key_end) and kind == ARRAY and TYPE.unpack_from(data, at)[0] == element:
+            return at
+    return None
+
+
+def _entries(data: mmap.mmap) -> Iterator[tuple[bytes, int, int]]:
+    """Yield each key of the header, the type of its value, and where the value begins."""
     _, _, _, keys = HEADER.unpack_from(data)
     at = HEADER.size
     for _ in range(keys):
         (key,), at = read_strings(data, at, 1)
         (kind,) = TYPE.unpack_from(data, at)
         at += TYPE.size
-        if key.endswith(key_end) and kind == ARRAY and TYPE.unpack_from(data, at)[0] == element:
-            return at
+        yield key, kind, at
         at = after_value(data, at, kind)
-    return None

@@ -48,6 +48,26 @@ def test_time_moves_from_the_first_section_to_the_fourth(official: Path, canvas_
         assert official.read_bytes() == canvas_bundle.llm_path.read_bytes()
 
 
+@pytest.mark.parametrize("time", [3, 0])
+def test_a_key_that_says_the_same_to_newer_versions_of_llama_cpp_no_longer_counts(tmp_path: Path, time: int) -> None:
+    file = tmp_path / "newer.gguf"
+    writer = gguf.GGUFWriter(file, "qwen35")
+    writer.add_array("qwen35.rope.dimension_sections", [time, 3, 2, 3 - time])
+    writer.add_uint32("qwen35.rope.mrope_time_slot", 3)
+    writer.add_uint32("qwen35.context_length", 64)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    before = file.read_bytes()
+    for _ in range(2):
+        move_time_to_fourth(file, name="it")
+        fields = gguf.GGUFReader(file).fields
+        assert sections(file) == [0, 3, 2, 3]
+        assert "qwen35.rope.mrope_time_slot" not in fields
+        assert int(fields["qwen35.context_length"].contents()) == 64
+    assert len(file.read_bytes()) == len(before)
+
+
 @pytest.mark.parametrize("kind", ["no sections", "other sections", "no GGUF"])
 def test_other_files_are_refused(tmp_path: Path, official: Path, kind: str) -> None:
     file = tmp_path / "other.gguf"
