@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from uhd_edge.export.checkpoint.hub import PATTERNS, is_hub_name
 from uhd_edge.export.language_model.quantize import FILE_TYPES, file_type
-from uhd_edge.export.pulling.hub import list_repository
+from uhd_edge.export.pulling.hub import BrokenConnectionError, list_repository
 from uhd_edge.runtime.bundles.bundle import MANIFEST
 from uhd_edge.runtime.bundles.known_models import KNOWN_MODELS
 from uhd_edge.runtime.bundles.model_names import known_name
@@ -47,6 +47,8 @@ def wanted_model(model: str) -> Wanted:
 
     Raises `CheckpointError` for anything else.
     """
+    if not model.strip():  # as a path it would be the current folder
+        raise CheckpointError(f"the model's name is empty; give a known one ({', '.join(KNOWN_MODELS)})")
     known = KNOWN_MODELS.get(known_name(model) or model.lower())
     if known is not None:
         gguf = (known.gguf,) if known.gguf else tuple(known.checkpoint + end for end in GGUF_SUFFIXES)
@@ -86,6 +88,8 @@ def find_language_model(repositories: Sequence[str], llm_type: str) -> RemoteFil
     for name in repositories:
         try:
             files = language_models(list_repository(name))
+        except BrokenConnectionError:  # one that may be there must not end in a conversion of gigabytes
+            raise
         except DownloadError:
             if len(repositories) == 1:  # the official one, which must be there
                 raise

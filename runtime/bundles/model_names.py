@@ -61,7 +61,7 @@ def known_name(repository: str) -> str | None:
     from uhd_edge.runtime.bundles.known_models import KNOWN_MODELS  # which most starts do without
 
     for name, model in KNOWN_MODELS.items():
-        if repository.lower() in (model.checkpoint.lower(), (model.gguf or "").lower()):
+        if repository.lower() in {place.lower() for place in (model.checkpoint, model.gguf) if place is not None}:
             return name
     return None
 

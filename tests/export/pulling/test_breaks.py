@@ -131,6 +131,16 @@ def test_a_busy_hub_is_asked_again(hub: LocalHub, quick: object) -> None:
     pull_model(MODEL).check_files()
 
 
+def test_a_hub_that_is_busy_for_long_is_not_taken_for_one_without_a_language_model(
+    hub: LocalHub, quick: object
+) -> None:
+    hub.statuses += [200, 200, 503, 503, 503]  # the checkpoint, whether its own repository has one, the one beside it
+    with pytest.raises(DownloadError, match=rf"^{LANGUAGE_MODEL}: .* is busy \(status 503\); run the same command"):
+        pull_model(MODEL)
+    assert hub.downloaded() == []
+    pull_model(MODEL).check_files()
+
+
 def test_a_private_repository_is_given_to_who_has_the_token(
     hub: LocalHub, quick: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
