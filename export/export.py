@@ -13,6 +13,7 @@ from pydantic import JsonValue, TypeAdapter
 from uhd_edge.export.bundle_manifest import bundle_name, make_manifest
 from uhd_edge.export.bundle_writer import BundleWriter
 from uhd_edge.export.checkpoint.checkpoint import open_checkpoint
+from uhd_edge.export.checkpoint.derived import refuse_pointers
 from uhd_edge.export.disk_space import bytes_to_convert, bytes_to_copy, check_disk_space
 from uhd_edge.export.finished_steps import inputs_of
 from uhd_edge.export.language_model.canvas_sections import move_time_to_fourth
@@ -27,7 +28,7 @@ from uhd_edge.export.language_model.quantize import file_type
 from uhd_edge.export.language_model.tokenizer_check import check_markers, load_tokenizer
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.bundles.manifest import GraphKind, Graphs, Prompt
-from uhd_edge.runtime.errors import CheckpointError, ExportError
+from uhd_edge.runtime.errors import CheckpointError, ExportError, ModelError
 from uhd_edge.runtime.modes import Mode, Precision
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ def _copied(
     checkpoint: Checkpoint, writer: BundleWriter, llm: Path, precisions: Sequence[Precision], progress: Progress
 ) -> LanguageModelFile:
     progress("language model: checking", 0.05)
+    refuse_pointers([llm], ModelError)
     facts = check_language_model(llm, checkpoint, name=str(llm))
     check_disk_space(writer.folder, bytes_to_copy(checkpoint, llm, precisions))
     progress("language model: copying", 0.1)

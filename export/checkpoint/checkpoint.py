@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from uhd_edge.export.checkpoint.config import CONFIG, ModelConfig, read_model_config
-from uhd_edge.export.checkpoint.derived import refuse_adapter, refuse_derived_tensors, refuse_other_types
+from uhd_edge.export.checkpoint.derived import (
+    refuse_adapter,
+    refuse_derived_tensors,
+    refuse_other_types,
+    refuse_pointers,
+)
 from uhd_edge.export.checkpoint.hub import BESIDE_WEIGHTS, PATTERNS, download, is_hub_name
 from uhd_edge.export.checkpoint.json_file import read_object
 from uhd_edge.export.checkpoint.llava_config import MODEL_TYPE, read_llava_config
@@ -104,9 +109,11 @@ def open_checkpoint(source: str | Path, *, base: str | Path | None = None) -> Ch
     state_dict = _find_state_dict(source, base)
     folder = _find_folder(source) if base is None else _find_folder(base, BESIDE_WEIGHTS)
     refuse_adapter(folder)
+    refuse_pointers(file for pattern in BESIDE_WEIGHTS for file in sorted(folder.glob(pattern)))
     content = read_object(folder / CONFIG)
     with ExitStack() as files:
         weights = find_weights(folder) if state_dict is None else (state_dict,)
+        refuse_pointers(weights)
         stored = open_weights(weights, files)
         where = folder if state_dict is None else state_dict
         refuse_derived_tensors(where, content, stored)

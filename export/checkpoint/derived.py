@@ -1,4 +1,4 @@
-"""Refuses what was made from a checkpoint and is none itself: quantized ones, adapters, wrapped or unmerged modules.
+"""Refuses what was made from a checkpoint and is none itself: quantized ones, adapters, wrapped modules, pointers.
 
 Each is told by a file or by the names of its tensors, and the message says what to do instead.
 """
@@ -6,6 +6,7 @@ Each is told by a file or by the names of its tensors, and the message says what
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from uhd_edge.export.checkpoint.json_file import read_object
@@ -15,6 +16,8 @@ from uhd_edge.runtime.errors import CheckpointError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
+
+    from uhd_edge.runtime.errors import UhdError
 
 ADAPTER = "adapter_config.json"
 QUANTIZED = "quantization_config"
@@ -41,6 +44,7 @@ _WRAPPED_TENSORS = (
 )
 _FP8_TYPES = re.compile(r"(F8_|torch\.float8_)")
 _READABLE_TYPES = ("F32", "F16", "BF16")
+_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def refuse_adapter(folder: Path) -> None:
@@ -58,6 +62,16 @@ def refuse_adapter(folder: Path) -> None:
         "PeftModel.from_pretrained(base, folder).merge_and_unload().save_pretrained(..); "
         f"if these weights are merged already, remove {ADAPTER}"
     )
+
+
+def refuse_pointers(files: Iterable[Path], error_class: type[UhdError] = CheckpointError) -> None:
+    """Raise an error where one of the `files` is what git leaves in place of a large file where Git LFS is missing."""
+    for file in files:
+        with suppress(OSError), file.open("rb") as stream:
+            if stream.read(len(_POINTER)) == _POINTER:
+                raise error_class(
+                    f"{file}: is a pointer of Git LFS and not the file itself; run `git lfs pull` in its folder"
+                )
 
 
 def refuse_quantized(folder: Path, config: dict[str, Any], where: str) -> None:

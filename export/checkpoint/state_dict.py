@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,9 @@ def open_state_dict(file: Path) -> StateDict:
     """Open the state dict in `file`; raises `CheckpointError` for anything that is not tensors by their names."""
     with extra_needed("export", "reading a .pt file"):
         import torch
+    if not zipfile.is_zipfile(file):  # torch's own message is about memory mapping
+        reason = "not in the format of torch.save since torch 1.6, a zip archive"
+        raise CheckpointError(f"{file}: cannot be read ({reason}); copy it again, or {SAVE_AGAIN}")
     try:
         content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:

@@ -46,7 +46,10 @@ def find_weights(folder: Path) -> tuple[Path, ...]:
     if (folder / WEIGHTS).is_file():
         return (folder / WEIGHTS,)
     if not (folder / INDEX).exists():
-        raise CheckpointError(f"{folder}: neither {WEIGHTS} nor {INDEX} is there; only safetensors can be read")
+        raise CheckpointError(
+            f"{folder}: neither {WEIGHTS} nor {INDEX} is there; only safetensors can be read in a folder, which "
+            "transformers' save_pretrained(..) writes"
+        )
     weights = read_object(folder / INDEX).get("weight_map")
     if not isinstance(weights, dict) or not weights or not all(isinstance(name, str) for name in weights.values()):
         raise CheckpointError(f"{folder / INDEX}: weight_map does not name files; copy or download it again")

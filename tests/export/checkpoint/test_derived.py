@@ -15,7 +15,10 @@ from support.checkpoints import load_model
 from support.export.changed_checkpoint import FC1, FILE, change_json, change_tensors, refusal
 
 from uhd_edge.export.checkpoint.checkpoint import open_checkpoint
+from uhd_edge.export.export import export_bundle
+from uhd_edge.runtime.errors import ModelError
 
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
 QUERY = "model.language_model.layers.0.self_attn.q_proj"
 
 
@@ -103,6 +106,25 @@ def test_weights_of_other_types_are_refused_with_what_they_are(
         f"{name} and 1 other tensors are of type {stored}, but only F32, F16, BF16" in message for name in changed
     )
     assert advice in message
+
+
+@pytest.mark.parametrize("name", [FILE, "tokenizer.json"])
+def test_a_pointer_of_git_lfs_is_told_from_a_damaged_file(folder: Path, name: str) -> None:
+    (folder / name).write_bytes(POINTER)
+    assert refusal(folder) == (
+        f"{folder / name}: is a pointer of Git LFS and not the file itself; run `git lfs pull` in its folder"
+    )
+
+
+def test_a_pointer_in_place_of_a_language_model_is_told_too(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "llm.gguf").write_bytes(POINTER)
+    with pytest.raises(ModelError, match=r"llm\.gguf: is a pointer of Git LFS and not the file itself; run"):
+        export_bundle(folder, tmp_path / "bundle", llm=tmp_path / "llm.gguf")
+
+
+def test_pointers_that_are_not_needed_do_no_harm(folder: Path) -> None:
+    (folder / "pytorch_model.bin").write_bytes(POINTER)
+    open_checkpoint(folder).close()
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["beside weights", "alone"])
