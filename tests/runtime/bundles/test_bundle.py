@@ -93,6 +93,13 @@ def test_what_is_no_bundle_folder_is_refused(tmp_path: Path) -> None:
     assert "cannot be read" in refusal(tmp_path / ("x" * 300))
 
 
+def test_a_checkpoint_in_place_of_a_bundle_is_told_with_the_way_to_one(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    assert refusal(tmp_path) == (
+        f"{tmp_path}: a checkpoint and no bundle; make one of it with `uhd export {tmp_path} BUNDLE`"
+    )
+
+
 def test_a_missing_builtin_bundle_asks_for_a_new_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundle_module, "builtin_bundle", lambda: tmp_path / "uhd-tiny")
     with pytest.raises(BundleError, match="built-in uhd-tiny is not installed"):
