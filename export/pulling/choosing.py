@@ -25,6 +25,8 @@ GGUF_SUFFIXES = ("", "-gguf", "-GGUF")
 # How llama.cpp's converter begins the names of vision towers and of layers that guess tokens ahead.
 _OTHER_MODELS = ("mmproj", "mtp-")
 _PART = re.compile(r"-\d{5}-of-\d{5}$")
+# The address of a repository's page, as browsers have it.
+_ADDRESS = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/([^/]+/[^/]+?)(?:/tree/main)?/?")
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,14 @@ class Wanted:
 
 
 def wanted_model(model: str) -> Wanted:
-    """Find out what `model` is: a known name, a checkpoint's folder, or a repository `OWNER/NAME`.
+    """Find out what `model` is: a known name, a checkpoint's folder, or a repository `OWNER/NAME` or its address.
 
     Raises `CheckpointError` for anything else.
     """
     if not model.strip():  # as a path it would be the current folder
         raise CheckpointError(f"the model's name is empty; give a known one ({', '.join(KNOWN_MODELS)})")
+    page = _ADDRESS.fullmatch(model)
+    model = (page[1] if page else model.rstrip("/")) or model
     known = KNOWN_MODELS.get(known_name(model) or model.lower())
     if known is not None:
         gguf = (known.gguf,) if known.gguf else tuple(known.checkpoint + end for end in GGUF_SUFFIXES)

@@ -12,6 +12,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from uhd_edge.runtime.errors import DownloadError
 
@@ -56,8 +57,16 @@ class Repository:
 
 
 def endpoint() -> str:
-    """The Hub's address: `$HF_ENDPOINT`, or huggingface.co."""
-    return (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
+    """The Hub's address: `$HF_ENDPOINT`, or huggingface.co; raises `DownloadError` for what is no address."""
+    address = (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
+    try:
+        parts = urlsplit(address)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:  # brackets that are left open
+        is_address = False
+    if not is_address:
+        raise DownloadError(f"HF_ENDPOINT is {address!r}; it must be an address such as {HUB}")
+    return address
 
 
 def list_repository(name: str, revision: str | None = None) -> Repository:
@@ -65,6 +74,7 @@ def list_repository(name: str, revision: str | None = None) -> Repository:
 
     Raises `DownloadError`, in one line, when the Hub cannot be reached or does not give it.
     """
+    endpoint()  # huggingface_hub does not load where it is none
     for pause in PAUSES[:2]:  # who has no network at all should not wait long to hear it
         try:
             return _listed(name, revision)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from uhd_edge.engines.unfinished import readable_size, size_on_disk
 from uhd_edge.export.export import EXPORTED_PRECISIONS, export_bundle
+from uhd_edge.export.language_model.quantize import file_type
 from uhd_edge.export.pulling.choosing import wanted_model
 from uhd_edge.export.pulling.gathering import gather, plan_download
 from uhd_edge.export.pulling.requirements import require_file
@@ -71,6 +72,7 @@ def pull_model(
         tell(f"{kept} is here already; --force pulls it anew")
         return bundle
     ready = None if llm is None else require_file(Path(llm).expanduser())
+    file_type(llm_type)  # a wrong one is said before the Hub is asked
     finish_removals()
 
     def export(folder: Path, llm: Path | None, origin: Origin, progress: Progress) -> Bundle:

@@ -180,6 +180,18 @@ def test_without_a_network_one_line_says_so(models: Path, monkeypatch: pytest.Mo
     assert not models.exists()
 
 
+@pytest.mark.parametrize("address", ["foo", "http://", "ftp://somewhere", "http://[::1"])
+def test_an_endpoint_that_is_no_address_is_said_at_once(
+    models: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("it is not worth another attempt"))
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    with pytest.raises(DownloadError) as caught:
+        pull_model("minicpm-v-4.6")
+    assert one_line(caught).startswith("HF_ENDPOINT is '")
+    assert one_line(caught).endswith("it must be an address such as https://huggingface.co")
+
+
 WITHOUT_TORCH = """
 import sys
 from uhd_edge.cli.main import run
