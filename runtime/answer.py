@@ -134,7 +134,7 @@ class Usage:
     `prompt_tokens` includes `vision_tokens`. `completion_tokens` includes an end token. In a
     session, prompt and vision tokens are those of the whole conversation; `cached_tokens` of them
     were in memory, and only the others were prefilled for this answer. `thinking_tokens` of the
-    completion are the model's thoughts.
+    completion are the model's thoughts, with the few tokens that close them.
     """
 
     vision_tokens: int
