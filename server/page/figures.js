@@ -21,6 +21,16 @@ export function asPart({ url, isVideo }) {
   return isVideo ? { type: "video_url", video_url: { url } } : { type: "image_url", image_url: { url } };
 }
 
+// An error's message, which begins with a file's name where the server names a place in the request.
+export function withName(message, request, figures) {
+  return message.replace(/^messages\.(\d+)\.content\.(\d+): (the (image|video): )?/, (place, turn, number) => {
+    const part = request.messages[turn]?.content[number];
+    const url = (part?.image_url ?? part?.video_url)?.url;
+    const figure = figures.find(({ file }) => url && file.url === url);
+    return figure ? `${figure.file.name}: ` : place;
+  });
+}
+
 // A figure of a file: its `element`, and its size where the browser can show it. A video has `seconds`.
 export async function makeFigure(file) {
   const element = document.createElement("figure");

@@ -3,7 +3,7 @@
 import { get, stream, useToken } from "./asking.js";
 import * as camera from "./camera.js";
 import { asText, copy, shortened } from "./copying.js";
-import { asPart, drawPlan, drawSeen, makeFigure, readFile } from "./figures.js";
+import { asPart, drawPlan, drawSeen, makeFigure, readFile, withName } from "./figures.js";
 import { entry, facts, paragraph, question } from "./log.js";
 
 const at = (id) => document.getElementById(id);
@@ -147,7 +147,7 @@ async function conclude(asked, article, text, wrong) {
   const stopped = wrong?.name === "AbortError";
   if (asked.conversation !== messages) return; // a new one has begun meanwhile
   const follow = endsInView(article);
-  if (wrong && !stopped) tell(wrong);
+  if (wrong && !stopped) tell({ ...wrong, message: withName(wrong.message, request, shown) });
   if (text || !wrong) {
     messages.push({ role: "assistant", content: text });
     if (stopped) paragraph(article, "facts", "stopped");

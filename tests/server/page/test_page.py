@@ -13,6 +13,8 @@ from support.running_server import CODE, EXAMPLES, Running, running
 from uhd_edge.runtime import Assistant
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from selenium.webdriver import Chrome
 
 SLICED = EXAMPLES / "sliced.jpg"
@@ -72,6 +74,18 @@ def test_files_that_are_chosen_one_after_the_other_each_come_once(page: Chrome) 
     wait_for(page, "#attached figure:nth-child(3) figcaption", "tokens")
     names = [one.text.split(",")[0] for one in all_of(page, "#attached figcaption")]
     assert sorted(names) == ["bench.png", "sliced.jpg", "sliced.jpg"]
+
+
+def test_a_picture_that_cannot_be_read_is_called_by_its_name(page: Chrome, tmp_path: Path) -> None:
+    """The request counts it as a part of a message, which tells a person nothing."""
+    (broken := tmp_path / "broken.png").write_bytes(b"not a picture")
+    for file in (BENCH, broken):
+        at(page, "file").send_keys(str(file))
+    wait_for(page, "figure:nth-child(2)", "broken.png")
+    ask(page, CODE)
+    assert wait_for(page, "#error", "PNG").text.startswith("broken.png: not an image")
+    assert [one.text for one in all_of(page, "#attached button")] == ["Remove", "Remove"]
+    assert page.get_log("browser")  # the browser notes the refusal itself
 
 
 def test_the_page_asks_for_the_token(browser: Chrome) -> None:
