@@ -163,7 +163,7 @@ class Answer:
         mode: "16x" or "4x".
         plan: What was chosen for a question with a budget; None without one.
         parsed: The value of an answer with a schema: a JSON value, or an instance of the pydantic
-            model; None without a schema.
+            model; None without a schema, and beside calls.
         dropped_turns: How many turns of the session were dropped to make room.
         reused_views: How many of the views did not have to be encoded.
         precision: What the vision graphs that encoded the images ran in: "fp32", "fp16", "int8", "fp8" or "nvfp4"; None

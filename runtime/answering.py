@@ -19,7 +19,7 @@ from uhd_edge.runtime.conversation.retold.reading import Reader, asked_turn
 from uhd_edge.runtime.conversation.turns import Question, SeenImage, image_cuts
 from uhd_edge.runtime.errors import ModelError, SchemaError
 from uhd_edge.runtime.generation.several import write_answers
-from uhd_edge.runtime.generation.writing import find_grammar
+from uhd_edge.runtime.generation.writing import find_grammars
 from uhd_edge.runtime.prompt.room import require_room
 from uhd_edge.runtime.timing import Stopwatch, timed
 from uhd_edge.runtime.vision import encoder as vision
@@ -127,7 +127,7 @@ def answer_question(request: Request, conversation: Conversation, models: OpenMo
         images=image_cuts(images),
     )
     answer = replace(answer, alternatives=tuple(_alternative(answer, other, request) for other in others))
-    if request.schema is not None:
+    if request.schema is not None and not answer.tool_calls:
         answer = replace(answer, parsed=request.schema.parsed(answer))
     conversation.continue_with((*prompt.turns, _turn(question, seen, written, models.manifest)))
     conversation.tools = request.tools.tools
@@ -145,8 +145,7 @@ def _choose(question: Question, models: OpenModels, elapsed: Callable[[], float]
     in_memory = models.memory.reusable_tokens(question.conversation)
     choice = models.planner.choose(question, in_memory=in_memory, spent=elapsed)
     models.language_model.vocabulary.require(question.request.sampling.logit_bias or ())
-    grammar = find_grammar(question.request, models.manifest.prompt)
-    if grammar is not None:
+    for grammar in find_grammars(question.request, models.manifest.prompt):
         models.language_model.require_grammar(grammar)
     return choice
 
@@ -236,7 +235,7 @@ def _alternative(answer: Answer, written: WrittenAnswer, request: Request) -> An
         tool_calls=written.tool_calls,
         logprobs=written.logprobs,
     )
-    if request.schema is not None:
+    if request.schema is not None and not other.tool_calls:
         with suppress(SchemaError):
             return replace(other, parsed=request.schema.parsed(other))
     return other

@@ -87,9 +87,6 @@ class Settings:
             object.__setattr__(self, "max_slices", require_whole("max_slices", self.max_slices, 1, HIGHEST_COUNT))
         if not (self.think is None or isinstance(self.think, bool)):
             raise OptionError(f"think is {self.think!r}; it must be True, False or None", parameter="think")
-        if self.schema is not None and self.tools.callable:
-            message = "schema and tools are both given; an answer is one or the other (tool_choice='none')"
-            raise OptionError(message, parameter="schema")
         object.__setattr__(self, "think_tokens", require_whole("think_tokens", self.think_tokens, 0, HIGHEST_COUNT))
         object.__setattr__(self, "answers", require_whole("answers", self.answers, 1, MOST_ANSWERS))
         if self.logprobs is not None:

@@ -1,11 +1,12 @@
 """Calls of tools are written: where the model begins one, or has to make one, a grammar keeps it to a tool.
 
 A call begins with its tag on a line of its own. The tag elsewhere in a text is text. So is a call
-that was cut off before its end.
+that was cut off before its end. Where the answer has a grammar of its own, a call may stand in its place.
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.generation.said import Said
@@ -48,6 +49,18 @@ class CallWriter:
         """Generate an answer that is one call; yields an empty piece for every token."""
         self._source.put(OPENING)
         return (yield from self._call())
+
+    def write_calls_or(self, grammar: str, stops: tuple[str, ...]) -> Generator[str, None, Said]:
+        """Generate calls, if the model begins with one, or in their place a text that fits a grammar of `GrammarText`.
+
+        A grammar takes no special tokens, so that one for the tag of a call is looked for before.
+        """
+        if self._source.begins_with(CALL_START):
+            head, grammar = CALL_START, 'root ::= "\\n"\n'
+        else:
+            head, grammar = "", grammar.replace("\n", f" | {json.dumps(OPENING)}\n", 1)  # the first line is its root
+        stream = self._source.stream(self._end - self._source.count, grammar=grammar)
+        return (yield from self.write_text(stream, head, stops))
 
     def write_text(self, stream: TextStream, head: str, stops: tuple[str, ...]) -> Generator[str, None, Said]:
         """Generate the text that begins with `head`, and the calls in it; `stream` is that of its tokens."""

@@ -61,6 +61,21 @@ class TokenSource(ClosedByWith):
         self._open = self._generate(most, grammar)
         return TextStream(self._open, self._model.vocabulary, self._stop_ids, tags=self._tag_ids)
 
+    def begins_with(self, tag: str) -> bool:
+        """Whether the model would go on with the special token of a tag, which then stays; another is taken back."""
+        self.close()
+        if tag not in self._tag_ids.values():
+            return False
+        ranked = len(self.ranked)
+        with closing(self._generate(1, None)) as tokens:
+            token = next(tokens, None)
+        if token is None or self._tag_ids.get(token) == tag:
+            return token is not None
+        self._unread = []
+        self.count -= 1
+        del self.ranked[ranked:]
+        return False
+
     def length(self, text: str) -> int:
         """How many tokens a text has."""
         return len(self._model.vocabulary.tokenize(text))

@@ -38,16 +38,15 @@ class WrittenAnswer:
     logprobs: tuple[TokenLogprob, ...] = ()
 
 
-def find_grammar(settings: Settings, prompt: Prompt) -> str | None:
-    """Return the grammar that an answer, or a call in it, is kept to; None without one. Raises `OptionError`."""
-    if settings.schema is not None:
-        return settings.schema.grammar
+def find_grammars(settings: Settings, prompt: Prompt) -> list[str]:
+    """Return the grammars that an answer, and a call in its place, are kept to. Raises `OptionError`."""
+    grammars = [] if settings.schema is None else [settings.schema.grammar]
     tools = settings.tools.callable
-    if not tools:
-        return None
-    from uhd_edge.runtime.tools.call_grammar import build_call_grammar  # which most questions do without
+    if tools:
+        from uhd_edge.runtime.tools.call_grammar import build_call_grammar  # which most questions do without
 
-    return build_call_grammar(tools, find_call_format(prompt.chat_template))
+        grammars.append(build_call_grammar(tools, find_call_format(prompt.chat_template)))
+    return grammars
 
 
 def write_answer(
@@ -138,9 +137,13 @@ def _begin(source: TokenSource, most: int, text: str) -> _Beginning:
 
 
 def _write_constrained(settings: Settings, source: TokenSource, prompt: Prompt) -> Generator[str, None, Said]:
-    """Generate JSON that fits the schema, or a call that has to be made."""
-    if settings.schema is None:
-        return (yield from _call_writer(settings, source, prompt, source.count + settings.max_tokens).write_call())
+    """Generate JSON that fits the schema, or calls where the model begins one or has to."""
+    end = source.count + settings.max_tokens
+    if settings.schema is None or settings.tools.must_call:
+        return (yield from _call_writer(settings, source, prompt, end).write_call())
+    if settings.tools.callable:
+        writer = _call_writer(settings, source, prompt, end)
+        return (yield from writer.write_calls_or(settings.schema.grammar, settings.stops))
     stream = source.stream(settings.max_tokens, grammar=settings.schema.grammar)
     return (yield from _write_text(stream, "", settings.stops))
 

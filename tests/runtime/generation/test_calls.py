@@ -66,6 +66,20 @@ def test_an_answer_may_be_limited_to_one_call() -> None:
         write(model, parallel_tool_calls=1)
 
 
+def test_beside_a_schema_the_tag_of_a_call_is_looked_for_before_the_grammar_begins() -> None:
+    schema = {"enum": [1]}
+    model = ScriptedModel(["<tool_call>", "\n", BODY, END, END])
+    answer = write(model, schema=schema)
+    assert (answer.text, answer.tool_calls, model.read.strip()) == ("", (CALL,), f"<tool_call>\n{BODY}\n</tool_call>")
+    model = ScriptedModel(["I", "1", END])
+    answer = write(model, schema=schema)
+    assert (answer.text, answer.tool_calls, answer.tokens, model.read) == ("1", (), 2, "1")
+    looked_for, kept_to = model.grammars
+    assert looked_for is None
+    assert kept_to is not None
+    assert kept_to.startswith('root ::= value-0 | "<tool_call>\\n"\n')
+
+
 def test_json_calls_are_read_where_the_template_has_them() -> None:
     script = ["<tool_call>", "\n", '{"name": "move", "arguments": {"metres": 1.5}}', END, END]
     assert write(ScriptedModel(script), template=JSON_AGENT_TEMPLATE).tool_calls == (CALL,)

@@ -137,8 +137,14 @@ def test_a_model_without_tools_says_so(assistant: Assistant) -> None:
         assistant.ask("Turn.", tools=[STOP])
 
 
-def test_a_schema_beside_tools_is_refused_unless_no_call_may_come(agent: Assistant) -> None:
-    with pytest.raises(OptionError, match="schema and tools"):
-        agent.ask("Turn.", tools=[STOP], schema={"type": "integer"})
-    answer = agent.ask("Turn.", tools=[STOP], tool_choice="none", schema={"enum": [1, 2]})
-    assert answer.parsed in (1, 2)
+@pytest.mark.parametrize("choice", ["auto", "required", "none"])
+def test_beside_a_schema_an_answer_is_json_or_calls(agent: Assistant, choice: str) -> None:
+    """Calls first: a value is read only from an answer without them."""
+    kinds = set()
+    for seed in range(12):
+        drawn: Any = {"temperature": 4.0, "seed": seed, "max_tokens": 200, "parallel_tool_calls": False}
+        answer = agent.ask("Turn.", tools=[TURN], tool_choice=choice, schema={"enum": [1, 2]}, **drawn)
+        kinds.add(bool(answer.tool_calls))
+        assert answer.parsed in ((None,) if answer.tool_calls else (1, 2))
+        assert (answer.text == "") == bool(answer.tool_calls)
+    assert kinds == {"auto": {True, False}, "required": {True}, "none": {False}}[choice]
