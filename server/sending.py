@@ -69,4 +69,5 @@ class Sending:
 def readable_names(names: Sequence[Any]) -> list[str]:
     """Return the first names of clients as they may stand in a header and in a log: other letters as URLs have them."""
     told = list(dict.fromkeys(name for name in names if isinstance(name, str)))[:MOST_NAMES]
-    return [quote(name[:LONGEST_NAME].encode(errors="replace"), safe="[]") for name in told]
+    # An empty name is shown by its quotation marks: an HTTP header must not end in a comma and a space.
+    return [quote(name[:LONGEST_NAME].encode(errors="replace"), safe="[]") or '""' for name in told]

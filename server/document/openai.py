@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from uhd_edge.server.document.parts import OBJECT, given, got, question, record
+from uhd_edge.server.document.parts import EVENTS, OBJECT, given, got, question, record
 from uhd_edge.server.openai.chat_request import ChatRequest
 from uhd_edge.server.openai.own_words import OURS
 
 if TYPE_CHECKING:
     from uhd_edge.server.model_facts import ModelFacts
 
-_STREAM: Final = "text/event-stream"
 _TEXT: Final = {"type": "string"}
 _WHOLE: Final = {"type": "integer", "minimum": 0}
 _ERROR: Final = record(
@@ -54,7 +53,7 @@ _MODEL: Final = record(
 def openai_paths() -> dict[str, Any]:
     """Describe the addresses, by their paths."""
     listed = record({"object": {"const": "list"}, "data": {"type": "array", "items": _MODEL}})
-    asks = {"error": "Error", "stream": _STREAM}
+    asks = {"error": "Error", "stream": EVENTS}
     name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
     return {
         "/v1/chat/completions": {"post": question("Answer a conversation", "ChatRequest", _COMPLETION, **asks)},

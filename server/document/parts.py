@@ -6,6 +6,15 @@ from typing import Any, Final
 
 OBJECT: Final = {"type": "object"}
 
+EVENTS: Final = "text/event-stream"
+
+# Before OpenAPI 3.2, the schema of a stream of events is read as that of each event.
+_EVENT: Final = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+}
+
 
 def ref(name: str) -> dict[str, Any]:
     """Point at a schema of the document."""
@@ -24,7 +33,7 @@ def record(required: dict[str, Any], **others: Any) -> dict[str, Any]:
 
 def question(summary: str, request: str, reply: dict[str, Any], *, error: str, stream: str) -> dict[str, Any]:
     """Describe an address that takes a body: the names of its schema and of the error's, and the stream's type."""
-    streamed = {stream: {"schema": {"type": "string"}}} if stream else {}
+    streamed = {stream: {"schema": _EVENT if stream == EVENTS else {"type": "string"}}} if stream else {}
     return {
         "summary": summary,
         "requestBody": {"required": True, "content": {"application/json": {"schema": ref(request)}}},

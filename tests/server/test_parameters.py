@@ -160,6 +160,13 @@ def test_details_say_how_each_image_was_cut_and_which_views_were_reused(server: 
     assert [view["reused"] for view in both["views"]] == [True] * len(first["views"]) + [False]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_ignored_name_may_be_empty(server: Running, stream: bool) -> None:
+    """HTTP has no header that ends in a comma and a space, so that none was sent at all."""
+    reply = server.request("POST", CHAT, asked("?What?", stream=stream, **{"0": 1, "": 2}))
+    assert (reply.status, reply.headers["x-uhd-ignored"]) == (200, '0, ""')
+
+
 def test_an_ignored_name_is_told_whatever_it_is_written_with(server: Running) -> None:
     names = {"two words": 1, "größe": 1, "a\r\nSet-Cookie: b": 1, "x" * 100: 1}
     reply = server.request("POST", CHAT, asked("?What?", **names))

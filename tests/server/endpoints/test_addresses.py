@@ -95,3 +95,16 @@ def test_requests_and_replies_are_as_the_document_says(server: Running, path: st
         check(asking, BODIES[path])
         with pytest.raises(jsonschema.ValidationError):
             check(asking, {"model": 5})
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/responses"])
+def test_events_are_as_the_document_says(server: Running, path: str) -> None:
+    described = server.request("GET", "/openapi.json").json["paths"][path]["post"]["responses"]["200"]["content"]
+    reply = server.request("POST", path, {**BODIES[path], "stream": True})
+    assert reply.headers["content-type"].partition(";")[0] == "text/event-stream"
+    events = [
+        dict(line.split(": ", 1) for line in event.split("\n")) for event in reply.body.decode().split("\n\n")[:-1]
+    ]
+    assert len(events) > 3
+    for event in events:
+        jsonschema.Draft202012Validator(described["text/event-stream"]["schema"]).validate(event)
