@@ -30,6 +30,9 @@ _REQUESTS_NAMES = {"answers": "n", "logprobs": "top_logprobs", "schema": "respon
 # What would help, where a request can set it.
 _SETTING = re.compile(r"use --(mode|max-slices|max-frames) (\w+)")
 
+# The code of a refusal after which nothing more is read: where the next request begins is not certain.
+TWO_LENGTHS = "two_lengths"
+
 _KINDS = {401: "authentication_error", 429: "rate_limit_error"}
 
 
@@ -58,6 +61,8 @@ class ApiError(UhdError):
             return {"WWW-Authenticate": "Bearer"}
         if self.status in (429, 503):
             return {"Retry-After": "1"}
+        if self.code == TWO_LENGTHS:
+            return {"Connection": "close"}
         return {}
 
 

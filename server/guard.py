@@ -14,7 +14,7 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING
 
-from uhd_edge.server.errors import ApiError
+from uhd_edge.server.errors import TWO_LENGTHS, ApiError
 from uhd_edge.server.page.routes import FILES
 
 if TYPE_CHECKING:
@@ -31,8 +31,12 @@ _OF_BROWSERS = ("origin", "sec-fetch-site", "sec-fetch-mode")
 def admit(headers: Headers, path: str, options: ServerOptions) -> None:
     """Raise `ApiError` unless a request may be answered: 403 for another host, 401 for a wrong or missing token.
 
-    `/health` and the files of the page need no token.
+    `/health` and the files of the page need no token. With two lengths a body may end elsewhere for a proxy in front
+    than here, and what follows it would be a request that the proxy has not seen: 400.
     """
+    if "content-length" in headers and "transfer-encoding" in headers:
+        message = "the body has two lengths (Content-Length and Transfer-Encoding); send one of these headers"
+        raise ApiError(400, message, code=TWO_LENGTHS)
     limited = options.local_names or options.hosts
     if limited and _name(headers.get("host", "")) not in (*OWN_NAMES, *map(str.lower, options.hosts)):
         message = f"this server answers only requests to {', '.join(('localhost', *options.hosts))}; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -51,6 +52,17 @@ def test_only_requests_to_allowed_names_are_answered_at_all_addresses_of_a_machi
     with running("--host", "0.0.0.0", "--allow-host", "Robot.local") as server:
         for host, status in [("robot.local:80", 200), ("localhost", 200), ("attacker.example", 403), ("10.0.0.9", 403)]:
             assert server.request("GET", "/health", headers={"Host": host}).status == status
+
+
+def test_behind_a_body_with_two_lengths_no_request_is_hidden(server: Running) -> None:
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    hidden = "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    sent = f"{head}Content-Length: {len(hidden) + 5}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{hidden}"
+    with socket.create_connection(server.address, timeout=60) as connection:
+        connection.sendall(sent.encode())
+        answered = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert answered.startswith(b"HTTP/1.1 400")
+    assert answered.count(b"HTTP/1.1") == 1
 
 
 def test_a_compressed_body_is_refused_as_one(server: Running) -> None:
