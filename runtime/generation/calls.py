@@ -53,12 +53,13 @@ class CallWriter:
     def write_calls_or(self, grammar: str, stops: tuple[str, ...]) -> Generator[str, None, Said]:
         """Generate calls, if the model begins with one, or in their place a text that fits a grammar of `GrammarText`.
 
-        A grammar takes no special tokens, so that one for the tag of a call is looked for before.
+        Where the tag of a call is a special token, it is looked for before the grammar begins, which would not take it.
         """
-        if self._source.begins_with(CALL_START):
+        head = ""
+        if not self._source.is_special(CALL_START):
+            grammar = grammar.replace("\n", f" | {json.dumps(OPENING)}\n", 1)  # the first line is where it begins
+        elif self._source.begins_with(CALL_START):
             head, grammar = CALL_START, 'root ::= "\\n"\n'
-        else:
-            head, grammar = "", grammar.replace("\n", f" | {json.dumps(OPENING)}\n", 1)  # the first line is its root
         stream = self._source.stream(self._end - self._source.count, grammar=grammar)
         return (yield from self.write_text(stream, head, stops))
 

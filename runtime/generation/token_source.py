@@ -61,11 +61,13 @@ class TokenSource(ClosedByWith):
         self._open = self._generate(most, grammar)
         return TextStream(self._open, self._model.vocabulary, self._stop_ids, tags=self._tag_ids)
 
+    def is_special(self, tag: str) -> bool:
+        """Whether the vocabulary has a special token for a tag, which a grammar would not take."""
+        return tag in self._tag_ids.values()
+
     def begins_with(self, tag: str) -> bool:
         """Whether the model would go on with the special token of a tag, which then stays; another is taken back."""
         self.close()
-        if tag not in self._tag_ids.values():
-            return False
         ranked = len(self.ranked)
         with closing(self._generate(1, None)) as tokens:
             token = next(tokens, None)
