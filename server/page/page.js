@@ -1,6 +1,6 @@
 // The page: it collects a question, shows the answer while it is written, and keeps the conversation.
 
-import { get, stream, useToken } from "./asking.js";
+import { get, hasToken, stream, useToken } from "./asking.js";
 import * as camera from "./camera.js";
 import { asText, copy, shortened } from "./copying.js";
 import { asPart, drawPlan, drawSeen, makeFigure, readFile, withName } from "./figures.js";
@@ -16,8 +16,10 @@ let request = null;
 let stopping = null; // while an answer is written
 
 function tell(error) {
-  at("error").textContent = error ? error.message : "";
-  at("token-form").hidden = !(error && error.status === 401);
+  const asks = error?.status === 401;
+  const refused = hasToken() ? "This token is wrong." : ""; // before one was given, the form says it all
+  at("error").textContent = (asks ? refused : error?.message) ?? "";
+  at("token-form").hidden = !asks;
 }
 
 function note(text) {

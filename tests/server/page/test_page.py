@@ -94,8 +94,8 @@ def test_the_page_asks_for_the_token(browser: Chrome) -> None:
         wait_for(browser, "#token-form", "token")
         at(browser, "file").send_keys(str(BENCH))
         wait_for(browser, "#attached figcaption", "bench.png")
-        for token in ("wrong", "let me in"):
-            wait_for(browser, "#token-form", "token")
+        for token, told in (("wrong", ""), ("let me in", "This token is wrong.")):
+            assert wait_for(browser, "#error", told).text == told
             at(browser, "token").clear()
             at(browser, "token").send_keys(token)
             browser.find_element("css selector", "#token-form button").click()
