@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,9 @@ TWO_LENGTHS = "two_lengths"
 
 _KINDS = {401: "authentication_error", 429: "rate_limit_error"}
 
+# What JSON calls values, by their types in Python.
+_OF_JSON = {int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
+
 
 class ApiError(UhdError):
     """An error response: its HTTP status, a message, and the parameter that it is about.
@@ -64,6 +68,17 @@ class ApiError(UhdError):
         if self.code == TWO_LENGTHS:
             return {"Connection": "close"}
         return {}
+
+
+def wrong_type(place: str, given: object, wanted: str) -> ApiError:
+    """Return the error for a value at a place of a body that is no `wanted`, such as "text" or "an object"."""
+    kind = _OF_JSON.get(type(given)) or json.dumps(given)
+    return ApiError(400, f"{place} is {kind}; it must be {wanted}", param=place)
+
+
+def shown(given: object) -> str:
+    """Return a value of a body as an error shows it: a text in quotes, anything else as JSON; of both the beginning."""
+    return repr(given[:40]) if isinstance(given, str) else json.dumps(given)[:40]
 
 
 def renamed(message: str, name: str, other: str) -> str:

@@ -92,7 +92,7 @@ def read_tool_call(call: object, place: str) -> ToolCall:
         case _:
             raise PromptError(f'{place}: it must have "function": {{"name": "..", "arguments": ".."}}')
     if not isinstance(arguments, dict):
-        raise PromptError(f"{place}: the arguments are {type(arguments).__name__}; they must be an object")
+        raise PromptError(f"{place}: the arguments must be an object")
     return ToolCall(name, arguments)
 
 

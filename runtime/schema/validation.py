@@ -144,5 +144,9 @@ def _patterns_in(schema: object) -> Iterator[str]:
 
 
 def _first_line(error: Exception) -> str:
+    """Return what an error says; `jsonschema` begins with the value, which is shown as JSON instead of as Python."""
     line = str(getattr(error, "message", error)).partition("\n")[0]
+    value = getattr(error, "instance", "")
+    if not isinstance(value, str) and line.startswith(repr(value)):
+        line = json.dumps(value) + line.removeprefix(repr(value))
     return line if len(line) <= SHOWN else f"{line[:SHOWN]}.."

@@ -68,14 +68,16 @@ def _parse(tool: object, number: int) -> Tool:
     if (halved := find_halved_text(definition)) is not None:
         raise OptionError(f"tool {number}: {halved[:40]!r} is not valid Unicode (it has half of a surrogate pair)")
     if (kind := definition.get("type", "function")) != "function":
-        raise OptionError(f"tool {number} is of the type {kind!r:.42}, which is not supported; give functions")
+        told = (
+            f"is of the type {kind!r:.42}, which is not supported" if isinstance(kind, str) else "has no text as type"
+        )
+        raise OptionError(f"tool {number} {told}; give functions")
     definition = _in_openais_form(definition)
     function = definition["function"]
     name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise OptionError(
-            f"tool {number}: the name is {name!r}; it must have 1 to 64 letters, digits, hyphens, dots and underscores"
-        )
+        told = f"the name is {name!r}" if isinstance(name, str) else "the name is missing"
+        raise OptionError(f"tool {number}: {told}; it must have 1 to 64 letters, digits, hyphens, dots and underscores")
     definition, parameters = _with_parameters(definition, name)
     try:
         followed = follow_references(parameters)
@@ -102,7 +104,7 @@ def _with_parameters(definition: dict[str, Any], name: str) -> tuple[dict[str, A
         return definition, _NO_PARAMETERS
     key, parameters = given[0]
     if not isinstance(parameters, dict):
-        raise OptionError(f"tool {name}: {key} is {type(parameters).__name__}; it must be a JSON schema")
+        raise OptionError(f"tool {name}: {key} must be a JSON schema, and an object")
     function = {"parameters" if one in PARAMETERS else one: value for one, value in function.items()}
     beside = {one: value for one, value in outer.items() if one not in PARAMETERS}
     return {**beside, "function": {**function, "parameters": parameters}}, parameters or _NO_PARAMETERS

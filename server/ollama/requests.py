@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from uhd_edge.server.errors import ApiError
+from uhd_edge.server.errors import ApiError, shown, wrong_type
 from uhd_edge.server.media.data import bare_as_data_uri
 from uhd_edge.server.openai.own_words import not_ours
 from uhd_edge.server.openai.same_meaning import BESIDE_OLLAMAS, OF_MESSAGES, require_agreement
@@ -135,7 +135,7 @@ def only_unloads(given: dict[str, Any]) -> bool:
 def _settings(given: dict[str, Any], own: frozenset[str]) -> tuple[dict[str, Any], tuple[str, ...], dict[str, str]]:
     options = {} if given.get("options") is None else given["options"]
     if not isinstance(options, dict):
-        raise ApiError(400, f"options is {type(options).__name__}; it must be an object", param="options")
+        raise wrong_type("options", options, "an object")
     set_options = {name: value for name, value in options.items() if value is not None}
     body: dict[str, Any] = {_OPTIONS[name]: value for name, value in set_options.items() if name in _OPTIONS}
     if body.get("max_tokens") in (-1, -2):  # without a limit, or up to the end of the context
@@ -160,7 +160,7 @@ def _settings(given: dict[str, Any], own: frozenset[str]) -> tuple[dict[str, Any
 def _text(given: dict[str, Any], name: str) -> str:
     text = given.get(name)
     if text is not None and not isinstance(text, str):
-        raise ApiError(400, f"{name} is {type(text).__name__}; it must be text", param=name)
+        raise wrong_type(name, text, "text")
     return text or ""
 
 
@@ -178,8 +178,7 @@ def _format(given: Any) -> dict[str, Any]:
     if given == "json":
         return {"type": "json_object"}
     if not isinstance(given, dict):
-        told = repr(given[:40]) if isinstance(given, str) else type(given).__name__
-        raise ApiError(400, f'format is {told}; it must be "json" or a JSON schema', param="format")
+        raise ApiError(400, f'format is {shown(given)}; it must be "json" or a JSON schema', param="format")
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": given}}
 
 
@@ -196,8 +195,7 @@ def _message(given: Any, within: str = "") -> Any:
             message[ours] = given[name]
     images = [] if given.get("images") is None else given["images"]
     if not isinstance(images, list):
-        place = f"{within}images"
-        raise ApiError(400, f"{place} is {type(images).__name__}; it must be a list of base64", param=place)
+        raise wrong_type(f"{within}images", images, "a list of base64")
     if images:
         parts = [{"type": "image_url", "image_url": {"url": bare_as_data_uri(image)}} for image in images]
         text = given.get("content")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from uhd_edge.server.errors import ApiError
+from uhd_edge.server.errors import ApiError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 # What a value must be, which pydantic says in words of Python.
 _KINDS: Final = {
     **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "an object"),
+    **dict.fromkeys(("int_type", "int_from_float"), "a whole number"),
+    "float_type": "a number",
     "list_type": "a list",
     "string_type": "text",
     "bool_type": "true or false",
 }
-# Types of parts are called otherwise in each API.
-_OF_PARTS: Final = {
-    "union_tag_invalid": "a part of the type {tag!r:.42} is not supported; send text, images or videos",
+# What else may be wrong with it; the names in brackets are pydantic's.
+_LIMITS: Final = {
+    "greater_than": "it must be above {gt}",
+    "less_than_equal": "it must be at most {le:g}",
+    "too_short": "it is empty; it must have at least {min_length}",
+    "missing": "it is missing",
     "union_tag_not_found": "a part needs a type; send text, images or videos",
 }
 
@@ -36,7 +41,7 @@ def refuse_names(names: Iterable[str]) -> None:
 
 def refused(error: ValidationError, given: object) -> ApiError:
     """Return the error for `given`, which does not fit: where, and why."""
-    errors = error.errors(include_url=False, include_input=False)
+    errors = error.errors(include_url=False)
     places = [tuple(_place(one["loc"], given, missing=one["type"] == "missing")) for one in errors]
     # Where there are several forms, each says why it is not that one; the one that fits best is wrong the deepest.
     fits = [one for one in range(len(errors)) if places[one][: len(places[0])] == places[0]]
@@ -58,11 +63,17 @@ def _why(wrong: ErrorDetails, here: Sequence[str], *, content: bool) -> str:
     kinds = [_KINDS[kind] for kind in dict.fromkeys(here) if kind in _KINDS]
     if content and kinds == ["a list"]:
         return "it must be text or a list of parts"
+    told = wrong.get("ctx", {})
     if wrong["type"] in _KINDS:
         return f"it must be {' or '.join(kinds)}"
-    if wrong["type"] in _OF_PARTS:
-        return _OF_PARTS[wrong["type"]].format(**wrong.get("ctx", {}))
-    return wrong["msg"].removeprefix("Value error, ")
+    if wrong["type"] in _LIMITS:
+        return _LIMITS[wrong["type"]].format(**told)
+    if wrong["type"] == "literal_error":
+        return f"it must be {told['expected'].replace(chr(39), '')}"
+    if wrong["type"] == "union_tag_invalid":  # types of parts are called otherwise in each API
+        kind = shown(wrong["input"]["type"])
+        return f"a part of the type {kind} is not supported; send text, images or videos"
+    return str(told["error"]) if wrong["type"] == "value_error" else "it cannot be read"
 
 
 def _place(loc: Sequence[str | int], given: Any, *, missing: bool) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from uhd_edge.server.errors import ApiError
+from uhd_edge.server.errors import ApiError, wrong_type
 from uhd_edge.server.openai.same_meaning import EFFORTS, UNDECIDED
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def translate_thinking(given: dict[str, Any], ignored: list[str], names: dict[st
         known = ("effort", "enabled", "max_tokens")
         ignored += [f"reasoning.{name}" for name, value in reasoning.items() if name not in known and value is not None]
     elif reasoning is not None:
-        raise ApiError(400, f"reasoning is {type(reasoning).__name__}; it must be an object", param="reasoning")
+        raise wrong_type("reasoning", reasoning, "an object")
     if isinstance(arguments := given.get("chat_template_kwargs"), dict):
         given["chat_template_kwargs"] = _switched(arguments, names)
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from uhd_edge.runtime.schema.plain_json import load_plain_json
-from uhd_edge.server.errors import ApiError
+from uhd_edge.runtime.schema.plain_json import load_plain_json, why_unread
+from uhd_edge.server.errors import ApiError, wrong_type
 from uhd_edge.server.openai.same_meaning import FRAMES
 from uhd_edge.server.openai.thinking import translate_thinking
 from uhd_edge.server.openai.tidy_messages import tidy_messages
@@ -149,7 +149,7 @@ def _parsed(text: str, name: str) -> Any:
     try:
         return load_plain_json(text)
     except (ValueError, RecursionError) as error:
-        raise ApiError(400, f"{name} is no JSON ({error})", param=name) from error
+        raise ApiError(400, f"{name} {why_unread(error)}", param=name) from error
 
 
 def _translate_sizes(given: dict[str, Any], ignored: list[str], names: dict[str, str]) -> None:
@@ -175,7 +175,7 @@ def _translate_sizes(given: dict[str, Any], ignored: list[str], names: dict[str,
 
 def _object(given: Any, place: str) -> dict[str, Any]:
     if given is not None and not isinstance(given, dict):
-        raise ApiError(400, f"{place} is {type(given).__name__}; it must be an object", param=place)
+        raise wrong_type(place, given, "an object")
     return given or {}
 
 

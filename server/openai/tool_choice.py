@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from uhd_edge.runtime.errors import OptionError
 from uhd_edge.runtime.tools.given_tools import CHOICES, parse_tools
-from uhd_edge.server.errors import ApiError
+from uhd_edge.server.errors import ApiError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,18 +27,23 @@ def read_tools(request: ChatRequest, *, model_calls: bool) -> tuple[tuple[Tool, 
     try:
         tools = parse_tools(request.tools, choice).tools
     except OptionError as error:
-        raise _of_tools(error) from error
+        raise _of_tools(error, request.tools or ()) from error
     if choice == "none" and not model_calls:
         return None, None
     return (tools if allowed is None else _only(tools, allowed)), choice
 
 
-def _of_tools(error: OptionError) -> ApiError:
+def _of_tools(error: OptionError, tools: Sequence[dict[str, Any]]) -> ApiError:
     """Name the tool by its place, or the parameter that an error is about."""
     name, told = error.parameter or "tools", str(error)
     if found := re.match(r"tool (\d+)(?=[ :])", told):
         name = f"tools.{found[1]}"
         return ApiError(400, name + told[found.end() :], param=name)
+    if found := re.match(r"tool ([\w.-]+): |the parameters of ([\w.-]+)(?= )", told):
+        called = found[1] or found[2]
+        number = next(n for n, tool in enumerate(tools) if called in (tool.get("name"), _inner(tool).get("name")))
+        name = f"tools.{number}"
+        return ApiError(400, f"{name}: {told[found.end() :] if found[1] else told}", param=name)
     return ApiError(400, told if told.startswith(name) else f"{name}: {told}", param=name)
 
 
@@ -46,26 +51,31 @@ def _read_choice(given: str | dict[str, Any]) -> tuple[str, list[str] | None]:
     """Return a choice, and the names of the tools that it is limited to."""
     if isinstance(given, str):
         if given not in CHOICES:
-            raise _wrong(f"tool_choice is {given[:40]!r}; it must be one of {', '.join(CHOICES)}, or an object")
+            raise _wrong(f"tool_choice is {shown(given)}; it must be one of {', '.join(CHOICES)}, or an object")
         return given, None
     kind = given.get("type")
     if kind == "function":
         return _name(given), None
     if kind != "allowed_tools":
-        raise _wrong(f"a tool_choice of the type {kind!r:.40} is not supported; it may be function or allowed_tools")
+        raise _wrong(f"tool_choice is of the type {shown(kind)}; it must be function or allowed_tools")
     inner = given.get("allowed_tools", given)  # which `/v1/responses` does without
     tools = inner.get("tools") if isinstance(inner, dict) else None
     mode = inner.get("mode", "auto") if isinstance(inner, dict) else None
     if not isinstance(tools, list) or not tools or mode not in ("auto", "required"):
-        raise _wrong('a tool_choice of the type allowed_tools needs a mode, "auto" or "required", and a list of tools')
+        raise _wrong('tool_choice of the type allowed_tools needs a mode, "auto" or "required", and a list of tools')
     return mode, [_name(tool) for tool in tools]
 
 
-def _name(given: Any) -> str:
+def _inner(given: Any) -> dict[str, Any]:
+    """Return what describes a function, within it or beside its type."""
     inner = given.get("function", given) if isinstance(given, dict) else None
-    name = inner.get("name") if isinstance(inner, dict) else None
+    return inner if isinstance(inner, dict) else {}
+
+
+def _name(given: Any) -> str:
+    name = _inner(given).get("name")
     if not isinstance(name, str):
-        raise _wrong("a tool_choice must name its function")
+        raise _wrong("tool_choice must name its function")
     return name
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from uhd_edge.server.errors import ApiError
+from uhd_edge.server.errors import ApiError, shown, wrong_type
 
 # What comes with the parts of an answer and goes back with them, and says nothing to the model.
 _QUIET_IN_PARTS: Final = ("annotations", "logprobs", "prompt_cache_breakpoint")
 
 # What an image may have beside it.
 _OF_IMAGES: Final = ("detail", "mode", "min_pixels", "max_pixels")
+_ITEMS: Final = "text or a list of items"
 
 
 def read_items(given: dict[str, Any], names: dict[str, str]) -> list[Any]:
@@ -29,8 +30,10 @@ def read_items(given: dict[str, Any], names: dict[str, str]) -> list[Any]:
         names |= dict.fromkeys((f"messages.{len(messages)}", f"messages.{len(messages)}.content"), "input")
         return [*messages, {"role": "user", "content": asked}]
     if not isinstance(asked, list) or not asked:
-        told = "missing" if asked is None else "an empty list" if asked == [] else type(asked).__name__
-        raise ApiError(400, f"input is {told}; it must be text or a list of items", param="input")
+        if asked is None or asked == []:
+            told = "missing" if asked is None else "an empty list"
+            raise ApiError(400, f"input is {told}; it must be {_ITEMS}", param="input")
+        raise wrong_type("input", asked, _ITEMS)
     for number, item in enumerate(asked):
         before, place = len(messages), f"input.{number}"
         inner = _add(item, messages, place)
@@ -66,8 +69,8 @@ def _add(item: Any, messages: list[Any], place: str) -> dict[str, str]:
         messages.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": output})
         return {"tool_call_id": ".call_id"} | _in_parts(item.get("output"), ".output")
     if not isinstance(item, dict):
-        raise ApiError(400, f"{place} is {type(item).__name__}; it must be an object", param=place)
-    raise ApiError(400, f"{place}: items of the type {kind!r} are not supported", param=place)
+        raise wrong_type(place, item, "an object")
+    raise ApiError(400, f"{place}: items of the type {shown(kind)} are not supported", param=place)
 
 
 def _call(item: dict[str, Any], place: str) -> dict[str, Any]:
@@ -132,5 +135,5 @@ def _part(part: dict[str, Any], place: str) -> dict[str, Any]:
 def as_list(given: Any, name: str) -> list[Any]:
     """Return a list as it is; raises `ApiError` 400 for anything else."""
     if not isinstance(given, list):
-        raise ApiError(400, f"{name} is {type(given).__name__}; it must be a list", param=name)
+        raise wrong_type(name, given, "a list")
     return given

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
-from uhd_edge.server.errors import ApiError
+from uhd_edge.server.errors import ApiError, shown, wrong_type
 from uhd_edge.server.openai.same_meaning import LOGPROBS
 from uhd_edge.server.openai.sent_names import SentNames
 from uhd_edge.server.responses.items import as_list, read_items
@@ -33,8 +32,7 @@ def as_chat_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]
     """
     given = {name: value for name, value in given.items() if value is not None}
     if (truncation := given.pop("truncation", "auto")) not in ("auto", "disabled"):
-        message = f"truncation is {json.dumps(truncation):.40}; it must be auto or disabled"
-        raise ApiError(400, message, param="truncation")
+        raise ApiError(400, f"truncation is {shown(truncation)}; it must be auto or disabled", param="truncation")
     for name, neutral in _NEUTRAL.items():
         if name in given and given.pop(name) not in neutral:
             message = f"{name} is not supported, as this server keeps no responses; send the whole conversation"
@@ -50,7 +48,9 @@ def as_chat_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]
         names["max_completion_tokens"] = "max_output_tokens"
     if "tools" in given:
         body["tools"] = [_tool(tool, f"tools.{n}") for n, tool in enumerate(as_list(given["tools"], "tools"))]
-    for name in as_list(given.get("include", []), "include"):
+    for number, name in enumerate(as_list(given.get("include", []), "include")):
+        if not isinstance(name, str):
+            raise wrong_type(f"include.{number}", name, "text")
         if name == LOGPROBS:
             body["logprobs"] = True
         else:
@@ -66,7 +66,7 @@ def _translate_reasoning(body: dict[str, Any], ignored: list[str], names: dict[s
     if reasoning is None:
         return
     if not isinstance(reasoning, dict):
-        raise ApiError(400, f"reasoning is {type(reasoning).__name__}; it must be an object", param="reasoning")
+        raise wrong_type("reasoning", reasoning, "an object")
     if (effort := reasoning.get("effort")) is not None and "reasoning_effort" not in body:
         body["reasoning_effort"], names["reasoning_effort"] = effort, "reasoning.effort"
     body["reasoning"] = {name: reasoning[name] for name in ("enabled", "max_tokens") if name in reasoning} or None
@@ -77,7 +77,7 @@ def _translate_reasoning(body: dict[str, Any], ignored: list[str], names: dict[s
 def _translate_text(text: Any, body: dict[str, Any], ignored: list[str], names: dict[str, str]) -> None:
     """Write the format of the text as that of a chat completion."""
     if text is not None and not isinstance(text, dict):
-        raise ApiError(400, f"text is {type(text).__name__}; it must be an object", param="text")
+        raise wrong_type("text", text, "an object")
     own = text or {}
     ignored += [f"text.{name}" for name in own if name != "format" and own[name] is not None]
     if own.get("format") is not None:
@@ -89,9 +89,10 @@ def _translate_text(text: Any, body: dict[str, Any], ignored: list[str], names: 
 
 def _tool(tool: Any, place: str) -> Any:
     """Write the definition of a function as chat completions have it."""
-    if not isinstance(tool, dict) or tool.get("type") != "function":
-        kind = tool.get("type") if isinstance(tool, dict) else tool
-        told = f"{place}: tools of the type {kind!r:.40} are not supported; give functions"
+    if not isinstance(tool, dict):
+        raise wrong_type(place, tool, "an object")
+    if (kind := tool.get("type")) != "function":
+        told = f"{place}: tools of the type {shown(kind)} are not supported; give functions"
         raise ApiError(400, told, param=place)
     if "function" in tool:
         return tool

@@ -55,6 +55,7 @@ def test_half_an_answer_is_not_printed(schema: str, capfd: pytest.CaptureFixture
         (b"{", "the schema is no JSON"),
         (b"false", "nothing fits the schema"),
         (b'{"type": "whole"}', "this is no JSON schema: $.type: 'whole'"),
+        (b'{"type": null}', "this is no JSON schema: $.type: null is not"),
     ],
 )
 def test_a_file_that_is_no_schema_is_named_before_a_model_is_opened(

@@ -107,7 +107,7 @@ def test_a_conversation_in_dicts_is_answered_as_in_messages(assistant: Assistant
         ({"role": "assistant", "tool_calls": 5, "content": ""}, "message 1: tool_calls is int; it must be a list"),
         ({"role": "assistant", "tool_calls": [{}]}, 'message 1, call 0: it must have "function"'),
         ({"role": "assistant", "tool_calls": [call("{")]}, "message 1, call 0: the text of the arguments is not JSON"),
-        ({"role": "assistant", "tool_calls": [call("[]")]}, "message 1, call 0: the arguments are list"),
+        ({"role": "assistant", "tool_calls": [call("[]")]}, "message 1, call 0: the arguments must be an object"),
         ({"role": ["user"], "content": "What?"}, "message 1: the role is ['user']; it must be one of"),
         ({"role": "user"}, "message 1: the content is NoneType; it must be text or a list of parts"),
         (

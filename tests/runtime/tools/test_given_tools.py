@@ -78,13 +78,13 @@ class Arm:
     [
         ("stop", "auto", "tools is str; it must be a list"),
         ([3], "auto", "tool 0 is int; it must be a function, or its definition"),
-        ([{}], "auto", "tool 0: the name is None"),
-        ([{"function": 3}], "auto", "tool 0: the name is None"),
+        ([{}], "auto", "tool 0: the name is missing"),
+        ([{"function": 3}], "auto", "tool 0: the name is missing"),
         ([{"name": "a b"}], "auto", "tool 0: the name is 'a b'"),
         ([{"name": "a>"}], "auto", "tool 0: the name is 'a>'"),
         ([STOP, STOP], "auto", "'stop' more than once"),
-        *[([{"name": "a", "parameters": wrong}], "auto", "parameters is ") for wrong in (3, 0, [], "", False)],
-        ([{"name": "a", "inputSchema": "x"}], "auto", "tool a: inputSchema is str; it must be a JSON schema"),
+        *[([{"name": "a", "parameters": wrong}], "auto", "parameters must be ") for wrong in (3, 0, [], "", False)],
+        ([{"name": "a", "inputSchema": "x"}], "auto", "tool a: inputSchema must be a JSON schema, and an object"),
         (
             [{"name": "a", "parameters": SIDE, "input_schema": {}}],
             "auto",

@@ -35,7 +35,7 @@ def content(of_a_message: Any) -> dict[str, Any]:
     ("path", "body", "told"),
     [
         (RESPONSES, {"input": None}, f"input is missing; {ITEMS}"),
-        (RESPONSES, {"input": 5}, f"input is int; {ITEMS}"),
+        (RESPONSES, {"input": 5}, f"input is a number; {ITEMS}"),
         (RESPONSES, {"input": []}, f"input is an empty list; {ITEMS}"),
         (RESPONSES, {"instructions": 0}, "instructions: it must be text or a list of parts"),
         (RESPONSES, {"truncation": "foo"}, 'truncation is "foo"; it must be auto or disabled'),
@@ -57,8 +57,8 @@ def content(of_a_message: Any) -> dict[str, Any]:
         (CHAT, {"max_tokens": -(10**99)}, "max_tokens is -1e99 or so; it must be from 1 to"),
         (OLLAMA_CHAT, {"format": "xml"}, "format is 'xml'; it must be \"json\" or a JSON schema"),
         (OLLAMA_CHAT, content(0), "messages.0.content: it must be text or a list of parts"),
-        (OLLAMA_GENERATE, {"prompt": 5}, "prompt is int; it must be text"),
-        (OLLAMA_GENERATE, {"system": 5}, "system is int; it must be text"),
+        (OLLAMA_GENERATE, {"prompt": 5}, "prompt is a number; it must be text"),
+        (OLLAMA_GENERATE, {"system": 5}, "system is a number; it must be text"),
     ],
 )
 def test_an_error_says_what_may_be_there(server: Running, path: str, body: dict[str, Any], told: str) -> None:
