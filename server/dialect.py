@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class Asked:
     """A question: its conversation, images and videos in the order of their places, and settings.
 
-    `ignored` names what the request had besides. `sent` is what the client called its parameters.
+    `ignored` names what the request had besides. `sent` is what the client called its parameters, which makes no other
+    question of it.
     """
 
     messages: tuple[Message, ...]
@@ -30,7 +31,7 @@ class Asked:
     options: AskOptions
     stream: bool = False
     ignored: tuple[str, ...] = ()
-    sent: SentNames = field(default_factory=SentNames)
+    sent: SentNames = field(default_factory=SentNames, compare=False)
 
     @property
     def continues(self) -> bool:

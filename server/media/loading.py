@@ -6,6 +6,7 @@ import asyncio
 import math
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -79,8 +80,11 @@ def decode_all(
 
 
 async def _files(part: MediaPart, source: _Source) -> list[bytes]:
-    with _placed(part):
-        return [await source.file(part.urls[place], part) for place in part.places]
+    files = []
+    for number in part.places:
+        with _placed(part if part.kind != "frames" else replace(part, place=f"{part.place}.{number}")):
+            files.append(await source.file(part.urls[number], part))
+    return files
 
 
 @contextmanager

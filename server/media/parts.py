@@ -19,8 +19,8 @@ class MediaPart:
 
     `detail` "low" shows an image's thumbnail alone. An image of more than `max_pixels` pixels is made
     smaller before it is looked at, one of less than `min_pixels` larger. `mode` is its own. Of a video
-    at most `max_frames` frames are looked at, and `fps` of each second. `place` is where it stands in
-    the chat completion, for errors.
+    at most `max_frames` frames are looked at, and `fps` of each second. `place` is where its URL or
+    the list of its frames stands in the chat completion, for errors.
     """
 
     kind: Literal["image", "video", "frames"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from uhd_edge.server.errors import ApiError, shown, wrong_type
 from uhd_edge.server.media.data import bare_as_data_uri
+from uhd_edge.server.media.unseen import leave_out
 from uhd_edge.server.openai.own_words import not_ours
 from uhd_edge.server.openai.same_meaning import BESIDE_OLLAMAS, OF_MESSAGES, require_agreement
 from uhd_edge.server.openai.sent_names import SentNames
@@ -149,9 +150,10 @@ def _settings(given: dict[str, Any], own: frozenset[str]) -> tuple[dict[str, Any
     if body.get("repetition_penalty") == 0:  # sent by Open WebUI where there is none; it would divide by it
         del body["repetition_penalty"]
         known = tuple(name for name in known if name != "repeat_penalty")
-    ignored = [f"options.{name}" for name in set_options if name not in known]
+    ignored: list[str] = []
+    leave_out({f"options.{name}": value for name, value in set_options.items() if name not in known}, ignored)
     kept = (*_QUIET, *_BESIDE, *BESIDE_OLLAMAS, *own)
-    ignored += [name for name, value in given.items() if value is not None and name not in kept]
+    leave_out({name: value for name, value in given.items() if value is not None and name not in kept}, ignored)
     names = {ours: f"options.{name}" for name, ours in _OPTIONS.items() if ours not in beside}
     names |= dict.fromkeys(("response_format", "response_format.json_schema.schema"), "format")
     return body, tuple(ignored), names

@@ -39,8 +39,11 @@ _ROLES: Final[dict[str, Role]] = {
 }
 
 
-def parse_chat(request: ChatRequest, model: ModelFacts, *, strict: bool, ignored: tuple[str, ...]) -> Asked:
-    """Translate a request; raises `ApiError` for an invalid conversation and `SchemaError` for an invalid schema."""
+def parse_chat(request: ChatRequest, model: ModelFacts, *, strict: bool) -> Asked:
+    """Translate a request, with the places of what of it cannot be followed.
+
+    Raises `ApiError` for an invalid conversation and `SchemaError` for an invalid schema.
+    """
     _require_question(request.messages[-1], f"messages.{len(request.messages) - 1}", strict=strict)
     _require_sizes(request.min_pixels, request.max_pixels)
     media = tuple(
@@ -50,9 +53,8 @@ def parse_chat(request: ChatRequest, model: ModelFacts, *, strict: bool, ignored
         if is_media(part)
     )
     messages = tuple(_message(message, number) for number, message in enumerate(request.messages))
-    options, more_ignored = parse_options(request, model, strict=strict)
-    ignored = (*ignored, *_ignored_rates(request), *more_ignored)
-    return Asked(messages, media, options, bool(request.stream), ignored)
+    options, ignored = parse_options(request, model, strict=strict)
+    return Asked(messages, media, options, bool(request.stream), (*_ignored_rates(request), *ignored))
 
 
 def _require_question(last: ChatMessage, place: str, *, strict: bool) -> None:
@@ -110,14 +112,16 @@ def _media(part: object, request: ChatRequest, place: str) -> MediaPart:
     """Return an image or a video with what is wished for it, or else for all."""
     if isinstance(part, VideoContent):
         video = part.video_url
-        wishes: Any = {"mode": video.mode, "max_frames": video.max_frames or request.max_frames, "place": place}
+        wishes: Any = {"mode": video.mode, "max_frames": video.max_frames or request.max_frames}
         if video.url is None:
-            return MediaPart("frames", tuple(video.frames), **wishes)
-        return MediaPart("video", (video.url,), fps=video.fps or request.fps, **wishes)
+            return MediaPart("frames", tuple(video.frames), place=f"{place}.video_url.frames", **wishes)
+        at = f"{place}.video_url.url"
+        return MediaPart("video", (video.url,), fps=video.fps or request.fps, place=at, **wishes)
     image = cast("ImageContent", part).image_url
     least, most = image.min_pixels or request.min_pixels, image.max_pixels or request.max_pixels
     _require_sizes(least, most, "" if image.min_pixels is None else f"{place}.image_url.")
-    return MediaPart("image", (image.url,), image.detail, least, most, image.mode, place=place)
+    at = f"{place}.image_url.url"
+    return MediaPart("image", (image.url,), image.detail, least, most, image.mode, place=at)
 
 
 def _require_sizes(least: int | None, most: int | None, place: str = "") -> None:
@@ -128,10 +132,14 @@ def _require_sizes(least: int | None, most: int | None, place: str = "") -> None
 
 def _ignored_rates(request: ChatRequest) -> list[str]:
     """Name the frames a second that are wished for of lists of frames; how far apart those are is not known."""
-    parts = [part for message in request.messages for part in message.content if isinstance(part, VideoContent)]
-    frames = [part.video_url for part in parts if part.video_url.url is None]
-    of_all = request.fps is not None and any(video.fps is None for video in frames)
-    return ["messages[].content[].fps" for video in frames if video.fps is not None] + ["fps"] * of_all
+    frames = {
+        f"messages.{number}.content.{place}.video_url.fps": part.video_url
+        for number, message in enumerate(request.messages)
+        for place, part in enumerate(message.content)
+        if isinstance(part, VideoContent) and part.video_url.url is None
+    }
+    of_all = request.fps is not None and any(video.fps is None for video in frames.values())
+    return [place for place, video in frames.items() if video.fps is not None] + ["fps"] * of_all
 
 
 def _says_something(message: ChatMessage, place: str, *, strict: bool) -> bool:

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from uhd_edge.runtime.tools.given_tools import PARAMETERS
 from uhd_edge.server.errors import ApiError
+from uhd_edge.server.media.unseen import refuse_unseen
+from uhd_edge.server.openai.tidy_messages import said_instead
 from uhd_edge.server.openai.tidying import QUIET
 
 # What no official client sends and this server has, at every address.
@@ -58,17 +60,22 @@ def plain_request(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...
     plain = {name: value for name, value in given.items() if name not in QUIET and value is not None}
     messages = plain.get("messages")
     if isinstance(messages, list):
-        plain["messages"] = [_message(one, ignored) if isinstance(one, dict) else one for one in messages]
+        plain["messages"] = [
+            _message(one, f"messages.{number}", ignored) if isinstance(one, dict) else one
+            for number, one in enumerate(messages)
+        ]
     return plain, tuple(ignored)
 
 
-def _message(given: dict[str, Any], ignored: list[str]) -> dict[str, Any]:
+def _message(given: dict[str, Any], place: str, ignored: list[str]) -> dict[str, Any]:
     message = {name: value for name, value in given.items() if value is not None}
     role = message.get("role")
     if "name" in message and role != "tool":  # of a tool's result it is that of the call
-        ignored.append("messages[].name")
+        ignored.append(f"{place}.name")
     if role == "assistant":  # beside calls there may be no content
-        message.setdefault("content", message.get("refusal", []))
+        message.setdefault("content", said_instead(message, place))
+        for name in _QUIET_IN_ANSWERS:
+            refuse_unseen(f"{place}.{name}", message.get(name))
         message = {name: value for name, value in message.items() if name not in _QUIET_IN_ANSWERS}
     if isinstance(message.get("content"), list):
         message["content"] = [_part(part) if isinstance(part, dict) else part for part in message["content"]]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uhd_edge.server.openai.chat_request import parse_request
 from uhd_edge.server.openai.conversations import parse_chat
 from uhd_edge.server.openai.refusing import refuse_names
+from uhd_edge.server.openai.sent_names import in_any_list
 
 if TYPE_CHECKING:
     from uhd_edge.server.dialect import Asked
@@ -29,8 +30,8 @@ def read_question(
     with sent.spoken():
         request, ignored = parse_request(chat, sent.tidied, strict=strict)
         model.require_name(request.model)
-        asked = parse_chat(request, model, strict=strict, ignored=ignored)
-    asked = replace(asked, ignored=(*left_out, *map(sent.of, asked.ignored)), sent=sent)
+        asked = parse_chat(request, model, strict=strict)
+    places = (*left_out, *map(sent.untidied, ignored), *map(sent.of, asked.ignored))
     if strict:
-        refuse_names(asked.ignored)
-    return request, asked
+        refuse_names(places)
+    return request, replace(asked, ignored=tuple(dict.fromkeys(map(in_any_list, places))), sent=sent)

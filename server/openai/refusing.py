@@ -24,7 +24,7 @@ _KINDS: Final = {
 }
 # What else may be wrong with it; the names in brackets are pydantic's.
 _LIMITS: Final = {
-    "greater_than": "it must be above {gt}",
+    "greater_than": "it must be above {gt:g}",
     "less_than_equal": "it must be at most {le:g}",
     "too_short": "it is empty; it must have at least {min_length}",
     "missing": "it is missing",

@@ -41,8 +41,13 @@ def require_agreement(given: Mapping[str, Any], meanings: Iterable[Meaning], wit
         said = [(f"{within}{place}", value) for place, value in read.items() if value is not None]
         for place, value in said[1:]:
             if value != said[0][1] or isinstance(value, bool) is not isinstance(said[0][1], bool):
-                message = f"{place} and {said[0][0]} contradict each other; send one of them"
-                raise ApiError(400, message, param=place, code="invalid_parameter_combination")
+                raise contradiction(place, said[0][0])
+
+
+def contradiction(place: str, other: str) -> ApiError:
+    """Return the error for two places of one meaning that say different things."""
+    message = f"{place} and {other} contradict each other; send one of them"
+    return ApiError(400, message, param=place, code="invalid_parameter_combination")
 
 
 def same(*places: str) -> Meaning:
@@ -134,6 +139,5 @@ BESIDE_OLLAMAS: Final = (
 )
 OF_OLLAMA: Final[tuple[Meaning, ...]] = (*(same(f"options.{name}", name) for name in BESIDE_OLLAMAS), _RANKED)
 # What an assistant thought, in a message; "" is no thought.
-OF_MESSAGES: Final[tuple[Meaning, ...]] = (
-    dict.fromkeys(("reasoning_content", "reasoning", "thinking"), lambda given: None if given == "" else given),
-)
+THOUGHTS: Final = ("reasoning_content", "reasoning", "thinking")
+OF_MESSAGES: Final[tuple[Meaning, ...]] = (dict.fromkeys(THOUGHTS, lambda given: None if given == "" else given),)

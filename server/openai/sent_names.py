@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 # A place within the conversation, in the text of an error.
 _PLACE = re.compile(r"(?<![\w.])messages(\.\w+)+")
 
+# The lists of a conversation, and the number of an item.
+_LISTS = ("messages.", "input.", "instructions.", "images.")
+_ITEM = re.compile(r"\.\d+(?=\.|$)")
+
 # What would help, as `api_error` says it.
 _ADVICE = re.compile(r"(?<=\bset )(mode|max_slices|max_frames)(?= to )")
 
@@ -37,7 +41,11 @@ class SentNames:
 
     def of(self, place: str) -> str:
         """Return what the client called a place."""
-        return _called(_called(place, self.tidied), self.names)
+        return self.untidied(_called(place, self.tidied))
+
+    def untidied(self, place: str) -> str:
+        """Return what the client called a place as it was before the chat completion was tidied."""
+        return _called(place, self.names)
 
     def told(self, error: ApiError) -> ApiError:
         """Return an error that names what the client has sent."""
@@ -62,8 +70,13 @@ class SentNames:
             raise self.told(known) from error
 
 
+def in_any_list(place: str) -> str:
+    """Return a place within a conversation as that in any of its items, `messages[].name` for `messages.0.name`."""
+    return _ITEM.sub("[]", place) if place.startswith(_LISTS) else place
+
+
 def _called(place: str, names: Mapping[str, str]) -> str:
-    ends = [found.start() for found in re.finditer(r"[.\[]", place)]
+    ends = [found.start() for found in re.finditer(r"\.", place)]
     for end in (len(place), *reversed(ends)):
         if place[:end] in names:
             return names[place[:end]] + place[end:]

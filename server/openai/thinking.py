@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from uhd_edge.server.errors import ApiError, wrong_type
+from uhd_edge.server.media.unseen import leave_out_others
 from uhd_edge.server.openai.same_meaning import EFFORTS, UNDECIDED
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def translate_thinking(given: dict[str, Any], ignored: list[str], names: dict[st
     if isinstance(thinking, dict):
         take("think", _kind(thinking.get("type")), "thinking.type")
         take("think_tokens", thinking.get("budget_tokens"), "thinking.budget_tokens")
+        leave_out_others("thinking", thinking, ("type", "budget_tokens"), ignored)
     elif thinking is not None:
         take("think", thinking, "thinking")
     take("think", given.pop("enable_thinking", None), "enable_thinking")
@@ -45,8 +47,7 @@ def translate_thinking(given: dict[str, Any], ignored: list[str], names: dict[st
         take("reasoning_effort", reasoning.get("effort"), "reasoning.effort")
         take("think", reasoning.get("enabled"), "reasoning.enabled")
         take("think_tokens", reasoning.get("max_tokens"), "reasoning.max_tokens")
-        known = ("effort", "enabled", "max_tokens")
-        ignored += [f"reasoning.{name}" for name, value in reasoning.items() if name not in known and value is not None]
+        leave_out_others("reasoning", reasoning, ("effort", "enabled", "max_tokens"), ignored)
     elif reasoning is not None:
         raise wrong_type("reasoning", reasoning, "an object")
     if isinstance(arguments := given.get("chat_template_kwargs"), dict):

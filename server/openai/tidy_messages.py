@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from uhd_edge.server.errors import ApiError
-from uhd_edge.server.openai.same_meaning import OF_MESSAGES, require_agreement
-from uhd_edge.server.openai.tidy_parts import tidy_part
+from uhd_edge.server.errors import ApiError, wrong_type
+from uhd_edge.server.media.unseen import leave_out_others, refuse_unseen
+from uhd_edge.server.openai.same_meaning import OF_MESSAGES, THOUGHTS, require_agreement
+from uhd_edge.server.openai.tidy_parts import PartPlace, tidy_part
 
 _KNOWN: Final = ("role", "content", "name", "reasoning_content", "tool_calls", "tool_call_id")
-_THOUGHTS: Final = ("reasoning_content", "reasoning", "thinking")
 
 # What comes with the answers of servers and goes back to them, and says nothing to the model.
 _QUIET: Final = frozenset(
@@ -21,10 +21,11 @@ _QUIET: Final = frozenset(
 
 
 def tidy_messages(messages: list[Any], ignored: list[str], names: dict[str, str]) -> list[Any]:
-    """Return the messages in this server's form, and add to `ignored` what was left out.
+    """Return the messages in this server's form, and add to `ignored` the places of what was left out.
 
     What something was called is added to `names`, see `SentNames`. What is no message stays as it is,
-    and is refused later. Raises `ApiError` 400 for parts that are not supported, and for what contradicts itself.
+    and is refused later. Raises `ApiError` 400 for parts that are not supported, for what contradicts itself, and for
+    pictures where none is looked at.
     """
     return [
         _message(message, f"messages.{number}", ignored, names) if isinstance(message, dict) else message
@@ -35,24 +36,42 @@ def tidy_messages(messages: list[Any], ignored: list[str], names: dict[str, str]
 def _message(message: dict[str, Any], place: str, ignored: list[str], names: dict[str, str]) -> dict[str, Any]:
     given = {name: value for name, value in message.items() if value is not None}
     if "function_call" in given:
-        raise ApiError(400, "function_call is not supported; use tool_calls", param="messages")
+        told = f"{place}.function_call is not supported; use tool_calls"
+        raise ApiError(400, told, param=f"{place}.function_call")
     require_agreement(given, OF_MESSAGES, f"{place}.")
     tidied: dict[str, Any] = {name: given[name] for name in _KNOWN if name in given}
-    for name in _THOUGHTS:
+    for name in THOUGHTS:
         if given.get(name, "") != "" and tidied.get("reasoning_content", "") == "":
             tidied["reasoning_content"] = given[name]
             names[f"{place}.reasoning_content"] = f"{place}.{name}"
-    ignored += [f"messages[].{name}" for name in given if name not in (*_KNOWN, *_THOUGHTS) and name not in _QUIET]
+    leave_out_others(place, given, (*_KNOWN, *THOUGHTS, *_QUIET), ignored)
+    for name in _QUIET & given.keys():
+        refuse_unseen(f"{place}.{name}", given[name])
     if given.get("role") != "tool" and "name" in given:  # of a tool's result it is that of the call
-        ignored.append("messages[].name")
+        ignored.append(f"{place}.name")
     if tidied.get("tool_calls") == []:
         del tidied["tool_calls"]
-    content = tidied.get("content")
-    if isinstance(content, dict):
-        content = [content]
-    if isinstance(content, list):
-        parts = [tidy_part(part, f"{place}.content.{number}", ignored, names) for number, part in enumerate(content)]
-        tidied["content"] = [part for part in parts if part is not None]
+    if isinstance(content := tidied.get("content"), list | dict):
+        tidied["content"] = _parts(content, f"{place}.content", ignored, names)
+    refusal = said_instead(given, place)
     if tidied.get("role") in ("assistant", "tool") and "content" not in tidied:
-        tidied["content"] = given.get("refusal") or []
+        tidied["content"] = refusal
     return tidied
+
+
+def said_instead(message: dict[str, Any], place: str) -> str | list[Any]:
+    """Return what is said in an answer without content; raises `ApiError` 400 for a refusal that is no text."""
+    refusal = message.get("refusal")
+    if refusal is not None and not isinstance(refusal, str):
+        raise wrong_type(f"{place}.refusal", refusal, "text")
+    return refusal or []
+
+
+def _parts(content: list[Any] | dict[str, Any], place: str, ignored: list[str], names: dict[str, str]) -> list[Any]:
+    """Return the parts that say something; a part alone is a list of one."""
+    sent = [(place, content)] if isinstance(content, dict) else [(f"{place}.{n}", one) for n, one in enumerate(content)]
+    parts: list[Any] = []
+    for at, part in sent:
+        tidied = tidy_part(part, PartPlace(f"{place}.{len(parts)}", at, ignored, names))
+        parts += [] if tidied is None else [tidied]
+    return parts

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from uhd_edge.runtime.schema.plain_json import load_plain_json, why_unread
 from uhd_edge.server.errors import ApiError, wrong_type
+from uhd_edge.server.media.unseen import leave_out, leave_out_others
 from uhd_edge.server.openai.same_meaning import FRAMES
 from uhd_edge.server.openai.thinking import translate_thinking
 from uhd_edge.server.openai.tidy_messages import tidy_messages
@@ -93,9 +94,10 @@ def tidy_request(
     _translate_numbers(tidied)
     for name, inner in (("chat_template_kwargs", _TEMPLATE), ("stream_options", ("include_usage",))):
         if isinstance(tidied.get(name), dict):
-            ignored += [f"{name}.{key}" for key in tidied[name] if key not in (*inner, "include_obfuscation")]
+            leave_out_others(name, tidied[name], (*inner, "include_obfuscation"), ignored)
             tidied[name] = {key: value for key, value in tidied[name].items() if key in inner}
-    ignored += [name for name, value in tidied.items() if value is not None and name not in known | QUIET]
+    others = [name for name, value in tidied.items() if value is not None and name not in known | QUIET]
+    leave_out({name: tidied[name] for name in others}, ignored)
     tidied = {name: value for name, value in tidied.items() if name in known}
     if isinstance(tidied.get("messages"), list):
         tidied["messages"] = tidy_messages(tidied["messages"], ignored, names)
@@ -156,7 +158,7 @@ def _translate_sizes(given: dict[str, Any], ignored: list[str], names: dict[str,
     """Take what is looked at of images and videos from the two places where vLLM has it."""
     processor = _object(given.pop("mm_processor_kwargs", None), "mm_processor_kwargs")
     reading = _object(given.pop("media_io_kwargs", None), "media_io_kwargs")
-    ignored += ["media_io_kwargs"] if any(reading[name] is not None for name in reading if name != "video") else []
+    leave_out_others("media_io_kwargs", reading, ("video",), ignored)
     video = _object(reading.get("video"), "media_io_kwargs.video")
     if given.get("max_frames") == -1:
         ignored.append(names.pop("max_frames", "max_frames"))
@@ -168,7 +170,7 @@ def _translate_sizes(given: dict[str, Any], ignored: list[str], names: dict[str,
             if value is None:
                 continue
             if ours is None or (name in FRAMES and value == -1):  # -1 is as many as there are
-                ignored.append(f"{place}.{name}")
+                leave_out({f"{place}.{name}": value}, ignored)
             elif ours not in given:
                 given[ours], names[ours] = value, f"{place}.{name}"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from uhd_edge.server.errors import ApiError, shown, wrong_type
+from uhd_edge.server.media.unseen import leave_out_others
+from uhd_edge.server.openai.same_meaning import THOUGHTS, contradiction
 
 # What comes with the parts of an answer and goes back with them, and says nothing to the model.
 _QUIET_IN_PARTS: Final = ("annotations", "logprobs", "prompt_cache_breakpoint")
@@ -13,12 +15,20 @@ _QUIET_IN_PARTS: Final = ("annotations", "logprobs", "prompt_cache_breakpoint")
 _OF_IMAGES: Final = ("detail", "mode", "min_pixels", "max_pixels")
 _ITEMS: Final = "text or a list of items"
 
+# What comes with the items of an answer and goes back with them, and what else each may have.
+_QUIET: Final = ("id", "type", "status", "phase")
+_KNOWN: Final = {
+    "reasoning": ("summary", "content", "encrypted_content"),
+    "function_call": ("call_id", "name", "arguments"),
+    "function_call_output": ("call_id", "output"),
+}
 
-def read_items(given: dict[str, Any], names: dict[str, str]) -> list[Any]:
+
+def read_items(given: dict[str, Any], names: dict[str, str], ignored: list[str]) -> list[Any]:
     """Return the conversation as messages, and add to `names` what each is of; see `SentNames`.
 
-    Calls and thoughts belong to the assistant's message beside them. Raises `ApiError` 400 for items
-    that are not supported.
+    Calls and thoughts belong to the assistant's message beside them. What is left out goes to `ignored`. Raises
+    `ApiError` 400 for items that are not supported, and for thoughts that contradict each other.
     """
     names["messages"] = "input"
     messages: list[Any] = []
@@ -35,28 +45,47 @@ def read_items(given: dict[str, Any], names: dict[str, str]) -> list[Any]:
             raise ApiError(400, f"input is {told}; it must be {_ITEMS}", param="input")
         raise wrong_type("input", asked, _ITEMS)
     for number, item in enumerate(asked):
-        before, place = len(messages), f"input.{number}"
-        inner = _add(item, messages, place)
+        place = f"input.{number}"
+        if not isinstance(item, dict):
+            raise wrong_type(place, item, "an object")
+        before, kind = len(messages), "message" if item.get("type") is None else item["type"]
+        inner = (
+            _add_message(item, messages, place, names)
+            if kind == "message"
+            else _add(kind, item, messages, place, ignored)
+        )
+        if kind != "message":
+            leave_out_others(place, item, (*_QUIET, *_KNOWN[kind]), ignored)
         if len(messages) > before:
             names[f"messages.{before}"] = place
         names |= {f"messages.{len(messages) - 1}.{name}": f"{place}{sent}" for name, sent in inner.items()}
     return messages
 
 
-def _add(item: Any, messages: list[Any], place: str) -> dict[str, str]:
-    """Add an item, and return what it calls the places within its message."""
-    kind = item.get("type", "message") if isinstance(item, dict) else None
-    if kind == "message":
-        message = {name: item[name] for name in item if name not in ("id", "type", "status", "phase")}
-        message["content"] = _parts(item.get("content"), f"{place}.content")
-        if message.get("role") == "assistant" and _waits_for_text(messages):
-            messages[-1] |= message
-        else:
-            messages.append(message)
-        return {name: f".{name}" for name in message} | _in_parts(item.get("content"), ".content")
+def _add_message(item: dict[str, Any], messages: list[Any], place: str, names: dict[str, str]) -> dict[str, str]:
+    """Add a message, and return what it calls the places within it; thoughts before it are its own."""
+    message = {name: item[name] for name in item if name not in _QUIET}
+    message["content"] = _parts(item.get("content"), f"{place}.content")
+    sent = {name: f".{name}" for name in message} | _in_parts(item.get("content"), ".content")
+    if message.get("role") != "assistant" or not _waits_for_text(messages):
+        messages.append(message)
+        return sent
+    before, thoughts = names[f"messages.{len(messages) - 1}.reasoning_content"], messages[-1]["reasoning_content"]
+    for name in THOUGHTS:
+        if (said := message.pop(name, None)) not in (None, "", thoughts) and thoughts:
+            raise contradiction(f"{place}.{name}", before)
+        if said and not thoughts:
+            message[name] = said
+    messages[-1] |= message
+    return {name: sent[name] for name in sent if name not in THOUGHTS or name in message}
+
+
+def _add(kind: Any, item: dict[str, Any], messages: list[Any], place: str, ignored: list[str]) -> dict[str, str]:
+    """Add what is no message, and return what it calls the places within its message."""
     if kind == "reasoning":
-        name = "content" if item.get("content") else "summary"
-        _assistant(messages)["reasoning_content"] = _thoughts(item.get(name) or [], f"{place}.{name}")
+        thoughts = {name: _thoughts(item.get(name), f"{place}.{name}", ignored) for name in ("content", "summary")}
+        name = "content" if thoughts["content"] else "summary"
+        _assistant(messages)["reasoning_content"] = thoughts[name]
         return {"reasoning_content": f".{name}"}
     if kind == "function_call":
         last = messages[-1] if messages and messages[-1].get("role") == "assistant" else _assistant(messages)
@@ -65,11 +94,9 @@ def _add(item: Any, messages: list[Any], place: str) -> dict[str, str]:
         call = f"tool_calls.{len(calls) - 1}"
         return {call: "", f"{call}.function": "", f"{call}.id": ".call_id"}
     if kind == "function_call_output":
-        output = _parts(item.get("output") or "", f"{place}.output")
+        output = "" if item.get("output") is None else _parts(item["output"], f"{place}.output")
         messages.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": output})
         return {"tool_call_id": ".call_id"} | _in_parts(item.get("output"), ".output")
-    if not isinstance(item, dict):
-        raise wrong_type(place, item, "an object")
     raise ApiError(400, f"{place}: items of the type {shown(kind)} are not supported", param=place)
 
 
@@ -77,7 +104,8 @@ def _call(item: dict[str, Any], place: str) -> dict[str, Any]:
     """Return a call as chat completions have it; raises `ApiError` 400 for one without a name."""
     if not isinstance(item.get("name"), str):
         raise ApiError(400, f"{place}.name: a function_call needs the name of its function", param=f"{place}.name")
-    function = {"name": item["name"], "arguments": item.get("arguments") or "{}"}
+    arguments = "{}" if item.get("arguments") in (None, "") else item["arguments"]
+    function = {"name": item["name"], "arguments": arguments}
     return {"id": item.get("call_id"), "type": "function", "function": function}
 
 
@@ -92,9 +120,16 @@ def _waits_for_text(messages: list[Any]) -> bool:
     return bool(messages) and messages[-1].keys() == {"role", "reasoning_content"}
 
 
-def _thoughts(given: Any, place: str) -> str:
-    parts = as_list(given, place)
-    return "\n".join(str(part.get("text", "")) for part in parts if isinstance(part, dict))
+def _thoughts(given: Any, place: str, ignored: list[str]) -> str:
+    """Return the thoughts of a list of parts; raises `ApiError` 400 for a part that is no text."""
+    texts = []
+    for number, part in enumerate([] if given is None else as_list(given, place)):
+        at, inner = f"{place}.{number}", part if isinstance(part, dict) else {"text": part}
+        if not isinstance(text := inner.get("text"), str):
+            raise wrong_type(f"{at}.text" if inner is part else at, text, "text")
+        leave_out_others(at, inner, ("type", "text"), ignored)
+        texts.append(text)
+    return "\n".join(texts)
 
 
 def _parts(content: Any, place: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from uhd_edge.server.errors import ApiError, shown, wrong_type
+from uhd_edge.server.media.unseen import leave_out_others
 from uhd_edge.server.openai.same_meaning import LOGPROBS
 from uhd_edge.server.openai.sent_names import SentNames
 from uhd_edge.server.responses.items import as_list, read_items
@@ -42,7 +43,7 @@ def as_chat_body(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]
     ignored: list[str] = [name for name in _UNTOLD if name in given]
     body = {name: value for name, value in given.items() if name not in (*_OWN, *_UNTOLD)}
     names: dict[str, str] = {}
-    body["messages"] = read_items(given, names)
+    body["messages"] = read_items(given, names, ignored)
     if "max_output_tokens" in body:
         body["max_completion_tokens"] = body.pop("max_output_tokens")
         names["max_completion_tokens"] = "max_output_tokens"
@@ -70,8 +71,7 @@ def _translate_reasoning(body: dict[str, Any], ignored: list[str], names: dict[s
     if (effort := reasoning.get("effort")) is not None and "reasoning_effort" not in body:
         body["reasoning_effort"], names["reasoning_effort"] = effort, "reasoning.effort"
     body["reasoning"] = {name: reasoning[name] for name in ("enabled", "max_tokens") if name in reasoning} or None
-    known = ("effort", "enabled", "max_tokens")
-    ignored += [f"reasoning.{name}" for name, value in reasoning.items() if value is not None and name not in known]
+    leave_out_others("reasoning", reasoning, ("effort", "enabled", "max_tokens"), ignored)
 
 
 def _translate_text(text: Any, body: dict[str, Any], ignored: list[str], names: dict[str, str]) -> None:
@@ -79,7 +79,7 @@ def _translate_text(text: Any, body: dict[str, Any], ignored: list[str], names: 
     if text is not None and not isinstance(text, dict):
         raise wrong_type("text", text, "an object")
     own = text or {}
-    ignored += [f"text.{name}" for name in own if name != "format" and own[name] is not None]
+    leave_out_others("text", own, ("format",), ignored)
     if own.get("format") is not None:
         body["response_format"] = _format(own["format"])
         names["response_format"] = "text.format"

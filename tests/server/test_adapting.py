@@ -87,12 +87,14 @@ def test_json_may_be_asked_for_in_vllms_words(parameters: dict[str, Any]) -> Non
 def test_what_is_not_known_is_left_out_and_named() -> None:
     body = said({**USER, "surprise": 1}, verbosity="low", prediction={"type": "content"}, stream_options={"more": True})
     body["chat_template_kwargs"] = {"add_vision_id": True}
+    body["thinking"] = {"type": "adaptive", "display": "summarized"}
     question = read(body)
     assert sorted(question.ignored) == [
         "chat_template_kwargs.add_vision_id",
         "messages[].surprise",
         "prediction",
         "stream_options.more",
+        "thinking.display",
         "verbosity",
     ]
     assert question.options == {}
@@ -110,13 +112,13 @@ OF_PARTS = "messages[].content[]."
         ),
         (
             part({"type": "image_url", "image_url": {"url": URI, "format": "image/png", "tiles": 4}}),
-            [f"{OF_PARTS}tiles"],
+            [f"{OF_PARTS}image_url.tiles"],
         ),
         (part({"type": "input_image", "image_url": URI, "detail": "high", "prompt_cache_breakpoint": {}}), []),
         (part({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": BARE}}), []),
         (
             part({"type": "video_url", "video_url": {"url": URI, "detail": "low"}, "start": 2, "fps": 2}),
-            [f"{OF_PARTS}detail", f"{OF_PARTS}start"],
+            [f"{OF_PARTS}start", f"{OF_PARTS}video_url.detail"],
         ),
         (
             part({"type": "video", "video": [URI], "max_pixels": 5, "max_frames": 4, "nframes": -1, "fps": 2}),

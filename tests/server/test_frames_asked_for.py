@@ -53,7 +53,7 @@ def test_what_is_asked_for_all_videos_may_stand_in_several_places() -> None:
     assert question.ignored == ("media_io_kwargs.video.x",)
     image = {"media_io_kwargs": {"image": {"image_mode": "L"}, "video": {"fps": 1}}}
     frames = read({"type": "video", "video": [URI]}, **image)
-    assert frames.ignored == ("media_io_kwargs", "media_io_kwargs.video.fps")
+    assert frames.ignored == ("media_io_kwargs.image", "media_io_kwargs.video.fps")
     assert read({"type": "video", "video": [URI]}, max_frames=-1, nframes=-1).ignored == ("max_frames",)
 
 

@@ -38,7 +38,7 @@ def content(of_a_message: Any) -> dict[str, Any]:
         (RESPONSES, {"input": 5}, f"input is a number; {ITEMS}"),
         (RESPONSES, {"input": []}, f"input is an empty list; {ITEMS}"),
         (RESPONSES, {"instructions": 0}, "instructions: it must be text or a list of parts"),
-        (RESPONSES, {"truncation": "foo"}, 'truncation is "foo"; it must be auto or disabled'),
+        (RESPONSES, {"truncation": "foo"}, "truncation is 'foo'; it must be auto or disabled"),
         (CHAT, content(5), "messages.0.content: it must be text or a list of parts"),
         (CHAT, content([5]), "messages.0.content.0: it must be an object"),
         (CHAT, content([{"type": "{x}"}]), "messages.0.content.0: a part of the type '{x}' is not supported; send"),

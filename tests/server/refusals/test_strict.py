@@ -52,7 +52,7 @@ def with_part(part: dict[str, Any]) -> dict[str, Any]:
             "messages.0.content.1.image_url.detail",
         ),
         ({"model": "uhd-tiny", "messages": [{"role": "user", "content": "What?", "surprise": 1}]}, None),
-        ({"model": "uhd-tiny", "messages": [{"role": "user", "content": "What?", "name": "me"}]}, "messages[].name"),
+        ({"model": "uhd-tiny", "messages": [{"role": "user", "content": "What?", "name": "me"}]}, "messages.0.name"),
         (asked(ASK, verbosity="low"), "verbosity"),
         (with_part({**TEXT, "cache_control": {}}), "messages.0.content.1.cache_control"),
         (with_part({**TEXT, "image_url": {}}), "messages.0.content.1.image_url"),

@@ -43,17 +43,17 @@ FILM = {"type": "video_url", "video_url": {"url": X}}
         ({**FILM, "video_url": {"url": X, "num_frames": 2}, "max_frames": 4}, "video_url.num_frames and messages.0"),
         (
             {"type": "text", "text": "x", "image_url": {"url": X}},
-            "content.0 is of the type text and has image_url; send",
+            "content.0.image_url is in a part of the type text; send",
         ),
         (
             {"type": "image_url", "image_url": {"url": X}, "text": "x"},
-            "is of the type image_url and has text; send each",
+            "content.0.text is in a part of the type image_url; send each",
         ),
         (
             {"type": "image", "image": X, "video": Y},
-            "content.0 is of the type image and has video; send each in a part",
+            "content.0.video is in a part of the type image; send each in a part",
         ),
-        ({"text": "x", "image": X}, "content.0 is of the type text and has image; send each in a part of its own"),
+        ({"text": "x", "image": X}, "content.0.image is in a part of the type text; send each in a part of its own"),
     ],
 )
 def test_a_part_with_two_contents_is_refused(part: dict[str, Any], said: str) -> None:
@@ -111,6 +111,38 @@ def test_thoughts_that_contradict_each_other_are_refused() -> None:
             asked(dialect, messages=turns(**said))
     with pytest.raises(ApiError, match=r"^messages\.1\.reasoning: it must be text"):
         asked(chat, messages=turns(reasoning=5))
+
+
+THOUGHT = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "A"}]}
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning", "thinking"])
+def test_thoughts_of_an_item_and_of_its_message_agree(name: str) -> None:
+    what = {"role": "user", "content": "What?"}
+    for said in ("A", "", None):
+        answer = {"role": "assistant", "content": "y", name: said}
+        question = asked(responses, input=[what, THOUGHT, answer, what])
+        assert (question.messages[1].thinking, question.ignored) == ("A", ())
+    with pytest.raises(ApiError, match=rf"^input\.2\.{name} and input\.1\.summary contradict") as refused:
+        asked(responses, input=[what, THOUGHT, {"role": "assistant", "content": "y", name: "B"}, what])
+    assert refused.value.param == f"input.2.{name}"
+    nothing = {"type": "reasoning", "summary": []}
+    answer = {"role": "assistant", "content": "y", name: "B"}
+    assert asked(responses, input=[what, nothing, answer, what]).messages[1].thinking == "B"
+    with pytest.raises(ApiError, match=rf"^input\.2\.{name}: it must be text"):
+        asked(responses, input=[what, nothing, {**answer, name: 5}, what])
+
+
+def test_what_an_item_has_besides_is_named() -> None:
+    what = {"role": "user", "content": "What?"}
+    item = {**THOUGHT, "id": "rs_1", "status": None, "encrypted_content": "x", "weight": 5}
+    call = {"type": "function_call", "call_id": "1", "name": "go", "arguments": "{}", "status": "completed", "tag": "x"}
+    output = {"type": "function_call_output", "call_id": "1", "output": "done", "error": True}
+    assert asked(responses, input=[what, item, call, output]).ignored == (
+        "input[].weight",
+        "input[].tag",
+        "input[].error",
+    )
 
 
 def test_two_pictures_of_a_part_are_refused_before_either_is_looked_at() -> None:
