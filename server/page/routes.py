@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from uhd_edge.runtime.errors import UhdError
 from uhd_edge.server.errors import ApiError
-from uhd_edge.server.page.planning import plan_media
+from uhd_edge.server.page.planning import PARAMETERS, plan_media
+from uhd_edge.server.sending import IGNORED, readable_names
 
 if TYPE_CHECKING:
+    from starlette.datastructures import QueryParams
     from starlette.requests import Request
 
     from uhd_edge.runtime.bundles.manifest import Manifest
@@ -48,11 +49,20 @@ def page_routes(manifest: Manifest, model: ModelFacts, options: ServerOptions) -
         return Response(Path(__file__).with_name(name).read_bytes(), media_type=kind, headers=_HEADERS)
 
     async def plan(request: Request) -> Response:
+        given = request.query_params
+        ignored = readable_names([name for name in given if name not in PARAMETERS])
+        headers = {IGNORED: ", ".join(ignored)} if ignored else None
         try:
-            given = dict(request.query_params)
-            return JSONResponse(plan_media(manifest, model, given, max_pixels=options.max_pixels))
-        except UhdError as error:
-            refused = ApiError(400, str(error), param=error.param if isinstance(error, ApiError) else None)
-            return JSONResponse(refused.body, refused.status)
+            planned = plan_media(manifest, model, _said_once(given), max_pixels=options.max_pixels)
+            return JSONResponse(planned, headers=headers)
+        except ApiError as error:
+            return JSONResponse(error.body, error.status, headers)
 
     return [*(Route(path, file) for path in FILES), Route(PLAN, plan)]
+
+
+def _said_once(given: QueryParams) -> dict[str, str]:
+    """Return the parameters of an address; raises `ApiError` 400 for one that stands there twice."""
+    if twice := next((name for name in given if len(given.getlist(name)) > 1), None):
+        raise ApiError(400, f"{twice} is given more than once; give it once", param=twice)
+    return dict(given)
