@@ -137,11 +137,13 @@ class StreamOptions(_Strict):
     include_obfuscation: StrictBool = False
 
 
-class JsonSchema(BaseModel):
+class JsonSchema(_Strict):
     """A JSON schema with a name; answers always fit it, whether or not `strict` is set."""
 
     name: str
+    description: str | None = None
     schema_: dict[str, Any] = Field(default_factory=dict, alias="schema")
+    strict: StrictBool | None = None
 
 
 class ResponseFormat(_Strict):

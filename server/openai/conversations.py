@@ -16,7 +16,7 @@ from uhd_edge.server.errors import ApiError
 from uhd_edge.server.media.parts import MediaPart
 from uhd_edge.server.openai.chat_request import ImageContent, TextContent, VideoContent
 from uhd_edge.server.openai.thinking import wish_to_think
-from uhd_edge.server.openai.tool_choice import read_tools
+from uhd_edge.server.openai.tool_choice import left_out_of_tools, read_tools
 
 if TYPE_CHECKING:
     from uhd_edge.runtime.answer import ToolCall
@@ -54,7 +54,13 @@ def parse_chat(request: ChatRequest, model: ModelFacts, *, strict: bool) -> Aske
     )
     messages = tuple(_message(message, number) for number, message in enumerate(request.messages))
     options, ignored = parse_options(request, model, strict=strict)
-    return Asked(messages, media, options, bool(request.stream), (*_ignored_rates(request), *ignored))
+    return Asked(
+        messages,
+        media,
+        options,
+        bool(request.stream),
+        (*_ignored_rates(request), *left_out_of_tools(request), *ignored),
+    )
 
 
 def _require_question(last: ChatMessage, place: str, *, strict: bool) -> None:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 # A place within the conversation, in the text of an error.
 _PLACE = re.compile(r"(?<![\w.])messages(\.\w+)+")
 
-# The lists of a conversation, and the number of an item.
-_LISTS = ("messages.", "input.", "instructions.", "images.")
+# What has lists in it, and the number of an item.
+_LISTS = ("messages.", "input.", "instructions.", "images.", "tool_choice.")
 _ITEM = re.compile(r"\.\d+(?=\.|$)")
 
 # What would help, as `api_error` says it.
@@ -71,7 +71,7 @@ class SentNames:
 
 
 def in_any_list(place: str) -> str:
-    """Return a place within a conversation as that in any of its items, `messages[].name` for `messages.0.name`."""
+    """Return a place within a list as that in any of its items, `messages[].name` for `messages.0.name`."""
     return _ITEM.sub("[]", place) if place.startswith(_LISTS) else place
 
 

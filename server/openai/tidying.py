@@ -70,6 +70,8 @@ _SAME: Final = {
 _SIZES: Final = {name: name for name in ("min_pixels", "max_pixels", "fps")} | dict.fromkeys(FRAMES, FRAMES[0])
 _OF_PROCESSORS: Final = _SIZES | {"max_slice_nums": "max_slices", "downsample_mode": "mode"}
 
+_OF_FORMATS: Final = ("type", "json_schema", "schema")
+_OF_SCHEMAS: Final = ("name", "description", "schema", "strict")
 _TEMPLATE: Final = ("enable_thinking",)
 _WHOLE: Final = (
     *("top_k", "seed", "max_tokens", "max_completion_tokens", "n", "top_logprobs", "max_slices", "think_tokens"),
@@ -88,7 +90,7 @@ def tidy_request(
     ignored: list[str] = []
     tidied = _renamed({name: value for name, value in given.items() if value is not None}, names)
     refuse_unsupported(tidied)
-    _translate_formats(tidied, names)
+    _translate_formats(tidied, ignored, names)
     translate_thinking(tidied, ignored, names)
     _translate_sizes(tidied, ignored, names)
     _translate_numbers(tidied)
@@ -121,7 +123,7 @@ def refuse_unsupported(given: dict[str, Any]) -> None:
         del given[name]
 
 
-def _translate_formats(given: dict[str, Any], names: dict[str, str]) -> None:
+def _translate_formats(given: dict[str, Any], ignored: list[str], names: dict[str, str]) -> None:
     """Write vLLM's ways to ask for JSON as OpenAI's."""
     wanted, name = given.pop("guided_json", None), "guided_json"
     if (structured := given.pop("structured_outputs", None)) is not None:
@@ -132,7 +134,15 @@ def _translate_formats(given: dict[str, Any], names: dict[str, str]) -> None:
         names |= dict.fromkeys(("response_format", "response_format.json_schema.schema"), name)
         given["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": wanted}}
     wanted = given.get("response_format")
-    if isinstance(wanted, dict) and isinstance(wanted.get("schema"), dict):  # llama.cpp's and Together's
+    if not isinstance(wanted, dict):
+        return
+    place, own = "response_format", wanted.get("json_schema")
+    leave_out_others(place, wanted, _OF_FORMATS, ignored)
+    given[place] = {name: wanted[name] for name in wanted if name in _OF_FORMATS}
+    if isinstance(own, dict):
+        leave_out_others(f"{place}.json_schema", own, _OF_SCHEMAS, ignored)
+        given[place]["json_schema"] = {name: own[name] for name in own if name in _OF_SCHEMAS}
+    if isinstance(wanted.get("schema"), dict):  # llama.cpp's and Together's
         schema, names["response_format.json_schema.schema"] = wanted["schema"], "response_format.schema"
         given["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
 

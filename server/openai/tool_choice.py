@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from uhd_edge.runtime.errors import OptionError
 from uhd_edge.runtime.tools.given_tools import CHOICES, parse_tools
 from uhd_edge.server.errors import ApiError, shown
+from uhd_edge.server.media.unseen import leave_out_others
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from uhd_edge.runtime.tools.tool_set import Tool
     from uhd_edge.server.openai.chat_request import ChatRequest
+
+# What comes with a call, and goes back with it.
+_OF_CALLS: Final = ("id", "type", "index", "function", "extra_content", "provider_specific_fields")
+_OF_CALLED: Final = ("name", "arguments", "index", "parsed_arguments")
 
 
 def read_tools(request: ChatRequest, *, model_calls: bool) -> tuple[tuple[Tool, ...] | None, str | None]:
@@ -31,6 +36,40 @@ def read_tools(request: ChatRequest, *, model_calls: bool) -> tuple[tuple[Tool, 
     if choice == "none" and not model_calls:
         return None, None
     return (tools if allowed is None else _only(tools, allowed)), choice
+
+
+def left_out_of_tools(request: ChatRequest) -> list[str]:
+    """Name what counts for nothing in the choice of tools, and in calls that are sent back."""
+    ignored: list[str] = []
+    for number, message in enumerate(request.messages):
+        for which, call in enumerate(message.tool_calls):
+            _leave_out(f"messages.{number}.tool_calls.{which}", call, _OF_CALLS, _OF_CALLED, ignored)
+    if isinstance(choice := request.tool_choice, dict):
+        known = ("type", "function", "name", "allowed_tools", "mode", "tools")
+        _leave_out("tool_choice", choice, known, ("name",), ignored)
+        place, inner = "tool_choice", choice
+        if isinstance(allowed := choice.get("allowed_tools"), dict):
+            place, inner = "tool_choice.allowed_tools", allowed
+            leave_out_others(place, allowed, ("mode", "tools"), ignored)
+        tools = inner.get("tools")
+        for number, tool in enumerate(tools if isinstance(tools, list) else ()):
+            _leave_out(
+                f"{place}.tools.{number}",
+                tool if isinstance(tool, dict) else {},
+                ("type", "function", "name"),
+                ("name",),
+                ignored,
+            )
+    return ignored
+
+
+def _leave_out(
+    place: str, given: dict[str, Any], known: tuple[str, ...], inner: tuple[str, ...], ignored: list[str]
+) -> None:
+    """Leave out what is not known of an object that names a function, and within that."""
+    leave_out_others(place, given, known, ignored)
+    if isinstance(function := given.get("function"), dict):
+        leave_out_others(f"{place}.function", function, inner, ignored)
 
 
 def _of_tools(error: OptionError, tools: Sequence[dict[str, Any]]) -> ApiError:
