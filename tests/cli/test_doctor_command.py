@@ -145,8 +145,7 @@ VERSION = (
         ((None, True), "NVIDIA H100, compute capability 9.0"),
         ((VERSION, False), "the kernel has NVIDIA's driver 580.159.04, but no GPU can be used; vision runs on the CPU"),
         (
-            "?",
-            False,
+            ("?", False),
             "the kernel has NVIDIA's driver of an unknown version, but no GPU can be used; vision runs on the CPU",
         ),
         ((None, False), "no NVIDIA driver; vision runs on the CPU"),
@@ -160,7 +159,6 @@ def test_a_gpu_is_named_with_its_driver(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """As the kernel of a real machine writes it; under WSL there is a GPU, and no such file."""
-
     version, found = machine
 
     def first_gpu() -> Gpu:
