@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -14,15 +14,13 @@ from support.server.mutating import mutated
 
 from uhd_edge.runtime.errors import UhdError
 from uhd_edge.runtime.images.video_decoding import Allowance
+from uhd_edge.server.dialect import Asked
 from uhd_edge.server.errors import ApiError, api_error
 from uhd_edge.server.media.data import as_data_uri, decode_media
 from uhd_edge.server.media.loading import decode_all
 from uhd_edge.server.media.parts import MediaPart
 from uhd_edge.server.model_facts import ModelFacts
 from uhd_edge.server.openai.chat import ChatCompletions
-
-if TYPE_CHECKING:
-    from uhd_edge.server.dialect import Asked
 
 BENCH = (EXAMPLES / "bench.png").read_bytes()
 URI = data_uri(BENCH)
