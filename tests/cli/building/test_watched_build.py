@@ -14,9 +14,11 @@ from uhd_edge.engines.building.ended import describe_signal
 from uhd_edge.runtime.bundles.bundle import Bundle
 
 # Stands in for what ends a builder: the moment it compiles the first graph, a signal arrives that nobody can handle,
-# or the one that Ctrl-C sends to all processes of the terminal.
+# or the one that Ctrl-C sends to all processes of the terminal, which is ignored where a shell started the tests in the
+# background.
 ENDING = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from uhd_edge.cli import __main__
 from uhd_edge.engines.building import build
 
