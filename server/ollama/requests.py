@@ -11,6 +11,7 @@ from uhd_edge.server.media.unseen import leave_out
 from uhd_edge.server.openai.own_words import not_ours
 from uhd_edge.server.openai.same_meaning import BESIDE_OLLAMAS, OF_MESSAGES, require_agreement
 from uhd_edge.server.openai.sent_names import SentNames
+from uhd_edge.server.openai.tidy_messages import MOST_PARTS
 
 if TYPE_CHECKING:
     from uhd_edge.server.model_facts import ModelFacts
@@ -169,7 +170,8 @@ def _text(given: dict[str, Any], name: str) -> str:
 def _in_content(given: Any, message: str, images: str, text: str) -> dict[str, str]:
     """Return what the images and the text are called by the places that `_message` gives them."""
     found = given.get("images") if isinstance(given, dict) else None
-    called = [f"{images}.{number}" for number in range(len(found))] if isinstance(found, list) else []
+    count = len(found) if isinstance(found, list) else 0
+    called = [f"{images}.{number}" for number in range(count if count < MOST_PARTS else 0)]  # more are refused
     names: dict[str, str] = {}
     for number, sent in enumerate([*called, text] if called else ()):
         names |= dict.fromkeys((f"{message}.content.{number}{within}" for within in _WITHIN), sent)

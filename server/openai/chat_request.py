@@ -19,11 +19,11 @@ from pydantic import (
 from uhd_edge.runtime.modes import Mode
 from uhd_edge.server.openai.own_words import plain_request
 from uhd_edge.server.openai.refusing import refused
+from uhd_edge.server.openai.tidy_messages import MOST_PARTS
 from uhd_edge.server.openai.tidying import refuse_unsupported, tidy_request
 
 # An item beyond these is not looked at, and the first wrong message ends the reading of all.
 MOST_MESSAGES: Final = 4096
-MOST_PARTS: Final = 4096
 MOST_STOPS: Final = 1000
 MOST_TOOLS: Final = 1000
 MOST_FIELDS: Final = 1000

@@ -41,11 +41,11 @@ class SentNames:
 
     def of(self, place: str) -> str:
         """Return what the client called a place."""
-        return self.untidied(_called(place, self.tidied))
+        return self.untidied(called(place, self.tidied))
 
     def untidied(self, place: str) -> str:
         """Return what the client called a place as it was before the chat completion was tidied."""
-        return _called(place, self.names)
+        return called(place, self.names)
 
     def told(self, error: ApiError) -> ApiError:
         """Return an error that names what the client has sent."""
@@ -75,7 +75,8 @@ def in_any_list(place: str) -> str:
     return _ITEM.sub("[]", place) if place.startswith(_LISTS) else place
 
 
-def _called(place: str, names: Mapping[str, str]) -> str:
+def called(place: str, names: Mapping[str, str]) -> str:
+    """Return a place by the names of the longest place that it is in and that has one."""
     ends = [found.start() for found in re.finditer(r"\.", place)]
     for end in (len(place), *reversed(ends)):
         if place[:end] in names:

@@ -9,6 +9,9 @@ from uhd_edge.server.media.unseen import leave_out_others, refuse_unseen
 from uhd_edge.server.openai.same_meaning import OF_MESSAGES, THOUGHTS, require_agreement
 from uhd_edge.server.openai.tidy_parts import PartPlace, tidy_part
 
+# Of a message; parts beyond these are not looked at.
+MOST_PARTS: Final = 4096
+
 _KNOWN: Final = ("role", "content", "name", "reasoning_content", "tool_calls", "tool_call_id")
 
 # What comes with the answers of servers and goes back to them, and says nothing to the model.
@@ -68,7 +71,9 @@ def said_instead(message: dict[str, Any], place: str) -> str | list[Any]:
 
 
 def _parts(content: list[Any] | dict[str, Any], place: str, ignored: list[str], names: dict[str, str]) -> list[Any]:
-    """Return the parts that say something; a part alone is a list of one."""
+    """Return the parts that say something; a part alone is a list of one. Too many are refused later."""
+    if isinstance(content, list) and len(content) > MOST_PARTS:
+        return content
     sent = [(place, content)] if isinstance(content, dict) else [(f"{place}.{n}", one) for n, one in enumerate(content)]
     parts: list[Any] = []
     for at, part in sent:

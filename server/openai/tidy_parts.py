@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uhd_edge.server.errors import ApiError, wrong_type
 from uhd_edge.server.media.unseen import leave_out, refuse_unseen
 from uhd_edge.server.openai.same_meaning import FRAMES, require_agreement, same
+from uhd_edge.server.openai.sent_names import called
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,8 +53,10 @@ class PartPlace:
     names: dict[str, str]
 
     def call(self, within: str, sent: str) -> None:
-        """Remember where a value of the part was sent."""
-        self.names[f"{self.place}.{within}"] = sent
+        """Remember where a value of the part was sent, unless that follows from what it stands in."""
+        place = f"{self.place}.{within}"
+        if called(place, self.names) != sent:
+            self.names[place] = sent
 
     def leave_out(self, said: Sequence[_Said]) -> None:
         """Name what is not known, but for what says nothing to the model; raises `ApiError` 400 for pictures."""
