@@ -23,7 +23,7 @@ export function asPart({ url, isVideo }) {
 
 // An error's message, which begins with a file's name where the server names a place in the request.
 export function withName(message, request, figures) {
-  return message.replace(/^messages\.(\d+)\.content\.(\d+): (the (image|video): )?/, (place, turn, number) => {
+  return message.replace(/^messages\.(\d+)\.content\.(\d+)[.\w]*: (the (image|video): )?/, (place, turn, number) => {
     const part = request.messages[turn]?.content[number];
     const url = (part?.image_url ?? part?.video_url)?.url;
     const figure = figures.find(({ file }) => url && file.url === url);

@@ -104,15 +104,13 @@ def test_probabilities_come_with_the_text(client: openai.OpenAI, assistant: Assi
     assert [token.logprob for token in found] == [token.logprob for token in expected.logprobs]
 
 
-def test_a_chat_completions_limits_of_tokens_are_ignored_beside_the_addresses_own_that_says_the_same(
-    client: openai.OpenAI,
-) -> None:
+def test_limits_of_tokens_by_several_names_count_where_they_say_the_same(client: openai.OpenAI) -> None:
     with client.with_streaming_response.responses.create(
         model="uhd-tiny", input=ASKED, max_output_tokens=2, extra_body={"max_completion_tokens": 2, "max_tokens": 2}
     ) as reply:
         response = reply.parse()
         assert (response.usage.output_tokens, response.max_output_tokens) == (2, 2)
-        assert reply.headers["X-UHD-Ignored"] == "max_completion_tokens, max_tokens"
+        assert "X-UHD-Ignored" not in reply.headers
 
 
 @pytest.mark.parametrize("named", ["max_completion_tokens", "max_tokens"])
@@ -138,7 +136,7 @@ def test_a_limit_of_tokens_that_is_none_is_refused_by_its_name(client: openai.Op
         ({"background": True}, "background"),
         ({"tools": [{"type": "web_search"}]}, "tools.0"),
         ({"asked": [{"type": "item_reference", "id": "x"}]}, "input.0"),
-        ({"asked": [{"role": "user", "content": [{"type": "input_file", "file_id": "x"}]}]}, "input"),
+        ({"asked": [{"role": "user", "content": [{"type": "input_file", "file_id": "x"}]}]}, "input.0.content.0"),
         ({"asked": []}, "input"),
         ({"asked": [{"type": "reasoning", "summary": 5}]}, "input.0.summary"),
     ],
