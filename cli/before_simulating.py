@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -39,6 +38,6 @@ def require_simulatable(bundle: Bundle, precision: str, mode: str | None) -> Non
     what = (named or "int8").upper()
     kind: GraphKind = "fp8" if named == "fp8" else "nvfp4" if named == "nvfp4" else "int8-tensorrt"
     raise click.UsageError(
-        f"--simulate computes graphs for TensorRT, and {bundle.path} has none in {what}; make them: uhd calibrate "
-        f"{shlex.quote(str(bundle.path))} PICTURES{how_to_calibrate(bundle, kind)}"
+        f"--simulate computes graphs for TensorRT, and {bundle.path} has none in {what}; make them: "
+        f"{how_to_calibrate(bundle, kind)}"
     )

@@ -122,7 +122,7 @@ def _what_takes_less(bundle: Bundle, found: Sequence[FittedSettings], pinned: Pi
     """Name INT8 to those who have not calibrated."""
     if pinned.precision is not None or any(one.precision == "int8" for one in found):
         return ""
-    return f"; INT8 takes less, and `uhd calibrate {shlex.quote(str(bundle.path))}` adds it"
+    return f"; INT8 can take less, and `uhd calibrate {shlex.quote(str(bundle.path))}` adds it"
 
 
 def _rounded_up(size: int) -> str:

@@ -237,6 +237,6 @@ def one_line(error: Exception) -> str:
     A failure of CUDA comes after several signatures of C++, which are left out.
     """
     text = " ".join(str(error).split())
-    if found := re.search(r"\b[A-Z]+ failure \d+: [^;]*[^; ]", text):
+    if found := re.search(r"\b[A-Z_]+ failure \d+: [^;]*[^; ]", text):
         text = found.group()
     return text if len(text) <= 300 else f"{text[:300]}.."

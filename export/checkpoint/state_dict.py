@@ -61,7 +61,12 @@ def open_state_dict(file: Path) -> StateDict:
     """Open the state dict in `file`; raises `CheckpointError` for anything that is not tensors by their names."""
     with extra_needed("export", "reading a .pt file"):
         import torch
-    if not zipfile.is_zipfile(file):  # torch's own message is about memory mapping
+    try:
+        with file.open("rb") as opened:
+            is_archive = zipfile.is_zipfile(opened)
+    except OSError as error:
+        raise CheckpointError(f"{file}: cannot be read ({error.strerror})") from error
+    if not is_archive:  # torch's own message is about memory mapping
         reason = "not in the format of torch.save since torch 1.6, a zip archive"
         raise CheckpointError(f"{file}: cannot be read ({reason}); copy it again, or {SAVE_AGAIN}")
     try:

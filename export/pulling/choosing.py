@@ -26,7 +26,10 @@ GGUF_SUFFIXES = ("", "-gguf", "-GGUF")
 _OTHER_MODELS = ("mmproj", "mtp-")
 _PART = re.compile(r"-\d{5}-of-\d{5}$")
 # The address of a repository's page, as browsers have it.
-_ADDRESS = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/([^/]+/[^/]+?)(?:/tree/main)?/?")
+_ADDRESS = re.compile(
+    r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/"
+    r"((?!datasets/|spaces/)[^/?#]+/[^/?#]+?)(?:/tree/main)?/?(?:[?#].*)?"
+)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from io import FileIO
 from typing import TYPE_CHECKING, Protocol
 
 from uhd_edge.engines.checksums import compute_sha256
-from uhd_edge.export.pulling.hub import AGAIN, PAUSES, SECONDS, BrokenConnectionError, endpoint, hub_errors
+from uhd_edge.export.checkpoint.hub import endpoint
+from uhd_edge.export.pulling.hub import AGAIN, PAUSES, SECONDS, BrokenConnectionError, hub_errors
 from uhd_edge.runtime.errors import DownloadError
 
 if TYPE_CHECKING:

@@ -6,14 +6,13 @@ used: since version 2 they begin anew when a process was killed or a connection 
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+from uhd_edge.export.checkpoint.hub import endpoint
 from uhd_edge.runtime.errors import DownloadError
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
     from huggingface_hub.hf_api import RepoSibling
 
-HUB = "https://huggingface.co"
 SECONDS = 30.0  # without a byte, after which a connection counts as broken
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds between attempts that brought nothing
 BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})  # answers that a later attempt may not get
@@ -54,19 +52,6 @@ class Repository:
     name: str
     revision: str
     files: tuple[RemoteFile, ...]
-
-
-def endpoint() -> str:
-    """The Hub's address: `$HF_ENDPOINT`, or huggingface.co; raises `DownloadError` for what is no address."""
-    address = (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
-    try:
-        parts = urlsplit(address)
-        is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:  # brackets that are left open
-        is_address = False
-    if not is_address:
-        raise DownloadError(f"HF_ENDPOINT is {address!r}; it must be an address such as {HUB}")
-    return address
 
 
 def list_repository(name: str, revision: str | None = None) -> Repository:

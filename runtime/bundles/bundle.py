@@ -161,10 +161,9 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         text = (folder / MANIFEST).read_bytes()
     except OSError as error:
-        if (folder / "config.json").is_file():
-            raise BundleError(
-                f"{folder}: a checkpoint and no bundle; make one of it with `uhd export {folder} BUNDLE`"
-            ) from error
+        if isinstance(error, FileNotFoundError) and (folder / "config.json").is_file():
+            command = f"uhd export {shlex.quote(str(folder))} BUNDLE"
+            raise BundleError(f"{folder}: a checkpoint and no bundle; make one of it with `{command}`") from error
         raise BundleError(f"{folder}: not a bundle, {MANIFEST} cannot be read ({error.strerror})") from error
     try:
         _refuse_other_versions(folder, text)

@@ -87,18 +87,19 @@ def check_sums(bundle: Bundle, kind: GraphKind) -> None:
     raise EngineRefusedError(
         f"{bundle.path}: the {numbers} sums of its engines would overflow in FP16, for "
         f"{'its calibration saw it' if flavour.simulations else 'an earlier version calibrated it'}; "
-        f"calibrate it again: uhd calibrate {shlex.quote(str(bundle.path))} PICTURES{how_to_calibrate(bundle, kind)}"
+        f"calibrate it again: {how_to_calibrate(bundle, kind)}"
     )
 
 
 def how_to_calibrate(bundle: Bundle, kind: GraphKind) -> str:
-    """Return the options with which `uhd calibrate` makes graphs of `kind`, beginning with a space, or nothing.
+    """Return the command that makes graphs of `kind`, to be pasted into a shell.
 
-    A calibration replaces all that was calibrated before, so they name what `bundle` has, too.
+    A calibration replaces all that was calibrated before, so its options name what `bundle` has, too.
     """
     there = {kind, *(one for kinds in bundle.manifest.graphs.values() for one in kinds)}
     more = [one for one in ("fp8", "nvfp4") if one in there]
-    return f" --precision {','.join(['int8', *more])}" if more else ""
+    options = f" --precision {','.join(['int8', *more])}" if more else ""
+    return f"uhd calibrate {shlex.quote(str(bundle.path))} PICTURES{options}"
 
 
 def _read(bundle: Bundle) -> _Report | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -142,11 +141,10 @@ def _precisions(bundle: Bundle, target: MemoryTarget, modes: Sequence[Mode], pin
     found = [name for name, kind in wanted.items() if all(kind in bundle.manifest.graphs[mode] for mode in modes)]
     if not found:
         exported = {"fp32", "fp16"} & set(wanted.values())
-        made = f"{shlex.quote(str(bundle.path))} PICTURES{how_to_calibrate(bundle, next(iter(wanted.values())))}"
+        made = how_to_calibrate(bundle, next(iter(wanted.values())))
         raise EngineUnavailableError(
             f"{bundle.path}: no {' or '.join(wanted.values())} graphs for {target}; the bundle has "
-            f"{bundle.describe_graphs()}; "
-            + ("export it with them" if exported else f"make them: uhd calibrate {made}")
+            f"{bundle.describe_graphs()}; " + ("export it with them" if exported else f"make them: {made}")
         )
     return found
 

@@ -148,5 +148,5 @@ def _first_line(error: Exception) -> str:
     line = str(getattr(error, "message", error)).partition("\n")[0]
     value = getattr(error, "instance", "")
     if not isinstance(value, str) and line.startswith(repr(value)):
-        line = json.dumps(value) + line.removeprefix(repr(value))
+        line = json.dumps(value, ensure_ascii=False) + line.removeprefix(repr(value))
     return line if len(line) <= SHOWN else f"{line[:SHOWN]}.."

@@ -68,15 +68,15 @@ def _parse(tool: object, number: int) -> Tool:
     if (halved := find_halved_text(definition)) is not None:
         raise OptionError(f"tool {number}: {halved[:40]!r} is not valid Unicode (it has half of a surrogate pair)")
     if (kind := definition.get("type", "function")) != "function":
-        told = (
-            f"is of the type {kind!r:.42}, which is not supported" if isinstance(kind, str) else "has no text as type"
-        )
+        other = f"is of the type {kind!r:.42}, which is not supported"
+        told = other if isinstance(kind, str) else "has a type that is no text"
         raise OptionError(f"tool {number} {told}; give functions")
     definition = _in_openais_form(definition)
     function = definition["function"]
     name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        told = f"the name is {name!r}" if isinstance(name, str) else "the name is missing"
+        told = "the name is missing" if name is None else "the name is no text"
+        told = f"the name is {name!r}" if isinstance(name, str) else told
         raise OptionError(f"tool {number}: {told}; it must have 1 to 64 letters, digits, hyphens, dots and underscores")
     definition, parameters = _with_parameters(definition, name)
     try:

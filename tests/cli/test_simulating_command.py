@@ -30,6 +30,6 @@ def test_a_precision_that_was_not_calibrated_is_refused_beside_those_that_were(f
 
 
 def test_what_calibrates_again_does_not_lose_what_was_calibrated_before(qwen3_bundle: Bundle, fp8_tiny: Bundle) -> None:
-    assert how_to_calibrate(qwen3_bundle, "int8-tensorrt") == ""
-    assert how_to_calibrate(qwen3_bundle, "nvfp4") == " --precision int8,nvfp4"
-    assert how_to_calibrate(fp8_tiny, "int8-tensorrt") == " --precision int8,fp8,nvfp4"
+    assert how_to_calibrate(qwen3_bundle, "int8-tensorrt") == f"uhd calibrate {qwen3_bundle.path} PICTURES"
+    assert how_to_calibrate(qwen3_bundle, "nvfp4").endswith(" PICTURES --precision int8,nvfp4")
+    assert how_to_calibrate(fp8_tiny, "int8-tensorrt").endswith(" PICTURES --precision int8,fp8,nvfp4")

@@ -76,7 +76,11 @@ def test_a_failure_of_cuda_is_told_and_not_the_signatures_before_it() -> None:
     place = "/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_call.cc:154 "
     signature = "std::conditional_t<THRW, void, Status> onnxruntime::CudaCall(ERRTYPE, const char*, const char*, int) "
     types = "[with ERRTYPE = cudaError; bool THRW = true; std::conditional_t<THRW, void, common::Status> = void] "
-    reason = "CUDA failure 100: no CUDA-capable device is detected"
+    reasons = (
+        "CUDA failure 100: no CUDA-capable device is detected",
+        "CUDNN_FE failure 11: CUDNN_BACKEND_API_FAILED",
+    )
     where = " ; GPU=-1 ; hostname=host ; file=cuda_execution_provider.cc ; line=355 ; expr=cudaSetDevice(device_id); \n"
-    assert one_line(RuntimeError(2 * (place + signature + types) + reason + where)) == reason
+    for reason in reasons:
+        assert one_line(RuntimeError(2 * (place + signature + types) + reason + where)) == reason
     assert one_line(RuntimeError("a graph\n of another kind; it fails")) == "a graph of another kind; it fails"

@@ -12,6 +12,7 @@ import pytest
 from support.export.outcome import one_line, run_python
 from support.pulling.local_hub import GGUF, LANGUAGE_MODEL, MODEL
 
+from uhd_edge.export.checkpoint import hub as checkpoint_hub
 from uhd_edge.export.pulling import download
 from uhd_edge.export.pulling import hub as hub_module
 from uhd_edge.export.pulling.pull import pull_model
@@ -180,7 +181,7 @@ def test_without_a_network_one_line_says_so(models: Path, monkeypatch: pytest.Mo
     assert not models.exists()
 
 
-@pytest.mark.parametrize("address", ["foo", "http://", "ftp://somewhere", "http://[::1"])
+@pytest.mark.parametrize("address", ["foo", "http://", "ftp://somewhere", "http://[::1", "http://localhost:abc"])
 def test_an_endpoint_that_is_no_address_is_said_at_once(
     models: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
@@ -190,6 +191,8 @@ def test_an_endpoint_that_is_no_address_is_said_at_once(
         pull_model("minicpm-v-4.6")
     assert one_line(caught).startswith("HF_ENDPOINT is '")
     assert one_line(caught).endswith("it must be an address such as https://huggingface.co")
+    with pytest.raises(DownloadError, match="HF_ENDPOINT is"):
+        checkpoint_hub.download("openbmb/MiniCPM-V-4.6")  # as `uhd export` does
 
 
 WITHOUT_TORCH = """

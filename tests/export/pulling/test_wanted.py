@@ -63,6 +63,8 @@ def test_a_wrong_option_is_refused_before_the_hub_is_asked(hub: LocalHub, option
     [
         ("https://huggingface.co/openbmb/MiniCPM-V-4.6", "openbmb/MiniCPM-V-4.6", "minicpm-v-4.6"),
         ("https://hf.co/Somebody/Tiny-V/tree/main", "Somebody/Tiny-V", "tiny-v"),
+        ("https://huggingface.co/Somebody/Tiny-V?library=transformers", "Somebody/Tiny-V", "tiny-v"),
+        ("https://hf.co/Somebody/Tiny-V/#usage", "Somebody/Tiny-V", "tiny-v"),
         ("Somebody/Tiny-V/", "Somebody/Tiny-V", "tiny-v"),
         ("MiniCPM-V-4.6/", "openbmb/MiniCPM-V-4.6", "minicpm-v-4.6"),
         ("openbmb/MiniCPM-V-4.6-gguf", "openbmb/MiniCPM-V-4.6", "minicpm-v-4.6"),
@@ -74,7 +76,13 @@ def test_a_repository_is_found_by_its_page_too(written: str, checkpoint: str, na
 
 
 @pytest.mark.parametrize(
-    "address", ["https://huggingface.co/openbmb/MiniCPM-V-4.6/tree/v2", "https://elsewhere.org/a/b", "/"]
+    "address",
+    [
+        "https://huggingface.co/openbmb/MiniCPM-V-4.6/tree/v2",
+        "https://elsewhere.org/a/b",
+        "https://hf.co/datasets/squad",
+        "/",
+    ],
 )
 def test_other_addresses_are_not_guessed_at(address: str, models: Path) -> None:
     with pytest.raises(UhdError) as caught:

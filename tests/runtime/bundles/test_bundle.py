@@ -94,9 +94,10 @@ def test_what_is_no_bundle_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_in_place_of_a_bundle_is_told_with_the_way_to_one(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
-    assert refusal(tmp_path) == (
-        f"{tmp_path}: a checkpoint and no bundle; make one of it with `uhd export {tmp_path} BUNDLE`"
+    (folder := tmp_path / "My model").mkdir()
+    (folder / "config.json").write_text("{}")
+    assert refusal(folder) == (
+        f"{folder}: a checkpoint and no bundle; make one of it with `uhd export '{folder}' BUNDLE`"
     )
 
 

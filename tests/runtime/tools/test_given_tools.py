@@ -80,6 +80,8 @@ class Arm:
         ([3], "auto", "tool 0 is int; it must be a function, or its definition"),
         ([{}], "auto", "tool 0: the name is missing"),
         ([{"function": 3}], "auto", "tool 0: the name is missing"),
+        ([{"name": 5}], "auto", "tool 0: the name is no text"),
+        ([{"type": 5}], "auto", "tool 0 has a type that is no text; give functions"),
         ([{"name": "a b"}], "auto", "tool 0: the name is 'a b'"),
         ([{"name": "a>"}], "auto", "tool 0: the name is 'a>'"),
         ([STOP, STOP], "auto", "'stop' more than once"),

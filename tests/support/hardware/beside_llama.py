@@ -1,6 +1,6 @@
 """Asks uhd-tiny on a GPU while another thread captures and launches CUDA graphs in the same process; run as a program.
 
-It prints how often the answers were those of the language model alone, and how many graphs were captured meanwhile.
+It prints how often the answers were those of the language model alone, and how many shapes were run meanwhile.
 """
 
 from __future__ import annotations
