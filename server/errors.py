@@ -78,7 +78,12 @@ def wrong_type(place: str, given: object, wanted: str) -> ApiError:
 
 def shown(given: object) -> str:
     """Return a value of a body as an error shows it: a text in quotes, anything else as JSON; of both the beginning."""
-    return repr(given[:40]) if isinstance(given, str) else json.dumps(given)[:40]
+    if isinstance(given, str):
+        return repr(given[:40])
+    try:
+        return json.dumps(given)[:40]
+    except RecursionError:
+        return _OF_JSON[type(given)]
 
 
 def renamed(message: str, name: str, other: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from uhd_edge.server.errors import ApiError
@@ -15,8 +16,9 @@ _NAMES: Final = frozenset(
     ("image", "images", "image_url", "input_image", "video", "videos", "video_url", "input_video", "frames")
 )
 _WRAPPED: Final = ("url", "data", "image_url", "image", "source")
-# How they begin: as data URIs, and as bare base64 of PNG, JPEG, GIF and WebP.
-_BEGINNINGS: Final = ("data:image/", "data:video/", "iVBORw0KGgo", "/9j/", "_9j_", "R0lGOD", "UklGR")
+# How their data begin: as data URIs, and as bare base64 of PNG, JPEG, GIF and WebP, which is a RIFF as sounds are.
+_DATA: Final = re.compile(r"data:(image|video)/|iVBORw0KGgo|[/_]9j[/_]|R0lGOD|UklGR.{6}XRUJQ")
+_ADDRESS: Final = re.compile(r"(https?|file)://")
 
 
 def leave_out(given: Mapping[str, Any], ignored: list[str]) -> None:
@@ -35,28 +37,26 @@ def leave_out_others(place: str, given: Mapping[str, Any], known: Collection[str
 def refuse_unseen(place: str, given: Any) -> None:
     """Raise `ApiError` 400 if a value that is not looked at has an image or a video in it, and name its place.
 
-    One is known by how it begins, or by its name.
+    Its data are known by how they begin, wherever they are. A URL counts where the value itself is called a picture:
+    one further within, such as the icon of a page that an answer cites, asks about nothing.
     """
     *_, name = place.rpartition(".")
     left: list[tuple[Any, Any]] = [((None, place), given)]
-    if name in _NAMES and _is_picture(given):
+    if name in _NAMES and _has_address(given):
         raise _unseen(left[0][0])
     while left:
         at, one = left.pop()
-        if isinstance(one, str) and len(one) >= LEAST_BASE64 and one.startswith(_BEGINNINGS):
+        if isinstance(one, str) and len(one) >= LEAST_BASE64 and _DATA.match(one):
             raise _unseen(at)
         inner = one.items() if isinstance(one, dict) else enumerate(one) if isinstance(one, list) else ()
-        for step, value in inner:
-            if step in _NAMES and _is_picture(value):
-                raise _unseen((at, step))
-            left.append(((at, step), value))
+        left += [((at, step), value) for step, value in inner]
 
 
-def _is_picture(given: Any) -> bool:
-    """Whether a value with the name of pictures may be some: a text, or what has a text in it."""
+def _has_address(given: Any) -> bool:
+    """Whether a value with the name of pictures is a URL, or has one in what URLs are wrapped in."""
     ones = given if isinstance(given, list) else [given]
     within = [value for one in ones if isinstance(one, dict) for value in (one.get(name) for name in _WRAPPED)]
-    return any(isinstance(one, str) and one for one in (*ones, *within))
+    return any(isinstance(one, str) and _ADDRESS.match(one) for one in (*ones, *within))
 
 
 def _unseen(at: Any) -> ApiError:

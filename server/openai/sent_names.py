@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.errors import UhdError
@@ -23,6 +24,9 @@ _PLACE = re.compile(r"(?<![\w.])messages(\.\w+)+")
 # What has lists in it, and the number of an item.
 _LISTS = ("messages.", "input.", "instructions.", "images.", "tool_choice.")
 _ITEM = re.compile(r"\.\d+(?=\.|$)")
+
+# More steps than any place has that is called something; a name with many dots in it is no such place.
+_MOST_STEPS = 24
 
 # What would help, as `api_error` says it.
 _ADVICE = re.compile(r"(?<=\bset )(mode|max_slices|max_frames)(?= to )")
@@ -77,7 +81,7 @@ def in_any_list(place: str) -> str:
 
 def called(place: str, names: Mapping[str, str]) -> str:
     """Return a place by the names of the longest place that it is in and that has one."""
-    ends = [found.start() for found in re.finditer(r"\.", place)]
+    ends = [found.start() for found in islice(re.finditer(r"\.", place), _MOST_STEPS)]
     for end in (len(place), *reversed(ends)):
         if place[:end] in names:
             return names[place[:end]] + place[end:]

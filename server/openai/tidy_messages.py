@@ -17,8 +17,8 @@ _KNOWN: Final = ("role", "content", "name", "reasoning_content", "tool_calls", "
 # What comes with the answers of servers and goes back to them, and says nothing to the model.
 _QUIET: Final = frozenset(
     (
-        *("annotations", "audio", "cache_control", "function_call", "id", "index", "phase", "prefix", "refusal"),
-        *("provider_specific_fields", "reasoning_details", "status", "thinking_blocks", "type", "tool_name"),
+        *("annotations", "audio", "cache_control", "function_call", "id", "index", "parsed", "phase", "prefix"),
+        *("refusal", "provider_specific_fields", "reasoning_details", "status", "thinking_blocks", "type", "tool_name"),
     )
 )
 
@@ -65,7 +65,7 @@ def _message(message: dict[str, Any], place: str, ignored: list[str], names: dic
 def said_instead(message: dict[str, Any], place: str) -> str | list[Any]:
     """Return what is said in an answer without content; raises `ApiError` 400 for a refusal that is no text."""
     refusal = message.get("refusal")
-    if refusal is not None and not isinstance(refusal, str):
+    if refusal and not isinstance(refusal, str):
         raise wrong_type(f"{place}.refusal", refusal, "text")
     return refusal or []
 

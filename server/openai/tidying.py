@@ -72,6 +72,8 @@ _OF_PROCESSORS: Final = _SIZES | {"max_slice_nums": "max_slices", "downsample_mo
 
 _OF_FORMATS: Final = ("type", "json_schema", "schema")
 _OF_SCHEMAS: Final = ("name", "description", "schema", "strict")
+# What other servers have in a format to ask for answers of a form, beside or instead of a schema.
+_OTHER_FORMS: Final = ("value", "pattern", "regex", "grammar", "ebnf", "choice", "choices")
 _TEMPLATE: Final = ("enable_thinking",)
 _WHOLE: Final = (
     *("top_k", "seed", "max_tokens", "max_completion_tokens", "n", "top_logprobs", "max_slices", "think_tokens"),
@@ -137,6 +139,9 @@ def _translate_formats(given: dict[str, Any], ignored: list[str], names: dict[st
     if not isinstance(wanted, dict):
         return
     place, own = "response_format", wanted.get("json_schema")
+    if (other := next((one for one in _OTHER_FORMS if wanted.get(one) is not None), None)) is not None:
+        told = f"{place}.{other} is not supported; ask for JSON by json_schema.schema"
+        raise ApiError(400, told, param=f"{place}.{other}", code="unsupported_parameter")
     leave_out_others(place, wanted, _OF_FORMATS, ignored)
     given[place] = {name: wanted[name] for name in wanted if name in _OF_FORMATS}
     if isinstance(own, dict):

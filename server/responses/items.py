@@ -19,8 +19,8 @@ _ITEMS: Final = "text or a list of items"
 _QUIET: Final = ("id", "type", "status", "phase")
 _KNOWN: Final = {
     "reasoning": ("summary", "content", "encrypted_content"),
-    "function_call": ("call_id", "name", "arguments"),
-    "function_call_output": ("call_id", "output"),
+    "function_call": ("call_id", "name", "arguments", "namespace", "parsed_arguments"),
+    "function_call_output": ("call_id", "output", "created_by"),
 }
 
 
@@ -123,9 +123,9 @@ def _waits_for_text(messages: list[Any]) -> bool:
 def _thoughts(given: Any, place: str, ignored: list[str]) -> str:
     """Return the thoughts of a list of parts; raises `ApiError` 400 for a part that is no text."""
     texts = []
-    for number, part in enumerate([] if given is None else as_list(given, place)):
+    for number, part in enumerate([] if given in (None, "", {}) else as_list(given, place)):
         at, inner = f"{place}.{number}", part if isinstance(part, dict) else {"text": part}
-        if not isinstance(text := inner.get("text"), str):
+        if not isinstance(text := "" if inner.get("text") is None else inner["text"], str):
             raise wrong_type(f"{at}.text" if inner is part else at, text, "text")
         leave_out_others(at, inner, ("type", "text"), ignored)
         texts.append(text)

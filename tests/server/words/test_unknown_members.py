@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.server.asking import AGENT, SAID, TOOL, asked, chat, responses
+from support.server.asking import AGENT, SAID, TOOL, asked, chat, ollama_chat, responses
 from support.server.whole_bodies import BODIES, CALL, SCHEMA, places, value_at
 
+from uhd_edge.server.dialect import AnsweredError
 from uhd_edge.server.errors import ApiError
 from uhd_edge.server.openai.chat import ChatCompletions
 from uhd_edge.server.responses.dialect import Responses
@@ -77,3 +79,35 @@ def test_what_stands_in_choices_calls_and_formats_besides_is_refused_with_strict
     with pytest.raises(ApiError) as refused:
         asked(strict, **changed)
     assert refused.value.param == f"{at}.surprise"
+
+
+@pytest.mark.parametrize("name", ["value", "pattern", "regex", "grammar", "choices"])
+def test_another_form_of_an_answer_is_refused_and_not_left_out(name: str) -> None:
+    with pytest.raises(ApiError, match=rf"^response_format\.{name} is not supported; ask for JSON by"):
+        asked(chat, response_format={"type": "json_object", name: {"type": "array"}})
+
+
+def test_past_thoughts_and_refusals_that_say_nothing_are_taken() -> None:
+    for empty in (
+        {"summary": [], "content": ""},
+        {"summary": {}},
+        {"summary": [{"type": "summary_text", "text": None}]},
+    ):
+        assert asked(responses, input=[*SAID, {"type": "reasoning", **empty}, *SAID]).ignored == ()
+    for empty in (False, [], "", None):
+        assert asked(chat, messages=[*SAID, {"role": "assistant", "content": "A dog.", "refusal": empty}, *SAID])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"tools": [TOOL], "tool_choice": {"type": "DEEP"}},
+        {"format": "DEEP"},
+    ],
+)
+def test_what_is_nested_almost_too_deeply_is_refused_in_one_line(body: dict[str, Any]) -> None:
+    text = json.dumps({"messages": SAID, **body})
+    for depth in range(900, 1000):
+        for dialect in (chat, ollama_chat):
+            with suppress(ApiError, AnsweredError):
+                dialect.read(text.replace('"DEEP"', "[" * depth + "]" * depth).encode())

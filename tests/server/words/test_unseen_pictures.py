@@ -22,7 +22,8 @@ CALL = {"type": "function_call", "call_id": "1", "name": "go", "arguments": "{}"
 OUTPUT = {"type": "function_call_output", "call_id": "1", "output": "done"}
 THOUGHT = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]}
 FORMS: dict[str, Any] = {
-    "a URL": URI,
+    "a data URI": URI,
+    "WebP": f"UklGRiQAAABXRUJQVlA4{'A' * 200}",
     "base64": BARE,
     "a list": [URI],
     "a part": PICTURE,
@@ -105,6 +106,10 @@ def test_a_picture_of_anybody_but_the_user_is_refused_with_its_place(role: str) 
         {"video": None},
         {"messages": [turn(), answer(signature="A" * 200, image=False), turn()]},
         {"messages": [turn(), answer(provider_specific_fields={"url": "https://example.org"}), turn()]},
+        {"messages": [turn(), answer(parsed={"image": "front camera", "video": ["a"]}), turn()]},
+        {"messages": [turn(), answer(annotations=[{"url_citation": {"image": "https://example.org/i.png"}}]), turn()]},
+        {"messages": [turn(), answer(audio={"id": "a", "data": f"UklGRiQAAABXQVZFZm10{'A' * 200}"}), turn()]},
+        {"image": "front.jpg", "mm_processor_kwargs": {"image": "RGB"}},
     ],
 )
 def test_what_is_no_picture_is_left_out(said: dict[str, Any]) -> None:
@@ -120,3 +125,11 @@ def test_a_question_nested_as_deeply_as_json_may_be_is_looked_through() -> None:
     inner.append(URI)
     with pytest.raises(ApiError, match=r"^prediction(\.0){400} is an image"):
         asked(chat, prediction=nested)
+
+
+@pytest.mark.parametrize("form", ["https://example.org/a.png", ["http://a/b.png"], {"url": "file:///a.png"}])
+def test_a_url_that_is_called_a_picture_is_refused_too(form: Any) -> None:
+    with pytest.raises(ApiError, match=r"^images is an image or a video where none is looked at"):
+        asked(chat, images=form)
+    with pytest.raises(ApiError, match=r"^messages\.1\.image is an image"):
+        asked(chat, messages=[turn(), answer(image=form), turn()])
