@@ -36,3 +36,4 @@ def test_answers_on_the_gpu_are_the_same_while_graphs_are_captured(gpu: Gpu, pic
     assert ran.returncode == 0, ran.stderr[-2000:]
     print(ran.stdout)
     assert f"{TIMES} of {TIMES} the same" in ran.stdout
+    assert "the same, 0 launches" not in ran.stdout  # a capture that fails is given up without a word

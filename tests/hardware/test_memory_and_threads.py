@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.hardware.computing_engine import ComputingEngine, computing_package
+from support.hardware.counted_graph import CountedGraph
 from support.pretended_gpu.engine import check, inputs, message
 
 from uhd_edge.engines.errors import EngineError, UhdError
 from uhd_edge.engines.tensorrt import cuda, executions
 from uhd_edge.engines.tensorrt import engine as ours
 from uhd_edge.engines.tensorrt.cuda import CudaDevice
-from uhd_edge.engines.tensorrt.cuda_graph import CudaGraph
 from uhd_edge.engines.tensorrt.engine import TensorRtEngine
 from uhd_edge.engines.tensorrt.library import INSTALL
 
@@ -30,22 +30,6 @@ if TYPE_CHECKING:
     from uhd_edge.engines.tensorrt.gpu import Gpu
 
 LITTLE = 4 << 20  # bytes that the driver may keep for itself
-
-
-class CountedGraph(CudaGraph):
-    open = launches = 0
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        CountedGraph.open += 1
-
-    def launch(self, stream: int) -> None:
-        CountedGraph.launches += 1
-        super().launch(stream)
-
-    def free(self) -> None:
-        CountedGraph.open -= 1
-        super().free()
 
 
 @pytest.fixture
