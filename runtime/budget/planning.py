@@ -8,25 +8,24 @@ highest resolution; among equals the one with the most tokens. A choice is withi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from uhd_edge.runtime.answer import Plan
-from uhd_edge.runtime.conversation.fitting import fit_to_context
+from uhd_edge.runtime.budget.ways import Plans
 from uhd_edge.runtime.conversation.request import DEFAULT_SHARE
-from uhd_edge.runtime.errors import EngineUnavailableError, ImageError
-from uhd_edge.runtime.vision.encoder import Encoded
-from uhd_edge.runtime.vision.slicing import most_useful_slices
+from uhd_edge.runtime.errors import EngineUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from uhd_edge.runtime.budget.cost_book import CostBook
     from uhd_edge.runtime.budget.costs import CostModel
     from uhd_edge.runtime.budget.spread import Spread
+    from uhd_edge.runtime.budget.ways import Way
     from uhd_edge.runtime.bundles.manifest import Manifest
-    from uhd_edge.runtime.conversation.fitting import FittedPrompt
-    from uhd_edge.runtime.conversation.request import Budget, Request
+    from uhd_edge.runtime.conversation.request import Budget
     from uhd_edge.runtime.conversation.turns import Question
     from uhd_edge.runtime.llm.language_model import LanguageModel
     from uhd_edge.runtime.modes import Mode
@@ -45,6 +44,42 @@ class Choice:
     spent_ms: float = 0.0
     work_ms: float = 0.0
     encoding_ms: float = 0.0
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What costs in milliseconds come to: `usual` times as much, and `upper` times for the share of a budget.
+
+    `spent_ms` have passed before. `limit_ms` is the budget, infinite without one.
+    """
+
+    spent_ms: float
+    usual: float
+    upper: float
+    limit_ms: float
+
+    @classmethod
+    def of(cls, spent_ms: float, budget: Budget | None, spread: Spread) -> Expected:
+        """Of questions with this budget, as `spread` says."""
+        if budget is None:
+            return cls(spent_ms, spread.usual(), spread.upper(DEFAULT_SHARE), math.inf)
+        return cls(spent_ms, spread.usual(), spread.upper(budget.share), budget.milliseconds)
+
+    def usual_ms(self, costs_ms: float) -> float:
+        """The usual time, what has passed included."""
+        return self.spent_ms + self.usual * costs_ms
+
+    def upper_ms(self, costs_ms: float) -> float:
+        """The time that the share of questions keeps, what has passed included."""
+        return self.spent_ms + self.upper * costs_ms
+
+    def count(self, plan: Plan) -> Plan:
+        """Return a plan of costs alone with the times to expect, and whether they are within the budget."""
+        usual, upper = self.usual_ms(plan.predicted_ms), self.upper_ms(plan.predicted_ms)
+        counted = replace(plan, predicted_ms=usual, upper_ms=upper)
+        if self.limit_ms == math.inf:
+            return counted
+        return replace(counted, within_budget=upper <= self.limit_ms, too_noisy=usual <= self.limit_ms < upper)
 
 
 @dataclass(frozen=True)
@@ -91,17 +126,16 @@ class Planner:
         if budget is None:
             return Choice(question)
         costs = self._costs(question, budget.modes)
-        plans = list_plans(question, costs, self.manifest, self.model, modes=budget.modes, in_memory=in_memory)
-        spent_ms, spread = spent(), self.book.spread
-        plan = choose_plan(count_time(plans, spent_ms, budget, spread))
-        if plan is None:
+        plans = Plans(question, costs, self.manifest, self.model, in_memory)
+        ways = plans.ways(budget.modes)
+        expected = Expected.of(spent(), budget, self.book.spread)
+        chosen = choose_way(plans, ways, expected)
+        if chosen is None:
             return Choice(question)
-        request = replace(question.request, mode=plan.mode, max_slices=plan.max_slices)
-        chosen = replace(question, request=request)
-        to_encode = [one for one in chosen.plan_slices(self.manifest.preprocessing) if not one.is_encoded]
-        work_ms = (plan.predicted_ms - spent_ms) / spread.usual()
-        encoding_ms = sum(costs[one.mode].encoding(one.views) for one in to_encode)
-        return Choice(chosen, plan, spent_ms, work_ms, encoding_ms)
+        way, plan = chosen
+        work_ms = (plan.predicted_ms - expected.spent_ms) / expected.usual
+        encoding_ms = sum(costs[one.mode].encoding(one.views) for one in way.slice_plans if not one.is_encoded)
+        return Choice(way.of(question), plan, expected.spent_ms, work_ms, encoding_ms)
 
     def _costs(self, question: Question, modes: Sequence[Mode]) -> dict[Mode, CostModel]:
         """The costs of `modes`, and of the modes that images have of their own, which must run here."""
@@ -142,29 +176,15 @@ def list_plans(
     tokens of the conversation are not read again, unless some of it is dropped. Times are the costs
     alone, from when the plan is chosen.
     """
-    plans: list[Plan] = []
-    own = [image.mode for image in question.images if image.mode is not None]
-    listed = own[:1] if own and len(own) == len(question.images) else [m for m in costs if modes is None or m in modes]
-    for mode in listed:
-        in_mode = replace(question, request=replace(question.request, mode=mode))
-        plans += _plans_in_mode(in_mode, costs, manifest, model, in_memory)
-    return sorted(plans, key=_resolution)
+    plans = Plans(question, costs, manifest, model, in_memory)
+    laid_out = (plans.plan(way) for way in plans.ways(modes))
+    return sorted((plan for plan in laid_out if plan is not None), key=_resolution)
 
 
 def count_time(plans: Sequence[Plan], spent_ms: float, budget: Budget | None, spread: Spread) -> list[Plan]:
     """Make times of the costs of plans: with the time that was spent before, and as `spread` says; see `Plan`."""
-    usual, upper = spread.usual(), spread.upper(DEFAULT_SHARE if budget is None else budget.share)
-    counted = [
-        replace(plan, predicted_ms=spent_ms + usual * plan.predicted_ms, upper_ms=spent_ms + upper * plan.predicted_ms)
-        for plan in plans
-    ]
-    if budget is None:
-        return counted
-    limit = budget.milliseconds
-    return [
-        replace(plan, within_budget=plan.upper_ms <= limit, too_noisy=plan.predicted_ms <= limit < plan.upper_ms)
-        for plan in counted
-    ]
+    expected = Expected.of(spent_ms, budget, spread)
+    return [expected.count(plan) for plan in plans]
 
 
 def choose_plan(plans: Sequence[Plan]) -> Plan | None:
@@ -175,53 +195,25 @@ def choose_plan(plans: Sequence[Plan]) -> Plan | None:
     return min(plans, key=lambda plan: plan.predicted_ms, default=None)
 
 
+def choose_way(plans: Plans, ways: Sequence[Way], expected: Expected) -> tuple[Way, Plan] | None:
+    """Pick the way whose plan `choose_plan` would pick, and lay out few prompts for it; None when none fits.
+
+    Looking alone already takes too long for most ways that cannot be within the budget.
+    """
+    laid_out: list[tuple[Way, Plan]] = []
+    for way in sorted(ways, key=lambda way: way.resolution, reverse=True):
+        if expected.upper_ms(way.looking_ms) <= expected.limit_ms and (plan := plans.plan(way)) is not None:
+            laid_out.append((way, expected.count(plan)))
+            if laid_out[-1][1].within_budget is not False:
+                return laid_out[-1]
+    tried = [way for way, _ in laid_out]
+    for way in sorted((way for way in ways if way not in tried), key=lambda way: way.looking_ms):
+        if laid_out and expected.usual_ms(way.looking_ms) > min(plan.predicted_ms for _, plan in laid_out):
+            break
+        if (plan := plans.plan(way)) is not None:
+            laid_out.append((way, expected.count(plan)))
+    return min(laid_out, key=lambda one: one[1].predicted_ms, default=None)
+
+
 def _resolution(plan: Plan) -> tuple[int, int]:
     return plan.views, plan.vision_tokens
-
-
-def _plans_in_mode(
-    question: Question, costs: Mapping[Mode, CostModel], manifest: Manifest, model: LanguageModel, in_memory: int
-) -> Iterator[Plan]:
-    known = set()
-    for max_slices in _numbers_of_slices(question, manifest):
-        request = replace(question.request, max_slices=max_slices)
-        try:
-            slice_plans = replace(question, request=request).plan_slices(manifest.preprocessing)
-        except ImageError:
-            continue  # an image is too thin for so few slices, or was encoded in another mode
-        views = tuple(plan.views for plan in slice_plans)
-        if views in known:
-            continue
-        known.add(views)
-        prompt = fit_to_context(question, slice_plans, manifest, model)
-        if prompt.size.total < model.context:
-            whole = len(prompt.turns) == len(question.conversation.turns)
-            yield _plan(request, prompt, costs, in_memory if whole else 0)
-
-
-def _numbers_of_slices(question: Question, manifest: Manifest) -> range:
-    """Every `max_slices` that may make a difference for these images."""
-    preprocessing, limit = manifest.preprocessing, question.request.max_slices
-    most = preprocessing.max_slices if limit is None else limit
-    sizes = [new.image.size for new in question.images if not isinstance(new.image, Encoded)]
-    useful = max((most_useful_slices(*size, preprocessing) for size in sizes), default=1)
-    return range(1, min(most, useful) + 1)
-
-
-def _plan(request: Request, prompt: FittedPrompt, costs: Mapping[Mode, CostModel], in_memory: int) -> Plan:
-    tokens, slice_plans = prompt.size.total, prompt.inputs.slice_plans
-    views = [plan.views for plan in slice_plans]
-    milliseconds = costs[request.mode].prefill(tokens, min(in_memory, tokens))
-    for plan in slice_plans:
-        if not plan.is_encoded:
-            milliseconds += costs[plan.mode].looking(plan.image_size, plan.views)
-    return Plan(
-        request.mode,
-        request.max_slices or 1,
-        sum(map(len, views)),
-        sum(rows * columns for image in views for rows, columns in image),
-        sum(sum(image.tokens) for image in prompt.inputs.new_images()),
-        tokens,
-        predicted_ms=milliseconds,
-        upper_ms=milliseconds,
-    )

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 NORMAL, BYTE = 4, 32
 UNKNOWN, UNUSED, CONTROL, USER_DEFINED = 1, 2, 8, 16
 
+# A text rarely has more tokens than bytes, and then a few: a tokenizer may put a space before it.
+SPARE_TOKENS = 8
 
 ASCII = 128
 NO_BYTE = 256
@@ -106,10 +108,13 @@ class Vocabulary:
             raise PromptError(HALVED) from error
         if len(data) > np.iinfo(np.int32).max // 2:
             raise PromptError(f"the text has {len(data)} bytes, far more than any context holds; shorten it")
-        count = -self._tokenize_into(data, np.empty(0, np.int32))
-        ids = np.empty(max(count, 0), np.int32)
-        self._tokenize_into(data, ids)
-        return [int(token) for token in ids]
+        ids = np.empty(len(data) + SPARE_TOKENS, np.int32)
+        count = self._tokenize_into(data, ids)
+        if count < 0:  # more tokens than bytes
+            ids = np.empty(-count, np.int32)
+            count = self._tokenize_into(data, ids)
+        tokens: list[int] = ids[:count].tolist()
+        return tokens
 
     def token_bytes(self, token: int) -> bytes:
         """Return the bytes that `token` adds to the text, perhaps half a character; none for special tokens."""

@@ -8,6 +8,7 @@ then in row order again, because the outermost blocks are laid row by row.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -109,13 +110,13 @@ def merge_sides(vision: Vision, *, mode: Mode) -> tuple[int, ...]:
 
 def block_side(vision: Vision, *, mode: Mode) -> int:
     """Side, in patches, of the square that becomes one embedding."""
-    return int(np.prod(merge_sides(vision, mode=mode)))
+    return math.prod(merge_sides(vision, mode=mode))
 
 
 def _in_block_order(grid: NDArray[Any], sides: tuple[int, ...]) -> NDArray[Any]:
     """[rows, columns, ...] -> [rows / block, columns / block, s, s, .., s, s, ...], a view of the same memory."""
     rows, columns, *rest = grid.shape
-    block = int(np.prod(sides))
+    block = math.prod(sides)
     if rows % block or columns % block:
         raise ImageError(
             f"a view of {rows} x {columns} patches cannot be merged in squares of {block}: "
