@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from uhd_edge.bench.synthetic.random_llm import RandomLanguageModel, write_random_llm
 from uhd_edge.engines.threads import usable_cores
+from uhd_edge.runtime.llm import llama_loading
 from uhd_edge.runtime.llm.language_model import LanguageModel
+from uhd_edge.runtime.llm.llama_library import LlamaLibrary
+from uhd_edge.runtime.llm.shared_context import FEW_TOKENS
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 
 def threads_of(path: Path, threads: int | None = None) -> tuple[int, int]:
@@ -30,3 +35,24 @@ def test_a_model_of_useful_size_generates_with_all_cores(tmp_path: Path) -> None
 
 def test_threads_that_were_asked_for_are_used_throughout(path: Path) -> None:
     assert threads_of(path, threads=3) == (3, 3)
+
+
+def test_a_tiny_model_reads_few_tokens_with_one_thread_and_more_with_all(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llama_loading, "usable_cores", lambda: 2)
+    used: list[int] = []
+    call = LlamaLibrary.call
+    with LanguageModel(path) as model:
+        api, context = model._api, model._shared.handle
+
+        def watched(library: LlamaLibrary, function: Any, *arguments: Any, **options: Any) -> Any:
+            if function is api.llama_decode:
+                used.append(api.llama_n_threads_batch(context))
+            return call(library, function, *arguments, **options)
+
+        monkeypatch.setattr(LlamaLibrary, "call", watched)
+        for count in (2, FEW_TOKENS, FEW_TOKENS + 1, 3):
+            model.clear()
+            model.prefill([[5] * count])
+    assert used == [1, 1, 2, 1]
