@@ -14,13 +14,14 @@ import argparse
 import json
 import math
 import multiprocessing
-import resource
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from uhd_edge.bench.memory import peak_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,8 +179,7 @@ def measured(title: str, step: Callable[..., None], *arguments: object) -> Cost:
 def _measured(sender: Connection, step: Callable[..., None], arguments: tuple[object, ...]) -> None:
     started = time.perf_counter()
     step(*arguments)
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    sender.send((time.perf_counter() - started, kilobytes * 1024 / 1e9))
+    sender.send((time.perf_counter() - started, peak_memory() / 1e9))
 
 
 def check_cost(cost: Cost) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 import operator
 from numbers import Real
-from typing import SupportsIndex
+from typing import TYPE_CHECKING, cast
 
 from uhd_edge.runtime.errors import OptionError
+
+if TYPE_CHECKING:
+    from typing import SupportsIndex
 
 HIGHEST_COUNT = 2**31 - 1
 
@@ -33,15 +36,20 @@ def require_number(name: str, value: object, lowest: float, highest: float, *, h
 
 def require_whole(name: str, value: object, lowest: int, highest: int) -> int:
     """Return `value` as an int; raises `OptionError` unless it is a whole number from `lowest` to `highest`."""
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+    whole = whole_number(value)
+    if whole is None:
         raise OptionError(f"{name} is {value!r}; it must be a whole number", parameter=name)
-    try:
-        whole = operator.index(value)
-    except TypeError:  # an array has the method too
-        raise OptionError(f"{name} is {value!r}; it must be a whole number", parameter=name) from None
     if not lowest <= whole <= highest:
         raise OptionError(f"{name} is {shown_number(whole)}; it must be from {lowest} to {highest}", parameter=name)
     return whole
+
+
+def whole_number(value: object) -> int | None:
+    """Return a whole number of Python's or NumPy's as an int; None for anything else, such as a truth value."""
+    try:
+        return None if isinstance(value, bool) else operator.index(cast("SupportsIndex", value))
+    except TypeError:  # of an array too, which has the method
+        return None
 
 
 def shown_number(whole: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from uhd_edge.bench.memory import peak_memory
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -72,7 +73,7 @@ def serve(find: Find[Setting, Result], name: str, setting: Setting, pipe: Connec
         started = time.perf_counter()
         result = work(pixels)
         pipe.send((time.perf_counter() - started, result))
-    pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9)
+    pipe.send(peak_memory() / 1e9)
 
 
 @contextmanager

@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 
 NEWEST = -1
 
-# So many tokens are read by the threads that generate, which is one for a tiny model: threads meet too often for them.
-# On two cores of an AMD Zen 3 uhd-tiny read 38 tokens in 7 ms with one thread and in 12 ms with two, 64 in 11 and 12 ms,
-# 128 in 20 and 15 ms; beside a process that keeps one core busy 64 in 11 and 16 ms, and 256 in 41 and 47 ms.
+# So many tokens are read by the threads that generate, which is one for a tiny model: threads meet too often for
+# them. On two cores of an AMD Zen 3 uhd-tiny read 38 tokens in 7 ms with one thread and in 12 ms with two, 64 in 11
+# and 12 ms, 128 in 20 and 15 ms; beside a process that keeps one core busy, 64 in 11 and 16 ms, and 256 in 41 and 47
+# ms.
 FEW_TOKENS = 64
 
 

@@ -8,13 +8,13 @@ larger or smaller changes every token that follows it.
 from __future__ import annotations
 
 import math
-import operator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from uhd_edge.runtime.errors import ImageError, OptionError
+from uhd_edge.runtime.validation import whole_number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -183,10 +183,11 @@ def slice_image(image: Image.Image, plan: SlicePlan) -> SlicedImage:
 
 
 def _most_slices(max_slices: object) -> int:
-    if isinstance(max_slices, bool) or not isinstance(max_slices, SupportsIndex) or operator.index(max_slices) < 1:
+    whole = whole_number(max_slices)
+    if whole is None or whole < 1:
         message = f"max_slices is {max_slices!r}; it must be 1 (the thumbnail alone) or a higher whole number"
         raise OptionError(message, parameter="max_slices")
-    return operator.index(max_slices)
+    return whole
 
 
 def _best_grid(width: int, height: int, scale: int, max_slices: int) -> tuple[int, int] | None:
