@@ -20,7 +20,13 @@ from uhd_edge.runtime.images.formats.jpeg_scans import refuse_endless_scans
 from uhd_edge.runtime.images.formats.libtiff import silent_libtiff
 from uhd_edge.runtime.images.formats.sixteen_bits import has_16_bit_colours, read_low_bytes, to_8_bits
 from uhd_edge.runtime.images.input_file import check_file, reason
-from uhd_edge.runtime.images.many_bits import WIDE_MODES, colours_from_0_to_1, spread, wide_image_to_rgb
+from uhd_edge.runtime.images.many_bits import (
+    WIDE_MODES,
+    colours_from_0_to_1,
+    is_masked,
+    spread,
+    wide_image_to_rgb,
+)
 from uhd_edge.runtime.images.orientation import read_exif_of_jpeg2000, upright
 
 if TYPE_CHECKING:
@@ -56,11 +62,12 @@ def load_image(image: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Im
     first counts. Transparent parts become white. More than 8 bits are spread over 8 (see
     `uhd_edge.runtime.images.many_bits`); other modes are converted as in transformers'
     `convert_to_rgb`, but for LAB, whose A it takes for alpha, and for multiplied alpha, which
-    Pillow divides out here and not there. A JPEG may lack the marker at its end.
+    Pillow divides out here and not there. Masked values of an array are black. A JPEG may lack
+    the marker at its end.
 
     Raises `ImageError` when the file is missing, a folder, empty, truncated or not an
     image, when it has more than `max_pixels` pixels (read from its header, before
-    anything is decoded), and when an array has another dtype or shape.
+    anything is decoded), and when an array has another dtype or shape, or is masked all over.
     """
     if isinstance(image, np.ndarray):
         return _from_array(image, max_pixels)
@@ -97,11 +104,13 @@ def _from_array(pixels: NDArray[np.generic], max_pixels: int) -> Image.Image:
         raise ImageError(f"the array is {pixels.dtype} {list(pixels.shape)}; {_advice(pixels)}")
     height, width = pixels.shape[:2]
     _check_size((width, height), "the array", max_pixels)
+    if is_masked(pixels) and np.all(pixels.mask):
+        raise ImageError("the array: every value is masked; there is nothing to see")
     if is_rgb and pixels.dtype.kind == "f":
         pixels = colours_from_0_to_1(pixels)
     elif pixels.dtype != np.uint8:
         pixels = spread(pixels)
-    image = Image.fromarray(pixels)
+    image = Image.fromarray(pixels.filled(0) if is_masked(pixels) else pixels)
     return image if is_rgb else image.convert("RGB")
 
 

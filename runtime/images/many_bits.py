@@ -3,7 +3,7 @@
 Pillow cuts grey values off at 255, so that a 16-bit picture comes out white, and a depth map
 in metres black. Here the type decides, never the values: what has 8 bits stays as it is, and of
 integers with more bits and of floats the lowest value becomes black and the highest white. NaN is
-black, and infinite values are black or white by their sign.
+black, as is what an array masks, and infinite values are black or white by their sign.
 
 Two kinds have no range of their own. Floats [H, W, 3] are colours from 0 to 1, as matplotlib and
 torchvision have them. A picture of one value all over shows that value between 0 and 65535 for
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 from PIL import Image
@@ -90,7 +90,7 @@ def spread_strips(strips: Strips) -> Iterator[tuple[Strip, NDArray[np.uint8]]]:
     table: NDArray[np.uint8] | None = None
     for strip in strips():
         values: NDArray[Any] = strip.values
-        if values.dtype.kind == "u" and values.dtype.itemsize == 2:
+        if values.dtype.kind == "u" and values.dtype.itemsize == 2 and not is_masked(values):
             table = _levels(np.arange(2**16), black, white) if table is None else table
             yield strip, table[values]
         else:
@@ -121,10 +121,17 @@ def colours_from_0_to_1(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     return levels
 
 
+def is_masked(values: NDArray[np.generic]) -> TypeGuard[np.ma.MaskedArray[Any, Any]]:
+    """Whether `values` is an array of numpy.ma, which is loaded for no other: it takes ten milliseconds."""
+    return type(values) is not np.ndarray and isinstance(values, np.ma.MaskedArray)
+
+
 def _levels(values: NDArray[np.generic], black: float, white: float) -> NDArray[np.uint8]:
     # The difference of two huge floats is none: their halves are taken.
     scale = 1.0 if math.isfinite(white - black) else 0.5
-    place = (values.astype(np.float64) * scale - black * scale) / (white * scale - black * scale)
+    floats = values.astype(np.float64)
+    numbers = floats.filled(np.nan) if is_masked(floats) else floats
+    place = (numbers * scale - black * scale) / (white * scale - black * scale)
     levels: NDArray[np.uint8] = np.rint(np.clip(np.nan_to_num(place, nan=0.0), 0, 1) * 255).astype(np.uint8)
     return levels
 
@@ -161,7 +168,8 @@ class _Range:
         self.lowest, self.highest = math.inf, -math.inf
 
     def add(self, values: NDArray[np.generic]) -> None:
-        finite: NDArray[Any] = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+        present: NDArray[Any] = values.compressed() if is_masked(values) else values
+        finite: NDArray[Any] = present[np.isfinite(present)] if present.dtype.kind == "f" else present
         if finite.size:
             self.lowest = min(self.lowest, float(finite.min()))
             self.highest = max(self.highest, float(finite.max()))

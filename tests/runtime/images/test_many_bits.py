@@ -103,6 +103,20 @@ def test_what_is_not_finite_does_not_count_and_is_black_or_beyond_the_white() ->
     assert "no finite number" in message(np.full((3, 3), np.nan))
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32])
+def test_masked_values_do_not_count_and_are_black(dtype: type) -> None:
+    values = np.ma.masked_array(LEVELS.astype(dtype), LEVELS == 250)
+    values.data[values.mask] = 255 if dtype == np.uint8 else 60000  # no measurement
+    assert np.array_equal(red(values), np.where(LEVELS == 250, 0, LEVELS))
+
+
+def test_masked_colours_do_not_count_and_are_black() -> None:
+    colours = np.ma.masked_greater(np.array([[[0.0, 0.2, 99], [0.4, 1.0, 0.6]]]), 1)
+    expected = [[[0, 51, 0], [102, 255, 153]]]
+    assert np.asarray(load_image(colours)).tolist() == expected
+    assert np.asarray(load_image((colours * 255).astype(np.uint8))).tolist() == expected
+
+
 @pytest.mark.parametrize(
     ("value", "level"),
     [

@@ -94,6 +94,16 @@ def test_an_image_without_pixels_is_refused(image: Any) -> None:
     assert "nothing to see" in message(image)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("channels", [(), (1,), (3,)])
+def test_an_array_that_is_masked_all_over_is_refused_and_nothing_else_is_said(
+    dtype: type, channels: tuple[int, ...]
+) -> None:
+    text = message(np.ma.masked_all((4, 4, *channels), dtype))
+    assert text == "the array: every value is masked; there is nothing to see"
+
+
 @pytest.mark.parametrize("image", [None, 7, [picture()], {"image": 1}])
 def test_something_else_is_refused_by_its_type(image: Any) -> None:
     assert f"not {type(image).__name__}" in message(image)
