@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from uhd_edge.runtime.bundles.bundle import Bundle
     from uhd_edge.runtime.conversation.encoded_images import QuestionImage
     from uhd_edge.runtime.images.video import MediaInput
     from uhd_edge.runtime.modes import Mode
@@ -25,6 +26,19 @@ def with_own_mode(argument: str, decode: Callable[[str], MediaInput] = lambda fi
     """Return what `Assistant.ask` takes for FILE, FILE@4x or FILE@16x; `decode` makes an image of the file's name."""
     file, mode = split_mode(argument)
     return decode(file) if mode is None else (decode(file), mode)
+
+
+def own_modes(images: Sequence[str], bundle: Bundle) -> set[Mode]:
+    """The modes that images have of their own; raises `EngineUnavailableError` for one that `bundle` does not have."""
+    from uhd_edge.runtime.errors import EngineUnavailableError
+
+    own = {argument: mode for argument in images if (mode := split_mode(argument)[1]) is not None}
+    for argument, mode in own.items():
+        if mode not in bundle.manifest.graphs:
+            raise EngineUnavailableError(
+                f"{argument}: {bundle.path} has no {mode} graphs for it; the bundle has {bundle.describe_graphs()}"
+            )
+    return set(own.values())
 
 
 def check_images(images: Sequence[str]) -> None:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 
+from uhd_edge.cli.images import own_modes
 from uhd_edge.cli.schema import schema_in, schema_option
 from uhd_edge.engines.names import ENGINE_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from uhd_edge.runtime.assistant import Assistant
     from uhd_edge.runtime.options import AskOptions
@@ -182,19 +183,31 @@ def writing_options(command: Command) -> Command:
     return _with(command, _WRITING_OPTIONS)
 
 
-def open_assistant(given: Mapping[str, Any]) -> Assistant:
-    """Open an assistant as the options of `opening_options` say; with a budget, measure the machine too."""
+def open_assistant(given: Mapping[str, Any], images: Sequence[str] = ()) -> Assistant:
+    """Open an assistant for `images` as the options of `opening_options` say; with a budget, measure the machine too.
+
+    Raises `EngineUnavailableError` first, where the bundle lacks a mode that an image has of its own.
+    """
     from uhd_edge.runtime.assistant import Assistant
     from uhd_edge.runtime.bundles.bundle import Bundle
 
-    assistant = Assistant(Bundle.open(given["bundle"]), **{name: given[name] for name in OPENING})
+    bundle = Bundle.open(given["bundle"])
+    own_modes(images, bundle)
+    assistant = Assistant(bundle, **{name: given[name] for name in OPENING})
     if given.get("budget_ms") is not None:
         try:
-            assistant.measure(lambda step: click.echo(f"uhd: {step}", err=True))
+            measure(assistant, images)
         except BaseException:
             assistant.close()
             raise
     return assistant
+
+
+def measure(assistant: Assistant, images: Sequence[str]) -> None:
+    """Measure the machine, and say so, once the engines for every mode that `images` have of their own are open."""
+    for mode in sorted(own_modes(images, assistant.bundle)):
+        assistant.encoder.open_mode(mode)
+    assistant.measure(lambda step: click.echo(f"uhd: {step}", err=True))
 
 
 def ask_options(given: Mapping[str, Any]) -> AskOptions:

@@ -69,7 +69,7 @@ def ask(
     request = ask_options(given)
     check_images(images)
     say_unused_stack_frames([split_mode(image)[0] for image in images], stack_frames)
-    with open_assistant(given) as assistant:
+    with open_assistant(given, images) as assistant:
         say_unused_think_tokens(assistant.bundle.manifest.prompt, given["think"])
         decode = partial(_media_input, max_frames=max_frames, stack_frames=stack_frames)
         inputs = [with_own_mode(image, decode) for image in images]

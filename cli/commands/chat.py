@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from uhd_edge.cli.images import split_mode, with_own_mode
+from uhd_edge.cli.images import own_modes, split_mode, with_own_mode
 from uhd_edge.cli.options import (
     answering_options,
     ask_options,
@@ -77,7 +77,7 @@ def chat(images: tuple[str, ...], *, drop_oldest: bool, max_frames: int, stack_f
     shown = [decode(image) for image in images]  # like a wrong option, refused before the model is opened
     say_unused_stack_frames([split_mode(image)[0] for image in images], stack_frames, more_may_come=True)
     with (
-        open_assistant(given) as assistant,
+        open_assistant(given, images) as assistant,
         closing(Talk(assistant, shown, options, drop_oldest=drop_oldest, decode=decode)) as talk,
     ):
         say_unused_think_tokens(assistant.bundle.manifest.prompt, options.get("think"), may_change=True)
@@ -158,7 +158,7 @@ class Talk:
     def _follow(self, command: str, argument: str = "") -> None:
         """Carry out a line that begins with a slash; raises `ImageError` for a file that is not an image."""
         if command == "/image" and argument:
-            self._add(self._decode(argument.strip("\"' ")))
+            self._add(argument.strip("\"' "))
         elif command == "/mode" and argument in MODES:
             self._options["mode"] = cast("Mode", argument)
         elif command == "/think" and argument in ("", "on", "off"):
@@ -184,12 +184,10 @@ class Talk:
         self._options["think"] = think
         click.echo(f"uhd: thinking is {'on' if think else 'off'}", err=True)
 
-    def _add(self, image: QuestionImage) -> None:
-        """Keep an image for the next question; raises `OptionError` for a mode that the bundle does not have."""
-        from uhd_edge.runtime.conversation.new_images import split_own_mode
-
-        split_own_mode(image, self._assistant.bundle.manifest)
-        self._more_images.append(image)
+    def _add(self, image: str) -> None:
+        """Keep an image for the next question; raises `EngineUnavailableError` for a mode that the bundle lacks."""
+        own_modes([image], self._assistant.bundle)
+        self._more_images.append(self._decode(image))
 
     def _report_error(self, message: str) -> None:
         self.failed = True

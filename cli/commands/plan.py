@@ -12,6 +12,7 @@ from uhd_edge.cli.images import check_images, split_mode, with_own_mode
 from uhd_edge.cli.memory_plan import MEMORY_TARGETS, print_memory_plan
 from uhd_edge.cli.options import (
     budget_share_option,
+    measure,
     open_assistant,
     opening_options,
 )
@@ -92,8 +93,8 @@ def plan(
         "budget_share": budget_share,
     }
     check_options(options)
-    with open_assistant(given) as assistant:
-        assistant.measure(lambda step: click.echo(f"uhd: {step}", err=True))
+    with open_assistant(given, images) as assistant:
+        measure(assistant, images)
         plans = assistant.plans([with_own_mode(image) for image in images], question, **options)
         room, manifest = assistant.context, assistant.bundle.manifest
     chosen = choose_plan(plans)

@@ -45,7 +45,7 @@ def one_view_per_frame(request: Request, images: Sequence[NewImage]) -> Request:
 
 
 def _decode_source(source: QuestionImage, manifest: Manifest) -> Iterator[NewImage]:
-    media, mode = split_own_mode(source, manifest)
+    media, mode = _split_own_mode(source, manifest)
     if isinstance(media, Encoded):
         yield NewImage(own_encoded(media, manifest), mode=mode)
         return
@@ -60,7 +60,7 @@ def _decode_source(source: QuestionImage, manifest: Manifest) -> Iterator[NewIma
         yield NewImage(load_image(video), mode=mode)
 
 
-def split_own_mode(source: QuestionImage, manifest: Manifest) -> tuple[MediaInput | Encoded, Mode | None]:
+def _split_own_mode(source: QuestionImage, manifest: Manifest) -> tuple[MediaInput | Encoded, Mode | None]:
     """Take a pair of an image and its mode apart; raises `OptionError` for a mode that is none of the bundle's."""
     if not isinstance(source, tuple | list):
         return source, None

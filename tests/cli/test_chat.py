@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,10 +15,10 @@ import pytest
 from click.testing import CliRunner, Result
 from support.answering_bundle import bundle_of, save
 from support.places import EXAMPLES
+from support.vision.one_mode import without_mode
 
 from uhd_edge.cli.main import Invocation, exit_code, uhd
 from uhd_edge.runtime import Assistant
-from uhd_edge.runtime.bundles.bundle import MANIFEST, Bundle
 from uhd_edge.runtime.errors import ContextError
 
 if TYPE_CHECKING:
@@ -68,14 +66,10 @@ def test_images_have_modes_of_their_own_and_names_that_look_like_it(tmp_path: Pa
 
 
 def test_a_mode_that_the_bundle_lacks_is_refused_when_the_image_comes(tmp_path: Path) -> None:
-    coarse = tmp_path / "coarse"
-    shutil.copytree(Bundle.open().path, coarse)
-    manifest = json.loads((coarse / MANIFEST).read_text())
-    del manifest["graphs"]["4x"]
-    (coarse / MANIFEST).write_text(json.dumps(manifest))
+    coarse = without_mode("4x", tmp_path / "coarse")
     found = chat(f"/image {WIDE}@4x\n{STAR}\n", BENCH, "--bundle", str(coarse))
     assert found.stdout == "JX7\n"
-    assert found.stderr == "uhd: an image with a mode of its own is (image, mode), with 16x, not '4x'\n"
+    assert found.stderr == f"uhd: {WIDE}@4x: {coarse} has no 4x graphs for it; the bundle has 16x (fp32, fp16)\n"
 
 
 def test_a_model_that_cannot_think_says_so_at_once_and_goes_on_without() -> None:

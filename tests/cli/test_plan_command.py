@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
+from support.vision.one_mode import without_mode
 
 from uhd_edge.cli.commands.plan import budget_line, plan
 from uhd_edge.cli.main import exit_code
@@ -115,6 +116,23 @@ def test_what_is_no_image_is_said_before_the_machine_is_measured(
     assert exit_code([command, str(image), *question, "--budget-ms", "100"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert wrong in line
+
+
+@pytest.mark.parametrize("command", [["plan"], ["ask", "--budget-ms", "100"], ["chat", "--budget-ms", "100"]])
+def test_a_mode_that_the_bundle_lacks_is_refused_before_the_machine_is_measured(
+    picture: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    coarse = without_mode("4x", tmp_path / "coarse")
+    question = ["What?"] if command[0] == "ask" else []
+    assert exit_code([*command, "--bundle", str(coarse), str(picture), f"{picture}@4x", *question]) == 1
+    assert capsys.readouterr().err == (
+        f"uhd: {picture}@4x: {coarse} has no 4x graphs for it; the bundle has 16x (fp32, fp16)\n"
+    )
 
 
 def test_a_share_changes_what_is_promised_and_how_it_is_called(picture: Path) -> None:
