@@ -32,3 +32,12 @@ def bundle_before_images(arguments: Sequence[str], option: str | None) -> tuple[
     if option is not None:
         return option, tuple(arguments)
     return required_bundle(next(iter(arguments), None), None), tuple(arguments[1:])
+
+
+def known_models_as_text() -> str:
+    """List the known models for the end of a command's help, as they are."""
+    from uhd_edge.runtime.bundles.known_models import KNOWN_MODELS
+
+    width = max(map(len, KNOWN_MODELS))
+    lines = [f"  {name:<{width}}  {model.checkpoint}" for name, model in KNOWN_MODELS.items()]
+    return "\n".join(["\b", "Known models:", *lines])

@@ -24,8 +24,9 @@ from uhd_edge.export.export import EXPORTED_PRECISIONS
 from uhd_edge.export.tower_config import TowerConfig
 from uhd_edge.runtime.bundles.backbones import EPSILONS
 from uhd_edge.runtime.bundles.bundle import Bundle
+from uhd_edge.runtime.bundles.known_models import KNOWN_MODELS, find_known
 from uhd_edge.runtime.bundles.manifest import FORMAT_VERSION, Manifest
-from uhd_edge.runtime.bundles.model_sizes import CHANNELS, MINICPM_V_4_6, ModelSizes
+from uhd_edge.runtime.bundles.model_sizes import CHANNELS, ModelSizes
 from uhd_edge.runtime.bundles.variants import VARIANTS, Variant, stand_on, vary
 from uhd_edge.runtime.errors import BundleError, ExportError, OutputError
 from uhd_edge.runtime.user_cache import user_cache
@@ -53,8 +54,30 @@ class SyntheticModel:
     llm: RandomHybrid | RandomLanguageModel
 
 
-_REAL = SyntheticModel(MINICPM_V_4_6, 16, RandomHybrid(MINICPM_V_4_6.llm_width))
-_MOONVIT = replace(_REAL, sizes=replace(stand_on(_REAL.sizes, "moonvit"), name=f"{_REAL.sizes.name}-moonvit"))
+# Of every known model; None is too large to be made. MiniCPM-V 4.7's has the layers of 4.6's, and the number of its
+# parameters tells that the output layer is its own.
+_LANGUAGE_MODELS: Final[Mapping[str, RandomHybrid | None]] = MappingProxyType(
+    {
+        "minicpm-v-4.6": RandomHybrid(),
+        "minicpm-v-4.6-thinking": RandomHybrid(),
+        "minicpm-v-4.7-1b": RandomHybrid(has_output=True, has_canvas=True),
+        "llava-uhd-v4-8m": None,
+        "llava-uhd-v4-8m-baseline": None,
+    }
+)
+_HEADS = 16  # of the vision tower of each
+_OTHER_WAYS = tuple(name for name, way in VARIANTS.items() if way != Variant())
+
+
+def _real() -> Iterator[SyntheticModel]:
+    for name, known in KNOWN_MODELS.items():
+        llm = _LANGUAGE_MODELS[name]
+        if llm is not None:
+            yield SyntheticModel(known.sizes, _HEADS, llm)
+
+
+def _on_moonvit(model: SyntheticModel) -> SyntheticModel:
+    return replace(model, sizes=replace(stand_on(model.sizes, "moonvit"), name=f"{model.sizes.name}-moonvit"))
 
 
 def _as_variant(model: SyntheticModel, name: str) -> SyntheticModel:
@@ -62,13 +85,14 @@ def _as_variant(model: SyntheticModel, name: str) -> SyntheticModel:
     return replace(model, sizes=replace(sizes, name=f"{sizes.name}-{name}"))
 
 
-# The real model and the same with a MoonViT, and what both would be with every other way of encoding, such as
+# The real models and the same with a MoonViT, and what all would be with every other way of encoding, such as
 # minicpm-v-4.6-cross-mean and minicpm-v-4.6-moonvit-post-vit.
 MODELS: Final[Mapping[str, SyntheticModel]] = MappingProxyType(
     {
         model.sizes.name: model
-        for base in (_REAL, _MOONVIT)
-        for model in (base, *(_as_variant(base, name) for name, way in VARIANTS.items() if way != Variant()))
+        for real in _real()
+        for base in (real, _on_moonvit(real))
+        for model in (base, *(_as_variant(base, name) for name in _OTHER_WAYS))
     }
 )
 
@@ -91,9 +115,15 @@ def synthetic_bundle(
     Raises `ExportError` for an unknown name, and `OutputError` when the disk has too little space
     or the cache cannot be written.
     """
-    model = MODELS.get(name.lower())
+    known = find_known(name)
+    model = MODELS.get(name.lower() if known is None else known.name)
     if model is None:
-        raise ExportError(f"there are no random weights for {name!r}; valid are {', '.join(MODELS)}")
+        why = "" if known is None else ", whose language model has 8 billion parameters"
+        valid = ", ".join(real.sizes.name for real in _real())
+        raise ExportError(
+            f"there are no random weights for {name!r}{why}; valid are {valid}, and each of them with -moonvit, "
+            f"with a variant ({', '.join(_OTHER_WAYS)}) or with both behind it"
+        )
     return open_synthetic_bundle(
         model, user_cache() / "synthetic", precisions=precisions, threads=threads, progress=progress
     )
@@ -160,14 +190,15 @@ def _weights(model: SyntheticModel) -> RandomWeights:
 
 
 def _manifest(model: SyntheticModel, graphs: dict[Mode, dict[GraphKind, Graphs]], llm: LanguageModelFile) -> Manifest:
+    has_canvas = isinstance(model.llm, RandomHybrid) and model.llm.has_canvas
     return Manifest(
         format=FORMAT_VERSION,
-        architecture="minicpmv4_6",
+        architecture="minicpmv4_7" if has_canvas else "minicpmv4_6",
         name=f"{model.sizes.name}, random weights",
         default_mode="16x",
         vision=model.sizes.vision,
         preprocessing=model.sizes.preprocessing,
-        prompt=prompt(),
+        prompt=prompt().model_copy(update={"canvas": has_canvas}),
         graphs=graphs,
         llm=llm,
         files={},

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from uhd_edge.bench.synthetic.random_llm import SPECIAL, TURN_END, list_vocabulary
+from uhd_edge.export.language_model.canvas_sections import move_time_to_fourth
 from uhd_edge.export.language_model.quantize import file_type, quantize
 from uhd_edge.runtime.bundles.manifest import LanguageModelFile
 
@@ -33,6 +34,8 @@ class RandomHybrid:
     """The sizes of a hybrid: full attention in every `full_every`th layer, Gated DeltaNet in the others.
 
     The defaults are those of MiniCPM-V 4.6's language model; `hidden` is the width of an embedding.
+    `has_output` says that its output layer is not its embedding, `has_canvas` that tokens have
+    positions in time and plane.
     """
 
     hidden: int = 1024
@@ -48,6 +51,8 @@ class RandomHybrid:
     rotary: int = 64
     vocabulary: int = 248_094
     context: int = 262_144
+    has_output: bool = False
+    has_canvas: bool = False
 
     @property
     def parameters(self) -> int:
@@ -76,6 +81,8 @@ def write_random_hybrid(file: Path, model: RandomHybrid, *, seed: int = 0) -> La
         writer.write_tensors_to_file()
         writer.close()
         quantize(plain, file, LLM_TYPE)
+        if model.has_canvas:
+            move_time_to_fourth(file, name=file.name)
     finally:
         plain.unlink(missing_ok=True)
     return LanguageModelFile(
@@ -134,18 +141,20 @@ def _weights(model: RandomHybrid, random: np.random.Generator) -> Iterator[tuple
             yield name, (random.standard_normal(shape, np.float32) / math.sqrt(shape[-1])).astype(np.float32)
         else:
             matrix = (random.standard_normal(shape, np.float32) / math.sqrt(shape[-1])).astype(np.float16)
-            if name.startswith("token_embd"):
+            if matrix.shape == (model.vocabulary, model.hidden):
                 first = list_vocabulary().index(SPECIAL[0])
                 matrix[first : first + len(SPECIAL)] = 0  # so that no special token is ever the likeliest
             yield name, matrix
 
 
 def _shapes(model: RandomHybrid) -> dict[str, tuple[int, ...]]:
-    """Every tensor under llama.cpp's name; the output layer is the embedding."""
+    """Every tensor under llama.cpp's name; without `has_output` the output layer is the embedding."""
     shapes: dict[str, tuple[int, ...]] = {
         "token_embd.weight": (model.vocabulary, model.hidden),
         "output_norm.weight": (model.hidden,),
     }
+    if model.has_output:
+        shapes["output.weight"] = (model.vocabulary, model.hidden)
     for layer in range(model.layers):
         is_full = (layer + 1) % model.full_every == 0
         block = {**_feed_forward(model), **(_full_attention(model) if is_full else _linear_attention(model))}

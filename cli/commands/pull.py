@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from uhd_edge.cli.bundle import known_models_as_text
 from uhd_edge.cli.commands.export import advise_calibrating, parser_of_names, warn_without_fp32
 from uhd_edge.cli.progress import say, shown_progress
 from uhd_edge.engines.extras import extra_needed
 
 
-@click.command()
+@click.command(epilog=known_models_as_text())
 @click.argument("model")
 @click.option("--name", help="Name to keep it under.  [default: the model's]")
 @click.option("--llm", metavar="FILE.gguf", help="Language model to use.  [default: the official one]")
@@ -50,8 +51,7 @@ def pull(
 ) -> None:
     """Bring MODEL to this machine: download it, check it, and export it as a bundle.
 
-    MODEL is a known name (minicpm-v-4.6, minicpm-v-4.6-thinking, minicpm-v-4.7-1b, llava-uhd-v4-8m,
-    llava-uhd-v4-8m-baseline), a repository OWNER/NAME on Hugging Face, or the folder of a
+    MODEL is a known model's name, a repository OWNER/NAME on Hugging Face, or the folder of a
     checkpoint. Afterwards `--bundle NAME` uses it. A pull that was interrupted goes on where it
     stopped when it is run again.
     """

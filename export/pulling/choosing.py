@@ -11,8 +11,7 @@ from uhd_edge.export.checkpoint.hub import PATTERNS, is_hub_name
 from uhd_edge.export.language_model.quantize import FILE_TYPES, file_type
 from uhd_edge.export.pulling.hub import BrokenConnectionError, list_repository
 from uhd_edge.runtime.bundles.bundle import MANIFEST
-from uhd_edge.runtime.bundles.known_models import KNOWN_MODELS
-from uhd_edge.runtime.bundles.model_names import known_name
+from uhd_edge.runtime.bundles.known_models import KNOWN_MODELS, find_known
 from uhd_edge.runtime.errors import CheckpointError, DownloadError
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def wanted_model(model: str) -> Wanted:
         raise CheckpointError(f"the model's name is empty; give a known one ({', '.join(KNOWN_MODELS)})")
     page = _ADDRESS.fullmatch(model)
     model = (page[1] if page else model.rstrip("/")) or model
-    known = KNOWN_MODELS.get(known_name(model) or model.lower())
+    known = find_known(model)
     if known is not None:
         gguf = (known.gguf,) if known.gguf else tuple(known.checkpoint + end for end in GGUF_SUFFIXES)
         return Wanted(known.name, checkpoint=known.checkpoint, gguf=gguf)

@@ -58,12 +58,10 @@ def is_name(text: str) -> bool:
 
 def known_name(repository: str) -> str | None:
     """The name of the known model whose checkpoint or GGUF is this repository `OWNER/NAME` on the Hub, in any case."""
-    from uhd_edge.runtime.bundles.known_models import KNOWN_MODELS  # which most starts do without
+    from uhd_edge.runtime.bundles.known_models import find_known  # which most starts do without
 
-    for name, model in KNOWN_MODELS.items():
-        if repository.lower() in {place.lower() for place in (model.checkpoint, model.gguf) if place is not None}:
-            return name
-    return None
+    known = find_known(repository)
+    return None if known is None else known.name
 
 
 def is_repository(text: str) -> bool:

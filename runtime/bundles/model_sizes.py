@@ -1,18 +1,14 @@
-"""The sizes of a vision model, out of a bundle or known by name: all that counting its work needs."""
+"""The sizes of a vision model, out of a bundle or published: all that counting its work needs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from uhd_edge.runtime.bundles.bundle import MANIFEST
 from uhd_edge.runtime.bundles.manifest import Preprocessing, Vision
 from uhd_edge.runtime.errors import BundleError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from uhd_edge.runtime.bundles.bundle import Bundle
 
 CHANNELS = 3
@@ -44,9 +40,8 @@ def read_sizes(bundle: Bundle) -> ModelSizes:
     width = manifest.vision.intermediate_size
     if width is None:  # written by a version that had no use for it
         raise BundleError(
-            f"{bundle.path / MANIFEST}: vision: intermediate_size is missing, the width of the tower's MLPs; "
-            "export the bundle again, or write it there (vision_config.intermediate_size in the checkpoint's "
-            "config.json)"
+            f"{bundle.path}: vision.intermediate_size is missing in bundle.json, the width of the tower's MLPs; export "
+            "the bundle again, or write it there (vision_config.intermediate_size in the checkpoint's config.json)"
         )
     return ModelSizes(manifest.name, manifest.vision, manifest.preprocessing, width, manifest.llm.hidden_size)
 
@@ -84,8 +79,4 @@ LLAVA_UHD_V4_8M_BASELINE: Final = replace(
     LLAVA_UHD_V4_8M,
     name="llava-uhd-v4-8m-baseline",
     vision=MINICPM_V_4_6.vision.model_copy(update={"insert_layer": 26, "window": 1, "merge_rounds": 2}),
-)
-
-KNOWN_SIZES: Final[Mapping[str, ModelSizes]] = MappingProxyType(
-    {sizes.name: sizes for sizes in (MINICPM_V_4_6, LLAVA_UHD_V4_8M, LLAVA_UHD_V4_8M_BASELINE)}
 )

@@ -26,7 +26,7 @@ RANDOM = "the weights are random, so answers are noise; times and memory are tho
 @click.option(
     "--synthetic",
     metavar="NAME",
-    help="Use random weights of a model's real sizes, in vision and language model: minicpm-v-4.6.",
+    help="Use random weights of a known model's sizes, in vision and language model, such as minicpm-v-4.6.",
 )
 @click.option("--sizes", metavar="WxH,..", help=f"Sizes of the images to draw.  [default: {DEFAULT_SIZES}]")
 @click.option("--image", metavar="FILE", help="Measure with this image instead.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from uhd_edge.cli.bundle import bundle_option, one_bundle
+from uhd_edge.cli.bundle import bundle_option, known_models_as_text, one_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,10 +22,10 @@ COUNTS = {
 }
 
 
-@click.command()
+@click.command(epilog=known_models_as_text())
 @click.argument("folder", metavar="[BUNDLE]", required=False)
 @bundle_option
-@click.option("--model", metavar="NAME", help="Use a known model's sizes instead: minicpm-v-4.6, llava-uhd-v4-8m.")
+@click.option("--model", metavar="NAME", help="Use the sizes of a known model instead, which need not be here.")
 @click.option("--image", metavar="FILE", help="Count for this image.")
 @click.option("--size", metavar="WxH", help="Count for an image of this size.  [default: one square view]")
 @click.option("--patches", type=int, metavar="N", help="Count for one view of N patches.")
@@ -93,14 +93,16 @@ def require_one(names: str, *given: object) -> None:
 
 def _sizes(bundle: str | None, model: str | None) -> ModelSizes:
     from uhd_edge.runtime.bundles.bundle import Bundle
-    from uhd_edge.runtime.bundles.model_sizes import KNOWN_SIZES, read_sizes
+    from uhd_edge.runtime.bundles.known_models import KNOWN_MODELS, find_known
+    from uhd_edge.runtime.bundles.model_sizes import read_sizes
     from uhd_edge.runtime.errors import OptionError
 
     if model is None:
         return read_sizes(Bundle.open(bundle))
-    if model.lower() not in KNOWN_SIZES:
-        raise OptionError(f"unknown model {model!r}; give {', '.join(KNOWN_SIZES)}, or a bundle")
-    return KNOWN_SIZES[model.lower()]
+    known = find_known(model)
+    if known is None:
+        raise OptionError(f"unknown model {model!r}; give {', '.join(KNOWN_MODELS)}, or a bundle")
+    return known.sizes
 
 
 def _with_compressor_after(sizes: ModelSizes, layer: int | None) -> ModelSizes:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 import pytest
+from support.language_models.small_hybrid import SMALL_HYBRID
 
 from uhd_edge.bench.synthetic.bundle import (
     MODELS,
@@ -17,6 +18,7 @@ from uhd_edge.bench.synthetic.bundle import (
     synthetic_bundle,
     tower_config,
 )
+from uhd_edge.bench.synthetic.random_hybrid import RandomHybrid
 from uhd_edge.bench.synthetic.random_llm import RandomLanguageModel
 from uhd_edge.bench.synthetic.random_weights import RandomConfig, RandomWeights
 from uhd_edge.export import disk_space
@@ -197,6 +199,23 @@ def test_the_real_one_has_as_many_weights_as_the_real_tower() -> None:
     connector = sum(int(np.prod(shape)) for name, shape in weights.shapes.items() if name.startswith("model.merger."))
     assert 4 * (weights.count - connector) / 1e9 == pytest.approx(2.09, abs=0.01)
     assert connector / 1e6 == pytest.approx(26, abs=0.1)
+
+
+@pytest.mark.parametrize(("name", "billions"), [("minicpm-v-4.6", 1.30), ("minicpm-v-4.7-1b", 1.55)])
+def test_a_real_one_has_as_many_parameters_as_its_card_says(name: str, billions: float) -> None:
+    model = MODELS[name]
+    vision = RandomWeights(RandomConfig(tower_config(model))).count
+    assert isinstance(model.llm, RandomHybrid)
+    assert (vision + model.llm.parameters) / 1e9 == pytest.approx(billions, abs=0.005)
+
+
+def test_one_whose_images_are_canvases_answers(tmp_path: Path) -> None:
+    model = replace(SMALL, llm=replace(SMALL_HYBRID, has_canvas=True, has_output=True))
+    made = open_synthetic_bundle(model, tmp_path, precisions=["fp32"], threads=1, progress=lambda _: None)
+    assert made.manifest.architecture == "minicpmv4_7"
+    with Assistant(made, threads=1) as assistant, assistant.session(shapes(200, 150)) as session:
+        for _ in range(2):
+            assert session.ask("What is this?", max_tokens=9).usage.completion_tokens == 9
 
 
 def test_the_sizes_of_a_checkpoint_s_configuration_are_read_the_same_way(qwen3_checkpoint: Path) -> None:
