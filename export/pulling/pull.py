@@ -66,6 +66,7 @@ def pull_model(
     """
     wanted = wanted_model(model)
     kept = _kept_name(name, wanted)
+    _check_revision(revision, wanted)
     target = models_folder() / kept
     if target.exists() and not overwrite:
         bundle = Bundle.open(target)
@@ -111,6 +112,13 @@ def _kept_name(name: str | None, wanted: Wanted) -> str:
     if kept == BUILT_IN:
         raise OptionError(f"{BUILT_IN} is the built-in model; choose another name with --name")
     return kept
+
+
+def _check_revision(revision: str | None, wanted: Wanted) -> None:
+    if revision is not None and not revision.strip():  # such as a variable of the shell that is not set
+        raise OptionError("--revision is empty; name a branch, tag or commit, or leave it out for main")
+    if revision is not None and wanted.folder is not None:
+        raise OptionError(f"--revision is for repositories on the Hub, and {wanted.folder} is a folder; leave it out")
 
 
 def _described(plan: Plan, space: Workspace) -> str:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
         (MODEL, {"llm": "nowhere.gguf"}, "nowhere.gguf: no such file"),
         (MODEL, {"llm_type": "q5"}, "no language model type 'q5'; valid are f32"),
         (MODEL, {"llm_type": "q8_0"}, f"{LANGUAGE_MODEL}: no language model of type q8_0; valid are q4_k_m"),
+        (MODEL, {"revision": ""}, "--revision is empty; name a branch, tag or commit, or leave it out for main"),
+        (MODEL, {"revision": " "}, "--revision is empty; name a branch, tag or commit, or leave it out for main"),
         (MODEL, {"revision": "v2"}, f"{MODEL} at v2: not there on http://127.0.0.1"),
         ("somebody/nothing", {}, "somebody/nothing: no such public repository on http://127.0.0.1"),
         (LANGUAGE_MODEL, {}, f"{LANGUAGE_MODEL}: no checkpoint, there are no safetensors in it"),
@@ -49,8 +51,17 @@ def test_what_cannot_be_pulled_is_said_before_anything_is_downloaded(
     assert not models.exists()
 
 
+def test_a_folder_has_no_revision(hub: LocalHub, models: Path, tmp_path: Path) -> None:
+    with pytest.raises(UhdError) as caught:
+        pull_model(str(tmp_path), revision="main")
+    assert one_line(caught) == f"--revision is for repositories on the Hub, and {tmp_path} is a folder; leave it out"
+    assert hub.asked == []
+
+
 @pytest.mark.parametrize(
-    "options", [{"llm_type": "q5"}, {"llm": "nowhere.gguf"}, {"name": "x/y"}], ids=lambda options: next(iter(options))
+    "options",
+    [{"llm_type": "q5"}, {"llm": "nowhere.gguf"}, {"name": "x/y"}, {"revision": ""}],
+    ids=lambda options: next(iter(options)),
 )
 def test_a_wrong_option_is_refused_before_the_hub_is_asked(hub: LocalHub, options: dict[str, str]) -> None:
     with pytest.raises(UhdError):
