@@ -28,7 +28,7 @@ def require_simulatable(bundle: Bundle, precision: str, mode: str | None) -> Non
 
     Its exit code is not that of a missed threshold. A mode that the bundle lacks is not judged here.
     """
-    from uhd_edge.runtime.bundles.int8_record import how_to_calibrate
+    from uhd_edge.runtime.bundles.how_to_calibrate import how_to_calibrate
 
     modes: list[Mode] = [one for one in bundle.manifest.graphs if mode in (None, one)]
     there = {kind.partition("-")[0]: kind for kind in simulatable_kinds(bundle, modes)}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.bundles.manifest import GraphKind
     from uhd_edge.runtime.memory.fitting import FittedSettings, MemoryTarget, Pinned
 
 MEMORY_TARGETS = ("cpu", "orin", "thor")
@@ -53,7 +54,9 @@ def print_memory_plan(
     else:
         click.echo("\n".join(_table(found, chosen)))
     if chosen is None:
-        raise OptionError(f"{_why_nothing_fits(found, memory, pinned)}{_what_takes_less(opened, found, pinned)}")
+        raise OptionError(
+            f"{_why_nothing_fits(found, memory, pinned)}{_what_takes_less(opened, target, found, pinned)}"
+        )
     if not as_json:
         click.echo("\n".join(["", _assumptions(size, target), f"> {_largest_part(chosen)}", ""]))
         click.echo("\n".join(_commands(opened, chosen, target, pinned)))
@@ -118,11 +121,15 @@ def _why_nothing_fits(found: Sequence[FittedSettings], memory: str, pinned: Pinn
     )
 
 
-def _what_takes_less(bundle: Bundle, found: Sequence[FittedSettings], pinned: Pinned) -> str:
-    """Name INT8 to those who have not calibrated."""
-    if pinned.precision is not None or any(one.precision == "int8" for one in found):
+def _what_takes_less(bundle: Bundle, target: str, found: Sequence[FittedSettings], pinned: Pinned) -> str:
+    """Name INT8 to those who have not calibrated, and can."""
+    from uhd_edge.runtime.bundles.how_to_calibrate import can_calibrate, how_to_calibrate
+
+    kind: GraphKind = "int8" if target == "cpu" else "int8-tensorrt"
+    is_there = any(one.precision == "int8" for one in found)
+    if pinned.precision is not None or is_there or not can_calibrate(bundle, kind):
         return ""
-    return f"; INT8 can take less, and `uhd calibrate {shlex.quote(str(bundle.path))}` adds it"
+    return f"; INT8 can take less, and `{how_to_calibrate(bundle, kind)}` adds it"
 
 
 def _rounded_up(size: int) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from uhd_edge.cli.bundle import bundle_option, required_bundle
 from uhd_edge.cli.progress import shown_progress
 from uhd_edge.engines.extras import extra_needed
+
+if TYPE_CHECKING:
+    from uhd_edge.runtime.bundles.bundle import Bundle
 
 
 def parser_of_names(*valid: str) -> Callable[[str], list[str]]:
@@ -90,7 +93,7 @@ def export(
     click.echo(str(written.path))
     warn_without_fp32(precisions)
     if "fp32" in precisions:
-        advise_calibrating(str(written.path))
+        advise_calibrating(written)
 
 
 def warn_without_fp32(precisions: Sequence[str]) -> None:
@@ -103,11 +106,12 @@ def warn_without_fp32(precisions: Sequence[str]) -> None:
         )
 
 
-def advise_calibrating(bundle: str) -> None:
-    """Name the command that adds INT8, where this machine gains by it."""
+def advise_calibrating(bundle: Bundle, *, name: str | None = None) -> None:
+    """Name the command that adds INT8, where this machine gains by it; there `name` stands for the bundle's path."""
     from uhd_edge.engines.processor import this_processor
     from uhd_edge.engines.selection import cpu_precision
+    from uhd_edge.runtime.bundles.how_to_calibrate import how_to_calibrate
 
     here = cpu_precision(this_processor())
     if here.precision == "int8":
-        click.echo(f"uhd: `uhd calibrate {shlex.quote(bundle)}` adds INT8: {here.reason}", err=True)
+        click.echo(f"uhd: `{how_to_calibrate(bundle, 'int8', name=name)}` adds INT8: {here.reason}", err=True)

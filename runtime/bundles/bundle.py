@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from uhd_edge.engines.checksums import compute_sha256
 from uhd_edge.engines.errors import first_wrong_field
+from uhd_edge.runtime.bundles.how_to_calibrate import how_to_calibrate
 from uhd_edge.runtime.bundles.manifest import (
     READABLE_FORMATS,
     GraphKind,
@@ -80,10 +81,8 @@ class Bundle:
         """
         graphs = self.manifest.graphs.get(mode, {}).get(kind)
         if graphs is None:
-            options = {"int8": "", "fp8": " --precision int8,fp8", "nvfp4": " --precision int8,nvfp4"}
-            how = ""
-            if kind in options and mode in self.manifest.graphs:
-                how = f"; uhd calibrate {shlex.quote(str(self.path))}{options[kind]} makes {kind.upper()}"
+            is_calibrated = mode in self.manifest.graphs and kind not in ("fp32", "fp16")
+            how = f"; make them: {how_to_calibrate(self, kind)}" if is_calibrated else ""
             raise EngineUnavailableError(
                 f"{self.path}: no {mode} graphs in {kind}; the bundle has {self.describe_graphs()}{how}"
             )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 
 from uhd_edge.engines.errors import EngineRefusedError
+from uhd_edge.runtime.bundles.how_to_calibrate import how_to_calibrate
 from uhd_edge.runtime.bundles.manifest import GraphKind, Threshold
 
 if TYPE_CHECKING:
@@ -89,17 +89,6 @@ def check_sums(bundle: Bundle, kind: GraphKind) -> None:
         f"{'its calibration saw it' if flavour.simulations else 'an earlier version calibrated it'}; "
         f"calibrate it again: {how_to_calibrate(bundle, kind)}"
     )
-
-
-def how_to_calibrate(bundle: Bundle, kind: GraphKind) -> str:
-    """Return the command that makes graphs of `kind`, to be pasted into a shell.
-
-    A calibration replaces all that was calibrated before, so its options name what `bundle` has, too.
-    """
-    there = {kind, *(one for kinds in bundle.manifest.graphs.values() for one in kinds)}
-    more = [one for one in ("fp8", "nvfp4") if one in there]
-    options = f" --precision {','.join(['int8', *more])}" if more else ""
-    return f"uhd calibrate {shlex.quote(str(bundle.path))} PICTURES{options}"
 
 
 def _read(bundle: Bundle) -> _Report | None:

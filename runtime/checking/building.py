@@ -14,7 +14,8 @@ from uhd_edge.engines.building.kit import KitContents
 from uhd_edge.engines.building.profiles import Slicing, connector_profile, encoder_profiles, widen_profiles
 from uhd_edge.engines.building.targets import BuiltPrecision
 from uhd_edge.engines.graph_files import graph_files
-from uhd_edge.runtime.bundles.int8_record import check_sums, how_to_calibrate
+from uhd_edge.runtime.bundles.how_to_calibrate import how_to_calibrate
+from uhd_edge.runtime.bundles.int8_record import check_sums
 from uhd_edge.runtime.errors import EngineUnavailableError, OptionError
 from uhd_edge.runtime.vision.encoding import BATCH_PATCHES
 from uhd_edge.runtime.vision.patches import UNCOMPRESSED

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from uhd_edge.engines.building.targets import buildable_precisions, find_target
-from uhd_edge.runtime.bundles.int8_record import how_to_calibrate
+from uhd_edge.runtime.bundles.how_to_calibrate import how_to_calibrate
 from uhd_edge.runtime.checking.building import KINDS, engine_orders, has_reference
 from uhd_edge.runtime.errors import EngineUnavailableError, OptionError
 from uhd_edge.runtime.memory.building import build_need, verify_need

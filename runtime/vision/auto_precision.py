@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uhd_edge.engines.selection import cpu_precision, machine_precision
+from uhd_edge.runtime.bundles.how_to_calibrate import can_calibrate, how_to_calibrate
 
 if TYPE_CHECKING:
     from uhd_edge.engines.processor import Processor
@@ -32,8 +33,10 @@ def decide_int8(bundle: Bundle, mode: Mode, processor: Processor) -> Int8Decisio
     """
     if "int8" not in bundle.manifest.graphs.get(mode, {}):
         here = cpu_precision(processor)
-        advice = f"; `uhd calibrate` makes them: {here.reason}" if here.precision == "int8" else ""
-        return Int8Decision(False, f"the bundle holds no INT8 graphs{advice}")
+        reason = "the bundle holds no INT8 graphs"
+        if here.precision == "int8" and can_calibrate(bundle, "int8"):
+            reason += f"; `{how_to_calibrate(bundle, 'int8')}` makes them: {here.reason}"
+        return Int8Decision(False, reason)
     from uhd_edge.runtime.bundles.int8_record import int8_verdict  # which bundles without INT8 do without
 
     verdict = int8_verdict(bundle, "int8")

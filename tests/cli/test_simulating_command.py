@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from uhd_edge.cli.main import exit_code
-from uhd_edge.runtime.bundles.int8_record import how_to_calibrate
 
 if TYPE_CHECKING:
     from uhd_edge.runtime.bundles.bundle import Bundle
@@ -20,16 +19,10 @@ def test_a_bundle_without_int8_is_refused_before_anything_is_computed(
     assert exit_code(["verify", str(qwen3_bundle.path), "--simulate", *given]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.splitlines()[-1].endswith(f"has none in INT8; make them: uhd calibrate {qwen3_bundle.path} PICTURES")
+    assert err.splitlines()[-1].endswith(f"has none in INT8; make them: uhd calibrate {qwen3_bundle.path}")
     assert "FP32" not in err  # which says that FP32 is being computed
 
 
 def test_a_precision_that_was_not_calibrated_is_refused_beside_those_that_were(fp8_tiny: Bundle, capsys: Any) -> None:
     assert exit_code(["verify", str(fp8_tiny.path), "--simulate", "--precision", "int8"]) == 2
     assert "has none in INT8" in capsys.readouterr().err
-
-
-def test_what_calibrates_again_does_not_lose_what_was_calibrated_before(qwen3_bundle: Bundle, fp8_tiny: Bundle) -> None:
-    assert how_to_calibrate(qwen3_bundle, "int8-tensorrt") == f"uhd calibrate {qwen3_bundle.path} PICTURES"
-    assert how_to_calibrate(qwen3_bundle, "nvfp4").endswith(" PICTURES --precision int8,nvfp4")
-    assert how_to_calibrate(fp8_tiny, "int8-tensorrt").endswith(" PICTURES --precision int8,fp8,nvfp4")

@@ -122,7 +122,10 @@ def test_what_is_chosen_reaches_the_assistant(evaluated: Path, monkeypatch: pyte
         (["questions.jsonl", "--column", "answer=label"], "line 1: no column 'label'; the columns are image, question"),
         (["questions.jsonl", "--column", "label=answer"], "no column 'label' is read"),
         (["questions.jsonl", "--modes", "8x"], "no mode '8x'; valid are 16x, 4x"),
-        (["questions.jsonl", "--precisions", "fp32,int8"], "16x (fp32, fp16), 4x (fp32, fp16); uhd calibrate "),
+        (
+            ["questions.jsonl", "--precisions", "fp32,int8"],
+            "16x (fp32, fp16), 4x (fp32, fp16); make them: uhd calibrate ",
+        ),
         (["questions.jsonl", "--max-slices", "0"], "max_slices is 0"),
         (["questions.jsonl", "--split", "test"], "only a folder of parquet files has splits"),
         (["nope/"], "nope: no such file or folder\n"),
