@@ -153,9 +153,10 @@ def _commands(bundle: Bundle, chosen: FittedSettings, target: str, pinned: Pinne
     else:
         yield (
             f"uhd build {folder} --target {target} --precision {chosen.precision} --modes {','.join(chosen.modes)} "
-            f"--max-slices {chosen.max_slices} --largest-view {chosen.largest_view}"
+            f"--max-slices {chosen.max_slices} --largest-view {chosen.largest_view} --output kit"
         )
-        where = "--bundle bundle"
+        yield "kit/build.sh photo.jpg    # on the Jetson, where kit/ was copied and its README.txt was followed"
+        where = "--bundle kit/bundle"
     mode = f" --mode {chosen.modes[0]}" if len(chosen.modes) == 1 else ""
     slices = "" if pinned.max_slices is None else f" --max-slices {pinned.max_slices}"
     yield f'uhd ask photo.jpg "What is on the table?" {where}{mode}{slices} --context {chosen.context}'

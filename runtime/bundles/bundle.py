@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MANIFEST = "bundle.json"
+ARCHIVES = (".tar.gz", ".tgz", ".zip")  # of kits, which have a bundle in them
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,10 @@ def _find(path: str | Path) -> Path:
 def read_manifest(folder: Path) -> Manifest:
     """Read and validate `bundle.json`; raises `BundleError` with the first thing that is wrong."""
     if not folder.is_dir():
+        if folder.exists() and folder.name.lower().endswith(ARCHIVES):
+            raise BundleError(
+                f"{folder}: a bundle is a folder, this is an archive; unpack it, and name the bundle in it"
+            )
         what = "a bundle is a folder, this is a file" if folder.exists() else "no such bundle folder"
         pulled = (
             f", or with `uhd pull {folder}` if that is a repository on the Hub" if is_repository(str(folder)) else ""
@@ -163,6 +168,8 @@ def read_manifest(folder: Path) -> Manifest:
         if isinstance(error, FileNotFoundError) and (folder / "config.json").is_file():
             command = f"uhd export {shlex.quote(str(folder))} BUNDLE"
             raise BundleError(f"{folder}: a checkpoint and no bundle; make one of it with `{command}`") from error
+        if (folder / "bundle" / MANIFEST).is_file():
+            raise BundleError(f"{folder}: a kit for a Jetson; its bundle is {folder / 'bundle'}") from error
         raise BundleError(f"{folder}: not a bundle, {MANIFEST} cannot be read ({error.strerror})") from error
     try:
         _refuse_other_versions(folder, text)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+import shlex
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.places import EXAMPLES
 
 from uhd_edge.cli.main import exit_code
 from uhd_edge.runtime.bundles.bundle import Bundle
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_settings_for_a_memory_are_listed_without_opening_anything(capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,6 +112,19 @@ def test_the_commands_of_a_memory_plan_hold_what_is_pinned(
         assert commands.startswith("uhd ask" if target == "cpu" else "uhd build")
         for what in ("4x", "--precision int8", "--max-slices 2", "--context 512"):
             assert what in commands
+
+
+def test_the_commands_of_a_plan_for_a_jetson_lead_over_a_kit_to_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert exit_code(["plan", "--memory", "8GB", "--target", "orin"]) == 0
+    *_, build, run, ask = capsys.readouterr().out.splitlines()
+    assert exit_code(shlex.split(build)[1:]) == 0
+    assert run == "kit/build.sh photo.jpg    # on the Jetson, where kit/ was copied and its README.txt was followed"
+    assert (tmp_path / "kit" / "build.sh").stat().st_mode & 0o100
+    asked = shlex.split(ask.replace("photo.jpg", str(EXAMPLES / "bench.png")))
+    assert exit_code(asked[1:]) == 0
 
 
 @pytest.mark.parametrize(

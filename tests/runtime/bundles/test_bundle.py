@@ -189,6 +189,16 @@ def test_a_file_without_a_recorded_checksum_is_refused(folder: Path) -> None:
         assert f"{name} is not recorded" in refusal(folder)
 
 
+def test_a_kit_is_not_the_bundle_in_it(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "kit" / "bundle")
+    assert refusal(tmp_path / "kit") == f"{tmp_path}/kit: a kit for a Jetson; its bundle is {tmp_path}/kit/bundle"
+    for name in ("kit.tar.gz", "kit.tgz", "kit.ZIP"):
+        (tmp_path / name).touch()
+        assert refusal(tmp_path / name) == (
+            f"{tmp_path}/{name}: a bundle is a folder, this is an archive; unpack it, and name the bundle in it"
+        )
+
+
 def test_a_mode_or_precision_that_is_not_there_is_answered_with_what_is(folder: Path) -> None:
     with pytest.raises(
         EngineUnavailableError, match=r"no 16x graphs in int8; the bundle has 16x \(fp32\), 4x \(fp32\)"
