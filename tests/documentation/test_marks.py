@@ -13,6 +13,8 @@ from documentation.pages import LANGUAGES, MARKS, PAGES, all_blocks, commands_of
 from support.places import ROOT
 
 from uhd_edge.cli.main import uhd
+from uhd_edge.engines.building.kit_readme import describe_kit
+from uhd_edge.engines.building.targets import find_jetpack, find_target
 from uhd_edge.robot.__main__ import main
 
 if TYPE_CHECKING:
@@ -84,6 +86,17 @@ def test_commands_that_are_not_run_are_right_all_the_same() -> None:
 def test_what_make_is_told_to_make_is_in_the_makefile() -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert {words[1] for _, words in commands() if words[0] == "make"} <= targets
+
+
+def test_what_a_jetson_installs_is_what_a_kit_s_readme_says() -> None:
+    orin = find_target("orin")
+    kit = describe_kit([], orin, find_jetpack(orin, None), "uhd.whl").splitlines()
+    wanted = ("sudo apt", "export PATH", "CMAKE_ARGS", "pip install ./")
+    packages, path, architecture, pycuda = (next(line for line in kit if word in line) for word in wanted)
+    assert f"$ {packages.strip()}\n" in DOCUMENTATION
+    assert f"$ {path.partition('#')[0].strip()}" in DOCUMENTATION
+    assert f"export {architecture.split(' CMAKE_BUILD')[0].strip()}" in DOCUMENTATION
+    assert f'pip install -e ".[pull]" "{shlex.split(pycuda)[-1]}"' in DOCUMENTATION
 
 
 def test_extras_that_are_installed_exist() -> None:
