@@ -39,5 +39,5 @@ def require_simulatable(bundle: Bundle, precision: str, mode: str | None) -> Non
     kind: GraphKind = "fp8" if named == "fp8" else "nvfp4" if named == "nvfp4" else "int8-tensorrt"
     raise click.UsageError(
         f"--simulate computes graphs for TensorRT, and {bundle.path} has none in {what}; make them: "
-        f"{how_to_calibrate(bundle, kind)}"
+        f"{how_to_calibrate(bundle.manifest, kind, bundle.path)}"
     )

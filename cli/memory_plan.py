@@ -127,9 +127,9 @@ def _what_takes_less(bundle: Bundle, target: str, found: Sequence[FittedSettings
 
     kind: GraphKind = "int8" if target == "cpu" else "int8-tensorrt"
     is_there = any(one.precision == "int8" for one in found)
-    if pinned.precision is not None or is_there or not can_calibrate(bundle, kind):
+    if pinned.precision is not None or is_there or not can_calibrate(bundle.manifest, kind):
         return ""
-    return f"; INT8 can take less, and `{how_to_calibrate(bundle, kind)}` adds it"
+    return f"; INT8 can take less, and `{how_to_calibrate(bundle.manifest, kind, bundle.path)}` adds it"
 
 
 def _rounded_up(size: int) -> str:

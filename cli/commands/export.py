@@ -12,7 +12,9 @@ from uhd_edge.cli.progress import shown_progress
 from uhd_edge.engines.extras import extra_needed
 
 if TYPE_CHECKING:
-    from uhd_edge.runtime.bundles.bundle import Bundle
+    from pathlib import Path
+
+    from uhd_edge.runtime.bundles.manifest import Manifest
 
 
 def parser_of_names(*valid: str) -> Callable[[str], list[str]]:
@@ -93,7 +95,7 @@ def export(
     click.echo(str(written.path))
     warn_without_fp32(precisions)
     if "fp32" in precisions:
-        advise_calibrating(written)
+        advise_calibrating(written.manifest, written.path)
 
 
 def warn_without_fp32(precisions: Sequence[str]) -> None:
@@ -106,12 +108,12 @@ def warn_without_fp32(precisions: Sequence[str]) -> None:
         )
 
 
-def advise_calibrating(bundle: Bundle, *, name: str | None = None) -> None:
-    """Name the command that adds INT8, where this machine gains by it; there `name` stands for the bundle's path."""
+def advise_calibrating(manifest: Manifest, bundle: str | Path) -> None:
+    """Name the command that adds INT8 to a bundle, called by its folder or its name, where this machine gains by it."""
     from uhd_edge.engines.processor import this_processor
     from uhd_edge.engines.selection import cpu_precision
     from uhd_edge.runtime.bundles.how_to_calibrate import how_to_calibrate
 
     here = cpu_precision(this_processor())
     if here.precision == "int8":
-        click.echo(f"uhd: `{how_to_calibrate(bundle, 'int8', name=name)}` adds INT8: {here.reason}", err=True)
+        click.echo(f"uhd: `{how_to_calibrate(manifest, 'int8', bundle)}` adds INT8: {here.reason}", err=True)

@@ -82,4 +82,4 @@ def pull(
     click.echo(str(bundle.path))
     warn_without_fp32(precisions)
     if "fp32" in precisions and "int8" not in bundle.manifest.graphs[bundle.manifest.default_mode]:
-        advise_calibrating(bundle, name=kept)
+        advise_calibrating(bundle.manifest, kept)

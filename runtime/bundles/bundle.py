@@ -83,7 +83,7 @@ class Bundle:
         graphs = self.manifest.graphs.get(mode, {}).get(kind)
         if graphs is None:
             is_calibrated = mode in self.manifest.graphs and kind not in ("fp32", "fp16")
-            how = f"; make them: {how_to_calibrate(self, kind)}" if is_calibrated else ""
+            how = f"; make them: {how_to_calibrate(self.manifest, kind, self.path)}" if is_calibrated else ""
             raise EngineUnavailableError(
                 f"{self.path}: no {mode} graphs in {kind}; the bundle has {self.describe_graphs()}{how}"
             )

@@ -87,7 +87,7 @@ def check_sums(bundle: Bundle, kind: GraphKind) -> None:
     raise EngineRefusedError(
         f"{bundle.path}: the {numbers} sums of its engines would overflow in FP16, for "
         f"{'its calibration saw it' if flavour.simulations else 'an earlier version calibrated it'}; "
-        f"calibrate it again: {how_to_calibrate(bundle, kind)}"
+        f"calibrate it again: {how_to_calibrate(bundle.manifest, kind, bundle.path)}"
     )
 
 

@@ -1,15 +1,11 @@
-"""The sizes of a vision model, out of a bundle or published: all that counting its work needs."""
+"""The sizes of a vision model, and those of published ones: all that counting its work needs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from uhd_edge.runtime.bundles.manifest import Preprocessing, Vision
-from uhd_edge.runtime.errors import BundleError
-
-if TYPE_CHECKING:
-    from uhd_edge.runtime.bundles.bundle import Bundle
 
 CHANNELS = 3
 
@@ -32,18 +28,6 @@ class ModelSizes:
     def patch_values(self) -> int:
         """Numbers in one flattened patch."""
         return CHANNELS * self.preprocessing.patch_size**2
-
-
-def read_sizes(bundle: Bundle) -> ModelSizes:
-    """Read the sizes from a bundle's manifest; raises `BundleError` for one that does not have them all."""
-    manifest = bundle.manifest
-    width = manifest.vision.intermediate_size
-    if width is None:  # written by a version that had no use for it
-        raise BundleError(
-            f"{bundle.path}: vision.intermediate_size is missing in bundle.json, the width of the tower's MLPs; export "
-            "the bundle again, or write it there (vision_config.intermediate_size in the checkpoint's config.json)"
-        )
-    return ModelSizes(manifest.name, manifest.vision, manifest.preprocessing, width, manifest.llm.hidden_size)
 
 
 # The published configuration of openbmb/MiniCPM-V-4.6.

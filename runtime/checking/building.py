@@ -129,7 +129,7 @@ def has_reference(bundle: Bundle, modes: Sequence[Mode]) -> bool:
 def _graphs(bundle: Bundle, mode: Mode, kind: GraphKind) -> Graphs:
     graphs = bundle.manifest.graphs.get(mode, {}).get(kind)
     if graphs is None:
-        made = f"make them: {how_to_calibrate(bundle, kind)}"
+        made = f"make them: {how_to_calibrate(bundle.manifest, kind, bundle.path)}"
         remedy = "export the bundle with them" if kind == "fp16" else made
         raise EngineUnavailableError(
             f"{bundle.path}: no {mode} graphs in {kind}; the bundle has {bundle.describe_graphs()}; {remedy}"

@@ -141,7 +141,7 @@ def _precisions(bundle: Bundle, target: MemoryTarget, modes: Sequence[Mode], pin
     found = [name for name, kind in wanted.items() if all(kind in bundle.manifest.graphs[mode] for mode in modes)]
     if not found:
         exported = {"fp32", "fp16"} & set(wanted.values())
-        made = how_to_calibrate(bundle, next(iter(wanted.values())))
+        made = how_to_calibrate(bundle.manifest, next(iter(wanted.values())), bundle.path)
         raise EngineUnavailableError(
             f"{bundle.path}: no {' or '.join(wanted.values())} graphs for {target}; the bundle has "
             f"{bundle.describe_graphs()}; " + ("export it with them" if exported else f"make them: {made}")

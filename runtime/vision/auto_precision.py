@@ -34,8 +34,8 @@ def decide_int8(bundle: Bundle, mode: Mode, processor: Processor) -> Int8Decisio
     if "int8" not in bundle.manifest.graphs.get(mode, {}):
         here = cpu_precision(processor)
         reason = "the bundle holds no INT8 graphs"
-        if here.precision == "int8" and can_calibrate(bundle, "int8"):
-            reason += f"; `{how_to_calibrate(bundle, 'int8')}` makes them: {here.reason}"
+        if here.precision == "int8" and can_calibrate(bundle.manifest, "int8"):
+            reason += f"; `{how_to_calibrate(bundle.manifest, 'int8', bundle.path)}` makes them: {here.reason}"
         return Int8Decision(False, reason)
     from uhd_edge.runtime.bundles.int8_record import int8_verdict  # which bundles without INT8 do without
 

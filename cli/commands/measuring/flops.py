@@ -93,8 +93,8 @@ def require_one(names: str, *given: object) -> None:
 
 def _sizes(bundle: str | None, model: str | None) -> ModelSizes:
     from uhd_edge.runtime.bundles.bundle import Bundle
+    from uhd_edge.runtime.bundles.bundle_sizes import read_sizes
     from uhd_edge.runtime.bundles.known_models import KNOWN_MODELS, find_known
-    from uhd_edge.runtime.bundles.model_sizes import read_sizes
     from uhd_edge.runtime.errors import OptionError
 
     if model is None:

@@ -24,7 +24,8 @@ from uhd_edge.bench.synthetic.random_weights import RandomConfig, RandomWeights
 from uhd_edge.export import disk_space
 from uhd_edge.export.checkpoint.config import read_model_config
 from uhd_edge.runtime.assistant import Assistant
-from uhd_edge.runtime.bundles.model_sizes import MINICPM_V_4_6, read_sizes
+from uhd_edge.runtime.bundles.bundle_sizes import read_sizes
+from uhd_edge.runtime.bundles.model_sizes import MINICPM_V_4_6
 from uhd_edge.runtime.errors import ExportError, OutputError
 from uhd_edge.runtime.images.synthetic_pictures import shapes
 from uhd_edge.runtime.vision.encoder import VisionEncoder

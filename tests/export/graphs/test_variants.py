@@ -21,7 +21,8 @@ from uhd_edge.engines.openvino import OpenVinoEngine
 from uhd_edge.export.connectors import make_connector
 from uhd_edge.export.tower import VisionTower
 from uhd_edge.runtime.bundles.bundle import Bundle
-from uhd_edge.runtime.bundles.model_sizes import MINICPM_V_4_6, read_sizes
+from uhd_edge.runtime.bundles.bundle_sizes import read_sizes
+from uhd_edge.runtime.bundles.model_sizes import MINICPM_V_4_6
 from uhd_edge.runtime.bundles.variants import VARIANTS, vary
 from uhd_edge.runtime.images.synthetic_pictures import shapes
 from uhd_edge.runtime.vision.encoder import VisionEncoder

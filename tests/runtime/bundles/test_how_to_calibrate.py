@@ -22,14 +22,17 @@ if TYPE_CHECKING:
 
 
 def test_what_calibrates_again_does_not_lose_what_was_calibrated_before(qwen3_bundle: Bundle, fp8_tiny: Bundle) -> None:
-    assert how_to_calibrate(qwen3_bundle, "int8-tensorrt") == f"uhd calibrate {qwen3_bundle.path}"
-    assert how_to_calibrate(qwen3_bundle, "nvfp4").endswith(" --precision int8,nvfp4")
-    assert how_to_calibrate(fp8_tiny, "int8-tensorrt").endswith(" --precision int8,fp8,nvfp4")
+    assert (
+        how_to_calibrate(qwen3_bundle.manifest, "int8-tensorrt", qwen3_bundle.path)
+        == f"uhd calibrate {qwen3_bundle.path}"
+    )
+    assert how_to_calibrate(qwen3_bundle.manifest, "nvfp4", qwen3_bundle.path).endswith(" --precision int8,nvfp4")
+    assert how_to_calibrate(fp8_tiny.manifest, "int8-tensorrt", fp8_tiny.path).endswith(" --precision int8,fp8,nvfp4")
 
 
 @pytest.mark.parametrize("kind", ["int8", "int8-tensorrt", "fp8", "nvfp4"])
 def test_it_is_a_command_that_click_takes(qwen3_bundle: Bundle, kind: GraphKind) -> None:
-    uhd, name, *arguments = shlex.split(how_to_calibrate(qwen3_bundle, kind))
+    uhd, name, *arguments = shlex.split(how_to_calibrate(qwen3_bundle.manifest, kind, qwen3_bundle.path))
     assert (uhd, name) == ("uhd", "calibrate")
     given = calibrate.make_context(name, arguments).params
     assert given["arguments"] == (str(qwen3_bundle.path),)  # the pictures that come with uhd-edge need not be named
@@ -40,7 +43,9 @@ def test_it_is_a_command_that_click_takes(qwen3_bundle: Bundle, kind: GraphKind)
 def test_a_bundle_names_it_where_such_graphs_are_missing(qwen3_bundle: Bundle, kind: GraphKind) -> None:
     with pytest.raises(EngineUnavailableError) as caught:
         qwen3_bundle.graphs("16x", kind)
-    assert str(caught.value).endswith(f"; make them: {how_to_calibrate(qwen3_bundle, kind)}")
+    assert str(caught.value).endswith(
+        f"; make them: {how_to_calibrate(qwen3_bundle.manifest, kind, qwen3_bundle.path)}"
+    )
 
 
 @pytest.mark.parametrize(("missing", "kind"), [("fp32", "int8"), ("fp32", "fp8"), ("fp16", "fp8")])
@@ -54,7 +59,7 @@ def test_what_a_calibration_would_refuse_is_said_to_be_exported_first(
     bundle = Bundle(qwen3_bundle.path, qwen3_bundle.manifest.model_copy(update={"graphs": graphs}))
     with pytest.raises(CalibrationError, match="export with --precisions fp32,fp16"):
         calibrate_bundle(bundle, precisions=("int8", *([kind] if kind == "fp8" else [])))
-    said = how_to_calibrate(bundle, kind)
+    said = how_to_calibrate(bundle.manifest, kind, bundle.path)
     assert said.startswith("export the bundle with --precisions fp32,fp16 first, then uhd calibrate ")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from uhd_edge.runtime.bundles.bundle import MANIFEST, Bundle
-from uhd_edge.runtime.bundles.model_sizes import read_sizes
+from uhd_edge.runtime.bundles.bundle_sizes import read_sizes
 from uhd_edge.runtime.errors import BundleError
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from support.graph_flops import graph_flops
 from support.vision.paper import PAPER_PATCHES, POST_VIT_BASELINE, TABLE_5, TABLE_A3, inserted_after
 
 from uhd_edge.runtime.bundles.bundle import Bundle
-from uhd_edge.runtime.bundles.model_sizes import MINICPM_V_4_6, read_sizes
+from uhd_edge.runtime.bundles.bundle_sizes import read_sizes
+from uhd_edge.runtime.bundles.model_sizes import MINICPM_V_4_6
 from uhd_edge.runtime.bundles.variants import VARIANTS, vary
 from uhd_edge.runtime.errors import OptionError
 from uhd_edge.runtime.modes import Mode
