@@ -88,11 +88,12 @@ def require_room(size: PromptSize, inputs: PromptInputs, model: LanguageModel) -
     if size.total < model.context:
         return
     most = ", all that the model was trained for," if model.context == model.trained_context else ""
-    fitting = max(model.context - 1 - size.text, 0)
-    vision = f", of which {fitting} may be vision tokens" if inputs.slice_plans and not inputs.turns else ""
+    # The text has the marks of the slices too, so that with fewer of them more would be left.
+    left = model.context - 1 - size.text
+    beside = f", {left} of them beside this text" if left > 0 and inputs.slice_plans and not inputs.turns else ""
     raise ContextError(
         f"the prompt needs {size.total} tokens ({size.vision} vision, {size.text} text), but the context of "
-        f"{model.context}{most} holds {model.context - 1} beside an answer{vision}; "
+        f"{model.context}{most} holds {model.context - 1} beside an answer{beside}; "
         f"{', or '.join(_remedies(size, inputs, model))}"
     )
 
