@@ -78,11 +78,12 @@ def _parse(tool: object, number: int) -> Tool:
         told = "the name is missing" if name is None else "the name is no text"
         told = f"the name is {name!r}" if isinstance(name, str) else told
         raise OptionError(f"tool {number}: {told}; it must have 1 to 64 letters, digits, hyphens, dots and underscores")
-    definition, parameters = _with_parameters(definition, name)
+    called = f"tool {number} ({name!r})"
+    definition, parameters = _with_parameters(definition, called)
     try:
         followed = follow_references(parameters)
     except (SchemaError, RecursionError) as error:
-        raise OptionError(f"the parameters of {name} cannot be kept to: {error}") from error
+        raise OptionError(f"{called}: the parameters cannot be kept to: {error}") from error
     return Tool(name, definition, followed if isinstance(followed, dict) else parameters)
 
 
@@ -93,30 +94,31 @@ def _in_openais_form(definition: dict[str, Any]) -> dict[str, Any]:
     return {"type": "function", "function": {name: value for name, value in definition.items() if name != "type"}}
 
 
-def _with_parameters(definition: dict[str, Any], name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return a definition whose parameters are called so, and them; raises `OptionError` for two that differ."""
+def _with_parameters(definition: dict[str, Any], called: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a definition whose parameters are called so, and them; raises `OptionError` for two that differ.
+
+    `called` is what errors call the tool.
+    """
     function, outer = definition["function"], {key: value for key, value in definition.items() if key != "function"}
     given = [(key, place[key]) for place in (function, outer) for key in PARAMETERS if place.get(key) is not None]
     if differing := [key for key, value in given if value != given[0][1]]:
-        raise OptionError(f"tool {name}: {differing[0]} and {given[0][0]} differ; give the parameters once")
+        raise OptionError(f"{called}: {differing[0]} and {given[0][0]} differ; give the parameters once")
     if not given:
-        _require_no_other_schema(outer | function, name)
+        _require_no_other_schema(outer | function, called)
         return definition, _NO_PARAMETERS
     key, parameters = given[0]
     if not isinstance(parameters, dict):
-        raise OptionError(f"tool {name}: {key} must be a JSON schema, and an object")
+        raise OptionError(f"{called}: {key} must be a JSON schema, and an object")
     function = {"parameters" if one in PARAMETERS else one: value for one, value in function.items()}
     beside = {one: value for one, value in outer.items() if one not in PARAMETERS}
     return {**beside, "function": {**function, "parameters": parameters}}, parameters or _NO_PARAMETERS
 
 
-def _require_no_other_schema(function: dict[str, Any], name: str) -> None:
+def _require_no_other_schema(function: dict[str, Any], called: str) -> None:
     """Raise `OptionError` if what may be the parameters has a name that is not known, which would lose them."""
     for key, value in function.items():
         if isinstance(value, dict) and isinstance(value.get("properties"), dict) and key not in _RESULTS:
-            raise OptionError(
-                f"tool {name}: {key[:40]} is not known; if it is the schema of a call, name it parameters"
-            )
+            raise OptionError(f"{called}: {key[:40]} is not known; if it is the schema of a call, name it parameters")
 
 
 def _as_json(tool: Mapping[str, Any], number: int) -> dict[str, Any]:

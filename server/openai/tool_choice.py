@@ -32,7 +32,7 @@ def read_tools(request: ChatRequest, *, model_calls: bool) -> tuple[tuple[Tool, 
     try:
         tools = parse_tools(request.tools, choice).tools
     except OptionError as error:
-        raise _of_tools(error, request.tools or ()) from error
+        raise _of_tools(error) from error
     if choice == "none" and not model_calls:
         return None, None
     return (tools if allowed is None else _only(tools, allowed)), choice
@@ -72,17 +72,12 @@ def _leave_out(
         leave_out_others(f"{place}.function", function, inner, ignored)
 
 
-def _of_tools(error: OptionError, tools: Sequence[dict[str, Any]]) -> ApiError:
+def _of_tools(error: OptionError) -> ApiError:
     """Name the tool by its place, or the parameter that an error is about."""
     name, told = error.parameter or "tools", str(error)
-    if found := re.match(r"tool (\d+)(?=[ :])", told):
+    if found := re.match(r"tool (\d+)( \('[\w.-]+'\))?(?=[ :])", told):
         name = f"tools.{found[1]}"
         return ApiError(400, name + told[found.end() :], param=name)
-    if found := re.match(r"tool ([\w.-]+): |the parameters of ([\w.-]+)(?= )", told):
-        called = found[1] or found[2]
-        number = next(n for n, tool in enumerate(tools) if called in (tool.get("name"), _inner(tool).get("name")))
-        name = f"tools.{number}"
-        return ApiError(400, f"{name}: {told[found.end() :] if found[1] else told}", param=name)
     return ApiError(400, told if told.startswith(name) else f"{name}: {told}", param=name)
 
 
