@@ -110,7 +110,8 @@ class Conversion:
         """Return the grammar that begins with `root`, in llama.cpp's notation; raises `SchemaError`."""
         while self._waiting:
             name, schema = self._waiting.popleft()
-            self.rules[name] = Alternatives(tuple(self._plain(branch, name) for branch in self.branches(schema)))
+            branches = enumerate(self.branches(schema))
+            self.rules[name] = Alternatives(tuple(self._plain(one, f"{name}-{number}") for number, one in branches))
         rules = with_an_end(self.rules)
         if root.name not in rules:
             raise SchemaError("nothing fits the schema: look for bounds, enums, types or $refs that exclude each other")

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.schemas.drawn import SCHEMAS
+from support.schemas.fitting import fits
 
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.llm.opening import open_language_model
@@ -85,6 +86,23 @@ def test_a_schema_that_contains_itself_ends_in_a_value_that_fits(model: Language
     text, reason = answer(model, schema, Sampling(temperature=2.0, seed=seed))
     assert reason == "stop"
     jsonschema.validate(json.loads(text), schema)
+
+
+def test_an_answer_may_be_any_of_several_objects(model: LanguageModel) -> None:
+    kinds = {"circle": ["radius"], "box": ["width", "height", "depth"], "point": []}
+    shapes = [
+        {
+            "type": "object",
+            "properties": {"kind": {"const": kind}, **{size: {"type": "integer"} for size in sizes}},
+            "required": ["kind", *sizes],
+        }
+        for kind, sizes in kinds.items()
+    ]
+    for schema in ({"anyOf": shapes}, {"type": "object", "properties": {}, "oneOf": shapes}):
+        grammar = build_grammar(schema)
+        for kind, sizes in kinds.items():
+            assert fits(model, grammar, json.dumps({"kind": kind, **dict.fromkeys(sizes, 1)})), kind
+            assert not fits(model, grammar, json.dumps({"kind": kind, **dict.fromkeys([*sizes, "more"], 1)})), kind
 
 
 @pytest.mark.parametrize("schema", [True, {"type": "object"}, {"type": "array"}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -9,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.schemas.drawn import SCHEMAS
+from support.schemas.fitting import fits
 
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.errors import OptionError
-from uhd_edge.runtime.llm.grammar_sampling import Grammar
 from uhd_edge.runtime.llm.opening import open_language_model
 from uhd_edge.runtime.llm.sampling import Sampling
 from uhd_edge.runtime.llm.streaming import TextStream
@@ -37,19 +38,6 @@ def model() -> Iterator[LanguageModel]:
 def tool(parameters: dict[str, Any], name: str = "move") -> Tool:
     (parsed,) = parse_tools([{"name": name, "parameters": parameters}], "auto").tools
     return parsed
-
-
-def fits(model: LanguageModel, grammar: str, text: str) -> bool:
-    """Whether a grammar allows the whole text, and an end after it."""
-    state = Grammar(model._library, model.vocabulary, grammar)
-    try:
-        for token in model.vocabulary.tokenize(text):
-            if not state.allows(token):
-                return False
-            state.accept(token)
-        return any(state.allows(token) for token in model.vocabulary.ending.nonzero()[0].tolist())
-    finally:
-        state.close()
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -77,6 +65,26 @@ def test_what_a_model_writes_is_a_call_that_fits(
             jsonschema.Draft202012Validator(parameters).validate(dict(call.arguments))
         else:
             assert call.arguments == {}
+
+
+@pytest.mark.parametrize("call_format", ["tags", "json"])
+def test_each_of_several_tools_may_be_called_with_its_own_parameters(
+    model: LanguageModel, call_format: CallFormat
+) -> None:
+    named = {
+        name: tool({"type": "object", "properties": {f"{name}_{n}": {"type": "integer"} for n in range(count)}}, name)
+        for name, count in (("move", 2), ("turn", 1), ("stop", 0))
+    }
+    grammar = build_call_grammar(tuple(named.values()), call_format)
+    for name, called in named.items():
+        keys = called.parameters["properties"]
+        if call_format == "json":
+            text = json.dumps({"name": name, "arguments": dict.fromkeys(keys, 5)})
+        else:
+            values = "".join(f"<parameter={key}>\n5\n</parameter>\n" for key in keys)
+            text = f"<function={name}>\n{values}</function>"
+        assert fits(model, grammar, text), text
+        assert not fits(model, grammar, text.replace(f"{name}_0", "other")) or not keys
 
 
 TEXTS = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
