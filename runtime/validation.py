@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 from uhd_edge.runtime.errors import OptionError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import SupportsIndex
 
 HIGHEST_COUNT = 2**31 - 1
@@ -19,6 +20,9 @@ MOST_THREADS = 512
 
 # Answers in progress at a time; each takes the memory of a context.
 MOST_AT_ONCE = 16
+
+# Names in an error's line.
+MOST_NAMES = 5
 
 
 def require_number(name: str, value: object, lowest: float, highest: float, *, hint: str) -> float:
@@ -57,3 +61,9 @@ def shown_number(whole: int) -> str:
     if whole.bit_length() <= 128:
         return str(whole)
     return f"{'-' if whole < 0 else ''}1e{round(whole.bit_length() * math.log10(2))} or so"
+
+
+def shown_names(names: Sequence[str]) -> str:
+    """Return names as text, of many the first few and how many more there are."""
+    more = len(names) - MOST_NAMES
+    return ", ".join(names) if more < 2 else f"{', '.join(names[:MOST_NAMES])} and {more} more"

@@ -21,6 +21,7 @@ from uhd_edge.runtime.schema.pattern import pattern_node
 from uhd_edge.runtime.schema.strings import FORMATS
 from uhd_edge.runtime.schema.to_grammar import Conversion, build_grammar
 from uhd_edge.runtime.tools.values import ALL_TYPES, find_value_types, is_plain_text
+from uhd_edge.runtime.validation import shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from uhd_edge.runtime.tools.tool_set import Tool
 
 VALUE_END: Final = "</parameter>"
+
+# What Python says of a schema in which something has a wrong type.
+_OF_WRONG_SCHEMAS: Final = (TypeError, ValueError, AttributeError, KeyError, ArithmeticError)
 
 # Any text but one that would end the value: what follows `<`, and what follows `</`, is limited.
 _NOT_OPEN = Characters(((0x09, 0x0A), (0x20, 0x3B), (0x3D, 0x7E), (0xA0, 0xD7FF), (0xE000, 0x10FFFF)))
@@ -43,30 +47,34 @@ ANY_TEXT: Final = Repeat(
 def build_call_grammar(tools: Sequence[Tool], call_format: CallFormat) -> str:
     """Return the grammar, in llama.cpp's notation, of what stands between the tags of a call to one of the tools.
 
-    Raises `OptionError` for parameters that no call can fit, or that no grammar can express.
+    Raises `OptionError` for parameters that no call can fit, or that no grammar can express; it names the tool that has
+    them, or several where they are too much together.
     """
+    try:
+        return _grammar(tools, call_format)
+    except (SchemaError, RecursionError, *_OF_WRONG_SCHEMAS) as error:
+        for tool in tools if len(tools) > 1 else ():
+            build_call_grammar((tool,), call_format)
+        parameters = f"the parameters of {shown_names([tool.name for tool in tools])}"
+        told = f"{parameters} cannot be kept to: {error}"
+        if isinstance(error, _OF_WRONG_SCHEMAS):
+            told = f"{parameters} are no valid JSON schema ({type(error).__name__}: {error})"
+        raise OptionError(told, parameter="tools") from error
+
+
+def _grammar(tools: Sequence[Tool], call_format: CallFormat) -> str:
     definitions = {f"tool-{number}": _moved(tool.parameters, number) for number, tool in enumerate(tools)}
     root: dict[str, Any] = {"$defs": definitions}
-    try:
-        if call_format == "json":
-            calls = [_json_call(tool.name, definitions[f"tool-{number}"]) for number, tool in enumerate(tools)]
-            return build_grammar({**root, "anyOf": calls})
-        conversion = Conversion(root)
-        options = [
-            _call(conversion, tool.name, branch, root)
-            for number, tool in enumerate(tools)
-            for branch in conversion.branches(definitions[f"tool-{number}"])
-        ]
-        return conversion.write_node(Alternatives(tuple(options)))
-    except (SchemaError, RecursionError) as error:
-        names = ", ".join(tool.name for tool in tools)
-        raise OptionError(f"the parameters of {names} cannot be kept to: {error}", parameter="tools") from error
-    except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError) as error:
-        names = ", ".join(tool.name for tool in tools)
-        reason = f"{type(error).__name__}: {error}"
-        raise OptionError(
-            f"the parameters of {names} are no valid JSON schema ({reason})", parameter="tools"
-        ) from error
+    if call_format == "json":
+        calls = [_json_call(tool.name, definitions[f"tool-{number}"]) for number, tool in enumerate(tools)]
+        return build_grammar({**root, "anyOf": calls})
+    conversion = Conversion(root)
+    options = [
+        _call(conversion, tool.name, branch, root)
+        for number, tool in enumerate(tools)
+        for branch in conversion.branches(definitions[f"tool-{number}"])
+    ]
+    return conversion.write_node(Alternatives(tuple(options)))
 
 
 def _json_call(name: str, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -87,7 +95,7 @@ def _call(conversion: Conversion, name: str, parameters: Mapping[str, Any], root
         )
         parts.append(value if key in required else optional(value))
     if missing := [key for key in required if key not in properties]:
-        raise SchemaError(f"{', '.join(missing)} is required, but not described")
+        raise SchemaError(f"{shown_names(missing)} is required, but not described")
     return Concatenation((*parts, Text("</function>")))
 
 

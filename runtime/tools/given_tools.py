@@ -12,6 +12,7 @@ from uhd_edge.runtime.schema.plain_json import find_halved_text
 from uhd_edge.runtime.schema.references import follow_references
 from uhd_edge.runtime.tools.functions import describe_function
 from uhd_edge.runtime.tools.tool_set import Tool, ToolSet
+from uhd_edge.runtime.validation import shown_names
 
 ToolInput: TypeAlias = "Callable[..., Any] | Mapping[str, Any] | Tool"
 
@@ -51,7 +52,7 @@ def parse_tools(tools: Sequence[ToolInput] | None, choice: str, *, several: bool
     if choice not in ("auto", "none") and not parsed:
         raise OptionError(f"tool_choice is {choice!r}, but there are no tools; give some", parameter="tool_choice")
     if choice not in (*CHOICES, *names):
-        known = ", ".join((*CHOICES, *names))
+        known = f"{', '.join(CHOICES)}, {shown_names(names)}"
         raise OptionError(f"tool_choice is {choice!r}; it must be one of {known}", parameter="tool_choice")
     return ToolSet(parsed, choice, several)
 

@@ -159,3 +159,30 @@ def test_values_that_could_be_a_number_as_well_as_a_text_have_quotes(model: Lang
 def test_parameters_that_no_call_can_fit_are_refused_in_one_line(parameters: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match=r"the parameters of move|\('move'\): the parameters"):
         build_call_grammar([tool({"type": "object", **parameters})], "tags")
+
+
+@pytest.mark.parametrize("call_format", ["tags", "json"])
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"a": {"type": "string", "pattern": "(?=x)"}}, "cannot be kept to: the pattern"),
+        ({"a": {"type": "string", "minLength": "x"}}, r"are no valid JSON schema \(ValueError"),
+    ],
+)
+def test_of_many_tools_the_wrong_one_is_named(call_format: CallFormat, wrong: dict[str, Any], told: str) -> None:
+    many = [tool({"type": "object", "properties": wrong if n == 57 else {}}, f"t{n}") for n in range(100)]
+    with pytest.raises(OptionError, match=rf"^the parameters of t57 {told}"):
+        build_call_grammar(many, call_format)
+
+
+@pytest.mark.parametrize("call_format", ["tags", "json"])
+def test_of_many_tools_that_are_too_much_together_a_few_are_named(call_format: CallFormat) -> None:
+    def large(first: int) -> dict[str, Any]:
+        return {"type": "object", "properties": {f"p{n}": {"const": first + n} for n in range(25)}}
+
+    many = [tool(large(100 * n), f"t{n}") for n in range(100)]
+    told = r"^the parameters of t0, t1, t2, t3, t4 and 95 more cannot be kept to: the schema unfolds to more than"
+    with pytest.raises(OptionError, match=told):
+        build_call_grammar(many, call_format)
+    with pytest.raises(OptionError, match=r"is 'x'; it must be one of auto, none, required, t0, t1, .* and 95 more$"):
+        parse_tools(many, "x")
