@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from uhd_edge.server.dialect import AnsweredError
+from uhd_edge.server.media.unseen import require_all_seen
 from uhd_edge.server.ollama.replies import OllamaReply
 from uhd_edge.server.ollama.requests import (
     chat_body,
@@ -49,6 +50,7 @@ class Ollama:
         if self.model.thinks:  # Ollama's models think only if they are asked to
             chat.setdefault("think", False)
         request, asked = read_question(chat, self.model, sent, strict=self.strict, left_out=left_out)
+        require_all_seen(given, asked)
         return asked, OllamaReply(request.model, self.kind, with_logprobs="logprobs" in asked.options)
 
     def error_body(self, error: ApiError) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from uhd_edge.server.media.unseen import require_all_seen
 from uhd_edge.server.openai.body import read_object
 from uhd_edge.server.openai.own_words import require_own_tools
 from uhd_edge.server.openai.questions import read_question
@@ -32,6 +33,7 @@ class ChatCompletions:
         if self.strict:
             require_own_tools(given.get("tools"), flat=False)
         request, asked = read_question(given, self.model, SentNames(), strict=self.strict)
+        require_all_seen(given, asked)
         with_usage = request.stream_options is not None and request.stream_options.include_usage
         with_logprobs, with_details = "logprobs" in asked.options, bool(request.details)
         return asked, Reply(self.model.name, with_usage, with_logprobs, with_details)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any, Final
 
 from uhd_edge.server.errors import ApiError, wrong_type
-from uhd_edge.server.media.unseen import leave_out_others, refuse_unseen
+from uhd_edge.server.media.unseen import Seen, leave_out_others, refuse_unseen
 from uhd_edge.server.openai.same_meaning import OF_MESSAGES, THOUGHTS, require_agreement
 from uhd_edge.server.openai.tidy_parts import PartPlace, tidy_part
 
@@ -47,19 +48,33 @@ def _message(message: dict[str, Any], place: str, ignored: list[str], names: dic
         if given.get(name, "") != "" and tidied.get("reasoning_content", "") == "":
             tidied["reasoning_content"] = given[name]
             names[f"{place}.reasoning_content"] = f"{place}.{name}"
-    leave_out_others(place, given, (*_KNOWN, *THOUGHTS, *_QUIET), ignored)
+    of_parts: list[str] = []
+    if isinstance(content := tidied.get("content"), list | dict):
+        tidied["content"] = _parts(content, f"{place}.content", of_parts, names)
+    seen = looked_at([tidied])
+    leave_out_others(place, given, (*_KNOWN, *THOUGHTS, *_QUIET), ignored, seen)
     for name in _QUIET & given.keys():
-        refuse_unseen(f"{place}.{name}", given[name])
+        refuse_unseen(f"{place}.{name}", given[name], seen)
     if given.get("role") != "tool" and "name" in given:  # of a tool's result it is that of the call
         ignored.append(f"{place}.name")
     if tidied.get("tool_calls") == []:
         del tidied["tool_calls"]
-    if isinstance(content := tidied.get("content"), list | dict):
-        tidied["content"] = _parts(content, f"{place}.content", ignored, names)
+    ignored += of_parts
     refusal = said_instead(given, place)
     if tidied.get("role") in ("assistant", "tool") and "content" not in tidied:
         tidied["content"] = refusal
     return tidied
+
+
+def looked_at(messages: Any) -> Seen:
+    """Return the images and videos in the content of messages that this server knows."""
+    known = [message for message in messages if isinstance(message, dict)] if isinstance(messages, list) else []
+    contents = [message.get("content") for message in known]
+    parts = [part for content in contents if isinstance(content, list) for part in content if isinstance(part, dict)]
+    held = [part[name] for part in parts for name in ("image_url", "video_url") if isinstance(part.get(name), dict)]
+    frames = [one["frames"] for one in held if isinstance(one.get("frames"), list)]
+    urls = [*(one.get("url") for one in held), *chain.from_iterable(frames)]
+    return Seen(frozenset(url for url in urls if isinstance(url, str)))
 
 
 def said_instead(message: dict[str, Any], place: str) -> str | list[Any]:

@@ -13,7 +13,7 @@ from uhd_edge.server.errors import ApiError, wrong_type
 from uhd_edge.server.media.unseen import leave_out, leave_out_others
 from uhd_edge.server.openai.same_meaning import FRAMES
 from uhd_edge.server.openai.thinking import translate_thinking
-from uhd_edge.server.openai.tidy_messages import tidy_messages
+from uhd_edge.server.openai.tidy_messages import looked_at, tidy_messages
 
 # What describes the client, or how a request travels, and never changes an answer.
 QUIET: Final = frozenset(
@@ -101,11 +101,13 @@ def tidy_request(
             leave_out_others(name, tidied[name], (*inner, "include_obfuscation"), ignored)
             tidied[name] = {key: value for key, value in tidied[name].items() if key in inner}
     others = [name for name, value in tidied.items() if value is not None and name not in known | QUIET]
-    leave_out({name: tidied[name] for name in others}, ignored)
+    left = {name: tidied[name] for name in others}
     tidied = {name: value for name, value in tidied.items() if name in known}
+    told: list[str] = []
     if isinstance(tidied.get("messages"), list):
-        tidied["messages"] = tidy_messages(tidied["messages"], ignored, names)
-    return tidied, tuple(ignored)
+        tidied["messages"] = tidy_messages(tidied["messages"], told, names)
+    leave_out(left, ignored, looked_at(tidied.get("messages")))
+    return tidied, (*ignored, *told)
 
 
 def _renamed(given: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:

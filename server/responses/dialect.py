@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from uhd_edge.server.media.unseen import require_all_seen
 from uhd_edge.server.openai.body import read_object
 from uhd_edge.server.openai.questions import read_question
 from uhd_edge.server.openai.same_meaning import OF_RESPONSES, require_agreement
@@ -33,6 +34,7 @@ class Responses:
             require_own_words(given)
         chat, left_out, sent = as_chat_body(given)
         _, asked = read_question(chat, self.model, sent, strict=self.strict, left_out=left_out)
+        require_all_seen(given, asked)
         return asked, ResponseWriter(self.model.name, _repeated(given, asked))
 
     def error_body(self, error: ApiError) -> dict[str, Any]:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.running_server import data_uri
-from support.server.asking import SAID, asked, chat, ollama_chat, ollama_generate, responses
+from support.server.asking import AGENT, SAID, asked, chat, ollama_chat, ollama_generate, responses
 from support.server.png import plain
 
 from uhd_edge.server.errors import ApiError
+from uhd_edge.server.openai.chat import ChatCompletions
+from uhd_edge.server.responses.dialect import Responses
 
 if TYPE_CHECKING:
     from uhd_edge.server.dialect import Dialect
@@ -73,6 +75,20 @@ def part(**more: Any) -> list[dict[str, Any]]:
         (ollama_chat, lambda seen: {"messages": [turn(image=seen)]}, "messages.0.image"),
         (ollama_generate, lambda seen: {"messages": [turn(content=[seen])]}, "messages.0.content.0"),
         (ollama_generate, lambda seen: {"video": seen}, "video"),
+        # Where what says nothing to the model stands, at each address.
+        *[
+            (chat, lambda seen, name=name: {name: {"image": seen}}, name)
+            for name in ("metadata", "cache_control", "user")
+        ],
+        (responses, lambda seen: {"metadata": {"of": seen}}, "metadata.of"),
+        (responses, lambda seen: {"max_tool_calls": seen}, "max_tool_calls"),
+        (responses, lambda seen: {"input": [turn(id=seen)]}, "input.0.id"),
+        (responses, lambda seen: {"input": [turn(), CALL, {**OUTPUT, "created_by": seen}]}, "input.2.created_by"),
+        (responses, lambda seen: {"input": [turn(), {**THOUGHT, "encrypted_content": seen}, turn()]}, "input.1.encr"),
+        (responses, lambda seen: {"input": part(annotations=seen)}, "input.0.content.0.annotations"),
+        (ollama_chat, lambda seen: {"keep_alive": seen}, "keep_alive"),
+        (ollama_chat, lambda seen: {"options": {"num_ctx": seen}}, "options.num_ctx"),
+        (ollama_chat, lambda seen: {"messages": [turn(tool_name=seen)]}, "messages.0.tool_name"),
     ],
 )
 def test_a_picture_where_nobody_looks_is_refused_with_its_place(
@@ -114,6 +130,18 @@ def test_a_picture_of_anybody_but_the_user_is_refused_with_its_place(role: str) 
 )
 def test_what_is_no_picture_is_left_out(said: dict[str, Any]) -> None:
     assert asked(chat, **said).media == ()
+
+
+def test_a_strict_server_refuses_a_picture_where_nobody_looks_too() -> None:
+    answered = [turn(), answer(annotations=[{"image": URI}]), turn()]
+    told = [turn(content=[{"type": "input_text", "text": "What?", "logprobs": URI}])]
+    strict = ChatCompletions(AGENT, strict=True)
+    for said in ({"metadata": {"image": URI}}, {"user": URI}, {"messages": answered}):
+        with pytest.raises(ApiError, match="is an image or a video where none is looked at"):
+            asked(strict, **said)
+    for said in ({"metadata": {"image": URI}}, {"input": [{**turn(), "status": URI}]}, {"input": told}):
+        with pytest.raises(ApiError, match="is an image or a video where none is looked at"):
+            asked(Responses(AGENT, strict=True), **said)
 
 
 def test_a_question_nested_as_deeply_as_json_may_be_is_looked_through() -> None:
