@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 # Shorter than any image, and longer than what a path or a name could be mistaken for.
 LEAST_BASE64 = 48
 
+# How base64 of PNG, JPEG, GIF and WebP begins; the last is a RIFF as sounds are.
+BARE_PICTURE = re.compile(r"iVBORw0KGgo|[/_]9j[/_]|R0lGOD|UklGR.{6}XRUJQ")
+
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]+={0,2}\s*")
 _URL_SAFE = str.maketrans("-_", "+/")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uhd_edge.runtime.images.data_uri import is_data_uri
 from uhd_edge.runtime.prompt.messages import TextPart
 from uhd_edge.server.errors import ApiError
-from uhd_edge.server.media.data import LEAST_BASE64, as_data_uri, bare_as_data_uri
+from uhd_edge.server.media.data import BARE_PICTURE, LEAST_BASE64, as_data_uri, bare_as_data_uri
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -22,8 +22,8 @@ _NAMES: Final = frozenset(
     ("image", "images", "image_url", "input_image", "video", "videos", "video_url", "input_video", "frames")
 )
 _WRAPPED: Final = ("url", "data", "image_url", "image", "source")
-# How their data begin: as data URIs, and as bare base64 of PNG, JPEG, GIF and WebP, which is a RIFF as sounds are.
-_DATA: Final = re.compile(r"data:(image|video)/|iVBORw0KGgo|[/_]9j[/_]|R0lGOD|UklGR.{6}XRUJQ")
+# How their data begin: as data URIs, and as bare base64.
+_DATA: Final = re.compile(rf"data:(image|video)/|{BARE_PICTURE.pattern}")
 _ADDRESS: Final = re.compile(r"(https?|file)://")
 
 

@@ -214,7 +214,7 @@ def parse_request(
     wrong or not supported.
     """
     if strict:
-        given, ignored = plain_request(given)
+        given, ignored = plain_request(given, names)
         refuse_unsupported(given)
     else:
         given, ignored = tidy_request(given, KNOWN, names)

@@ -11,6 +11,7 @@ from uhd_edge.runtime.tools.given_tools import PARAMETERS
 from uhd_edge.server.errors import ApiError
 from uhd_edge.server.media.unseen import refuse_unseen
 from uhd_edge.server.openai.tidy_messages import said_instead
+from uhd_edge.server.openai.tidy_parts import PartPlace, tidy_part
 from uhd_edge.server.openai.tidying import QUIET
 
 # What no official client sends and this server has, at every address.
@@ -54,20 +55,23 @@ def require_own_tools(tools: Any, *, flat: bool) -> None:
                 raise not_ours(f"tools.{number}.{name}", "the parameters within function")
 
 
-def plain_request(given: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return the parameters that say something, and the names of what is known and cannot be followed."""
+def plain_request(given: dict[str, Any], names: dict[str, str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the parameters that say something, and the names of what is known and cannot be followed.
+
+    What the images in files were called is added to `names`, see `SentNames`.
+    """
     ignored: list[str] = []
     plain = {name: value for name, value in given.items() if name not in QUIET and value is not None}
     messages = plain.get("messages")
     if isinstance(messages, list):
         plain["messages"] = [
-            _message(one, f"messages.{number}", ignored) if isinstance(one, dict) else one
+            _message(one, f"messages.{number}", ignored, names) if isinstance(one, dict) else one
             for number, one in enumerate(messages)
         ]
     return plain, tuple(ignored)
 
 
-def _message(given: dict[str, Any], place: str, ignored: list[str]) -> dict[str, Any]:
+def _message(given: dict[str, Any], place: str, ignored: list[str], names: dict[str, str]) -> dict[str, Any]:
     message = {name: value for name, value in given.items() if value is not None}
     role = message.get("role")
     if "name" in message and role != "tool":  # of a tool's result it is that of the call
@@ -78,12 +82,16 @@ def _message(given: dict[str, Any], place: str, ignored: list[str]) -> dict[str,
             refuse_unseen(f"{place}.{name}", message.get(name))
         message = {name: value for name, value in message.items() if name not in _QUIET_IN_ANSWERS}
     if isinstance(message.get("content"), list):
-        message["content"] = [_part(part) if isinstance(part, dict) else part for part in message["content"]]
+        places = [f"{place}.content.{number}" for number in range(len(message["content"]))]
+        message["content"] = [
+            _part(part, PartPlace(at, at, ignored, names)) if isinstance(part, dict) else part
+            for at, part in zip(places, message["content"], strict=True)
+        ]
     return message
 
 
-def _part(given: dict[str, Any]) -> dict[str, Any]:
+def _part(given: dict[str, Any], at: PartPlace) -> Any:
     part = {name: value for name, value in given.items() if value is not None and name not in _QUIET_IN_PARTS}
     if part.keys() == {"type", "refusal"} and part["type"] == "refusal":
         return {"type": "text", "text": part["refusal"]}
-    return part
+    return tidy_part(part, at) if part.get("type") == "file" else part

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from uhd_edge.server.errors import ApiError, wrong_type
+from uhd_edge.server.media.files import FILES, open_file
 from uhd_edge.server.media.unseen import leave_out, refuse_unseen
 from uhd_edge.server.openai.same_meaning import FRAMES, require_agreement, same
 from uhd_edge.server.openai.sent_names import called
@@ -27,11 +28,11 @@ _IMAGES: Final = ("image_url", "input_image", "image")
 _VIDEOS: Final = ("video_url", "input_video", "video")
 _KINDS: Final = (("text", "refusal"), _IMAGES, _VIDEOS)
 _THOUGHTS: Final = ("thinking", "redacted_thinking", "reasoning")
-_UNSUPPORTED: Final = ("input_audio", "audio_url", "file", "input_file", "document")
+_UNSUPPORTED: Final = ("input_audio", "audio_url", "document")
 # Where an image or a video may stand in its part, a URL or base64 within that, and what may be beside it.
 _OF_IMAGES: Final = (*_IMAGES, "source", "url", "data")
 _OF_VIDEOS: Final = (*_VIDEOS, "frames", "source", "url", "data")
-_WRAPPED: Final = ("url", "data", "image_url", "image")
+_WRAPPED: Final = ("url", "data", "image_url", "image", "file_data")
 _WISHES_OF_IMAGES: Final = ("detail", "min_pixels", "max_pixels", "mode")
 _WISHES_OF_VIDEOS: Final = ("fps", "mode")
 _DETAILS: Final = ("auto", "low", "high", "original")
@@ -93,6 +94,12 @@ def _known_part(kind: str, part: dict[str, Any], at: PartPlace) -> dict[str, Any
     if kind in _UNSUPPORTED:
         message = f"{at.sent}: a part of the type {kind} is not supported; send text, images or videos"
         raise ApiError(400, message, param=at.sent, code="unsupported_part")
+    if kind in FILES:
+        holder, what = open_file(part, at.sent)
+        _require_one_kind(part, kind, (holder,), at.sent)
+        if what == "image":
+            return {"type": "image_url", "image_url": _image(part, holder, at, (holder,))}
+        return {"type": "video_url", "video_url": _video(part, holder, at, (holder,))}
     own = next((names for names in _KINDS if kind in names or _TEXTS.get(kind) in names), None)
     if own is None:
         return part
@@ -116,14 +123,14 @@ def _require_one_kind(part: dict[str, Any], kind: str, own: tuple[str, ...], pla
             raise ApiError(400, message, param=f"{place}.{other}", code="invalid_parameter_combination")
 
 
-def _image(part: dict[str, Any], kind: str, at: PartPlace) -> dict[str, Any]:
-    require_agreement(part, _meanings(_OF_IMAGES, _WISHES_OF_IMAGES), f"{at.sent}.")
-    holder = next((name for name in _OF_IMAGES if name in part), kind)
+def _image(part: dict[str, Any], kind: str, at: PartPlace, places: tuple[str, ...] = _OF_IMAGES) -> dict[str, Any]:
+    require_agreement(part, _meanings(places, _WISHES_OF_IMAGES), f"{at.sent}.")
+    holder = next((name for name in places if name in part), kind)
     if holder not in part and "file_id" in part:
         message = f"{at.sent}.file_id is not supported; send the image itself"
         raise ApiError(400, message, param=f"{at.sent}.file_id")
-    beside, within = _said(part), list(_within(part, _OF_IMAGES))
-    at.leave_out([one for one in beside if one[0] not in (*_OF_IMAGES, *_WISHES_OF_IMAGES)])
+    beside, within = _said(part), list(_within(part, places))
+    at.leave_out([one for one in beside if one[0] not in (*places, *_WISHES_OF_IMAGES)])
     at.leave_out([one for one in within if one[0] not in (*_WRAPPED, *_WISHES_OF_IMAGES)])
     image, where = _wishes([*beside, *within], _WISHES_OF_IMAGES, "image_url", at)
     if isinstance(detail := image.get("detail"), str) and detail not in _DETAILS:
@@ -131,12 +138,12 @@ def _image(part: dict[str, Any], kind: str, at: PartPlace) -> dict[str, Any]:
     return _held(part.get(holder), holder, "image_url", at) | image
 
 
-def _video(part: dict[str, Any], kind: str, at: PartPlace) -> dict[str, Any]:
-    require_agreement(part, _meanings(_OF_VIDEOS, _WISHES_OF_VIDEOS), f"{at.sent}.")
-    holder = next((name for name in _OF_VIDEOS if name in part), kind)
-    beside, within = _said(part), list(_within(part, _OF_VIDEOS))
+def _video(part: dict[str, Any], kind: str, at: PartPlace, places: tuple[str, ...] = _OF_VIDEOS) -> dict[str, Any]:
+    require_agreement(part, _meanings(places, _WISHES_OF_VIDEOS), f"{at.sent}.")
+    holder = next((name for name in places if name in part), kind)
+    beside, within = _said(part), list(_within(part, places))
     known = (*FRAMES, *_WISHES_OF_VIDEOS)
-    at.leave_out([one for one in beside if one[0] not in (*_OF_VIDEOS, *known)])
+    at.leave_out([one for one in beside if one[0] not in (*places, *known)])
     at.leave_out([one for one in within if one[0] not in (*_WRAPPED, "frames", *known)])
     unlimited = [one for one in (*beside, *within) if one[0] in FRAMES and one[1] == -1]  # as many as there are
     at.leave_out(unlimited)

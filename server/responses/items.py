@@ -11,7 +11,8 @@ from uhd_edge.server.openai.same_meaning import THOUGHTS, contradiction
 # What comes with the parts of an answer and goes back with them, and says nothing to the model.
 _QUIET_IN_PARTS: Final = ("annotations", "logprobs", "prompt_cache_breakpoint")
 
-# What an image may have beside it.
+# What makes a file, and what an image may have beside it.
+_OF_FILES: Final = ("file_data", "file_id", "file_url", "filename")
 _OF_IMAGES: Final = ("detail", "mode", "min_pixels", "max_pixels")
 _ITEMS: Final = "text or a list of items"
 
@@ -143,6 +144,8 @@ def _in_parts(content: Any, sent: str) -> dict[str, str]:
     """Return what content is called, and in it what `_part` has put elsewhere."""
     names = {"content": sent}
     for number, part in enumerate(content if isinstance(content, list) else ()):
+        if isinstance(part, dict) and part.get("type") == "input_file":
+            names[f"content.{number}.file"] = f"{sent}.{number}"
         if isinstance(part, dict) and part.get("type") == "input_image" and isinstance(part.get("image_url"), str):
             image = f"content.{number}.image_url"
             names[f"{image}.url"] = f"{sent}.{number}.image_url"
@@ -155,6 +158,9 @@ def _part(part: dict[str, Any], place: str) -> dict[str, Any]:
     kind = given.get("type")
     if kind in ("input_text", "output_text"):
         return {**given, "type": "text"}
+    if kind == "input_file":
+        beside = {name: value for name, value in given.items() if name not in _OF_FILES}
+        return {**beside, "type": "file", "file": {name: given[name] for name in _OF_FILES if name in given}}
     if kind != "input_image":
         return part
     if "file_id" in given:

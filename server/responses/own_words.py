@@ -32,7 +32,7 @@ _ITEMS_INSTEAD: Final = {
     "tool_call_id": "an item of the type function_call_output",
     "reasoning_content": "an item of the type reasoning",
 }
-_PARTS_INSTEAD: Final = {"text": "input_text", "image_url": "input_image"}
+_PARTS_INSTEAD: Final = {"text": "input_text", "image_url": "input_image", "file": "input_file"}
 
 
 def require_own_words(given: dict[str, Any]) -> None:

@@ -163,3 +163,24 @@ def test_live_vlm_webui_0_4_0_asks_about_each_frame(server: Running, assistant: 
         answer = assistant.ask([{"role": "user", "content": LOOK}], max_tokens=6, temperature=0.7)
         assert reply.json["choices"][0]["message"]["content"] == answer.text
         assert reply.json["usage"]["total_tokens"] > 0
+
+
+def test_open_webui_sends_a_picture_in_the_files_of_a_message_too(server: Running, assistant: Assistant) -> None:
+    turn = {"role": "user", "content": LOOK, "files": [{"type": "image", "url": URI, "name": "bench.png"}]}
+    reply = server.request("POST", CHAT, {"model": "uhd-tiny", "messages": [turn], "max_tokens": 6})
+    answer = assistant.ask([{"role": "user", "content": LOOK}], max_tokens=6)
+    assert reply.json["choices"][0]["message"]["content"] == answer.text
+    assert reply.json["usage"]["prompt_tokens"] == answer.usage.prompt_tokens
+    assert reply.headers["x-uhd-ignored"] == "messages[].files"
+
+
+def test_a_file_is_looked_at_as_the_picture_that_it_is(server: Running, assistant: Assistant) -> None:
+    def reply(file: str) -> Any:
+        parts = [LOOK[0], {"type": "file", "file": {"filename": "bench.png", "file_data": file}}]
+        body = {"model": "uhd-tiny", "messages": [{"role": "user", "content": parts}], "max_tokens": 6}
+        return server.request("POST", CHAT, body).json
+
+    answer = assistant.ask([{"role": "user", "content": LOOK}], max_tokens=6)
+    for file in (URI, BARE, data_uri(BENCH.read_bytes(), "application/octet-stream")):
+        assert reply(file)["choices"][0]["message"]["content"] == answer.text
+    assert reply("data:image/png;base64,JVBERi0xLjQ=")["error"]["param"] == "messages.0.content.1.file.file_data"

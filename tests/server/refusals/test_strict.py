@@ -171,7 +171,7 @@ def test_what_official_clients_send_is_an_addresses_own_language(
         (RESPONSES, in_part({"type": "output_text", "text": "x", "surprise": 1}), "input.0.content.0.surprise"),
         (RESPONSES, in_part({"type": "input_image", "image_url": "x", "fps": 1}), "input.0.content.0.fps"),
         (RESPONSES, in_part({"type": "input_image"}), "input.0.content.0.image_url"),
-        (RESPONSES, in_part({"type": "input_file", "file_id": "x"}), "input.0.content.0: a part of the type"),
+        (RESPONSES, in_part({"type": "input_file", "file_id": "x"}), "input.0.content.0: a file must have an image"),
         (RESPONSES, {"input": "x", "max_output_tokens": 5, "max_completion_tokens": 7}, "max_completion_tokens"),
         (OLLAMA_CHAT, {"messages": [{"role": "user", "content": "x", "surprise": 1}]}, "messages.0.surprise"),
         (OLLAMA_CHAT, {"messages": [{"role": "user", "content": "x"}], "options": {"tfs_z": 1}}, "options.tfs_z"),
