@@ -18,6 +18,7 @@ from uhd_edge.runtime.conversation.retold.known_images import KnownImages
 from uhd_edge.runtime.conversation.retold.reading import Reader, asked_turn
 from uhd_edge.runtime.conversation.turns import Question, SeenImage, image_cuts
 from uhd_edge.runtime.errors import ModelError, SchemaError
+from uhd_edge.runtime.generation.parsing import parse_answer
 from uhd_edge.runtime.generation.several import write_answers
 from uhd_edge.runtime.generation.writing import find_grammars
 from uhd_edge.runtime.prompt.room import require_room
@@ -127,8 +128,7 @@ def answer_question(request: Request, conversation: Conversation, models: OpenMo
         images=image_cuts(images),
     )
     answer = replace(answer, alternatives=tuple(_alternative(answer, other, request) for other in others))
-    if request.schema is not None and not answer.tool_calls:
-        answer = replace(answer, parsed=request.schema.parsed(answer))
+    answer = replace(answer, parsed=parse_answer(answer, request))
     conversation.continue_with((*prompt.turns, _turn(question, seen, written, models.manifest)))
     conversation.tools = request.tools.tools
     return answer
@@ -235,9 +235,8 @@ def _alternative(answer: Answer, written: WrittenAnswer, request: Request) -> An
         tool_calls=written.tool_calls,
         logprobs=written.logprobs,
     )
-    if request.schema is not None and not other.tool_calls:
-        with suppress(SchemaError):
-            return replace(other, parsed=request.schema.parsed(other))
+    with suppress(SchemaError):
+        return replace(other, parsed=parse_answer(other, request))
     return other
 
 

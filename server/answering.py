@@ -12,6 +12,7 @@ from starlette.requests import Request
 from uhd_edge.runtime.answer import Thought
 from uhd_edge.runtime.errors import BusyError, SchemaError
 from uhd_edge.runtime.schema.answer_schema import is_json
+from uhd_edge.runtime.tools.call_format import find_begun_call
 from uhd_edge.server.dialect import AnsweredError
 from uhd_edge.server.errors import ApiError, api_error
 from uhd_edge.server.guard import require_json
@@ -170,9 +171,10 @@ async def _streamed(stream: AsyncAnswerStream, asked: Asked, reply: ReplyWriter,
 def _cut_off(error: SchemaError) -> Answer:
     """Return an answer that was cut off before its JSON was complete, as OpenAI does; `finish_reason` says by what.
 
-    Raises the error again when the JSON is complete and breaks a rule that no grammar expresses.
+    Raises the error again when the JSON is complete and breaks a rule that no grammar expresses, and when there is a
+    call in its place that cannot be read.
     """
     answer = error.answer
-    if answer is None or (answer.finish_reason != "length" and is_json(answer.text)):
+    if answer is None or (answer.finish_reason != "length" and (is_json(answer.text) or find_begun_call(answer.text))):
         raise error
     return answer

@@ -33,6 +33,9 @@ CallFormat = Literal["tags", "json"]
 CALL_START: Final = "<tool_call>"
 CALL_END: Final = "</tool_call>"
 
+# Characters of a call in an error's message.
+SHOWN: Final = 200
+
 _FUNCTION = re.compile(r"\s*<function=([^>\n]+)>\n?(.*?)\s*</function>\s*", re.DOTALL)
 _PARAMETER = re.compile(r"\s*<parameter=([^>\n]+)>\n(.*?)\n</parameter>(?=\s*<parameter=|\s*\Z)", re.DOTALL)
 
@@ -46,6 +49,15 @@ def find_call_format(chat_template: str) -> CallFormat:
             return "json"
     message = "this model cannot call functions, as its chat template does not take tools; leave out tools"
     raise OptionError(message, parameter="tools")
+
+
+def find_begun_call(text: str) -> str:
+    """Return the beginning of the call that stays in a text as it could not be read, in quotes; empty without one.
+
+    The tag of a call begins a line, as nothing in JSON does.
+    """
+    found = re.search(rf"^[ \t]*({CALL_START}.{{0,{SHOWN}}})(.?)", text, re.DOTALL | re.MULTILINE)
+    return "" if found is None else f"{found[1]!r}" + (".." if found[2] else "")
 
 
 def read_call(text: str, tools: Sequence[Tool], call_format: CallFormat) -> ToolCall | None:
