@@ -78,7 +78,7 @@ def plan(
         raise click.UsageError("--target is for --memory, such as --memory 8GB --target orin")
     if not images:
         raise click.UsageError("Missing argument 'IMAGE...'.")
-    from uhd_edge.runtime.budget.planning import choose_plan
+    from uhd_edge.runtime.budget.choosing import choose_plan
     from uhd_edge.runtime.errors import ContextError
     from uhd_edge.runtime.options import check_options
 

@@ -8,24 +8,20 @@ highest resolution; among equals the one with the most tokens. A choice is withi
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from uhd_edge.runtime.answer import Plan
+from uhd_edge.runtime.budget.choosing import Expected, choose_way, count_time, resolution
 from uhd_edge.runtime.budget.ways import Plans
-from uhd_edge.runtime.conversation.request import DEFAULT_SHARE
 from uhd_edge.runtime.errors import EngineUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from uhd_edge.runtime.answer import Plan
     from uhd_edge.runtime.budget.cost_book import CostBook
     from uhd_edge.runtime.budget.costs import CostModel
-    from uhd_edge.runtime.budget.spread import Spread
-    from uhd_edge.runtime.budget.ways import Way
     from uhd_edge.runtime.bundles.manifest import Manifest
-    from uhd_edge.runtime.conversation.request import Budget
     from uhd_edge.runtime.conversation.turns import Question
     from uhd_edge.runtime.llm.language_model import LanguageModel
     from uhd_edge.runtime.modes import Mode
@@ -44,42 +40,6 @@ class Choice:
     spent_ms: float = 0.0
     work_ms: float = 0.0
     encoding_ms: float = 0.0
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What costs in milliseconds come to: `usual` times as much, and `upper` times for the share of a budget.
-
-    `spent_ms` have passed before. `limit_ms` is the budget, infinite without one.
-    """
-
-    spent_ms: float
-    usual: float
-    upper: float
-    limit_ms: float
-
-    @classmethod
-    def of(cls, spent_ms: float, budget: Budget | None, spread: Spread) -> Expected:
-        """Of questions with this budget, as `spread` says."""
-        if budget is None:
-            return cls(spent_ms, spread.usual(), spread.upper(DEFAULT_SHARE), math.inf)
-        return cls(spent_ms, spread.usual(), spread.upper(budget.share), budget.milliseconds)
-
-    def usual_ms(self, costs_ms: float) -> float:
-        """The usual time, what has passed included."""
-        return self.spent_ms + self.usual * costs_ms
-
-    def upper_ms(self, costs_ms: float) -> float:
-        """The time that the share of questions keeps, what has passed included."""
-        return self.spent_ms + self.upper * costs_ms
-
-    def count(self, plan: Plan) -> Plan:
-        """Return a plan of costs alone with the times to expect, and whether they are within the budget."""
-        usual, upper = self.usual_ms(plan.predicted_ms), self.upper_ms(plan.predicted_ms)
-        counted = replace(plan, predicted_ms=usual, upper_ms=upper)
-        if self.limit_ms == math.inf:
-            return counted
-        return replace(counted, within_budget=upper <= self.limit_ms, too_noisy=usual <= self.limit_ms < upper)
 
 
 @dataclass(frozen=True)
@@ -128,14 +88,12 @@ class Planner:
         costs = self._costs(question, budget.modes)
         plans = Plans(question, costs, self.manifest, self.model, in_memory)
         ways = plans.ways(budget.modes)
-        expected = Expected.of(spent(), budget, self.book.spread)
-        chosen = choose_way(plans, ways, expected)
+        chosen = choose_way(plans, ways, Expected.of(spent(), budget, self.book.spread), spent)
         if chosen is None:
             return Choice(question)
-        way, plan = chosen
-        work_ms = (plan.predicted_ms - expected.spent_ms) / expected.usual
-        encoding_ms = sum(costs[one.mode].encoding(one.views) for one in way.slice_plans if not one.is_encoded)
-        return Choice(way.of(question), plan, expected.spent_ms, work_ms, encoding_ms)
+        new = [one for one in chosen.way.slice_plans if not one.is_encoded]
+        encoding_ms = sum(costs[one.mode].encoding(one.views) for one in new)
+        return Choice(chosen.way.of(question), chosen.plan, chosen.spent_ms, chosen.work_ms, encoding_ms)
 
     def _costs(self, question: Question, modes: Sequence[Mode]) -> dict[Mode, CostModel]:
         """The costs of `modes`, and of the modes that images have of their own, which must run here."""
@@ -178,42 +136,4 @@ def list_plans(
     """
     plans = Plans(question, costs, manifest, model, in_memory)
     laid_out = (plans.plan(way) for way in plans.ways(modes))
-    return sorted((plan for plan in laid_out if plan is not None), key=_resolution)
-
-
-def count_time(plans: Sequence[Plan], spent_ms: float, budget: Budget | None, spread: Spread) -> list[Plan]:
-    """Make times of the costs of plans: with the time that was spent before, and as `spread` says; see `Plan`."""
-    expected = Expected.of(spent_ms, budget, spread)
-    return [expected.count(plan) for plan in plans]
-
-
-def choose_plan(plans: Sequence[Plan]) -> Plan | None:
-    """Pick the plan that sees most within the budget, else the quickest; None when there is none at all."""
-    within = [plan for plan in plans if plan.within_budget is not False]
-    if within:
-        return max(within, key=_resolution)
-    return min(plans, key=lambda plan: plan.predicted_ms, default=None)
-
-
-def choose_way(plans: Plans, ways: Sequence[Way], expected: Expected) -> tuple[Way, Plan] | None:
-    """Pick the way whose plan `choose_plan` would pick, and lay out few prompts for it; None when none fits.
-
-    Looking alone already takes too long for most ways that cannot be within the budget.
-    """
-    laid_out: list[tuple[Way, Plan]] = []
-    for way in sorted(ways, key=lambda way: way.resolution, reverse=True):
-        if expected.upper_ms(way.looking_ms) <= expected.limit_ms and (plan := plans.plan(way)) is not None:
-            laid_out.append((way, expected.count(plan)))
-            if laid_out[-1][1].within_budget is not False:
-                return laid_out[-1]
-    tried = [way for way, _ in laid_out]
-    for way in sorted((way for way in ways if way not in tried), key=lambda way: way.looking_ms):
-        if laid_out and expected.usual_ms(way.looking_ms) > min(plan.predicted_ms for _, plan in laid_out):
-            break
-        if (plan := plans.plan(way)) is not None:
-            laid_out.append((way, expected.count(plan)))
-    return min(laid_out, key=lambda one: one[1].predicted_ms, default=None)
-
-
-def _resolution(plan: Plan) -> tuple[int, int]:
-    return plan.views, plan.vision_tokens
+    return sorted((plan for plan in laid_out if plan is not None), key=resolution)

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 class Way:
     """One way to look at a question's images: the mode of those that have none of their own, and the most slices.
 
-    `slice_plans` are those of the images. Looking costs `looking_ms`, with a prompt of no tokens.
+    `slice_plans` are those of the images. Looking costs `looking_ms`. All costs at least `least_ms`: looking, and
+    reading the vision tokens that are not in memory already.
     """
 
     mode: Mode
@@ -39,6 +40,7 @@ class Way:
     slice_plans: Sequence[SlicePlan]
     vision_tokens: int
     looking_ms: float
+    least_ms: float
 
     @property
     def views(self) -> int:
@@ -125,7 +127,8 @@ class Plans:
                 for plan in slice_plans
                 for rows, columns in plan.views
             )
-            yield Way(mode, max_slices, slice_plans, tokens, looking)
+            reading = self.costs[mode].prefill(max(tokens, self.in_memory), self.in_memory)
+            yield Way(mode, max_slices, slice_plans, tokens, looking, looking + reading)
 
     def _numbers_of_slices(self) -> range:
         """Every `max_slices` that may make a difference for these images."""

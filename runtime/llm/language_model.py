@@ -45,7 +45,7 @@ class LanguageModel(ConversationMemory, ClosedByWith):
     trained for. `gpu_layers` counts the layers on a GPU, -1 means all, and "auto" all where
     llama.cpp found a GPU with room for them; the attribute is what it came to, `place` says it in
     words, and `notes` when a GPU was left out. `threads` defaults to the usable cores, and to one for generating
-    with a tiny model. llama.cpp's defaults, an F16 attention cache and flash attention, save
+    and for short prompts with a tiny model. llama.cpp's defaults, an F16 attention cache and flash attention, save
     time and memory and move logits by up to a hundredth of their standard deviation; `exact` uses
     neither, for comparisons with a reference. llama.cpp aborts on a vocabulary with a repeated token:
     `vocabulary_is_sound` skips the check for one.

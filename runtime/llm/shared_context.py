@@ -33,12 +33,6 @@ if TYPE_CHECKING:
 
 NEWEST = -1
 
-# So many tokens are read by the threads that generate, which is one for a tiny model: threads meet too often for
-# them. On two cores of an AMD Zen 3 uhd-tiny read 38 tokens in 7 ms with one thread and in 12 ms with two, 64 in 11
-# and 12 ms, 128 in 20 and 15 ms; beside a process that keeps one core busy, 64 in 11 and 16 ms, and 256 in 41 and 47
-# ms.
-FEW_TOKENS = 64
-
 
 class Reader(Protocol):
     """A conversation in a context, which others may read for; `position` tokens of it are in memory."""
@@ -55,14 +49,16 @@ class Reader(Protocol):
 class SharedContext(ClosedByWith):
     """Context `number` of an open model, for one or more conversations; close it, or use it with `with`.
 
-    `handle` is None once it is closed. `readers` are the conversations, each with its number. With
-    `canvas_table`, tokens have positions on a canvas and are read as its rows. Not thread-safe.
+    `handle` is None once it is closed. Up to `few_tokens` are read by the threads that generate. `readers` are the
+    conversations, each with its number. With `canvas_table`, tokens have positions on a canvas and are read as its
+    rows. Not thread-safe.
     """
 
     def __init__(self, library: LlamaLibrary, path: Path, opened: OpenLlama, number: int) -> None:
         self._library, self._api, self._path = library, library.api, path
         self.handle, self.number = opened.contexts[number], number
         self._mrope, self._threads = opened.facts.has_mrope, opened.threads
+        self.few_tokens = opened.few_tokens
         self._memory = self._api.llama_get_memory(self.handle)
         self._vocabulary_size = int(self._api.llama_vocab_n_tokens(self._api.llama_model_get_vocab(opened.model)))
         self._next: dict[int, NextToken] = {}
@@ -122,7 +118,7 @@ class SharedContext(ClosedByWith):
         else:
             rows = look_up(chunk, self.canvas_table)
             batch = canvas_batch(self._api, rows, first, places, want_logits=want_logits, sequence=sequence)
-        if len(chunk) <= FEW_TOKENS:
+        if len(chunk) <= self.few_tokens:
             self._decode_as_generated(batch)
         else:
             self._decode(batch)

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from uhd_edge.runtime.answer import Plan
+from uhd_edge.runtime.budget.choosing import choose_plan, count_time
 from uhd_edge.runtime.budget.costs import CostModel, PromptCosts, SlicingCosts, VisionCosts
-from uhd_edge.runtime.budget.planning import Expected, choose_plan, choose_way, count_time, list_plans
+from uhd_edge.runtime.budget.planning import list_plans
 from uhd_edge.runtime.budget.spread import Spread
-from uhd_edge.runtime.budget.ways import Plans, Way
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.conversation.request import Budget, Request
 from uhd_edge.runtime.conversation.turns import Conversation, NewImage, Question, Turn
@@ -184,48 +184,3 @@ def test_an_image_with_a_mode_of_its_own_costs_what_that_mode_does(bundle: Bundl
     pixels = 5.0 * (640 * 480 + 300 * 200) / 1e6 + 1.0 * sum(patches) * 14**2 / 1e6
     runs = 2 * 1.0 + patches[0] * 0.08 + patches[1] * 0.04
     assert mixed.predicted_ms == pytest.approx(pixels + runs + 1.0 + 0.1 * mixed.prompt_tokens)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    sizes=st.lists(st.tuples(st.integers(40, 2000), st.integers(40, 2000)), max_size=2),
-    spent_ms=st.floats(0, 60),
-    budget_ms=st.one_of(st.none(), st.floats(1, 400)),
-    in_memory=st.integers(0, 200),
-)
-def test_the_way_that_is_chosen_has_the_plan_that_would_be_chosen_of_all(
-    *,
-    bundle: Bundle,
-    model: LanguageModel,
-    sizes: list[tuple[int, int]],
-    spent_ms: float,
-    budget_ms: float | None,
-    in_memory: int,
-) -> None:
-    question = about(*sizes)
-    budget = None if budget_ms is None else Budget(budget_ms, ("16x", "4x"))
-    listed = list_plans(question, COSTS, bundle.manifest, model, in_memory=in_memory)
-    expected = choose_plan(count_time(listed, spent_ms, budget, SPREAD))
-    possible = Plans(question, COSTS, bundle.manifest, model, in_memory)
-    chosen = choose_way(possible, possible.ways(), Expected.of(spent_ms, budget, SPREAD))
-    assert (None if chosen is None else chosen[1]) == expected
-
-
-def test_few_prompts_are_laid_out_where_there_is_little_time(
-    bundle: Bundle, model: LanguageModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    laid_out: list[Way] = []
-    plan = Plans.plan
-
-    def watched(self: Plans, way: Way) -> Plan | None:
-        laid_out.append(way)
-        return plan(self, way)
-
-    monkeypatch.setattr(Plans, "plan", watched)
-    possible = Plans(about((1000, 1000)), COSTS, bundle.manifest, model)
-    ways = possible.ways()
-    assert len(ways) > 8
-    for budget_ms, most in ((1e9, 5), (60.0, 2), (1.0, 2)):
-        laid_out.clear()
-        assert choose_way(possible, ways, Expected.of(0.0, Budget(budget_ms, ("16x", "4x")), SPREAD)) is not None
-        assert 1 <= len(laid_out) <= most
