@@ -76,8 +76,8 @@ class Plans:
         The modes are those of the costs, without others than `modes`. They are for the images
         that have none of their own; where every image has one, the first of those is listed alone.
         """
-        own = [image.mode for image in self.question.images if image.mode is not None]
-        of_all = [mode for mode in self.costs if modes is None or mode in modes]
+        own: list[Mode] = [image.mode for image in self.question.images if image.mode is not None]
+        of_all: list[Mode] = [mode for mode in self.costs if modes is None or mode in modes]
         listed = own[:1] if own and len(own) == len(self.question.images) else of_all
         return sorted((way for mode in listed for way in self._ways_in(mode)), key=lambda way: way.resolution)
 
