@@ -32,13 +32,17 @@ def own_modes(images: Sequence[str], bundle: Bundle) -> set[Mode]:
     """The modes that images have of their own; raises `EngineUnavailableError` for one that `bundle` does not have."""
     from uhd_edge.runtime.errors import EngineUnavailableError
 
-    own = {argument: mode for argument in images if (mode := split_mode(argument)[1]) is not None}
-    for argument, mode in own.items():
+    own: set[Mode] = set()
+    for argument in images:
+        _, mode = split_mode(argument)
+        if mode is None:
+            continue
         if mode not in bundle.manifest.graphs:
             raise EngineUnavailableError(
                 f"{argument}: {bundle.path} has no {mode} graphs for it; the bundle has {bundle.describe_graphs()}"
             )
-    return set(own.values())
+        own.add(mode)
+    return own
 
 
 def check_images(images: Sequence[str]) -> None:
