@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.budget.costs import COSTS, SPREAD
 
 from uhd_edge.runtime.answer import Plan
 from uhd_edge.runtime.budget.choosing import Chosen, Expected, choose_plan, choose_way, count_time
-from uhd_edge.runtime.budget.costs import CostModel, PromptCosts, SlicingCosts, VisionCosts
 from uhd_edge.runtime.budget.planning import list_plans
-from uhd_edge.runtime.budget.spread import Spread
 from uhd_edge.runtime.budget.ways import Plans, Way
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.conversation.request import Budget, Request
@@ -22,23 +21,7 @@ from uhd_edge.runtime.llm.language_model import LanguageModel
 from uhd_edge.runtime.llm.sampling import Sampling
 from uhd_edge.runtime.modes import Mode
 
-COSTS: dict[Mode, CostModel] = {
-    "16x": CostModel(VisionCosts(1.0, 0.04, 0.0), SlicingCosts(5.0, 1.0), PromptCosts(1.0, 0.1, 0.0), 14),
-    "4x": CostModel(VisionCosts(1.0, 0.08, 0.0), SlicingCosts(5.0, 1.0), PromptCosts(1.0, 0.1, 0.0), 14),
-}
-SPREAD = Spread((1.3, 0.9, 1.0, 1.1, 1.0))
 MODES: tuple[Mode, ...] = ("16x", "4x")
-
-
-@pytest.fixture(scope="module")
-def bundle() -> Bundle:
-    return Bundle.open()
-
-
-@pytest.fixture(scope="module")
-def model(bundle: Bundle) -> Iterator[LanguageModel]:
-    with LanguageModel(bundle.llm_path, context=512, threads=1) as opened:
-        yield opened
 
 
 def about(*images: NewImage, turns: int = 0, drop_oldest: bool = False, max_slices: int | None = None) -> Question:

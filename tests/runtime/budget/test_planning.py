@@ -1,41 +1,20 @@
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.budget.costs import COSTS, SPREAD
 
 from uhd_edge.runtime.answer import Plan
 from uhd_edge.runtime.budget.choosing import choose_plan, count_time
-from uhd_edge.runtime.budget.costs import CostModel, PromptCosts, SlicingCosts, VisionCosts
 from uhd_edge.runtime.budget.planning import list_plans
-from uhd_edge.runtime.budget.spread import Spread
 from uhd_edge.runtime.bundles.bundle import Bundle
 from uhd_edge.runtime.conversation.request import Budget, Request
 from uhd_edge.runtime.conversation.turns import Conversation, NewImage, Question, Turn
 from uhd_edge.runtime.llm.language_model import LanguageModel
 from uhd_edge.runtime.llm.sampling import Sampling
-from uhd_edge.runtime.modes import Mode
 from uhd_edge.runtime.vision.encoder import VisionEncoder
-
-COSTS: dict[Mode, CostModel] = {
-    "16x": CostModel(VisionCosts(1.0, 0.04, 0.0), SlicingCosts(5.0, 1.0), PromptCosts(1.0, 0.1, 0.0), 14),
-    "4x": CostModel(VisionCosts(1.0, 0.08, 0.0), SlicingCosts(5.0, 1.0), PromptCosts(1.0, 0.1, 0.0), 14),
-}
-
-SPREAD = Spread((1.3, 0.9, 1.0, 1.1, 1.0))
-
-
-@pytest.fixture(scope="module")
-def bundle() -> Bundle:
-    return Bundle.open()
-
-
-@pytest.fixture(scope="module")
-def model(bundle: Bundle) -> Iterator[LanguageModel]:
-    with LanguageModel(bundle.llm_path, context=512, threads=1) as opened:
-        yield opened
 
 
 def about(*sizes: tuple[int, int], max_slices: int = 9, turns: tuple[Turn, ...] = ()) -> Question:
