@@ -18,17 +18,32 @@ from uhd_edge.tiny.world.symbols import Symbols
 NONE_WEIGHT = 0.2  # the weight of class 0, none, in the losses
 
 
-def seeing_loss(sight: Sight, batch: SeenBatch) -> Tensor:
-    """Cross-entropy of the heads, plus the squared error of the anchors' places."""
+def seeing_loss(sight: Sight, batch: SeenBatch, tokens: float = 1.0) -> Tensor:
+    """Cross-entropy of the heads, plus the squared error of the anchors' places.
+
+    `tokens` is the weight of all that is not read from single patches: of spelling and of the image tokens.
+    """
+    loss = patch_loss(sight, batch)
+    return loss + tokens * (spelling_loss(sight, batch) + token_loss(sight.tokens, batch)) if tokens else loss
+
+
+def patch_loss(sight: Sight, batch: SeenBatch) -> Tensor:
+    """The loss of the dense head [B, N, 55]."""
     loss = torch.zeros((), device=sight.dense.device)
     for part, logits in enumerate(torch.split(sight.dense.float(), list(DENSE), dim=-1)):
         share = 0.5 if part in (1, 2) else 2.0
         loss = loss + share * _classes(logits, batch.dense[..., part], NONE_WEIGHT)
+    return loss
+
+
+def spelling_loss(sight: Sight, batch: SeenBatch) -> Tensor:
+    """The loss of the characters by their position in the code, in each 2x2 cell."""
+    loss = torch.zeros((), device=sight.spelling.device)
     cells = batch.dense.reshape(batch.dense.shape[0], -1, CONFIG.window, len(DENSE))  # [B, N/4, 4, 4]
     for position in range(POSITIONS):
         written = (cells[..., 0] * (cells[..., 3] == 1 + position)).amax(dim=2)
         loss = loss + 0.6 * _classes(sight.spelling[:, :, position].float(), written, NONE_WEIGHT)
-    return loss + token_loss(sight.tokens, batch)
+    return loss
 
 
 def token_loss(tokens: Tensor, batch: SeenBatch) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedTokenizerFast, Qwen3Model
 
+from uhd_edge.tiny.training.reader_start import start_attention, start_words
 from uhd_edge.tiny.training.saved_model import text_config
 from uhd_edge.tiny.world.conversations import Encodes, Packed, pack, prefix_ids
 from uhd_edge.tiny.world.labels import Seen, see_all
@@ -46,6 +47,8 @@ class Reader(nn.Module):
         spelled = [tokenizer.encode(character)[0] for character in ALPHABET]
         with torch.no_grad():
             self.symbols.alphabet[1:] = self.text.embed_tokens.weight[spelled]
+        start_words(self.symbols, self.text.embed_tokens.weight, tokenizer)
+        start_attention(self.text, self.symbols.position)
 
     def logits(self, packed: Packed, image: Tensor, image_places: Tensor) -> Tensor:
         """Logits [L, vocabulary] at the labelled positions, from image embeddings [image tokens, width]."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from uhd_edge.tiny.training.seeing import CROWD, Crowd
 from uhd_edge.tiny.world.scenes import HARD_SINGLE, HARD_SLICED, SINGLE, SLICED, World
@@ -50,8 +50,9 @@ class Stage:
     """A stage of the training. `mix` gives the share of steps for each kind of batch.
 
     `rate` is the learning rate of tower and connector, `text_rate` that of the language model.
-    `seeing` is the weight of the losses of the tower's heads. `symbols` is the weight, within
-    these, of the distance from the symbolic tokens. `decay` is the last fraction of the stage, in
+    `seeing` is the weight of the losses of the tower's heads. Within these, `tokens` is the weight of
+    spelling and of the image tokens in crowded views, and `symbols` that of the distance from the
+    symbolic tokens. `decay` is the last fraction of the stage, in
     which the learning rates fall to zero. With `inserts`, the compressor is initialised from the
     layer before it when the stage begins. `share` is its part of the time of a run that has a limit.
     """
@@ -62,6 +63,7 @@ class Stage:
     rate: float
     text_rate: float
     seeing: float = 1.0
+    tokens: float = 1.0
     symbols: float = 1.0
     decay: float = 0.0
     inserts: bool = False
@@ -96,6 +98,28 @@ KINDS: dict[str, Kind] = {
     "hard sliced": Kind("pictures", 12, compress=True, worlds=SLICEDS, asked=SLICED_ASKED),
     "hard sliced 4x": Kind("pictures", 8, compress=False, worlds=SLICEDS, asked=SLICED_ASKED),
 }
+
+# The large recipe's batches, in small: a CPU takes as long for a step as its batch is large, and what is learned at all
+# is learned in some number of steps.
+FEW = {
+    "text 4x": 16,
+    "crowded 4x": 16,
+    "text": 20,
+    "crowded": 20,
+    "symbols single": 8,
+    "symbols single 4x": 6,
+    "symbols sliced": 4,
+    "symbols many": 5,
+    "single": 20,
+    "single 4x": 14,
+    "sliced": 6,
+    "sliced 4x": 4,
+}
+WORDS_ASKED = tuple(kind for kind in ASKED if kind not in ("code", "describe")) * 2
+CODES_ASKED = (*["code"] * 5, *["labelled"] * 2, "count shapes", "count colours", "presence", "extreme")
+KINDS |= {f"few {name}": replace(KINDS[f"hard {name}"], count=count) for name, count in FEW.items()}
+KINDS |= {n: replace(KINDS[n], asked=CODES_ASKED) for n in KINDS if n.startswith("few symbols")}
+KINDS["few symbols words"] = replace(KINDS["few symbols single"], asked=WORDS_ASKED)
 
 # For a CPU, and the built-in model's own world.
 SMALL: tuple[Stage, ...] = (
@@ -192,4 +216,63 @@ LARGE: tuple[Stage, ...] = (
     ),
 )
 
-RECIPES = {"small": SMALL, "large": LARGE}
+# For a CPU too, and the first plan's worlds. No loss is there before it can be learned: codes come after words, tokens
+# after patches. Each of them, learned too early, kept back what comes before it.
+FRUGAL: tuple[Stage, ...] = (
+    Stage("words", 300, {"few symbols words": 1.0}, 0.0, 3.5e-3, share=0.03),
+    Stage("codes", 1200, {"few symbols single": 0.9, "few symbols single 4x": 0.1}, 0.0, 3.5e-3, share=0.11),
+    Stage(
+        "reading",
+        1200,
+        {
+            "few symbols single": 0.25,
+            "few symbols single 4x": 0.1,
+            "few symbols sliced": 0.45,
+            "few symbols many": 0.2,
+        },
+        rate=0.0,
+        text_rate=3.5e-3,
+        decay=0.3,
+        share=0.16,
+    ),
+    Stage("seeing", 800, {"few text 4x": 0.65, "few crowded 4x": 0.35}, 4e-3, 0.0, tokens=0.0, symbols=0.0, share=0.09),
+    Stage(
+        "compression",
+        800,
+        {"few text": 0.6, "few crowded": 0.4},
+        rate=3e-3,
+        text_rate=0.0,
+        tokens=0.0,
+        symbols=0.0,
+        inserts=True,
+        share=0.09,
+    ),
+    Stage(
+        "tokens",
+        1200,
+        {"few text": 0.4, "few crowded": 0.48, "few crowded 4x": 0.12},
+        rate=2.5e-3,
+        text_rate=0.0,
+        share=0.15,
+    ),
+    Stage(
+        "joining",
+        1600,
+        {
+            "few single": 0.2,
+            "few single 4x": 0.07,
+            "few sliced": 0.28,
+            "few sliced 4x": 0.05,
+            "few text": 0.15,
+            "few crowded": 0.15,
+            "few symbols sliced": 0.1,
+        },
+        rate=2e-3,
+        text_rate=1.5e-3,
+        seeing=0.5,
+        decay=0.5,
+        share=0.37,
+    ),
+)
+
+RECIPES = {"small": SMALL, "large": LARGE, "frugal": FRUGAL}

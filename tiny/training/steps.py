@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -22,6 +24,29 @@ Scores = dict[str, float]
 Scoring = Callable[[], Scores]
 
 
+def half_precision(device: str) -> torch.autocast:
+    """Compute matrix products in bfloat16 inside this context, on devices that are quicker so."""
+    return torch.autocast(device, torch.bfloat16, enabled=device != "cpu" or quick_in_bfloat16())
+
+
+@functools.cache
+def quick_in_bfloat16() -> bool:
+    """Whether this CPU multiplies matrices in bfloat16 at least as fast as in float32. Others need ten times as long."""
+    wide, narrow = (_seconds(dtype) for dtype in (torch.float32, torch.bfloat16))
+    return narrow <= wide
+
+
+def _seconds(dtype: torch.dtype) -> float:
+    """The least time of a few products of two matrices of this type."""
+    matrix = torch.ones(512, 256, dtype=dtype)
+    taken = []
+    for _ in range(5):
+        started = time.perf_counter()
+        torch.mm(matrix, matrix.T)
+        taken.append(time.perf_counter() - started)
+    return min(taken)
+
+
 def step_loss(model: Joined, batch: Batch, stage: Stage) -> tuple[Tensor, Scoring]:
     """The loss of a batch on the model's device, and a function that gives the share of right predictions.
 
@@ -35,16 +60,16 @@ def step_loss(model: Joined, batch: Batch, stage: Stage) -> tuple[Tensor, Scorin
 
 
 def _crowded(model: Joined, batch: SeenBatch, stage: Stage) -> tuple[Tensor, Scoring]:
-    with torch.autocast(batch.dense.device.type, torch.bfloat16):
+    with half_precision(batch.dense.device.type):
         sight = model.seer(batch.pixels, batch.position_ids, batch.compressed)
-    loss = seeing_loss(sight, batch)
+    loss = seeing_loss(sight, batch, stage.tokens)
     if stage.symbols:
         loss = loss + stage.symbols * symbol_loss(model.reader.symbols, sight.embeddings, batch)
     return stage.seeing * loss, partial(seeing_scores, Sight(*(output.detach() for output in sight)), batch)
 
 
 def _symbols(model: Joined, batch: ReadBatch) -> tuple[Tensor, Scoring]:
-    with torch.autocast(batch.image_places.device.type, torch.bfloat16):
+    with half_precision(batch.image_places.device.type):
         image = blurred(model.reader.symbols(batch.words, batch.image_places.shape[0]))
         logits = model.reader.logits(batch.packed, image, batch.image_places)
     loss = functional.cross_entropy(logits.float(), batch.packed.wanted)
@@ -52,7 +77,7 @@ def _symbols(model: Joined, batch: ReadBatch) -> tuple[Tensor, Scoring]:
 
 
 def _pictures(model: Joined, batch: PictureBatch, stage: Stage) -> tuple[Tensor, Scoring]:
-    with torch.autocast(batch.image_places.device.type, torch.bfloat16):
+    with half_precision(batch.image_places.device.type):
         logits, seen = model(batch)
     loss, _ = joined_loss(model, batch, logits, seen, stage.seeing)
     return loss, partial(_shares, logits.detach(), batch.packed, batch.questions)

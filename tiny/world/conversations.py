@@ -14,6 +14,8 @@ from uhd_edge.tiny.world.views import View
 IGNORED = -100
 PADDING = (0, 0, IGNORED, -1, -2)  # id, position, label, kind, block
 CODE_LEAD = "What is labelled "
+# What follows the last word of a question's subject, by kind of question.
+SUBJECT_ENDS = {"code": "?", "presence": "?", "extreme": "?", "count shapes": " are", "count colours": " objects"}
 IMAGE_TOKEN, LINE_BREAK = "<|image_pad|>", "\n"
 
 
@@ -82,10 +84,12 @@ def pack(
 ) -> Packed:
     """Put the questions of each image behind its prefix.
 
-    With `spell`, "What is labelled K7Q?" has more labels. From its second character on, the code
-    in the question has to be predicted as well: a model that can tell what follows K7 has found
-    the object in the image. The object's colour and shape are the labels directly after the
-    code, before the answer has to name them.
+    With `spell`, questions have labels before their answers begin. In "What is labelled K7Q?", from
+    its second character on, the code has to be predicted as well: a model that can tell what
+    follows K7 has found the object in the image. The object's colour and shape are the labels
+    directly after the code. In the other questions, the answer is the label of the word that
+    completes the question's subject, such as "circle", and of the tokens after it: there, what
+    has to be found in the image is at hand, and need not be carried to the answer first.
     """
     rows = [_row(tokenizer, prefix, asked, spell=spell) for prefix, asked in zip(prefixes, questions, strict=True)]
     longest = -(-max(len(row[0]) for row in rows) // multiple) * multiple
@@ -106,6 +110,9 @@ def _row(tokenizer: Encodes, prefix: list[int], asked: list[Question], *, spell:
         labels = [IGNORED] * silent + after + [IGNORED]
         if spell and question.kind == "labelled":
             _spell(labels, before, len(tokenizer.encode(CODE_LEAD)), len(question.text), after)
+        elif spell and question.kind in SUBJECT_ENDS:
+            subject = question.text.partition(SUBJECT_ENDS[question.kind])[0]
+            _foretell(labels, len(tokenizer.encode(subject)) - 1, silent, question.kind, after)
         row[0] += before + after
         row[1] += range(start, start + length)
         row[2] += labels
@@ -119,6 +126,15 @@ def _spell(labels: list[int], ids: list[int], first: int, length: int, answer: l
     characters = length - len(CODE_LEAD) - 1  # without the question mark; each is one token
     labels[first : first + characters - 1] = ids[first + 1 : first + characters]
     labels[first + characters - 1 : first + characters + 1] = answer[1:3]  # a {colour} {shape}
+
+
+def _foretell(labels: list[int], last: int, silent: int, kind: str, answer: list[int]) -> None:
+    """Add the answer as labels from the subject's `last` token on, as far as the question goes."""
+    words = answer[1:3] if kind == "extreme" else answer[:-1]  # the {colour} {shape}
+    if len(words) == 1:
+        words = words * 2
+    told = words[: silent - last]
+    labels[last : last + len(told)] = told
 
 
 def _mask(blocks: Tensor) -> Tensor:

@@ -1,0 +1,71 @@
+"""Initialises the language model and its symbolic tokens so that it can find in the image what a question names.
+
+A freshly drawn reader is at chance for thousands of steps: nothing in it says that the word red
+and a red object's token have to do with each other. Here they begin alike, as three things do:
+
+- The symbolic tokens of a colour and of a shape are the embeddings of their words.
+- Queries and keys of a head are the same projection, so that attention begins with what is equal, and
+  values come out as they went in.
+- In the layers after the first, values unbind a position of a code: they turn a token's character at that
+  position into the character's own embedding.
+
+All of it is trained from there on.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor
+from transformers import Qwen3Config, Qwen3Model
+from transformers.models.qwen3.modeling_qwen3 import Qwen3Attention
+
+from uhd_edge.tiny.world.conversations import Encodes
+from uhd_edge.tiny.world.labels import POSITIONS
+from uhd_edge.tiny.world.scenes import COLOUR_NAMES, SHAPES
+from uhd_edge.tiny.world.symbols import Symbols
+
+DRAWN = 0.1  # the share of freshly drawn weights that is left in queries and keys
+OWN = 0.3  # the share of its own vector in the token that names a glyph's owner
+
+
+@torch.no_grad()
+def start_words(symbols: Symbols, words: Tensor, tokenizer: Encodes) -> None:
+    """Make the symbols of colours and shapes those of their words, from the table `words` [vocabulary, width]."""
+    colours = words[[tokenizer.encode(f"a {name}")[-1] for name in COLOUR_NAMES]]
+    shapes = words[[tokenizer.encode(f"a red {name}")[-1] for name in SHAPES]]
+    symbols.colour[1:] = colours
+    symbols.shape[1:] = shapes
+    symbols.owner[1:, 1:] = OWN * symbols.owner[1:, 1:] + colours[:, None] + shapes[None, :]
+
+
+@torch.no_grad()
+def start_attention(text: Qwen3Model, position: Tensor) -> None:
+    """Let every head look for what is equal, and the later layers unbind `position` [5, width], the codes' signs."""
+    config = text.config
+    unbound = list(range(POSITIONS))
+    for number, layer in enumerate(text.layers):
+        attention = cast("Qwen3Attention", layer.self_attn)
+        for group in range(config.num_key_value_heads):
+            signs = position[unbound.pop(0)] if number and unbound else None
+            _start_group(attention, config, group, signs)
+
+
+def _start_group(attention: Qwen3Attention, config: Qwen3Config, group: int, signs: Tensor | None) -> None:
+    """Initialise the heads that share a key: one projection to compare, one to copy."""
+    width, size = config.hidden_size, config.head_dim
+    reach = config.initializer_range * width**0.5  # the length of a drawn row
+    compared, copied = (reach * torch.linalg.qr(torch.randn(width, size))[0].T for _ in range(2))
+    shared = slice(group * size, (group + 1) * size)
+    _blend(attention.k_proj.weight[shared], compared)
+    attention.v_proj.weight[shared] = copied if signs is None else copied * signs
+    heads = config.num_attention_heads // config.num_key_value_heads
+    for head in range(group * heads, (group + 1) * heads):
+        rows = slice(head * size, (head + 1) * size)
+        _blend(attention.q_proj.weight[rows], compared)
+        attention.o_proj.weight[:, rows] = copied.T
+
+
+def _blend(weight: Tensor, wanted: Tensor) -> None:
+    weight.mul_(DRAWN).add_(wanted, alpha=1 - DRAWN)
