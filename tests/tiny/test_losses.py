@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from uhd_edge.tiny.training.losses import symbol_loss, token_loss
-from uhd_edge.tiny.training.seeing import TOKEN, SeenBatch, seen_batch
+from uhd_edge.tiny.training.losses import seeing_loss, symbol_loss, token_loss
+from uhd_edge.tiny.training.seeing import TOKEN, SeenBatch, Seer, seen_batch
 from uhd_edge.tiny.world.labels import POSITIONS, see_all, token_labels
 from uhd_edge.tiny.world.scenes import SINGLE, draw_scene
 from uhd_edge.tiny.world.symbols import Symbols, said
@@ -54,6 +54,17 @@ def test_views_without_anything_have_a_finite_loss(batch: SeenBatch) -> None:
     assert torch.isfinite(loss)
     assert tokens.grad is not None
     assert torch.isfinite(tokens.grad).all()
+
+
+def test_without_weight_for_tokens_only_the_patches_are_learned(batch: SeenBatch) -> None:
+    seer = Seer(0)
+    later = [seer.spell_head, seer.token_head, seer.connector]
+    for tokens, learned in ((0.0, False), (1.0, True)):
+        seer.zero_grad()
+        seeing_loss(seer(batch.pixels, batch.position_ids, True), batch, tokens).backward()
+        assert seer.cell_head.weight.grad is not None
+        for part in later:
+            assert all((weight.grad is not None) == learned for weight in part.parameters())
 
 
 def test_symbolic_tokens_by_labels_are_those_by_objects() -> None:

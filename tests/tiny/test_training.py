@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from uhd_edge.tiny.training import steps
 from uhd_edge.tiny.training.batches import Steps, drawn_ahead
 from uhd_edge.tiny.training.recipe import KINDS, RECIPES, Stage
+from uhd_edge.tiny.training.steps import half_precision, quick_in_bfloat16
 from uhd_edge.tiny.training.train import Plan, one_step, run_stage, train
 from uhd_edge.tiny.training.training_state import load_state, new_state, save_state
 from uhd_edge.tiny.world.batches import tensors_of
@@ -48,8 +50,8 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path: Path) -> No
 
 def test_a_step_has_the_same_batch_whoever_draws_it() -> None:
     stage = replace(MINIATURE, steps=4, mix={"hard sliced": 0.4, "hard crowded": 0.3, "symbols sliced": 0.3})
-    steps = Steps(stage, 7, RememberingEncoder())
-    with drawn_ahead(steps, 1, CPU, workers=2) as batches:
+    drawing = Steps(stage, 7, RememberingEncoder())
+    with drawn_ahead(drawing, 1, CPU, workers=2) as batches:
         ahead = list(batches)
     assert len(ahead) == 3
     for number, drawn in enumerate(ahead, start=1):
@@ -71,6 +73,20 @@ def test_every_stage_of_a_recipe_mixes_kinds_of_batches_that_exist(recipe: str) 
     for stage in RECIPES[recipe]:
         assert set(stage.mix) <= set(KINDS)
         assert sum(stage.mix.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("quick", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_a_cpu_computes_in_bfloat16_only_where_it_is_quick(
+    monkeypatch: pytest.MonkeyPatch, quick: bool, dtype: torch.dtype
+) -> None:
+    seconds = {torch.float32: 1.0, torch.bfloat16: 0.9 if quick else 10.0}
+    monkeypatch.setattr(steps, "_seconds", seconds.__getitem__)
+    quick_in_bfloat16.cache_clear()
+    try:
+        with half_precision("cpu"):
+            assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == dtype
+    finally:
+        quick_in_bfloat16.cache_clear()
 
 
 def test_batches_from_every_source_of_the_large_recipes_last_stage_train_a_step() -> None:

@@ -119,7 +119,7 @@ WORDS_ASKED = tuple(kind for kind in ASKED if kind not in ("code", "describe")) 
 CODES_ASKED = (*["code"] * 5, *["labelled"] * 2, "count shapes", "count colours", "presence", "extreme")
 KINDS |= {f"few {name}": replace(KINDS[f"hard {name}"], count=count) for name, count in FEW.items()}
 KINDS |= {n: replace(KINDS[n], asked=CODES_ASKED) for n in KINDS if n.startswith("few symbols")}
-KINDS["few symbols words"] = replace(KINDS["few symbols single"], asked=WORDS_ASKED)
+KINDS |= {f"few words {n}": replace(KINDS[f"few symbols {n}"], asked=WORDS_ASKED) for n in ("single", "sliced", "many")}
 
 # For a CPU, and the built-in model's own world.
 SMALL: tuple[Stage, ...] = (
@@ -219,11 +219,19 @@ LARGE: tuple[Stage, ...] = (
 # For a CPU too, and the first plan's worlds. No loss is there before it can be learned: codes come after words, tokens
 # after patches. Each of them, learned too early, kept back what comes before it.
 FRUGAL: tuple[Stage, ...] = (
-    Stage("words", 300, {"few symbols words": 1.0}, 0.0, 3.5e-3, share=0.03),
-    Stage("codes", 1200, {"few symbols single": 0.9, "few symbols single 4x": 0.1}, 0.0, 3.5e-3, share=0.11),
+    Stage("words", 120, {"few words single": 1.0}, 0.0, 3.5e-3, share=0.01),
+    Stage(
+        "words in slices",
+        250,
+        {"few words single": 0.35, "few words sliced": 0.45, "few words many": 0.2},
+        rate=0.0,
+        text_rate=3.5e-3,
+        share=0.03,
+    ),
+    Stage("codes", 400, {"few symbols single": 0.9, "few symbols single 4x": 0.1}, 0.0, 3.5e-3, share=0.04),
     Stage(
         "reading",
-        1200,
+        2200,
         {
             "few symbols single": 0.25,
             "few symbols single 4x": 0.1,
@@ -233,31 +241,31 @@ FRUGAL: tuple[Stage, ...] = (
         rate=0.0,
         text_rate=3.5e-3,
         decay=0.3,
-        share=0.16,
+        share=0.19,
     ),
-    Stage("seeing", 800, {"few text 4x": 0.65, "few crowded 4x": 0.35}, 4e-3, 0.0, tokens=0.0, symbols=0.0, share=0.09),
+    Stage("seeing", 400, {"few text 4x": 0.65, "few crowded 4x": 0.35}, 4e-3, 0.0, tokens=0.0, symbols=0.0, share=0.05),
     Stage(
         "compression",
-        800,
+        500,
         {"few text": 0.6, "few crowded": 0.4},
         rate=3e-3,
         text_rate=0.0,
         tokens=0.0,
         symbols=0.0,
         inserts=True,
-        share=0.09,
+        share=0.05,
     ),
     Stage(
         "tokens",
-        1200,
+        1400,
         {"few text": 0.4, "few crowded": 0.48, "few crowded 4x": 0.12},
         rate=2.5e-3,
         text_rate=0.0,
-        share=0.15,
+        share=0.13,
     ),
     Stage(
         "joining",
-        1600,
+        2000,
         {
             "few single": 0.2,
             "few single 4x": 0.07,
@@ -271,7 +279,7 @@ FRUGAL: tuple[Stage, ...] = (
         text_rate=1.5e-3,
         seeing=0.5,
         decay=0.5,
-        share=0.37,
+        share=0.5,
     ),
 )
 
