@@ -61,7 +61,7 @@ def test_without_weight_for_tokens_only_the_patches_are_learned(batch: SeenBatch
     later = [seer.spell_head, seer.token_head, seer.connector]
     for tokens, learned in ((0.0, False), (1.0, True)):
         seer.zero_grad()
-        seeing_loss(seer(batch.pixels, batch.position_ids, True), batch, tokens).backward()
+        seeing_loss(seer(batch.pixels, batch.position_ids, True), batch, tokens).backward()  # type: ignore[no-untyped-call]
         assert seer.cell_head.weight.grad is not None
         for part in later:
             assert all((weight.grad is not None) == learned for weight in part.parameters())

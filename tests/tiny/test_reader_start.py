@@ -21,7 +21,8 @@ def reader() -> Reader:
 
 
 def words(reader: Reader, names: tuple[str, ...]) -> torch.Tensor:
-    return reader.text.embed_tokens.weight[[TOKENIZER.encode(f"a {name}")[-1] for name in names]]
+    chosen: torch.Tensor = reader.text.embed_tokens.weight[[TOKENIZER.encode(f"a {name}")[-1] for name in names]]
+    return chosen
 
 
 def nearest(vectors: torch.Tensor, table: torch.Tensor) -> list[int]:

@@ -18,7 +18,7 @@ from uhd_edge.tiny.world.batches import tensors_of
 from uhd_edge.tiny.world.tokenizer import RememberingEncoder, train_tokenizer
 
 CPU = torch.device("cpu")
-MINIATURE = Stage("miniature", 2, {"single": 0.5, "crowded 4x": 0.5}, rate=1e-3, text_rate=1e-3, seeing=0.5)
+MINIATURE = Stage("miniature", 2, {"few single": 0.5, "few crowded 4x": 0.5}, rate=1e-3, text_rate=1e-3, seeing=0.5)
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path: Path) -> No
 
 
 def test_a_step_has_the_same_batch_whoever_draws_it() -> None:
-    stage = replace(MINIATURE, steps=4, mix={"hard sliced": 0.4, "hard crowded": 0.3, "symbols sliced": 0.3})
+    stage = replace(MINIATURE, steps=4, mix={"hard sliced": 0.4, "hard crowded": 0.3, "few symbols sliced": 0.3})
     drawing = Steps(stage, 7, RememberingEncoder())
     with drawn_ahead(drawing, 1, CPU, workers=2) as batches:
         ahead = list(batches)

@@ -49,7 +49,7 @@ def start_attention(text: Qwen3Model, position: Tensor) -> None:
     unbound = list(range(POSITIONS))
     for number, layer in enumerate(text.layers):
         attention = cast("Qwen3Attention", layer.self_attn)
-        for group in range(config.num_key_value_heads):
+        for group in range(attention.k_proj.out_features // config.head_dim):
             signs = position[unbound.pop(0)] if number and unbound else None
             _start_group(attention, config, group, signs)
 
@@ -64,7 +64,7 @@ def _start_group(attention: Qwen3Attention, config: Qwen3Config, group: int, sig
     shared = slice(group * size, (group + 1) * size)
     _blend(attention.k_proj.weight[shared], compared)
     attention.v_proj.weight[shared] = copied if signs is None else copied * signs
-    heads = config.num_attention_heads // config.num_key_value_heads
+    heads = attention.num_key_value_groups
     for head in range(group * heads, (group + 1) * heads):
         rows = slice(head * size, (head + 1) * size)
         _blend(attention.q_proj.weight[rows], compared)

@@ -9,7 +9,6 @@ from uhd_edge.tiny.world.scenes import HARD_SINGLE, HARD_SLICED, SINGLE, SLICED,
 from uhd_edge.tiny.world.views import VIEW_SIDE
 
 # A picture with many objects. All their codes are large enough to be read in a single view.
-MANY = World(sides=(448, 448), objects=(3, 6), fonts=(36, 40))
 HARD_MANY = World(sides=(448, 448), objects=(3, 5), fonts=(34, 40), code_lengths=(3, 5))
 MANY_ASKED = (*["labelled"] * 6, *["code"] * 3, *["extreme"] * 2, *["count shapes"] * 2)
 ASKED = ("code", "code", "labelled", "labelled", "count shapes", "count colours", "presence", "extreme", "describe")
@@ -71,19 +70,6 @@ class Stage:
 
 
 KINDS: dict[str, Kind] = {
-    "text 4x": Kind("crowded", 32, compress=False, text_share=0.7),
-    "crowded 4x": Kind("crowded", 40, compress=False, text_share=0.15),
-    "text": Kind("crowded", 40, compress=True, text_share=0.5),
-    "crowded": Kind("crowded", 40, compress=True, text_share=0.15),
-    "symbols single": Kind("symbols", 24, compress=True),
-    "symbols single 4x": Kind("symbols", 24, compress=False),
-    "symbols sliced": Kind("symbols", 12, compress=True, worlds=(SLICED,)),
-    "symbols many": Kind("symbols", 24, compress=True, worlds=(MANY,), asked=MANY_ASKED, max_slices=1),
-    "single": Kind("pictures", 32, compress=True),
-    "single 4x": Kind("pictures", 16, compress=False),
-    "sliced": Kind("pictures", 4, compress=True, worlds=(SLICED,)),
-    "sliced 4x": Kind("pictures", 2, compress=False, worlds=(SLICED,)),
-    # Of the large recipe.
     "hard text 4x": Kind("crowded", 64, compress=False, text_share=0.7, crowd=HARD_CROWD),
     "hard crowded 4x": Kind("crowded", 64, compress=False, text_share=0.15, crowd=HARD_CROWD),
     "hard text": Kind("crowded", 64, compress=True, text_share=0.5, crowd=HARD_CROWD),
@@ -120,44 +106,6 @@ CODES_ASKED = (*["code"] * 5, *["labelled"] * 2, "count shapes", "count colours"
 KINDS |= {f"few {name}": replace(KINDS[f"hard {name}"], count=count) for name, count in FEW.items()}
 KINDS |= {n: replace(KINDS[n], asked=CODES_ASKED) for n in KINDS if n.startswith("few symbols")}
 KINDS |= {f"few words {n}": replace(KINDS[f"few symbols {n}"], asked=WORDS_ASKED) for n in ("single", "sliced", "many")}
-
-# For a CPU, and the built-in model's own world.
-SMALL: tuple[Stage, ...] = (
-    Stage("seeing", 1500, {"text 4x": 0.6, "crowded 4x": 0.4}, rate=2e-3, text_rate=0.0, symbols=0.0),
-    Stage(
-        "reading",
-        2000,
-        {"symbols single": 0.35, "symbols single 4x": 0.1, "symbols sliced": 0.3, "symbols many": 0.25},
-        rate=0.0,
-        text_rate=2e-3,
-    ),
-    Stage(
-        "compression",
-        1200,
-        {"text": 0.35, "crowded": 0.55, "crowded 4x": 0.1},
-        rate=2e-3,
-        text_rate=0.0,
-        inserts=True,
-    ),
-    Stage(
-        "joining",
-        2400,
-        {
-            "single": 0.18,
-            "single 4x": 0.05,
-            "sliced": 0.2,
-            "sliced 4x": 0.02,
-            "text": 0.15,
-            "crowded": 0.27,
-            "symbols sliced": 0.06,
-            "symbols many": 0.07,
-        },
-        rate=2e-3,
-        text_rate=1e-3,
-        seeing=0.5,
-        decay=0.4,
-    ),
-)
 
 # For a GPU: the first plan's harder worlds, larger batches and more steps. Tower and language model learn side by
 # side at first, so that the processes that draw pictures always have work.
@@ -216,9 +164,9 @@ LARGE: tuple[Stage, ...] = (
     ),
 )
 
-# For a CPU too, and the first plan's worlds. No loss is there before it can be learned: codes come after words, tokens
+# For a CPU: the same worlds. No loss is there before it can be learned: codes come after words, tokens
 # after patches. Each of them, learned too early, kept back what comes before it.
-FRUGAL: tuple[Stage, ...] = (
+SMALL: tuple[Stage, ...] = (
     Stage("words", 120, {"few words single": 1.0}, 0.0, 3.5e-3, share=0.01),
     Stage(
         "words in slices",
@@ -283,4 +231,4 @@ FRUGAL: tuple[Stage, ...] = (
     ),
 )
 
-RECIPES = {"small": SMALL, "large": LARGE, "frugal": FRUGAL}
+RECIPES = {"small": SMALL, "large": LARGE}

@@ -31,7 +31,7 @@ def half_precision(device: str) -> torch.autocast:
 
 @functools.cache
 def quick_in_bfloat16() -> bool:
-    """Whether this CPU multiplies matrices in bfloat16 at least as fast as in float32. Others need ten times as long."""
+    """Whether this CPU multiplies matrices in bfloat16 at least as fast as in float32. Many need ten times as long."""
     wide, narrow = (_seconds(dtype) for dtype in (torch.float32, torch.bfloat16))
     return narrow <= wide
 
