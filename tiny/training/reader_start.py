@@ -1,12 +1,13 @@
 """Initialises the language model and its symbolic tokens so that it can find in the image what a question names.
 
 A freshly drawn reader is at chance for thousands of steps: nothing in it says that the word red
-and a red object's token have to do with each other. Here they begin alike, as three things do:
+and a red object's token have to do with each other. Here what belongs together begins alike:
 
-- The symbolic tokens of a colour and of a shape are the embeddings of their words.
+- The symbolic tokens of a colour, a shape and a character are the embeddings of their words, and the
+  plural of a shape is nearly its singular.
 - Queries and keys of a head are the same projection, so that attention begins with what is equal, and
   values come out as they went in. Most of it is in the pairs of channels that positions turn slowly, so that
-  it hardly matters how far the equal is away: a picture in slices has 200 tokens.
+  it hardly matters how far away the equal is: a picture in slices has 200 tokens in 16x.
 - In the layers after the first, values unbind a position of a code: they turn a token's character at that
   position into the character's own embedding.
 
@@ -24,22 +25,30 @@ from transformers.models.qwen3.modeling_qwen3 import Qwen3Attention
 
 from uhd_edge.tiny.world.conversations import Encodes
 from uhd_edge.tiny.world.labels import POSITIONS
-from uhd_edge.tiny.world.scenes import COLOUR_NAMES, SHAPES
+from uhd_edge.tiny.world.scenes import ALPHABET, COLOUR_NAMES, SHAPES
 from uhd_edge.tiny.world.symbols import Symbols
 
 DRAWN = 0.1  # the share of freshly drawn weights that is left in queries and keys
-FAST, SLOW = 0.2, 1.35  # weights of the channels that positions turn fast, and of the others
-OWN = 0.3  # the share of its own vector in the token that names a glyph's owner
+FAST, SLOW = 0.2, 1.35  # weights of the channels that positions turn fast, and of the others; their ratio counts
+OWN = 0.3  # the share of its own vector that a token keeps which is made of others
+LETTERS = 0.5  # the size of a character's vector without its position, relative to that with it
 
 
 @torch.no_grad()
 def start_words(symbols: Symbols, words: Tensor, tokenizer: Encodes) -> None:
-    """Make the symbols of colours and shapes those of their words, from the table `words` [vocabulary, width]."""
+    """Make the symbols of colours, shapes and characters those of their words, in the table `words` [vocabulary, width].
+
+    The words of the shapes' plurals are changed too.
+    """
     colours = words[[tokenizer.encode(f"a {name}")[-1] for name in COLOUR_NAMES]]
-    shapes = words[[tokenizer.encode(f"a red {name}")[-1] for name in SHAPES]]
+    shapes = words[[tokenizer.encode(f"a {name}")[-1] for name in SHAPES]]
+    plurals = [tokenizer.encode(f"many {name}s")[-1] for name in SHAPES]
+    words[plurals] = OWN * words[plurals] + shapes
     symbols.colour[1:] = colours
     symbols.shape[1:] = shapes
     symbols.owner[1:, 1:] = OWN * symbols.owner[1:, 1:] + colours[:, None] + shapes[None, :]
+    symbols.alphabet[1:] = words[[tokenizer.encode(character)[0] for character in ALPHABET]]
+    symbols.letters[1:] = LETTERS * symbols.alphabet[1:]
 
 
 @torch.no_grad()
@@ -52,6 +61,8 @@ def start_attention(text: Qwen3Model, position: Tensor) -> None:
         for group in range(attention.k_proj.out_features // config.head_dim):
             signs = position[unbound.pop(0)] if number and unbound else None
             _start_group(attention, config, group, signs)
+    if unbound:
+        raise ValueError(f"The language model has no layer for positions {unbound} of a code.")
 
 
 def _start_group(attention: Qwen3Attention, config: Qwen3Config, group: int, signs: Tensor | None) -> None:
@@ -59,8 +70,7 @@ def _start_group(attention: Qwen3Attention, config: Qwen3Config, group: int, sig
     width, size = config.hidden_size, config.head_dim
     reach = config.initializer_range * width**0.5  # the length of a drawn row
     compared, copied = (reach * torch.linalg.qr(torch.randn(width, size))[0].T for _ in range(2))
-    compared[_turned_fast(size)] *= FAST / SLOW
-    compared *= SLOW
+    compared *= torch.where(_turned_fast(size), FAST, SLOW)[:, None]
     shared = slice(group * size, (group + 1) * size)
     _blend(attention.k_proj.weight[shared], compared)
     attention.v_proj.weight[shared] = copied if signs is None else copied * signs

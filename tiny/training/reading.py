@@ -44,9 +44,6 @@ class Reader(nn.Module):
         self.text = Qwen3Model(config)
         nn.init.normal_(self.text.embed_tokens.weight, std=SPREAD)
         self.symbols = Symbols(config.hidden_size)
-        spelled = [tokenizer.encode(character)[0] for character in ALPHABET]
-        with torch.no_grad():
-            self.symbols.alphabet[1:] = self.text.embed_tokens.weight[spelled]
         start_words(self.symbols, self.text.embed_tokens.weight, tokenizer)
         start_attention(self.text, self.symbols.position)
 
