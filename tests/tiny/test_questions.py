@@ -7,7 +7,7 @@ import re
 import pytest
 
 from uhd_edge.tiny.world.conversations import IGNORED, pack
-from uhd_edge.tiny.world.questions import KINDS, ask
+from uhd_edge.tiny.world.questions import KINDS, Question, ask
 from uhd_edge.tiny.world.scenes import ALPHABET, COLOUR_NAMES, SHAPES, SINGLE, SLICED, Scene, draw_scene
 from uhd_edge.tiny.world.tokenizer import RememberingEncoder, train_tokenizer
 
@@ -104,6 +104,43 @@ def test_packed_questions_see_the_image_and_themselves_only() -> None:
         assert seen == [*range(len(prefix)), *range(start, end)]
         start = end
     assert (both.labels != IGNORED).any()
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "answer", "told"),
+    [
+        ("code", "What is the code on the red star?", "K7Q", [(" star", "K"), ("?", "7"), ("<|im_end|>", "Q")]),
+        (
+            "code",
+            "What is the code on the red star?",
+            "K7Q2X",
+            [(" star", "K"), ("?", "7"), ("<|im_end|>", "Q"), ("\n", "2"), ("<|im_start|>", "X")],
+        ),
+        (
+            "code",
+            "What is the code on the red star?",
+            "there is none",
+            [(" star", "there"), ("?", " is"), ("<|im_end|>", " none")],
+        ),
+        ("presence", "Is there a red star?", "no", [(" star", "no"), ("?", "no")]),
+        ("extreme", "Which object is the lowest?", "the red star", [(" lowest", " red"), ("?", " star")]),
+        ("count shapes", "How many stars are there?", "2", [(" stars", "2"), (" are", "2")]),
+        ("count colours", "How many red objects are there?", "0", [(" red", "0"), (" objects", "0")]),
+        ("describe", "Describe the scene.", "1 object: a red star labelled K7Q.", []),
+    ],
+)
+def test_a_spelled_question_foretells_its_answer_from_the_end_of_its_subject(
+    kind: str, text: str, answer: str, told: list[tuple[str, str]]
+) -> None:
+    tokenizer = train_tokenizer()
+    plain, spelled = (
+        pack(tokenizer, [[]], [[Question(kind, text, answer)]], multiple=1, spell=s) for s in (False, True)
+    )
+    added = (plain.labels != spelled.labels)[0].nonzero()[:, 0]
+    assert (plain.labels[0, added] == IGNORED).all()
+    pairs = [(tokenizer.decode([spelled.ids[0, at]]), tokenizer.decode([spelled.labels[0, at]])) for at in added]
+    assert pairs == told
+    assert (spelled.kinds == plain.kinds).all()  # what is scored is the answer alone
 
 
 def test_remembered_texts_have_the_tokenizers_ids() -> None:

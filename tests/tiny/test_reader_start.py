@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from transformers.models.qwen3.modeling_qwen3 import apply_rotary_pos_emb
 
 from uhd_edge.tiny.training.reading import Reader
-from uhd_edge.tiny.world.conversations import IGNORED, pack
 from uhd_edge.tiny.world.labels import POSITIONS
-from uhd_edge.tiny.world.questions import Question
 from uhd_edge.tiny.world.scenes import ALPHABET, COLOUR_NAMES, SHAPES
 from uhd_edge.tiny.world.tokenizer import train_tokenizer
 
@@ -55,6 +54,33 @@ def test_a_fresh_layer_compares_a_word_with_itself_above_all(reader: Reader, lay
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("distance", [1, 50, 200])
+def test_what_is_equal_stands_out_at_any_distance(reader: Reader, distance: int) -> None:
+    attention = reader.text.layers[0].self_attn
+    vectors = words(reader, COLOUR_NAMES)
+    keys = attention.k_norm(attention.k_proj(vectors).unflatten(-1, (2, -1))).repeat_interleave(2, dim=1)
+    queries = attention.q_norm(attention.q_proj(vectors).unflatten(-1, (4, -1)))
+    places = torch.full((1, len(COLOUR_NAMES)), distance)
+    turned, _ = apply_rotary_pos_emb(
+        queries.transpose(0, 1)[None], keys.transpose(0, 1)[None], *reader.text.rotary_emb(vectors, places)
+    )
+    scores = turned[0] @ keys.permute(1, 2, 0) * attention.scaling  # [heads, colours, colours]
+    same = scores.diagonal(dim1=1, dim2=2)
+    others = scores[:, ~torch.eye(len(COLOUR_NAMES), dtype=torch.bool)]
+    assert (same.min() > others.max() + 1).all()
+    assert same.mean() > others.mean() + 5
+
+
+@torch.no_grad()
+def test_a_character_without_its_position_and_a_plural_are_like_their_words(reader: Reader) -> None:
+    spelled = reader.text.embed_tokens.weight[[TOKENIZER.encode(character)[0] for character in ALPHABET]]
+    assert nearest(reader.symbols.letters[1:], spelled) == list(range(len(ALPHABET)))
+    plurals = words(reader, tuple(f"{shape}s" for shape in SHAPES))
+    assert nearest(plurals, words(reader, SHAPES)) == list(range(len(SHAPES)))
+    assert not torch.equal(plurals, words(reader, SHAPES))
+
+
+@torch.no_grad()
 def test_for_each_position_of_a_code_some_layer_copies_the_character_there(reader: Reader) -> None:
     alphabet = reader.symbols.alphabet[1:]
     spelled = reader.text.embed_tokens.weight[[TOKENIZER.encode(character)[0] for character in ALPHABET]]
@@ -70,33 +96,3 @@ def test_for_each_position_of_a_code_some_layer_copies_the_character_there(reade
                 if sum(index == got for index, got in enumerate(right)) > 0.9 * len(ALPHABET):
                     found.add(position)
     assert found == set(range(POSITIONS))
-
-
-@pytest.mark.parametrize(
-    ("kind", "text", "answer", "told"),
-    [
-        ("code", "What is the code on the red star?", "K7Q2X", {" star": "K", "?": "7", "<|im_end|>": "Q", "\n": "2"}),
-        ("code", "What is the code on the red star?", "there is none", {" star": "there", "?": " is"}),
-        ("presence", "Is there a red star?", "no", {" star": "no", "?": "no"}),
-        ("extreme", "Which object is the lowest?", "the red star", {" lowest": " red", "?": " star"}),
-        ("count shapes", "How many stars are there?", "2", {" stars": "2", " are": "2"}),
-        ("count colours", "How many red objects are there?", "0", {" red": "0", " objects": "0"}),
-    ],
-)
-def test_a_spelled_question_foretells_its_answer_from_the_subject_on(
-    kind: str, text: str, answer: str, told: dict[str, str]
-) -> None:
-    question = Question(kind, text, answer)
-    plain, spelled = (pack(TOKENIZER, [[]], [[question]], multiple=1, spell=spell) for spell in (False, True))
-    added = (plain.labels != spelled.labels)[0].nonzero()[:, 0].tolist()
-    assert (plain.labels[0, added] == IGNORED).all()
-    pairs = {TOKENIZER.decode([spelled.ids[0, at]]): TOKENIZER.decode([spelled.labels[0, at]]) for at in added}
-    assert told.items() <= pairs.items()
-    assert (spelled.kinds == plain.kinds).all()  # what is scored is the answer alone
-
-
-def test_all_five_characters_are_foretold_before_the_answer() -> None:
-    question = Question("code", "What is the code on the red star?", "K7Q2X")
-    packed = pack(TOKENIZER, [[]], [[question]], multiple=1, spell=True)
-    labels = [TOKENIZER.decode([label]) for label in packed.labels[0].tolist() if label >= 0]
-    assert labels == [*"K7Q2X", *"K7Q2X", "<|im_end|>"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,14 +11,16 @@ import torch
 
 from uhd_edge.tiny.training import steps
 from uhd_edge.tiny.training.batches import Steps, drawn_ahead
+from uhd_edge.tiny.training.reading import ReadBatch
 from uhd_edge.tiny.training.recipe import KINDS, RECIPES, Stage
-from uhd_edge.tiny.training.steps import half_precision, quick_in_bfloat16
-from uhd_edge.tiny.training.train import Plan, one_step, run_stage, train
+from uhd_edge.tiny.training.steps import mixed_precision, quick_in_bfloat16
+from uhd_edge.tiny.training.train import Plan, main, one_step, run_stage, train
 from uhd_edge.tiny.training.training_state import load_state, new_state, save_state
 from uhd_edge.tiny.world.batches import tensors_of
 from uhd_edge.tiny.world.tokenizer import RememberingEncoder, train_tokenizer
 
 CPU = torch.device("cpu")
+UNCHANGED = dict(KINDS)
 MINIATURE = Stage("miniature", 2, {"few single": 0.5, "few crowded 4x": 0.5}, rate=1e-3, text_rate=1e-3, seeing=0.5)
 
 
@@ -73,17 +76,53 @@ def test_every_stage_of_a_recipe_mixes_kinds_of_batches_that_exist(recipe: str) 
     for stage in RECIPES[recipe]:
         assert set(stage.mix) <= set(KINDS)
         assert sum(stage.mix.values()) == pytest.approx(1)
+    assert sum(stage.share for stage in RECIPES[recipe]) == pytest.approx(1)
 
 
-@pytest.mark.parametrize(("quick", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_a_cpu_computes_in_bfloat16_only_where_it_is_quick(
-    monkeypatch: pytest.MonkeyPatch, quick: bool, dtype: torch.dtype
+def test_a_folder_of_another_recipe_is_refused_with_both_recipes_stages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seconds = {torch.float32: 1.0, torch.bfloat16: 0.9 if quick else 10.0}
-    monkeypatch.setattr(steps, "_seconds", seconds.__getitem__)
+    train(tmp_path, (MINIATURE,), Plan(0, minutes=0.0), CPU)
+    monkeypatch.setattr(sys, "argv", ["train", str(tmp_path), "--recipe", "large", "--device", "cpu", "--minutes", "0"])
+    with pytest.raises(SystemExit):
+        main()
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "the stages miniature, not seeing and reading, compression, joining" in line
+    assert not (tmp_path / "checkpoint").exists()
+
+
+@pytest.mark.parametrize("tokens", [0.0, 1.0])
+def test_a_stage_without_weight_for_tokens_leaves_the_connector_as_it_is(tokens: float) -> None:
+    stage = replace(MINIATURE, mix={"few crowded": 1.0}, tokens=tokens, symbols=0.0)
+    state = new_state(0, train_tokenizer(), CPU)
+    state.seeing.rate = stage.rate
+    before = [weight.clone() for weight in state.model.seer.connector.parameters()]
+    one_step(state, stage, Steps(stage, 0, RememberingEncoder())[0], 0, 0.5)
+    same = [torch.equal(*pair) for pair in zip(before, state.model.seer.connector.parameters(), strict=True)]
+    assert all(same) if not tokens else not any(same)
+
+
+def test_every_kind_of_symbols_in_the_small_recipe_is_asked_its_own_questions() -> None:
+    tokenizer = RememberingEncoder()
+    for name in ("few words sliced", "few symbols many"):
+        drawn = Steps(replace(MINIATURE, mix={name: 1.0}), 0, tokenizer, UNCHANGED)[0]
+        assert isinstance(drawn.batch, ReadBatch)
+        for asked in drawn.batch.questions:
+            assert tuple(question.kind for question in asked) == UNCHANGED[name].asked
+    assert "code" not in UNCHANGED["few words sliced"].asked
+    assert "code" in UNCHANGED["few symbols many"].asked
+
+
+@pytest.mark.parametrize(
+    ("share", "dtype"), [(0.3, torch.bfloat16), (0.95, torch.float32), (10.0, torch.float32)], ids=str
+)
+def test_a_cpu_computes_in_bfloat16_only_where_that_is_clearly_faster(
+    monkeypatch: pytest.MonkeyPatch, share: float, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(steps, "_seconds", {torch.float32: 1.0, torch.bfloat16: share}.__getitem__)
     quick_in_bfloat16.cache_clear()
     try:
-        with half_precision("cpu"):
+        with mixed_precision("cpu"):
             assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == dtype
     finally:
         quick_in_bfloat16.cache_clear()

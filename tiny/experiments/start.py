@@ -1,6 +1,6 @@
 """Make what all rows begin with: `python -m uhd_edge.tiny.experiments.start FOLDER`.
 
-The tower learns to see without a compressor, by the stage "seeing" of uhd-tiny's recipe in small, and
+The tower learns to see without a compressor, with the heads that uhd-tiny's had, and
 `alphabet.py` finds what the language model reads. Both go into `start.safetensors` here, in float16. The
 run goes on where it stopped when it is started again with the same folder.
 """

@@ -19,7 +19,7 @@ from uhd_edge.tiny.world.questions import MEASURED_KINDS, Question, ask
 from uhd_edge.tiny.world.scenes import HARD_SINGLE, HARD_SLICED, SINGLE, SLICED, Scene, World, draw_scene
 
 MEASURED_SETS: dict[str, World] = {"single": SINGLE, "sliced": SLICED}
-# The worlds of the first plan, which the built-in model does not know and the large recipe learns.
+# The worlds of the first plan, which the built-in model does not know and the recipes learn.
 HARD_SETS: dict[str, World] = {"hard single": HARD_SINGLE, "hard sliced": HARD_SLICED}
 QUESTIONS = 600
 

@@ -91,7 +91,8 @@ def joined_loss(
 ) -> tuple[Tensor, Tensor]:
     """The loss, and the part of it that comes from the answers.
 
-    The loss is the cross-entropy of the answers plus `seeing` times the losses of the tower's heads.
+    The loss is the cross-entropy of the answers, and of what questions foretell of them, plus
+    `seeing` times the losses of the tower's heads.
     """
     answers = functional.cross_entropy(logits.float(), batch.packed.wanted)
     views = sum(len(order) for order in batch.order)

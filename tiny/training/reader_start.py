@@ -36,9 +36,9 @@ LETTERS = 0.5  # the size of a character's vector without its position, relative
 
 @torch.no_grad()
 def start_words(symbols: Symbols, words: Tensor, tokenizer: Encodes) -> None:
-    """Make the symbols of colours, shapes and characters those of their words, in the table `words` [vocabulary, width].
+    """Make the symbols of colours, shapes and characters those of their words.
 
-    The words of the shapes' plurals are changed too.
+    `words` [vocabulary, width] is the table of embeddings. Its plurals of shapes are changed too.
     """
     colours = words[[tokenizer.encode(f"a {name}")[-1] for name in COLOUR_NAMES]]
     shapes = words[[tokenizer.encode(f"a {name}")[-1] for name in SHAPES]]

@@ -1,4 +1,4 @@
-"""Stage "reading": trains the language model to answer from symbolic image tokens."""
+"""Stages "words" to "reading": trains the language model to answer from symbolic image tokens."""
 
 from __future__ import annotations
 

@@ -49,11 +49,11 @@ class Stage:
     """A stage of the training. `mix` gives the share of steps for each kind of batch.
 
     `rate` is the learning rate of tower and connector, `text_rate` that of the language model.
-    `seeing` is the weight of the losses of the tower's heads. Within these, `tokens` is the weight of
-    spelling and of the image tokens in crowded views, and `symbols` that of the distance from the
-    symbolic tokens. `decay` is the last fraction of the stage, in
-    which the learning rates fall to zero. With `inserts`, the compressor is initialised from the
-    layer before it when the stage begins. `share` is its part of the time of a run that has a limit.
+    `seeing` is the weight of the losses of the tower's heads. Within these, in crowded views,
+    `tokens` is the weight of spelling and of the image tokens, and `symbols` that of the distance
+    from the symbolic tokens. `decay` is the last fraction of the stage, in which the learning rates
+    fall to zero. With `inserts`, the compressor is initialised from the layer before it when the
+    stage begins. `share` is its part of the time of a run that has a limit.
     """
 
     name: str
@@ -85,8 +85,8 @@ KINDS: dict[str, Kind] = {
     "hard sliced 4x": Kind("pictures", 8, compress=False, worlds=SLICEDS, asked=SLICED_ASKED),
 }
 
-# The large recipe's batches, in small: a CPU takes as long for a step as its batch is large, and what is learned at all
-# is learned in some number of steps.
+# The large recipe's batches with fewer pictures: a CPU takes as long for a step as its batch is large, and what is
+# learned at all is learned in some number of steps. Symbols are asked other questions: about words, and then codes.
 FEW = {
     "text 4x": 16,
     "crowded 4x": 16,
@@ -164,8 +164,8 @@ LARGE: tuple[Stage, ...] = (
     ),
 )
 
-# For a CPU: the same worlds. No loss is there before it can be learned: codes come after words, tokens
-# after patches. Each of them, learned too early, kept back what comes before it.
+# For a CPU: the same worlds. No loss is there before it can be learned: the question for a code comes after those whose
+# answers are words, and tokens come after patches. Each of them, asked too early, kept back what comes before it.
 SMALL: tuple[Stage, ...] = (
     Stage("words", 120, {"few words single": 1.0}, 0.0, 3.5e-3, share=0.01),
     Stage(

@@ -29,7 +29,7 @@ from uhd_edge.tiny.training.report import Report
 from uhd_edge.tiny.training.saved_model import save_checkpoint
 from uhd_edge.tiny.training.steps import Scoring, step_loss
 from uhd_edge.tiny.training.tower_start import CONFIG
-from uhd_edge.tiny.training.training_state import TrainingState, load_state, new_state, save_state
+from uhd_edge.tiny.training.training_state import OtherRecipeError, TrainingState, load_state, new_state, save_state
 from uhd_edge.tiny.world.batches import on_device
 from uhd_edge.tiny.world.tokenizer import RememberingEncoder, train_tokenizer
 
@@ -49,19 +49,12 @@ class Plan:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="folder for the state of the run, its log and the checkpoint")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--recipe", choices=RECIPES, help="default: large on a GPU, small on a CPU")
-    parser.add_argument("--workers", type=int, help="processes that draw; default: one for each core on a GPU, else 0")
-    parser.add_argument("--minutes", type=float, help="end after so many minutes")
-    parser.add_argument("--compressor", choices=COMPRESSOR_NAMES, default=CONFIG.compressor)
-    parser.add_argument("--insert-after", type=int, choices=range(CONFIG.layers), default=CONFIG.insert_layer)
-    parser.add_argument("--scale", type=float, default=1.0, help="multiply the steps of every stage by this")
+    parser = _parser()
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
     on_gpu = device.type != "cpu"
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
     workers = arguments.workers
     if workers is None:
         workers = usable_cores() if on_gpu else 0
@@ -71,14 +64,33 @@ def main() -> None:
         for stage in RECIPES[arguments.recipe or ("large" if on_gpu else "small")]
     )
     tower = replace(CONFIG, compressor=arguments.compressor, insert_layer=arguments.insert_after)
-    state = train(arguments.folder, recipe, Plan(arguments.seed, workers, arguments.minutes, tower), device)
+    try:
+        state = train(arguments.folder, recipe, Plan(arguments.seed, workers, arguments.minutes, tower), device)
+    except OtherRecipeError as error:
+        parser.error(str(error))
     seer, reader = state.model.cpu().seer, state.model.reader
     save_checkpoint(arguments.folder / "checkpoint", seer.tower, seer.connector, reader.text.state_dict())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="folder for the state of the run, its log and the checkpoint")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--recipe", choices=RECIPES, help="default: large on a GPU, small on a CPU")
+    parser.add_argument("--workers", type=int, help="processes that draw; default: one for each core on a GPU, else 0")
+    parser.add_argument("--threads", type=int, help="on a CPU; default: one for each core")
+    parser.add_argument("--minutes", type=float, help="end after so many minutes")
+    parser.add_argument("--compressor", choices=COMPRESSOR_NAMES, default=CONFIG.compressor)
+    parser.add_argument("--insert-after", type=int, choices=range(CONFIG.layers), default=CONFIG.insert_layer)
+    parser.add_argument("--scale", type=float, default=1.0, help="multiply the steps of every stage by this")
+    return parser
 
 
 def train(folder: Path, recipe: tuple[Stage, ...], plan: Plan, device: torch.device) -> TrainingState:
     """Run the recipe to its end, starting where the run in `folder` stopped."""
     state = new_state(plan.seed, train_tokenizer(), device, plan.tower)
+    state.stages = tuple(stage.name for stage in recipe)
     if (folder / "state.pt").exists():
         load_state(state, folder / "state.pt")
     started = time.monotonic()

@@ -16,15 +16,23 @@ from uhd_edge.tiny.training.seeing import Seer
 from uhd_edge.tiny.training.tower_start import CONFIG
 
 
+class OtherRecipeError(ValueError):
+    """A folder has the state of a run of another recipe."""
+
+
 @dataclass
 class TrainingState:
-    """The model, its optimizers, and the progress: the next step is number `step` of stage number `stage`."""
+    """The model, its optimizers, and the progress: the next step is number `step` of stage number `stage`.
+
+    `stages` are the names of the recipe's stages.
+    """
 
     model: Joined
     seeing: Pair
     reading: Pair
     stage: int = 0
     step: int = 0
+    stages: tuple[str, ...] = ()
 
     @property
     def device(self) -> torch.device:
@@ -50,14 +58,23 @@ def save_state(state: TrainingState, file: Path) -> None:
         "reading": state.reading.state(),
         "stage": state.stage,
         "step": state.step,
+        "stages": list(state.stages),
     }
     torch.save(values, part)
     part.replace(file)
 
 
 def load_state(state: TrainingState, file: Path) -> None:
-    """Load a saved state from `file` into `state`."""
+    """Load a saved state from `file` into `state`.
+
+    Raises OtherRecipeError if it was saved by a run of another recipe, which has other stages.
+    """
     values = torch.load(file, map_location="cpu", weights_only=True)
+    if values["stages"] != list(state.stages):
+        raise OtherRecipeError(
+            f"{file} is the state of a run with the stages {', '.join(values['stages'])}, not "
+            f"{', '.join(state.stages)}: name its recipe with --recipe, or another folder"
+        )
     state.model.load_state_dict(values["model"])
     state.seeing.load(values["seeing"])
     state.reading.load(values["reading"])

@@ -87,9 +87,9 @@ def pack(
     With `spell`, questions have labels before their answers begin. In "What is labelled K7Q?", from
     its second character on, the code has to be predicted as well: a model that can tell what
     follows K7 has found the object in the image. The object's colour and shape are the labels
-    directly after the code. In the other questions, the answer is the label of the word that
-    completes the question's subject, such as "circle", and of the tokens after it: there, what
-    has to be found in the image is at hand, and need not be carried to the answer first.
+    directly after the code. In the other questions but "Describe the scene.", the answer's words are
+    the labels from the word on that completes the question's subject, such as "circle": there,
+    what has to be found in the image is at hand, and need not be carried to the answer first.
     """
     rows = [_row(tokenizer, prefix, asked, spell=spell) for prefix, asked in zip(prefixes, questions, strict=True)]
     longest = -(-max(len(row[0]) for row in rows) // multiple) * multiple
@@ -132,7 +132,7 @@ def _foretell(labels: list[int], last: int, silent: int, kind: str, answer: list
     """Add the answer as labels from the subject's `last` token on, as far as the question goes."""
     words = answer[1:3] if kind == "extreme" else answer[:-1]  # the {colour} {shape}
     if len(words) == 1:
-        words = words * 2
+        words = words * 2  # yes, no and numbers: where the subject ends, and after it
     told = words[: silent - last]
     labels[last : last + len(told)] = told
 

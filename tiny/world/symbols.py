@@ -22,7 +22,7 @@ from uhd_edge.tiny.world.views import View
 
 WAVES = (1, 2, 4)  # the sines and cosines of a place have this many half periods across a view
 PLACE = 2 + 4 * len(WAVES)
-SPREAD = 0.06  # standard deviation of the tables' first values
+SPREAD = 0.06  # standard deviation of the tables' first values; `reader_start.py` replaces some
 
 
 @dataclass(frozen=True)
