@@ -9,10 +9,14 @@ import torch
 from torch.nn import functional
 
 from uhd_edge.tiny.training.losses import seeing_loss, symbol_loss, token_loss
+from uhd_edge.tiny.training.reading import Reader, code_loss
 from uhd_edge.tiny.training.seeing import TOKEN, SeenBatch, Seer, seen_batch
+from uhd_edge.tiny.world.conversations import pack
 from uhd_edge.tiny.world.labels import POSITIONS, see_all, token_labels
+from uhd_edge.tiny.world.questions import Question
 from uhd_edge.tiny.world.scenes import SINGLE, draw_scene
 from uhd_edge.tiny.world.symbols import Symbols, said
+from uhd_edge.tiny.world.tokenizer import train_tokenizer
 from uhd_edge.tiny.world.views import View
 
 
@@ -65,6 +69,31 @@ def test_without_weight_for_tokens_only_the_patches_are_learned(batch: SeenBatch
         assert seer.cell_head.weight.grad is not None
         for part in later:
             assert all((weight.grad is not None) == learned for weight in part.parameters())
+
+
+def test_a_code_is_read_where_its_object_is_named_if_its_symbols_are_gathered_there() -> None:
+    tokenizer = train_tokenizer()
+    symbols = Reader(0, tokenizer).symbols
+    asked = [Question("code", "What is the code on the red star?", code) for code in ("K7Q2X", "A1B2C")]
+    packed = pack(tokenizer, [[]], [asked])
+    read = torch.zeros(packed.ids.numel(), symbols.alphabet.shape[1])
+    nothing = code_loss(symbols, read, packed)
+    for place, code in zip(packed.named, packed.codes, strict=True):
+        read[place] = 15 * (symbols.alphabet[code] * symbols.position).sum(dim=0)
+    assert code_loss(symbols, read, packed) < 0.05 * nothing
+    packed.codes[:] = packed.codes.flip(0)
+    assert code_loss(symbols, read, packed) > nothing
+
+
+def test_without_a_code_asked_for_its_loss_is_zero() -> None:
+    tokenizer = train_tokenizer()
+    packed = pack(tokenizer, [[]], [[Question("presence", "Is there a red star?", "yes")]])
+    read = torch.ones(packed.ids.numel(), 256, requires_grad=True)
+    loss = code_loss(Symbols(256), read, packed)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss == 0
+    assert read.grad is not None
+    assert not read.grad.any()
 
 
 def test_symbolic_tokens_by_labels_are_those_by_objects() -> None:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from uhd_edge.tiny.world.conversations import IGNORED, pack
-from uhd_edge.tiny.world.questions import KINDS, Question, ask
+from uhd_edge.tiny.world.questions import KINDS, NO_CODE, Question, ask
 from uhd_edge.tiny.world.scenes import ALPHABET, COLOUR_NAMES, SHAPES, SINGLE, SLICED, Scene, draw_scene
 from uhd_edge.tiny.world.tokenizer import RememberingEncoder, train_tokenizer
 
@@ -141,6 +141,19 @@ def test_a_spelled_question_foretells_its_answer_from_the_end_of_its_subject(
     pairs = [(tokenizer.decode([spelled.ids[0, at]]), tokenizer.decode([spelled.labels[0, at]])) for at in added]
     assert pairs == told
     assert (spelled.kinds == plain.kinds).all()  # what is scored is the answer alone
+
+
+def test_codes_that_are_asked_for_stand_where_their_objects_are_named() -> None:
+    tokenizer = train_tokenizer()
+    prefix = tokenizer.encode("<|im_start|>user\n")
+    present = Question("code", "What is the code on the red star?", "K7Q2")
+    absent = Question("code", "What is the code on the blue circle?", NO_CODE)
+    other = Question("presence", "Is there a red star?", "yes")
+    packed = pack(tokenizer, [prefix, [*prefix, *prefix]], [[other, present], [absent, present, present]])
+    assert packed.codes.tolist() == [[1 + ALPHABET.index(character) for character in "K7Q2"] + [0]] * 3
+    assert [tokenizer.decode([token]) for token in packed.ids.flatten()[packed.named]] == [" star"] * 3
+    assert (packed.blocks.flatten()[packed.named]).tolist() == [1, 1, 2]
+    assert (packed.named // packed.ids.shape[1]).tolist() == [0, 1, 1]
 
 
 def test_remembered_texts_have_the_tokenizers_ids() -> None:

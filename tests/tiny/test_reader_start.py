@@ -44,13 +44,13 @@ def test_a_symbol_of_a_colour_or_shape_is_like_its_word(reader: Reader) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("layer", range(4))
-def test_a_fresh_layer_compares_a_word_with_itself_above_all(reader: Reader, layer: int) -> None:
+def test_half_of_a_fresh_layers_heads_compare_a_word_with_itself_above_all(reader: Reader, layer: int) -> None:
     attention = reader.text.layers[layer].self_attn
     vectors = words(reader, COLOUR_NAMES)
     keys = attention.k_proj(vectors).unflatten(-1, (2, -1))
     queries = attention.q_proj(vectors).unflatten(-1, (4, -1))
-    for head in range(4):
-        assert nearest(queries[:, head], keys[:, head // 2]) == list(range(len(COLOUR_NAMES)))
+    for head in range(2):  # those of the first key
+        assert nearest(queries[:, head], keys[:, 0]) == list(range(len(COLOUR_NAMES)))
 
 
 @torch.no_grad()
@@ -64,7 +64,7 @@ def test_what_is_equal_stands_out_at_any_distance(reader: Reader, distance: int)
     turned, _ = apply_rotary_pos_emb(
         queries.transpose(0, 1)[None], keys.transpose(0, 1)[None], *reader.text.rotary_emb(vectors, places)
     )
-    scores = turned[0] @ keys.permute(1, 2, 0) * attention.scaling  # [heads, colours, colours]
+    scores = turned[0, :2] @ keys.permute(1, 2, 0)[:2] * attention.scaling  # [heads, colours, colours]
     same = scores.diagonal(dim1=1, dim2=2)
     others = scores[:, ~torch.eye(len(COLOUR_NAMES), dtype=torch.bool)]
     assert (same.min() > others.max() + 1).all()

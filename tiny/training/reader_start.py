@@ -5,9 +5,10 @@ and a red object's token have to do with each other. Here what belongs together 
 
 - The symbolic tokens of a colour, a shape and a character are the embeddings of their words, and the
   plural of a shape is nearly its singular.
-- Queries and keys of a head are the same projection, so that attention begins with what is equal, and
-  values come out as they went in. Most of it is in the pairs of channels that positions turn slowly, so that
-  it hardly matters how far away the equal is: a picture in slices has 200 tokens in 16x.
+- In half of the heads, queries and keys are the same projection, so that attention begins with what is equal.
+  Most of it is in the pairs of channels that positions turn slowly, so that it hardly matters how far away the
+  equal is: a picture in slices has 200 tokens in 16x. The other heads are left as they are drawn, to find places.
+- Values come out as they went in.
 - In the layers after the first, values unbind a position of a code: they turn a token's character at that
   position into the character's own embedding.
 
@@ -53,7 +54,10 @@ def start_words(symbols: Symbols, words: Tensor, tokenizer: Encodes) -> None:
 
 @torch.no_grad()
 def start_attention(text: Qwen3Model, position: Tensor) -> None:
-    """Let every head look for what is equal, and the later layers unbind `position` [5, width], the codes' signs."""
+    """Let the heads of each layer's first key look for what is equal, and all of them copy.
+
+    In the layers after the first they unbind `position` [5, width], the signs of a code's characters, as they copy.
+    """
     config = text.config
     unbound = list(range(POSITIONS))
     for number, layer in enumerate(text.layers):
@@ -66,18 +70,20 @@ def start_attention(text: Qwen3Model, position: Tensor) -> None:
 
 
 def _start_group(attention: Qwen3Attention, config: Qwen3Config, group: int, signs: Tensor | None) -> None:
-    """Initialise the heads that share a key: one projection to compare, one to copy."""
+    """Initialise the heads that share a key: one projection to copy, and for the first group one to compare."""
     width, size = config.hidden_size, config.head_dim
     reach = config.initializer_range * width**0.5  # the length of a drawn row
     compared, copied = (reach * torch.linalg.qr(torch.randn(width, size))[0].T for _ in range(2))
     compared *= torch.where(_turned_fast(size), FAST, SLOW)[:, None]
     shared = slice(group * size, (group + 1) * size)
-    _blend(attention.k_proj.weight[shared], compared)
+    if group == 0:
+        _blend(attention.k_proj.weight[shared], compared)
     attention.v_proj.weight[shared] = copied if signs is None else copied * signs
     heads = attention.num_key_value_groups
     for head in range(group * heads, (group + 1) * heads):
         rows = slice(head * size, (head + 1) * size)
-        _blend(attention.q_proj.weight[rows], compared)
+        if group == 0:
+            _blend(attention.q_proj.weight[rows], compared)
         attention.o_proj.weight[:, rows] = copied.T
 
 

@@ -49,6 +49,14 @@ class Reader(nn.Module):
 
     def logits(self, packed: Packed, image: Tensor, image_places: Tensor) -> Tensor:
         """Logits [L, vocabulary] at the labelled positions, from image embeddings [image tokens, width]."""
+        return self.likely(self.read(packed, image, image_places)[packed.labelled])
+
+    def likely(self, read: Tensor) -> Tensor:
+        """What was read at some positions [L, width] -> logits [L, vocabulary] of the token that follows each."""
+        return functional.linear(read, self.text.embed_tokens.weight)
+
+    def read(self, packed: Packed, image: Tensor, image_places: Tensor) -> Tensor:
+        """The language model's last features [B * T, width], from image embeddings [image tokens, width]."""
         embeddings = self.text.embed_tokens(packed.ids)
         flat = embeddings.flatten(0, 1).index_copy(0, image_places, image.to(embeddings.dtype))
         hidden = self.text(
@@ -57,8 +65,8 @@ class Reader(nn.Module):
             position_ids=packed.positions,
             use_cache=False,
         ).last_hidden_state
-        wanted = hidden.flatten(0, 1)[packed.labelled]
-        return functional.linear(wanted, self.text.embed_tokens.weight)
+        features: Tensor = hidden.flatten(0, 1)
+        return features
 
 
 def read_batch(
@@ -104,6 +112,19 @@ def blurred(tokens: Tensor) -> Tensor:
     """Add noise to symbolic tokens, because the tower's tokens will not be exact either."""
     scale = tokens.detach().square().mean().sqrt()
     return tokens + BLUR * scale * torch.randn_like(tokens)
+
+
+def code_loss(symbols: Symbols, read: Tensor, packed: Packed) -> Tensor:
+    """The cross-entropy of codes where the objects are named that they are asked of, from `read` [B * T, width].
+
+    A character is read from the same vector that says it in a symbolic token: its own, bound to its
+    position. So the word that completes an object's name learns to gather what its tokens say.
+    """
+    spoken = symbols.alphabet[1:, None] * symbols.position  # [characters, 5, width]
+    written = torch.einsum("qw,cpw->qpc", read[packed.named].float(), spoken)
+    scores = torch.cat((torch.zeros_like(written[..., :1]), written), dim=-1)  # class 0 is none
+    total = functional.cross_entropy(scores.flatten(0, 1), packed.codes.flatten(), reduction="sum")
+    return total / max(packed.codes.numel(), 1)
 
 
 @torch.no_grad()

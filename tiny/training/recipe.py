@@ -51,7 +51,8 @@ class Stage:
     `rate` is the learning rate of tower and connector, `text_rate` that of the language model.
     `seeing` is the weight of the losses of the tower's heads. Within these, in crowded views,
     `tokens` is the weight of spelling and of the image tokens, and `symbols` that of the distance
-    from the symbolic tokens. `decay` is the last fraction of the stage, in which the learning rates
+    from the symbolic tokens. `codes` is the weight, when symbols are read, of the codes where their
+    objects are named. `decay` is the last fraction of the stage, in which the learning rates
     fall to zero. With `inserts`, the compressor is initialised from the layer before it when the
     stage begins. `share` is its part of the time of a run that has a limit.
     """
@@ -64,6 +65,7 @@ class Stage:
     seeing: float = 1.0
     tokens: float = 1.0
     symbols: float = 1.0
+    codes: float = 0.0
     decay: float = 0.0
     inserts: bool = False
     share: float = 0.25
@@ -106,6 +108,7 @@ CODES_ASKED = (*["code"] * 5, *["labelled"] * 2, "count shapes", "count colours"
 KINDS |= {f"few {name}": replace(KINDS[f"hard {name}"], count=count) for name, count in FEW.items()}
 KINDS |= {n: replace(KINDS[n], asked=CODES_ASKED) for n in KINDS if n.startswith("few symbols")}
 KINDS |= {f"few words {n}": replace(KINDS[f"few symbols {n}"], asked=WORDS_ASKED) for n in ("single", "sliced", "many")}
+KINDS["few codes single"] = replace(KINDS["few symbols single"], count=16, asked=(*["code"] * 4, "presence"))
 
 # For a GPU: the first plan's harder worlds, larger batches and more steps. Tower and language model learn side by
 # side at first, so that the processes that draw pictures always have work.
@@ -168,28 +171,30 @@ LARGE: tuple[Stage, ...] = (
 # answers are words, and tokens come after patches. Each of them, asked too early, kept back what comes before it.
 SMALL: tuple[Stage, ...] = (
     Stage("words", 120, {"few words single": 1.0}, 0.0, 3.5e-3, share=0.01),
+    Stage("codes", 500, {"few codes single": 0.8, "few words single": 0.2}, 0.0, 3.5e-3, codes=1.0, share=0.05),
     Stage(
         "words in slices",
         250,
-        {"few words single": 0.35, "few words sliced": 0.45, "few words many": 0.2},
+        {"few words single": 0.3, "few words sliced": 0.45, "few words many": 0.1, "few codes single": 0.15},
         rate=0.0,
         text_rate=3.5e-3,
+        codes=1.0,
         share=0.03,
     ),
-    Stage("codes", 400, {"few symbols single": 0.9, "few symbols single 4x": 0.1}, 0.0, 3.5e-3, share=0.04),
     Stage(
         "reading",
-        2200,
+        2000,
         {
             "few symbols single": 0.25,
             "few symbols single 4x": 0.1,
-            "few symbols sliced": 0.45,
-            "few symbols many": 0.2,
+            "few symbols sliced": 0.55,
+            "few symbols many": 0.1,
         },
         rate=0.0,
         text_rate=3.5e-3,
+        codes=1.0,
         decay=0.3,
-        share=0.19,
+        share=0.18,
     ),
     Stage("seeing", 400, {"few text 4x": 0.65, "few crowded 4x": 0.35}, 4e-3, 0.0, tokens=0.0, symbols=0.0, share=0.05),
     Stage(

@@ -14,7 +14,7 @@ from torch.nn import functional
 from uhd_edge.tiny.training.batches import Batch
 from uhd_edge.tiny.training.joining import Joined, PictureBatch, joined_loss
 from uhd_edge.tiny.training.losses import seeing_loss, seeing_scores, symbol_loss
-from uhd_edge.tiny.training.reading import ReadBatch, answer_scores, blurred
+from uhd_edge.tiny.training.reading import ReadBatch, answer_scores, blurred, code_loss
 from uhd_edge.tiny.training.recipe import Stage
 from uhd_edge.tiny.training.seeing import SeenBatch, Sight
 from uhd_edge.tiny.world.conversations import Packed
@@ -56,7 +56,7 @@ def step_loss(model: Joined, batch: Batch, stage: Stage) -> tuple[Tensor, Scorin
     if isinstance(batch, SeenBatch):
         return _crowded(model, batch, stage)
     if isinstance(batch, ReadBatch):
-        return _symbols(model, batch)
+        return _symbols(model, batch, stage)
     return _pictures(model, batch, stage)
 
 
@@ -69,11 +69,14 @@ def _crowded(model: Joined, batch: SeenBatch, stage: Stage) -> tuple[Tensor, Sco
     return stage.seeing * loss, partial(seeing_scores, Sight(*(output.detach() for output in sight)), batch)
 
 
-def _symbols(model: Joined, batch: ReadBatch) -> tuple[Tensor, Scoring]:
+def _symbols(model: Joined, batch: ReadBatch, stage: Stage) -> tuple[Tensor, Scoring]:
     with mixed_precision(batch.image_places.device.type):
         image = blurred(model.reader.symbols(batch.words, batch.image_places.shape[0]))
-        logits = model.reader.logits(batch.packed, image, batch.image_places)
+        read = model.reader.read(batch.packed, image, batch.image_places)
+        logits = model.reader.likely(read[batch.packed.labelled])
     loss = functional.cross_entropy(logits.float(), batch.packed.wanted)
+    if stage.codes:
+        loss = loss + stage.codes * code_loss(model.reader.symbols, read, batch.packed)
     return loss, partial(_shares, logits.detach(), batch.packed, batch.questions)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from uhd_edge.tiny.world.questions import Question
+from uhd_edge.tiny.world.labels import POSITIONS
+from uhd_edge.tiny.world.questions import NO_CODE, Question
+from uhd_edge.tiny.world.scenes import ALPHABET
 from uhd_edge.tiny.world.views import View
 
 IGNORED = -100
@@ -16,7 +19,7 @@ PADDING = (0, 0, IGNORED, -1, -2)  # id, position, label, kind, block
 CODE_LEAD = "What is labelled "
 # What follows the last word of a question's subject, by kind of question.
 SUBJECT_ENDS = {"code": "?", "presence": "?", "extreme": "?", "count shapes": " are", "count colours": " objects"}
-IMAGE_TOKEN, LINE_BREAK = "<|image_pad|>", "\n"
+IMAGE_TOKEN, LINE_BREAK, TURN_END = "<|image_pad|>", "\n", "<|im_end|>"
 
 
 class Encodes(Protocol):
@@ -35,6 +38,8 @@ class Packed:
     token t, or `IGNORED`; `labelled` int64 [L] are the places of the others in the flattened
     `labels`. `kinds` int64 [B, T] is the index of the question whose answer is here, -1 outside of
     answers. `blocks` int64 [B, T] is the index of the question, -1 for the prefix, -2 for padding.
+    `named` int64 [Q] are the places, in the flattened sequences, of the words that complete the name
+    of an object whose code is asked for, and `codes` int64 [Q, 5] the classes of its characters.
     """
 
     ids: Tensor
@@ -43,6 +48,8 @@ class Packed:
     labelled: Tensor
     kinds: Tensor
     blocks: Tensor
+    named: Tensor
+    codes: Tensor
 
     @property
     def mask(self) -> Tensor:
@@ -91,13 +98,26 @@ def pack(
     the labels from the word on that completes the question's subject, such as "circle": there,
     what has to be found in the image is at hand, and need not be carried to the answer first.
     """
-    rows = [_row(tokenizer, prefix, asked, spell=spell) for prefix, asked in zip(prefixes, questions, strict=True)]
+    pairs = [*zip(prefixes, questions, strict=True)]
+    rows = [_row(tokenizer, prefix, asked, spell=spell) for prefix, asked in pairs]
     longest = -(-max(len(row[0]) for row in rows) // multiple) * multiple
     padded = [
         [line + [padding] * (longest - len(line)) for line, padding in zip(row, PADDING, strict=True)] for row in rows
     ]
     ids, positions, labels, kinds, blocks = torch.tensor(padded).unbind(1)  # [B, 5, T]
-    return Packed(ids, positions, labels, (labels.flatten() != IGNORED).nonzero()[:, 0], kinds, blocks)
+    codes = [
+        (row * longest + place, code) for row, pair in enumerate(pairs) for place, code in _codes(tokenizer, *pair)
+    ]
+    return Packed(
+        ids,
+        positions,
+        labels,
+        (labels.flatten() != IGNORED).nonzero()[:, 0],
+        kinds,
+        blocks,
+        named=torch.tensor([place for place, _ in codes], dtype=torch.int64),
+        codes=torch.tensor([code for _, code in codes], dtype=torch.int64).reshape(-1, POSITIONS),
+    )
 
 
 def _row(tokenizer: Encodes, prefix: list[int], asked: list[Question], *, spell: bool) -> list[list[int]]:
@@ -105,20 +125,34 @@ def _row(tokenizer: Encodes, prefix: list[int], asked: list[Question], *, spell:
     start = len(prefix)
     row = [list(prefix), list(range(start)), [IGNORED] * start, [-1] * start, [-1] * start]
     for number, question in enumerate(asked):
-        before, after = question_ids(tokenizer, question.text), tokenizer.encode(question.answer + "<|im_end|>")
+        before, after = question_ids(tokenizer, question.text), tokenizer.encode(question.answer + TURN_END)
         length, silent = len(before) + len(after), len(before) - 1
         labels = [IGNORED] * silent + after + [IGNORED]
         if spell and question.kind == "labelled":
             _spell(labels, before, len(tokenizer.encode(CODE_LEAD)), len(question.text), after)
         elif spell and question.kind in SUBJECT_ENDS:
-            subject = question.text.partition(SUBJECT_ENDS[question.kind])[0]
-            _foretell(labels, len(tokenizer.encode(subject)) - 1, silent, question.kind, after)
+            _foretell(labels, _subject_end(tokenizer, question), silent, question.kind, after)
         row[0] += before + after
         row[1] += range(start, start + length)
         row[2] += labels
         row[3] += [-1] * silent + [number] * len(after) + [-1]
         row[4] += [number] * length
     return row
+
+
+def _subject_end(tokenizer: Encodes, question: Question) -> int:
+    """The place, in the question, of the last token of its subject."""
+    return len(tokenizer.encode(question.text.partition(SUBJECT_ENDS[question.kind])[0])) - 1
+
+
+def _codes(tokenizer: Encodes, prefix: list[int], asked: list[Question]) -> Iterator[tuple[int, list[int]]]:
+    """For each code that is asked for and there: the place in the row where its object is named, and its classes."""
+    start = len(prefix)
+    for question in asked:
+        if question.kind == "code" and question.answer != NO_CODE:
+            classes = [1 + ALPHABET.index(character) for character in question.answer]
+            yield start + _subject_end(tokenizer, question), classes + [0] * (POSITIONS - len(classes))
+        start += len(question_ids(tokenizer, question.text)) + len(tokenizer.encode(question.answer + TURN_END))
 
 
 def _spell(labels: list[int], ids: list[int], first: int, length: int, answer: list[int]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from uhd_edge.tiny.world.scenes import COLOUR_NAMES, SHAPES, Object, Scene
 
+NO_CODE = "there is none"
 ABSENT = 0.15  # the share of code questions about an object that is not there
 DIRECTIONS: dict[str, Callable[[Object], float]] = {
     "leftmost": lambda drawn: drawn.x,
@@ -30,7 +31,7 @@ def code_question(scene: Scene, dice: random.Random) -> Question:
     """Ask "What is the code on the red circle?", sometimes about an object that is not there."""
     if dice.random() < ABSENT:
         colour, shape = _absent(scene, dice)
-        return Question("code", f"What is the code on the {colour} {shape}?", "there is none")
+        return Question("code", f"What is the code on the {colour} {shape}?", NO_CODE)
     drawn = dice.choice(scene.objects)
     return Question("code", f"What is the code on the {drawn.colour} {drawn.shape}?", drawn.code)
 
