@@ -1,4 +1,4 @@
-"""Trains uhd-tiny: first the tower, then the language model, then both together.
+"""Trains uhd-tiny: its tower and its language model, each alone at first, then both together.
 
 In: the world and a recipe. Out: a checkpoint.
 Read `recipe.py` first, then `train.py`.
