@@ -15,7 +15,7 @@ from uhd_edge.tiny.training.reading import ReadBatch
 from uhd_edge.tiny.training.recipe import KINDS, RECIPES, Stage
 from uhd_edge.tiny.training.steps import mixed_precision, quick_in_bfloat16
 from uhd_edge.tiny.training.train import Plan, main, one_step, run_stage, train
-from uhd_edge.tiny.training.training_state import load_state, new_state, save_state
+from uhd_edge.tiny.training.training_state import OtherRecipeError, load_state, new_state, save_state
 from uhd_edge.tiny.world.batches import tensors_of
 from uhd_edge.tiny.world.tokenizer import RememberingEncoder, train_tokenizer
 
@@ -91,6 +91,16 @@ def test_a_folder_of_another_recipe_is_refused_with_both_recipes_stages(
     assert not (tmp_path / "checkpoint").exists()
 
 
+def test_a_state_that_names_no_stages_is_refused(tmp_path: Path) -> None:
+    state = new_state(0, train_tokenizer(), CPU)
+    save_state(state, tmp_path / "state.pt")
+    values = torch.load(tmp_path / "state.pt", weights_only=True)
+    del values["stages"]
+    torch.save(values, tmp_path / "state.pt")
+    with pytest.raises(OtherRecipeError, match="the stages unknown"):
+        load_state(state, tmp_path / "state.pt")
+
+
 @pytest.mark.parametrize("tokens", [0.0, 1.0])
 def test_a_stage_without_weight_for_tokens_leaves_the_connector_as_it_is(tokens: float) -> None:
     stage = replace(MINIATURE, mix={"few crowded": 1.0}, tokens=tokens, symbols=0.0)
@@ -102,15 +112,22 @@ def test_a_stage_without_weight_for_tokens_leaves_the_connector_as_it_is(tokens:
     assert all(same) if not tokens else not any(same)
 
 
-def test_every_kind_of_symbols_in_the_small_recipe_is_asked_its_own_questions() -> None:
-    tokenizer = RememberingEncoder()
-    for name in ("few words sliced", "few symbols many"):
-        drawn = Steps(replace(MINIATURE, mix={name: 1.0}), 0, tokenizer, UNCHANGED)[0]
-        assert isinstance(drawn.batch, ReadBatch)
-        for asked in drawn.batch.questions:
-            assert tuple(question.kind for question in asked) == UNCHANGED[name].asked
-    assert "code" not in UNCHANGED["few words sliced"].asked
-    assert "code" in UNCHANGED["few symbols many"].asked
+@pytest.mark.parametrize("name", [name for name, kind in UNCHANGED.items() if kind.source == "symbols"])
+def test_symbols_are_asked_for_codes_only_where_words_are_known(name: str) -> None:
+    drawn = Steps(replace(MINIATURE, mix={name: 1.0}), 0, RememberingEncoder(), UNCHANGED)[0]
+    assert isinstance(drawn.batch, ReadBatch)
+    assert len(drawn.batch.questions) == UNCHANGED[name].count
+    codes = {sum(question.kind == "code" for question in asked) for asked in drawn.batch.questions}
+    assert codes == {0} if "words" in name else min(codes) >= 1
+
+
+def test_a_stage_with_weight_for_codes_learns_them_where_objects_are_named() -> None:
+    losses = []
+    for codes in (0.0, 1.0):
+        stage = replace(MINIATURE, mix={"few codes single": 1.0}, codes=codes)
+        state = new_state(0, train_tokenizer(), CPU)
+        losses.append(one_step(state, stage, Steps(stage, 0, RememberingEncoder())[0], 0, 0.5)[0].item())
+    assert losses[1] > losses[0] + 1  # chance among 35 classes is 3.6
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Stages "words" to "reading": trains the language model to answer from symbolic image tokens."""
+"""Trains the language model to answer from symbolic image tokens."""
 
 from __future__ import annotations
 

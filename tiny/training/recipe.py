@@ -168,7 +168,8 @@ LARGE: tuple[Stage, ...] = (
 )
 
 # For a CPU: the same worlds. No loss is there before it can be learned: the question for a code comes after those whose
-# answers are words, and tokens come after patches. Each of them, asked too early, kept back what comes before it.
+# answers are words, and tokens come after patches. Each of them, asked too early, kept back what comes before it. Codes
+# are read where their objects are named as long as symbols alone are read; descriptions come with the pictures.
 SMALL: tuple[Stage, ...] = (
     Stage("words", 120, {"few words single": 1.0}, 0.0, 3.5e-3, share=0.01),
     Stage("codes", 500, {"few codes single": 0.8, "few words single": 0.2}, 0.0, 3.5e-3, codes=1.0, share=0.05),

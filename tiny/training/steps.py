@@ -20,7 +20,7 @@ from uhd_edge.tiny.training.seeing import SeenBatch, Sight
 from uhd_edge.tiny.world.conversations import Packed
 from uhd_edge.tiny.world.questions import Question
 
-CLEARLY = 0.8  # so that two processes on the same CPU do not judge differently
+CLEARLY = 0.8  # so that two processes on the same CPU hardly ever judge differently
 Scores = dict[str, float]
 Scoring = Callable[[], Scores]
 

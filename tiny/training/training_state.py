@@ -67,13 +67,14 @@ def save_state(state: TrainingState, file: Path) -> None:
 def load_state(state: TrainingState, file: Path) -> None:
     """Load a saved state from `file` into `state`.
 
-    Raises OtherRecipeError if it was saved by a run of another recipe, which has other stages.
+    Raises OtherRecipeError if it was saved by a run with other stages, or by a version that did not name them.
     """
     values = torch.load(file, map_location="cpu", weights_only=True)
-    if values["stages"] != list(state.stages):
+    stages = values.get("stages", ["unknown"])
+    if stages != list(state.stages):
         raise OtherRecipeError(
-            f"{file} is the state of a run with the stages {', '.join(values['stages'])}, not "
-            f"{', '.join(state.stages)}: name its recipe with --recipe, or another folder"
+            f"{file} is the state of a run with the stages {', '.join(stages)}, not {', '.join(state.stages)}: "
+            "name another folder, or with --recipe the recipe of that run"
         )
     state.model.load_state_dict(values["model"])
     state.seeing.load(values["seeing"])

@@ -90,7 +90,7 @@ class Symbols(nn.Module):
         self.present = nn.Parameter(SPREAD * torch.randn(width))
         self.cut = nn.Parameter(SPREAD * torch.randn(2, width))
         self.place = nn.Parameter(SPREAD * torch.randn(PLACE, width))
-        self.letters = nn.Parameter(0.5 * self.alphabet.detach().clone())
+        self.letters = nn.Parameter(SPREAD * torch.randn(1 + len(ALPHABET), width))
         self.owner = nn.Parameter(SPREAD * torch.randn(colours, shapes, width))
 
     def forward(self, words: Said, tokens: int) -> Tensor:
