@@ -7,10 +7,10 @@ and a red object's token have to do with each other. Here what belongs together 
   plural of a shape is nearly its singular.
 - In half of the heads, queries and keys are the same projection, so that attention begins with what is equal.
   Most of it is in the pairs of channels that positions turn slowly, so that it hardly matters how far away the
-  equal is: a picture in slices has 200 tokens in 16x. The other heads are left as they are drawn, to find places.
-- Values come out as they went in.
-- In the layers after the first, values unbind a position of a code: they turn a token's character at that
-  position into the character's own embedding.
+  equal is: a picture in slices has 200 tokens in 16x. Queries and keys of the other heads are left as they are
+  drawn, to find places.
+- In the first layer, values come out as they went in. After it, the values of each key but the last unbind a
+  position of a code: they turn a token's character at that position into the character's own embedding.
 
 All of it is trained from there on.
 """
