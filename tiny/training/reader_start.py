@@ -21,7 +21,7 @@ from typing import cast
 
 import torch
 from torch import Tensor
-from transformers import Qwen3Config, Qwen3Model
+from transformers import Qwen3Model
 from transformers.models.qwen3.modeling_qwen3 import Qwen3Attention
 
 from uhd_edge.tiny.world.conversations import Encodes
@@ -58,33 +58,38 @@ def start_attention(text: Qwen3Model, position: Tensor) -> None:
 
     In the layers after the first they unbind `position` [5, width], the signs of a code's characters, as they copy.
     """
-    config = text.config
+    reach = text.config.initializer_range * text.config.hidden_size**0.5  # the length of a drawn row
     unbound = list(range(POSITIONS))
     for number, layer in enumerate(text.layers):
         attention = cast("Qwen3Attention", layer.self_attn)
-        for group in range(attention.k_proj.out_features // config.head_dim):
+        _compare(attention, _rows(attention, reach))
+        for key in range(attention.k_proj.out_features // attention.head_dim):
             signs = position[unbound.pop(0)] if number and unbound else None
-            _start_group(attention, config, group, signs)
+            _copy(attention, key, _rows(attention, reach), signs)
     if unbound:
         raise ValueError(f"The language model has no layer for positions {unbound} of a code.")
 
 
-def _start_group(attention: Qwen3Attention, config: Qwen3Config, group: int, signs: Tensor | None) -> None:
-    """Initialise the heads that share a key: one projection to copy, and for the first group one to compare."""
-    width, size = config.hidden_size, config.head_dim
-    reach = config.initializer_range * width**0.5  # the length of a drawn row
-    compared, copied = (reach * torch.linalg.qr(torch.randn(width, size))[0].T for _ in range(2))
-    compared *= torch.where(_turned_fast(size), FAST, SLOW)[:, None]
-    shared = slice(group * size, (group + 1) * size)
-    if group == 0:
-        _blend(attention.k_proj.weight[shared], compared)
-    attention.v_proj.weight[shared] = copied if signs is None else copied * signs
+def _rows(attention: Qwen3Attention, reach: float) -> Tensor:
+    """Orthogonal rows of the length `reach`, as many as a head has channels: [head, width]."""
+    rows: Tensor = torch.linalg.qr(torch.randn(attention.k_proj.in_features, attention.head_dim))[0].T
+    return reach * rows
+
+
+def _compare(attention: Qwen3Attention, rows: Tensor) -> None:
+    """Let the first key and the queries that share it be projected alike, most of all in the slow channels."""
+    compared = rows * torch.where(_turned_fast(len(rows)), FAST, SLOW)[:, None]
+    _blend(attention.k_proj.weight[: len(rows)], compared)
+    for query in attention.q_proj.weight.split(len(rows))[: attention.num_key_value_groups]:
+        _blend(query, compared)
+
+
+def _copy(attention: Qwen3Attention, key: int, rows: Tensor, signs: Tensor | None) -> None:
+    """Let the value of a key be copied by the heads that share it, without its `signs` [width] if there are any."""
     heads = attention.num_key_value_groups
-    for head in range(group * heads, (group + 1) * heads):
-        rows = slice(head * size, (head + 1) * size)
-        if group == 0:
-            _blend(attention.q_proj.weight[rows], compared)
-        attention.o_proj.weight[:, rows] = copied.T
+    attention.v_proj.weight.split(len(rows))[key].copy_(rows if signs is None else rows * signs)
+    for output in attention.o_proj.weight.split(len(rows), dim=1)[key * heads : (key + 1) * heads]:
+        output.copy_(rows.T)
 
 
 def _turned_fast(size: int) -> Tensor:

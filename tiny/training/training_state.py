@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from uhd_edge.export.tower_config import TowerConfig
+from uhd_edge.runtime.errors import UhdError
 from uhd_edge.tiny.training.joining import Joined
 from uhd_edge.tiny.training.optimizers import Pair, pair_for
 from uhd_edge.tiny.training.reading import Reader
@@ -16,7 +17,7 @@ from uhd_edge.tiny.training.seeing import Seer
 from uhd_edge.tiny.training.tower_start import CONFIG
 
 
-class OtherRecipeError(ValueError):
+class OtherRecipeError(UhdError):
     """A folder has the state of a run of another recipe."""
 
 

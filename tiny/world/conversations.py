@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +11,7 @@ from torch import Tensor
 from uhd_edge.tiny.world.labels import POSITIONS
 from uhd_edge.tiny.world.questions import NO_CODE, Question
 from uhd_edge.tiny.world.scenes import ALPHABET
+from uhd_edge.tiny.world.tokenizer import TURN_END
 from uhd_edge.tiny.world.views import View
 
 IGNORED = -100
@@ -19,7 +19,7 @@ PADDING = (0, 0, IGNORED, -1, -2)  # id, position, label, kind, block
 CODE_LEAD = "What is labelled "
 # What follows the last word of a question's subject, by kind of question.
 SUBJECT_ENDS = {"code": "?", "presence": "?", "extreme": "?", "count shapes": " are", "count colours": " objects"}
-IMAGE_TOKEN, LINE_BREAK, TURN_END = "<|image_pad|>", "\n", "<|im_end|>"
+IMAGE_TOKEN, LINE_BREAK = "<|image_pad|>", "\n"
 
 
 class Encodes(Protocol):
@@ -98,16 +98,14 @@ def pack(
     the labels from the word on that completes the question's subject, such as "circle": there,
     what has to be found in the image is at hand, and need not be carried to the answer first.
     """
-    pairs = [*zip(prefixes, questions, strict=True)]
-    rows = [_row(tokenizer, prefix, asked, spell=spell) for prefix, asked in pairs]
+    laid = [_row(tokenizer, prefix, asked, spell=spell) for prefix, asked in zip(prefixes, questions, strict=True)]
+    rows = [row for row, _ in laid]
     longest = -(-max(len(row[0]) for row in rows) // multiple) * multiple
     padded = [
         [line + [padding] * (longest - len(line)) for line, padding in zip(row, PADDING, strict=True)] for row in rows
     ]
     ids, positions, labels, kinds, blocks = torch.tensor(padded).unbind(1)  # [B, 5, T]
-    codes = [
-        (row * longest + place, code) for row, pair in enumerate(pairs) for place, code in _codes(tokenizer, *pair)
-    ]
+    codes = [(number * longest + place, code) for number, (_, named) in enumerate(laid) for place, code in named]
     return Packed(
         ids,
         positions,
@@ -120,9 +118,14 @@ def pack(
     )
 
 
-def _row(tokenizer: Encodes, prefix: list[int], asked: list[Question], *, spell: bool) -> list[list[int]]:
-    """Five lists of the same length: ids, positions, labels, kinds, and blocks."""
-    start = len(prefix)
+def _row(
+    tokenizer: Encodes, prefix: list[int], asked: list[Question], *, spell: bool
+) -> tuple[list[list[int]], list[tuple[int, list[int]]]]:
+    """Five lists of the same length, ids, positions, labels, kinds, and blocks; and the codes that are asked for.
+
+    For each of these that is there: the place where its object is named, and the classes of its characters.
+    """
+    start, codes = len(prefix), []
     row = [list(prefix), list(range(start)), [IGNORED] * start, [-1] * start, [-1] * start]
     for number, question in enumerate(asked):
         before, after = question_ids(tokenizer, question.text), tokenizer.encode(question.answer + TURN_END)
@@ -132,12 +135,14 @@ def _row(tokenizer: Encodes, prefix: list[int], asked: list[Question], *, spell:
             _spell(labels, before, len(tokenizer.encode(CODE_LEAD)), len(question.text), after)
         elif spell and question.kind in SUBJECT_ENDS:
             _foretell(labels, _subject_end(tokenizer, question), silent, question.kind, after)
+        if question.kind == "code" and question.answer != NO_CODE:
+            codes.append((len(row[0]) + _subject_end(tokenizer, question), _classes(question.answer)))
         row[0] += before + after
         row[1] += range(start, start + length)
         row[2] += labels
         row[3] += [-1] * silent + [number] * len(after) + [-1]
         row[4] += [number] * length
-    return row
+    return row, codes
 
 
 def _subject_end(tokenizer: Encodes, question: Question) -> int:
@@ -145,14 +150,9 @@ def _subject_end(tokenizer: Encodes, question: Question) -> int:
     return len(tokenizer.encode(question.text.partition(SUBJECT_ENDS[question.kind])[0])) - 1
 
 
-def _codes(tokenizer: Encodes, prefix: list[int], asked: list[Question]) -> Iterator[tuple[int, list[int]]]:
-    """For each code that is asked for and there: the place in the row where its object is named, and its classes."""
-    start = len(prefix)
-    for question in asked:
-        if question.kind == "code" and question.answer != NO_CODE:
-            classes = [1 + ALPHABET.index(character) for character in question.answer]
-            yield start + _subject_end(tokenizer, question), classes + [0] * (POSITIONS - len(classes))
-        start += len(question_ids(tokenizer, question.text)) + len(tokenizer.encode(question.answer + TURN_END))
+def _classes(code: str) -> list[int]:
+    """The classes of a code's five characters: 1 + their indices in `ALPHABET`, 0 where there is none."""
+    return [1 + ALPHABET.index(character) for character in code] + [0] * (POSITIONS - len(code))
 
 
 def _spell(labels: list[int], ids: list[int], first: int, length: int, answer: list[int]) -> None:

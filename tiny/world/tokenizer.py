@@ -10,7 +10,7 @@ from __future__ import annotations
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from uhd_edge.tiny.world.questions import DIRECTIONS
+from uhd_edge.tiny.world.questions import DIRECTIONS, NO_CODE
 from uhd_edge.tiny.world.scenes import COLOUR_NAMES, SHAPES
 
 REMEMBERED = 20_000  # texts
@@ -44,7 +44,7 @@ CHAT_TEMPLATE = (
 
 def corpus() -> list[str]:
     """All questions and answers of the world without codes and numbers. The tokenizer learns its merges from them."""
-    texts = ["user\n", "assistant\n", "system\n", "there is none", "yes", "no", "Describe the scene."]
+    texts = ["user\n", "assistant\n", "system\n", NO_CODE, "yes", "no", "Describe the scene."]
     texts += [f"Which object is the {direction}?" for direction in DIRECTIONS]
     texts += ["1 object: ", "2 objects: ", " labelled ", "What is labelled "]
     for shape in SHAPES:
