@@ -13,7 +13,8 @@ from uhd_edge.tiny.training import steps
 from uhd_edge.tiny.training.batches import Steps, drawn_ahead
 from uhd_edge.tiny.training.reading import ReadBatch
 from uhd_edge.tiny.training.recipe import KINDS, RECIPES, Stage
-from uhd_edge.tiny.training.steps import mixed_precision, quick_in_bfloat16
+from uhd_edge.tiny.training.seeing import SeenBatch
+from uhd_edge.tiny.training.steps import mixed_precision, quick_in_bfloat16, step_loss
 from uhd_edge.tiny.training.train import Plan, main, one_step, run_stage, train
 from uhd_edge.tiny.training.training_state import OtherRecipeError, load_state, new_state, save_state
 from uhd_edge.tiny.world.batches import tensors_of
@@ -71,6 +72,31 @@ def test_a_run_without_time_goes_through_every_stage_without_a_step(tmp_path: Pa
     assert (tmp_path / "state.pt").exists()
 
 
+def test_a_connector_speaks_up_as_much_as_the_symbols_grew_and_its_head_reads_the_same() -> None:
+    state = new_state(0, train_tokenizer(), CPU)
+    drawn = Steps(replace(MINIATURE, mix={"few crowded": 1.0}), 0, RememberingEncoder())[0].batch
+    assert isinstance(drawn, SeenBatch)
+    with torch.no_grad():
+        state.model.reader.symbols.alphabet *= 4
+        before = state.model.seer(drawn.pixels, drawn.position_ids, True)
+        run_stage(state, replace(MINIATURE, steps=0, speaks=True), Plan(0), Path())
+        after = state.model.seer(drawn.pixels, drawn.position_ids, True)
+    assert after.embeddings.norm() / before.embeddings.norm() == pytest.approx(4, rel=0.05)
+    torch.testing.assert_close(after.tokens, before.tokens)
+
+
+@pytest.mark.parametrize("kind", ["few crowded", "few single"])
+def test_the_distance_from_symbolic_tokens_counts_by_its_weight(kind: str) -> None:
+    state = new_state(0, train_tokenizer(), CPU)
+    batch = Steps(replace(MINIATURE, mix={kind: 1.0}), 0, RememberingEncoder())[0].batch
+    with torch.no_grad():
+        none, one, ten = (
+            step_loss(state.model, batch, replace(MINIATURE, symbols=weight))[0] for weight in (0.0, 1.0, 10.0)
+        )
+    assert one > none
+    assert (ten - none) / (one - none) == pytest.approx(10, rel=0.01)
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_stage_of_a_recipe_mixes_kinds_of_batches_that_exist(recipe: str) -> None:
     for stage in RECIPES[recipe]:
@@ -118,13 +144,13 @@ def test_symbols_are_asked_for_codes_only_where_words_are_known(name: str) -> No
     assert isinstance(drawn.batch, ReadBatch)
     assert len(drawn.batch.questions) == UNCHANGED[name].count
     codes = {sum(question.kind == "code" for question in asked) for asked in drawn.batch.questions}
-    assert codes == {0} if "words" in name else min(codes) >= 1
+    assert codes == {0} if name in {"few words", "few labels"} else min(codes) >= 1
 
 
 def test_a_stage_with_weight_for_codes_learns_them_where_objects_are_named() -> None:
     losses = []
     for codes in (0.0, 1.0):
-        stage = replace(MINIATURE, mix={"few codes single": 1.0}, codes=codes)
+        stage = replace(MINIATURE, mix={"few codes": 1.0}, codes=codes)
         state = new_state(0, train_tokenizer(), CPU)
         losses.append(one_step(state, stage, Steps(stage, 0, RememberingEncoder())[0], 0, 0.5)[0].item())
     assert losses[1] > losses[0] + 1  # chance among 35 classes is 3.6

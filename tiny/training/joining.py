@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -17,7 +18,11 @@ from uhd_edge.tiny.world.conversations import Encodes, Packed, pack, prefix_ids
 from uhd_edge.tiny.world.drawing import draw_picture
 from uhd_edge.tiny.world.questions import Question
 from uhd_edge.tiny.world.scenes import Scene
+from uhd_edge.tiny.world.symbols import SPREAD
 from uhd_edge.tiny.world.views import VIEW_SIDE, View, cut_views, plan_views
+
+if TYPE_CHECKING:
+    from uhd_edge.export.connectors import ConnectorRound
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,19 @@ class Joined(nn.Module):
         super().__init__()
         self.seer = seer
         self.reader = reader
+
+    @torch.no_grad()
+    def speak_up(self) -> None:
+        """Make what the connector says larger, as much as the symbols' tables grew while the language model learned.
+
+        They grow to several times their first size. A connector that begins as it was drawn would need
+        most of its steps to get there. The token head reads what it read before.
+        """
+        grown = float(self.reader.symbols.alphabet[1:].square().mean().sqrt()) / SPREAD
+        last = cast("ConnectorRound", self.seer.connector.mlp[-1]).linear_2
+        last.weight.mul_(grown)
+        last.bias.mul_(grown)
+        self.seer.token_head.weight.div_(grown)
 
     def forward(self, batch: PictureBatch) -> tuple[Tensor, list[Sight]]:
         """Logits [L, vocabulary] at the labelled positions, and the outputs of the tower's heads by group."""
@@ -87,17 +105,18 @@ def picture_batch(
 
 
 def joined_loss(
-    model: Joined, batch: PictureBatch, logits: Tensor, seen: list[Sight], seeing: float
+    model: Joined, batch: PictureBatch, logits: Tensor, seen: list[Sight], *, seeing: float, symbols: float
 ) -> tuple[Tensor, Tensor]:
     """The loss, and the part of it that comes from the answers.
 
     The loss is the cross-entropy of the answers, and of what questions foretell of them, plus
-    `seeing` times the losses of the tower's heads.
+    `seeing` times the losses of the tower's heads, in which the distance from the symbolic tokens has
+    the weight `symbols`.
     """
     answers = functional.cross_entropy(logits.float(), batch.packed.wanted)
     views = sum(len(order) for order in batch.order)
     loss = answers
     for group, order, sight in zip(batch.groups, batch.order, seen, strict=True):
-        part = seeing_loss(sight, group) + symbol_loss(model.reader.symbols, sight.embeddings, group)
+        part = seeing_loss(sight, group) + symbols * symbol_loss(model.reader.symbols, sight.embeddings, group)
         loss = loss + seeing * len(order) / views * part
     return loss, answers.detach()

@@ -109,6 +109,8 @@ def run_stage(state: TrainingState, stage: Stage, plan: Plan, folder: Path, dead
     """Run the steps of a stage, beginning with `state.step`, until `deadline` on the monotonic clock at the latest."""
     if stage.inserts and state.step == 0:
         insert_compressor(state)
+    if stage.speaks and state.step == 0:
+        state.model.speak_up()
     state.seeing.rate, state.reading.rate = stage.rate, stage.text_rate
     report = Report(folder / "training.jsonl", stage.name)
     started = saved = time.monotonic()
