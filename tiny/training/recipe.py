@@ -210,7 +210,7 @@ SMALL: tuple[Stage, ...] = (
     ),
     Stage(
         "tokens",
-        1400,
+        900,
         {"few text": 0.4, "few crowded": 0.48, "few crowded 4x": 0.12},
         rate=2.5e-3,
         text_rate=0.0,
@@ -220,7 +220,7 @@ SMALL: tuple[Stage, ...] = (
     ),
     Stage(
         "joining",
-        2000,
+        1500,
         {
             "few single": 0.2,
             "few single 4x": 0.07,
