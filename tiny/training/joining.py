@@ -106,17 +106,16 @@ def picture_batch(
 
 def joined_loss(
     model: Joined, batch: PictureBatch, logits: Tensor, seen: list[Sight], *, seeing: float, symbols: float
-) -> tuple[Tensor, Tensor]:
-    """The loss, and the part of it that comes from the answers.
+) -> Tensor:
+    """The loss of a batch of pictures.
 
-    The loss is the cross-entropy of the answers, and of what questions foretell of them, plus
+    It is the cross-entropy of the answers, and of what questions foretell of them, plus
     `seeing` times the losses of the tower's heads, in which the distance from the symbolic tokens has
     the weight `symbols`.
     """
-    answers = functional.cross_entropy(logits.float(), batch.packed.wanted)
+    loss = functional.cross_entropy(logits.float(), batch.packed.wanted)
     views = sum(len(order) for order in batch.order)
-    loss = answers
     for group, order, sight in zip(batch.groups, batch.order, seen, strict=True):
         part = seeing_loss(sight, group) + symbols * symbol_loss(model.reader.symbols, sight.embeddings, group)
         loss = loss + seeing * len(order) / views * part
-    return loss, answers.detach()
+    return loss

@@ -49,10 +49,10 @@ class Stage:
     """A stage of the training. `mix` gives the share of steps for each kind of batch.
 
     `rate` is the learning rate of tower and connector, `text_rate` that of the language model.
-    `seeing` is the weight of the losses of the tower's heads. Within these, in crowded views,
-    `tokens` is the weight of spelling and of the image tokens, and `symbols` that of the distance
-    from the symbolic tokens. `codes` is the weight, when symbols are read, of the codes where their
-    objects are named. `decay` is the last fraction of the stage, in which the learning rates
+    `seeing` is the weight of the losses of the tower's heads. Within these, `symbols` is the weight of
+    the distance from the symbolic tokens and, in crowded views, `tokens` that of spelling and of the
+    image tokens. `codes` is the weight, when symbols are read, of the codes where their objects are
+    named. `decay` is the last fraction of the stage, in which the learning rates
     fall to zero. With `inserts`, the compressor is initialised from the layer before it when the
     stage begins; with `speaks`, the connector is made as loud as the symbolic tokens are. `share` is
     the stage's part of the time of a run that has a limit.

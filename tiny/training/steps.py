@@ -83,7 +83,7 @@ def _symbols(model: Joined, batch: ReadBatch, stage: Stage) -> tuple[Tensor, Sco
 def _pictures(model: Joined, batch: PictureBatch, stage: Stage) -> tuple[Tensor, Scoring]:
     with mixed_precision(batch.image_places.device.type):
         logits, seen = model(batch)
-    loss, _ = joined_loss(model, batch, logits, seen, seeing=stage.seeing, symbols=stage.symbols)
+    loss = joined_loss(model, batch, logits, seen, seeing=stage.seeing, symbols=stage.symbols)
     return loss, partial(_shares, logits.detach(), batch.packed, batch.questions)
 
 
