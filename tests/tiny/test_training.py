@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from uhd_edge.tiny.training import steps
+from uhd_edge.tiny.training import precision
 from uhd_edge.tiny.training.batches import Steps, drawn_ahead
+from uhd_edge.tiny.training.precision import mixed_precision, quick_in_bfloat16
 from uhd_edge.tiny.training.reading import ReadBatch
 from uhd_edge.tiny.training.recipe import KINDS, RECIPES, Stage
 from uhd_edge.tiny.training.seeing import SeenBatch
-from uhd_edge.tiny.training.steps import mixed_precision, quick_in_bfloat16, step_loss
+from uhd_edge.tiny.training.steps import step_loss
 from uhd_edge.tiny.training.train import Plan, main, one_step, run_stage, train
 from uhd_edge.tiny.training.training_state import OtherRecipeError, load_state, new_state, save_state
 from uhd_edge.tiny.world.batches import tensors_of
@@ -162,7 +163,7 @@ def test_a_stage_with_weight_for_codes_learns_them_where_objects_are_named() -> 
 def test_a_cpu_computes_in_bfloat16_only_where_that_is_clearly_faster(
     monkeypatch: pytest.MonkeyPatch, share: float, dtype: torch.dtype
 ) -> None:
-    monkeypatch.setattr(steps, "_seconds", {torch.float32: 1.0, torch.bfloat16: share}.__getitem__)
+    monkeypatch.setattr(precision, "_seconds", {torch.float32: 1.0, torch.bfloat16: share}.__getitem__)
     quick_in_bfloat16.cache_clear()
     try:
         with mixed_precision("cpu"):

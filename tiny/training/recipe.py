@@ -183,7 +183,7 @@ SMALL: tuple[Stage, ...] = (
     Stage("slices", 500, {"few symbols sliced": 0.6, "few symbols many": 0.4}, 0.0, 3.5e-3, codes=1.0, share=0.05),
     Stage(
         "reading",
-        1300,
+        1800,
         {
             "few symbols single": 0.2,
             "few symbols single 4x": 0.1,
@@ -196,10 +196,10 @@ SMALL: tuple[Stage, ...] = (
         decay=0.3,
         share=0.14,
     ),
-    Stage("seeing", 400, {"few text 4x": 0.65, "few crowded 4x": 0.35}, 4e-3, 0.0, tokens=0.0, symbols=0.0, share=0.05),
+    Stage("seeing", 500, {"few text 4x": 0.65, "few crowded 4x": 0.35}, 4e-3, 0.0, tokens=0.0, symbols=0.0, share=0.05),
     Stage(
         "compression",
-        500,
+        600,
         {"few text": 0.6, "few crowded": 0.4},
         rate=3e-3,
         text_rate=0.0,
@@ -210,7 +210,7 @@ SMALL: tuple[Stage, ...] = (
     ),
     Stage(
         "tokens",
-        900,
+        1300,
         {"few text": 0.4, "few crowded": 0.48, "few crowded 4x": 0.12},
         rate=2.5e-3,
         text_rate=0.0,
@@ -220,7 +220,7 @@ SMALL: tuple[Stage, ...] = (
     ),
     Stage(
         "joining",
-        1500,
+        2400,
         {
             "few single": 0.2,
             "few single 4x": 0.07,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import time
 from collections.abc import Callable
 from functools import partial
 
@@ -14,38 +12,15 @@ from torch.nn import functional
 from uhd_edge.tiny.training.batches import Batch
 from uhd_edge.tiny.training.joining import Joined, PictureBatch, joined_loss
 from uhd_edge.tiny.training.losses import seeing_loss, seeing_scores, symbol_loss
+from uhd_edge.tiny.training.precision import mixed_precision
 from uhd_edge.tiny.training.reading import ReadBatch, answer_scores, blurred, code_loss
 from uhd_edge.tiny.training.recipe import Stage
 from uhd_edge.tiny.training.seeing import SeenBatch, Sight
 from uhd_edge.tiny.world.conversations import Packed
 from uhd_edge.tiny.world.questions import Question
 
-CLEARLY = 0.8  # so that two processes on the same CPU hardly ever judge differently
 Scores = dict[str, float]
 Scoring = Callable[[], Scores]
-
-
-def mixed_precision(device: str) -> torch.autocast:
-    """Compute matrix products in bfloat16 inside this context: on a GPU always, on a CPU where it is quick."""
-    return torch.autocast(device, torch.bfloat16, enabled=device != "cpu" or quick_in_bfloat16())
-
-
-@functools.cache
-def quick_in_bfloat16() -> bool:
-    """Whether this CPU multiplies matrices clearly faster in bfloat16 than in float32. Many need ten times as long."""
-    wide, narrow = (_seconds(dtype) for dtype in (torch.float32, torch.bfloat16))
-    return narrow <= CLEARLY * wide
-
-
-def _seconds(dtype: torch.dtype) -> float:
-    """The least time of a few products of two matrices of this type."""
-    matrix = torch.ones(512, 256, dtype=dtype)
-    taken = []
-    for _ in range(5):
-        started = time.perf_counter()
-        torch.mm(matrix, matrix.T)
-        taken.append(time.perf_counter() - started)
-    return min(taken)
 
 
 def step_loss(model: Joined, batch: Batch, stage: Stage) -> tuple[Tensor, Scoring]:

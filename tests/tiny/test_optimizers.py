@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from uhd_edge.tiny.training.muon import Muon
+from uhd_edge.tiny.training.optimizers import Muon
 
 SHAPES = ((24, 24), (24, 24), (48, 24), (24, 48), (24, 24))
 
