@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from support.places import ROOT
 
 from uhd_edge.tiny.experiments import report, training
@@ -20,20 +21,19 @@ from uhd_edge.tiny.experiments.times import TIMES, time_rows
 from uhd_edge.tiny.experiments.training import RECIPE, Order, begin
 from uhd_edge.tiny.experiments.world import ROW_KINDS
 from uhd_edge.tiny.training.batches import Steps
+from uhd_edge.tiny.training.reading import Reader
 from uhd_edge.tiny.training.tower_start import new_tower
 from uhd_edge.tiny.world.batches import tensors_of
-from uhd_edge.tiny.world.symbols import Symbols
-from uhd_edge.tiny.world.tokenizer import RememberingEncoder
+from uhd_edge.tiny.world.tokenizer import RememberingEncoder, train_tokenizer
 
 FEW = Order(replace(RECIPE, steps=3), {name: replace(kind, count=2) for name, kind in ROW_KINDS.items()}, 1)
 
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Order:
-    """A short recipe, and a tower to begin with that has learned nothing."""
+    """A short recipe, and a tower and a language model to begin with that have learned nothing."""
     start = tmp_path_factory.mktemp("start") / "start.safetensors"
-    torch.manual_seed(0)
-    save_start(new_tower(5, BEFORE), Symbols(BEFORE.llm_hidden), start)
+    save_start(new_tower(5, BEFORE), Reader(5, train_tokenizer()), start)
     return replace(FEW, start=start)
 
 
@@ -42,6 +42,15 @@ def run(name: str, folder: Path, runs: Path, order: Order) -> bytes:
     for made in (folder, runs):
         made.mkdir(exist_ok=True)
     return run_row(find_row(name), 0, Desk(folder, runs, Amount(2, 2)), RememberingEncoder(), order).read_bytes()
+
+
+def test_rows_of_every_seed_begin_with_the_same_tower_and_language_model(few: Order) -> None:
+    given = load_file(few.start)
+    for seed in (0, 1):
+        model = begin(find_row("average-pool"), seed, few.start).state.model
+        for part, module in (("text", model.reader.text), ("tower.encoder", model.seer.tower.encoder)):
+            for name, weight in module.state_dict().items():
+                assert torch.equal(weight, given[f"{part}.{name}"].float()), name
 
 
 def test_a_row_that_was_stopped_writes_the_bytes_of_one_that_was_not(

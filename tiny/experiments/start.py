@@ -1,8 +1,8 @@
 """Make what all rows begin with: `python -m uhd_edge.tiny.experiments.start FOLDER`.
 
 The tower learns to see without a compressor, with the heads that uhd-tiny's had, and
-`alphabet.py` finds what the language model reads. Both go into `start.safetensors` here, in float16. The
-run goes on where it stopped when it is started again with the same folder.
+`alphabet.py` finds what the built-in language model reads. Both go into `start.safetensors` here, with the
+language model, in float16. The run goes on where it stopped when it is started again with the same folder.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from uhd_edge.export.tower import VisionTower
 from uhd_edge.tiny.experiments.alphabet import built_in
 from uhd_edge.tiny.experiments.rows import BEFORE
 from uhd_edge.tiny.experiments.world import SEEING_KINDS
+from uhd_edge.tiny.training.reading import Reader
 from uhd_edge.tiny.training.recipe import Stage
 from uhd_edge.tiny.training.train import Plan, train
-from uhd_edge.tiny.world.symbols import Symbols
 from uhd_edge.tiny.world.tokenizer import RememberingEncoder
 
 START = Path(__file__).parent / "start.safetensors"
@@ -37,21 +37,21 @@ SEEING = Stage(
 def make_start(folder: Path, target: Path, stage: Stage = SEEING) -> None:
     """Train the tower in `folder`, find the symbols, and write both to `target`."""
     state = train(folder, (stage,), Plan(0, tower=BEFORE, kinds=SEEING_KINDS), torch.device("cpu"))
-    save_start(state.model.seer.tower, built_in(RememberingEncoder()).reader.symbols, target)
+    save_start(state.model.seer.tower, built_in(RememberingEncoder()).reader, target)
 
 
-def save_start(tower: VisionTower, symbols: Symbols, target: Path) -> None:
+def save_start(tower: VisionTower, reader: Reader, target: Path) -> None:
     """Write what `load_start` reads."""
     tensors = {
         f"{part}.{name}": tensor.half().contiguous()
-        for part, module in (("tower", tower), ("symbols", symbols))
+        for part, module in (("tower", tower), ("symbols", reader.symbols), ("text", reader.text))
         for name, tensor in module.state_dict().items()
     }
     save_file(tensors, target)
 
 
-def load_start(tower: VisionTower, symbols: Symbols, file: Path = START) -> None:
-    """Give `tower` and `symbols` the weights they begin with; a compressor keeps its own."""
+def load_start(tower: VisionTower, reader: Reader, file: Path = START) -> None:
+    """Give `tower` and `reader` the weights they begin with; a compressor keeps its own."""
     tensors = {name: tensor.float() for name, tensor in load_file(file).items()}
 
     def below(part: str) -> dict[str, torch.Tensor]:
@@ -60,7 +60,8 @@ def load_start(tower: VisionTower, symbols: Symbols, file: Path = START) -> None
     left_out = tower.load_state_dict(below("tower."), strict=False)
     if left_out.unexpected_keys or any(not name.startswith("vit_merger.") for name in left_out.missing_keys):
         raise ValueError(f"{file} has another tower's weights: {left_out}")
-    symbols.load_state_dict(below("symbols."))
+    reader.symbols.load_state_dict(below("symbols."))
+    reader.text.load_state_dict(below("text."))
 
 
 def main() -> None:

@@ -9,13 +9,11 @@ from typing import Any
 import torch
 
 from uhd_edge.export.reuse import first_weights
-from uhd_edge.tiny.experiments.alphabet import CHECKPOINT
 from uhd_edge.tiny.experiments.rows import Row
 from uhd_edge.tiny.experiments.start import START, load_start
 from uhd_edge.tiny.experiments.world import ROW_KINDS
 from uhd_edge.tiny.training.batches import Steps
 from uhd_edge.tiny.training.recipe import Kind, Stage
-from uhd_edge.tiny.training.saved_model import load_checkpoint
 from uhd_edge.tiny.training.tower_start import CONFIG
 from uhd_edge.tiny.training.train import one_step
 from uhd_edge.tiny.training.training_state import TrainingState, new_state
@@ -49,12 +47,11 @@ class RowRun:
 def begin(row: Row, seed: int, start: Path = START) -> RowRun:
     """Return the row before its first step: the tower that sees, a new compressor, connector and heads.
 
-    Seeds draw the new weights and the batches. The language model is the built-in one and stays as it is.
+    Seeds draw the new weights and the batches. The language model is the start's and stays as it is.
     """
     state = new_state(seed, train_tokenizer(), CPU, row.tower)
     tower, reader = state.model.seer.tower, state.model.reader
-    reader.text.load_state_dict(load_checkpoint(CHECKPOINT)[2])
-    load_start(tower, reader.symbols, start)
+    load_start(tower, reader, start)
     reader.requires_grad_(False)
     if row.compressor is not None and row.reuse:
         layer = tower.encoder.layers[row.insert_layer]
