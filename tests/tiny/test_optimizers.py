@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from uhd_edge.tiny.training.optimizers import Muon
+from uhd_edge.tiny.training import optimizers
+from uhd_edge.tiny.training.optimizers import Muon, orthogonalised
 
 SHAPES = ((24, 24), (24, 24), (48, 24), (24, 48), (24, 24))
 
 
-def test_the_steps_are_those_of_torch() -> None:
+@pytest.mark.parametrize("quick", [True, False])
+def test_the_steps_are_those_of_torch(monkeypatch: pytest.MonkeyPatch, quick: bool) -> None:
+    monkeypatch.setattr(optimizers, "quick_in_bfloat16", lambda: quick)
     torch.manual_seed(0)
     ours = [torch.nn.Parameter(torch.randn(shape)) for shape in SHAPES]
     theirs = [torch.nn.Parameter(matrix.detach().clone()) for matrix in ours]
@@ -29,3 +33,11 @@ def test_a_matrix_without_a_gradient_stays_as_it_is() -> None:
     still = torch.nn.Parameter(torch.ones(4, 4))
     Muon([still], 1e-2, weight_decay=0.02, rounds=4).step()
     assert torch.equal(still, torch.ones(4, 4))
+
+
+@pytest.mark.parametrize(("quick", "dtype"), [(True, torch.bfloat16), (False, torch.float32)], ids=str)
+def test_a_cpu_orthogonalises_in_bfloat16_where_that_is_quick(
+    monkeypatch: pytest.MonkeyPatch, quick: bool, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(optimizers, "quick_in_bfloat16", lambda: quick)
+    assert orthogonalised(torch.eye(4)[None], 2).dtype == dtype

@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from uhd_edge.tiny.training import precision
 from uhd_edge.tiny.training.batches import Steps, drawn_ahead
-from uhd_edge.tiny.training.precision import mixed_precision, quick_in_bfloat16
 from uhd_edge.tiny.training.reading import ReadBatch
 from uhd_edge.tiny.training.recipe import KINDS, RECIPES, Stage
 from uhd_edge.tiny.training.seeing import SeenBatch
@@ -155,21 +153,6 @@ def test_a_stage_with_weight_for_codes_learns_them_where_objects_are_named() -> 
         state = new_state(0, train_tokenizer(), CPU)
         losses.append(one_step(state, stage, Steps(stage, 0, RememberingEncoder())[0], 0, 0.5)[0].item())
     assert losses[1] > losses[0] + 1  # chance among 35 classes is 3.6
-
-
-@pytest.mark.parametrize(
-    ("share", "dtype"), [(0.3, torch.bfloat16), (0.95, torch.float32), (10.0, torch.float32)], ids=str
-)
-def test_a_cpu_computes_in_bfloat16_only_where_that_is_clearly_faster(
-    monkeypatch: pytest.MonkeyPatch, share: float, dtype: torch.dtype
-) -> None:
-    monkeypatch.setattr(precision, "_seconds", {torch.float32: 1.0, torch.bfloat16: share}.__getitem__)
-    quick_in_bfloat16.cache_clear()
-    try:
-        with mixed_precision("cpu"):
-            assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == dtype
-    finally:
-        quick_in_bfloat16.cache_clear()
 
 
 def test_batches_from_every_source_of_the_large_recipes_last_stage_train_a_step() -> None:
