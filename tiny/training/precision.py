@@ -32,7 +32,7 @@ def _attention_of_products() -> Iterator[None]:
 
     In bfloat16, torch's fused attention for CPUs is the slower one, above all backwards.
     """
-    before = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
+    before = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()  # type: ignore[no-untyped-call]
     torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)  # a CPU obeys it as well
     try:
         with sdpa_kernel(SDPBackend.MATH):
