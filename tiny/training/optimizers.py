@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from uhd_edge.tiny.training.precision import quick_in_bfloat16
+from uhd_edge.tiny.training.precision import in_bfloat16
 
 INNER = ("layers.", "vit_merger.", "connector.")
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the Newton-Schulz iteration, by Keller Jordan
@@ -61,7 +61,7 @@ def orthogonalised(matrices: Tensor, rounds: int) -> Tensor:
     """
     first, second, third = COEFFICIENTS
     turned = matrices.shape[1] > matrices.shape[2]
-    values = matrices.bfloat16() if matrices.is_cuda or quick_in_bfloat16() else matrices
+    values = matrices.bfloat16() if in_bfloat16(matrices.device.type) else matrices
     if turned:
         values = values.mT
     values = values / values.norm(dim=(1, 2), keepdim=True).clamp(min=SMALLEST_NORM)

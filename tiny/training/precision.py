@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -15,15 +15,16 @@ CLEARLY = 0.8  # so that two processes on the same CPU hardly ever judge differe
 
 @contextmanager
 def mixed_precision(device: str) -> Iterator[None]:
-    """Compute matrix products in bfloat16 inside this context, where that is quick."""
-    if device != "cpu":
-        with torch.autocast(device, torch.bfloat16):
-            yield
-    elif quick_in_bfloat16():
-        with torch.autocast(device, torch.bfloat16), _attention_of_products():
-            yield
-    else:
+    """Compute matrix products in bfloat16 inside this context, on a device of a type that is quick in it."""
+    narrow = in_bfloat16(device)
+    attention = _attention_of_products() if narrow and device == "cpu" else nullcontext()
+    with torch.autocast(device, torch.bfloat16, enabled=narrow), attention:
         yield
+
+
+def in_bfloat16(device: str) -> bool:
+    """Whether training computes in bfloat16 on this type of device."""
+    return device != "cpu" or quick_in_bfloat16()
 
 
 @contextmanager
