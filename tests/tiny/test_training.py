@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from uhd_edge.tiny.training.batches import Steps, drawn_ahead
+from uhd_edge.tiny.training.joining import EMPTY_GREY
 from uhd_edge.tiny.training.reading import ReadBatch
 from uhd_edge.tiny.training.recipe import KINDS, RECIPES, Stage
 from uhd_edge.tiny.training.seeing import SeenBatch
@@ -18,6 +19,7 @@ from uhd_edge.tiny.training.train import Plan, main, one_step, run_stage, train
 from uhd_edge.tiny.training.training_state import OtherRecipeError, load_state, new_state, save_state
 from uhd_edge.tiny.world.batches import tensors_of
 from uhd_edge.tiny.world.tokenizer import RememberingEncoder, train_tokenizer
+from uhd_edge.tiny.world.views import compute_position_ids
 
 CPU = torch.device("cpu")
 UNCHANGED = dict(KINDS)
@@ -84,6 +86,22 @@ def test_a_connector_speaks_up_as_much_as_the_symbols_grew_and_its_head_reads_th
     torch.testing.assert_close(after.tokens, before.tokens)
 
 
+def test_tokens_for_nothing_become_three_times_as_long_and_the_head_reads_the_same() -> None:
+    state = new_state(0, train_tokenizer(), CPU)
+    grey = torch.full((1, 224, 224, 3), EMPTY_GREY, dtype=torch.uint8)
+    modes = [(grey, compute_position_ids(16, 16, block), block == 4) for block in (4, 2)]
+    with torch.no_grad():
+        before = [state.model.seer(*mode) for mode in modes]
+        run_stage(state, replace(MINIATURE, steps=0, lengthens=True), Plan(0), Path())
+        after = [state.model.seer(*mode) for mode in modes]
+    means = [sum(seen.embeddings.mean(dim=(0, 1)) for seen in both) for both in (before, after)]
+    torch.testing.assert_close(means[1], 3 * means[0])
+    for one, other in zip(before, after, strict=True):
+        added = (other.embeddings - one.embeddings).flatten(0, 1)
+        torch.testing.assert_close(added, added[:1].expand_as(added))
+        torch.testing.assert_close(other.tokens, one.tokens)
+
+
 @pytest.mark.parametrize("kind", ["few crowded", "few single"])
 def test_the_distance_from_symbolic_tokens_counts_by_its_weight(kind: str) -> None:
     state = new_state(0, train_tokenizer(), CPU)
@@ -143,7 +161,7 @@ def test_symbols_are_asked_for_codes_only_where_words_are_known(name: str) -> No
     assert isinstance(drawn.batch, ReadBatch)
     assert len(drawn.batch.questions) == UNCHANGED[name].count
     codes = {sum(question.kind == "code" for question in asked) for asked in drawn.batch.questions}
-    assert codes == {0} if name in {"few words", "few labels"} else min(codes) >= 1
+    assert codes == {0} if name in {"few words", "few labels", "few presence", "few counts"} else min(codes) >= 1
 
 
 def test_a_stage_with_weight_for_codes_learns_them_where_objects_are_named() -> None:

@@ -111,6 +111,8 @@ def run_stage(state: TrainingState, stage: Stage, plan: Plan, folder: Path, dead
         insert_compressor(state)
     if stage.speaks and state.step == 0:
         state.model.speak_up()
+    if stage.lengthens and state.step == 0:
+        state.model.lengthen_nothing()
     state.seeing.rate, state.reading.rate = stage.rate, stage.text_rate
     report = Report(folder / "training.jsonl", stage.name)
     started = saved = time.monotonic()
