@@ -1,6 +1,7 @@
-"""Compares INT8 with FP32 on uhd-tiny: the embeddings of new scenes, and the answers to both measured sets.
+"""Compares INT8 with FP32 on uhd-tiny: the embeddings of new scenes, and the answers to the measured sets.
 
-    python benchmarks/int8_on_uhd_tiny.py [--bundle BUNDLE] [--questions 600] [--threads N] [--folder FOLDER]
+    python benchmarks/int8_on_uhd_tiny.py [--bundle BUNDLE] [--questions 600] [--sets single,sliced]
+        [--threads N] [--folder FOLDER]
 
 It calibrates a copy of the bundle on drawn scenes; the bundle itself is not changed. With `--pictures shipped` it
 uses the pictures that come with uhd-edge instead. FP32 runs on ONNX Runtime's CPU provider. INT8 does too, unless
@@ -90,7 +91,7 @@ def compare(bundle: Bundle, options: argparse.Namespace) -> None:
         cosines = view_cosines(bundle, mode, engine, threads, options.scenes)
         print(f"{mode}: {len(cosines)} views held out, lowest cosine {min(cosines):.6f}, mean {np.mean(cosines):.6f}")
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        for name in MEASURED_SETS if options.questions else ():
+        for name in options.sets.split(",") if options.questions else ():
             ask(bundle, name, Path(folder), options)
 
 
@@ -100,6 +101,8 @@ def main() -> None:
     parser.add_argument("--bundle", help="bundle folder (default: the built-in bundle)")
     parser.add_argument("--scenes", type=int, default=HELD_OUT, help="scenes to compare views of (default: 40)")
     parser.add_argument("--questions", type=int, default=600, help="number of questions in each set (default: 600)")
+    sets = ",".join(MEASURED_SETS)
+    parser.add_argument("--sets", default=sets, help=f"sets to ask (default: {sets})")
     parser.add_argument("--modes", default="16x,4x", help="modes to ask in (default: 16x,4x)")
     parser.add_argument("--cosine", type=float, default=0.0, help="lowest cosine to accept (default: calibrate's own)")
     parser.add_argument("--engine", choices=("onnxruntime", "openvino"), default="onnxruntime", help="engine for INT8")
@@ -109,6 +112,8 @@ def main() -> None:
     parser.add_argument("--save", help="new folder for the calibrated copy")
     parser.add_argument("--calibrated", help="bundle folder with INT8 graphs, compared without calibrating")
     options = parser.parse_args()
+    if unknown := set(options.sets.split(",")) - set(MEASURED_SETS):
+        parser.error(f"--sets: {', '.join(sorted(unknown))}: the sets are {sets}")
     if options.calibrated:
         compare(Bundle.open(options.calibrated), options)
         return

@@ -28,7 +28,7 @@ MARKS = {
     "needs: gpu": ("--target here", "test-gpu"),
     "needs: jetson": ("build.sh", "VENV_OPTIONS", "--runtime nvidia"),
     "needs: ros": ("rclpy", "colcon", "ros2 run"),
-    "needs: minutes": ("--synthetic", "uhd calibrate", "tiny.experiments.run", "stand_in.py"),
+    "needs: minutes": ("--synthetic", "uhd calibrate", "tiny.experiments.run", "tiny.training.train", "stand_in.py"),
     "needs: curl": ("curl",),
     "needs: tensorrt-rtx": ("--target rtx",),
     "needs: dora": ("dora run",),

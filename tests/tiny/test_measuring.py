@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from click.testing import CliRunner
 from PIL import Image
 
 from uhd_edge.runtime.assistant import Assistant
 from uhd_edge.tiny.measuring.measure import main
-from uhd_edge.tiny.measuring.measured import SETTINGS, measured_set, write_set
+from uhd_edge.tiny.measuring.measured import EASY_SETTINGS, HARD_SETTINGS, Setting, measured_set, write_set
 
 
 def test_a_set_is_written_without_loss(tmp_path: Path) -> None:
@@ -22,13 +23,15 @@ def test_a_set_is_written_without_loss(tmp_path: Path) -> None:
         assert row["group"] == entry.question.kind
 
 
-def test_the_table_counts_exact_answers(tmp_path: Path) -> None:
-    result = CliRunner().invoke(main, ["--count", "3", "--threads", "1", "--folder", str(tmp_path)])
+@pytest.mark.parametrize(("world", "settings"), [("harder", HARD_SETTINGS), ("easier", EASY_SETTINGS)])
+def test_the_table_counts_exact_answers(world: str, settings: tuple[Setting, ...], tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["--world", world, "--count", "3", "--threads", "1", "--folder", str(tmp_path)])
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in result.stdout.splitlines()]
-    assert lines[0] == ["question", *(setting.title for setting in SETTINGS)]
+    assert lines[0] == ["question", *(setting.title for setting in settings)]
+    whole = next(number for number, setting in enumerate(settings) if setting.max_slices == 1)
     with Assistant(threads=1) as assistant:
         exact = [
             assistant.ask(entry.picture, entry.question.text, max_tokens=16, max_slices=1).text == entry.question.answer
-            for entry in measured_set("sliced", 3)
+            for entry in measured_set(settings[whole].measured_set, 3)
         ]
-    assert lines[-1][4] == f"{100 * sum(exact) / 3:.1f} %"
+    assert lines[-1][1 + whole] == f"{100 * sum(exact) / 3:.1f} %"

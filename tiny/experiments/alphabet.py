@@ -1,7 +1,7 @@
-"""What the built-in model's image tokens say to its language model, as tables that every row learns to write.
+"""What a trained model's image tokens say to its language model, as tables that every row learns to write.
 
-uhd-tiny's language model was taught with symbolic tokens (`world/symbols.py`) whose tables are not part of
-its checkpoint. They are found again here: its tower writes such tokens, and the scene tells what they say.
+The language model was taught with symbolic tokens (`world/symbols.py`) whose tables are not part of the
+checkpoint. They are found again here: its tower writes such tokens, and the scene tells what they say.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ from uhd_edge.tiny.training.recipe import Kind
 from uhd_edge.tiny.training.seeing import SeenBatch
 from uhd_edge.tiny.world.conversations import Encodes
 
-CHECKPOINT = Path(__file__).resolve().parents[1] / "checkpoint"
 RATE = 3e-3
 TOKENS = 256  # in a step
 ROUNDS, STEPS = 25, 2500  # of drawing, of fitting
 
 
-def built_in(tokenizer: Encodes, *, rounds: int = ROUNDS, steps: int = STEPS) -> Joined:
-    """Load the built-in model, with symbols that are as near as can be to the tokens that its tower writes."""
-    model = load_joined(CHECKPOINT)
+def load_with_symbols(checkpoint: Path, tokenizer: Encodes, *, rounds: int = ROUNDS, steps: int = STEPS) -> Joined:
+    """Load a trained model, with symbols that are as near as can be to the tokens that its tower writes."""
+    model = load_joined(checkpoint)
     crowded = replace(ROW_KINDS["crowded"], count=16)
     pictures = [replace(kind, asked=("code",)) for kind in (asked_kind(16, slices=False), Kind("pictures", 16, True))]
     batches: list[SeenBatch] = []

@@ -1,8 +1,9 @@
 """Make what all rows begin with: `python -m uhd_edge.tiny.experiments.start FOLDER`.
 
-The tower learns to see without a compressor, with the heads that uhd-tiny's had, and
-`alphabet.py` finds what the built-in language model reads. Both go into `start.safetensors` here, with the
-language model, in float16. The run goes on where it stopped when it is started again with the same folder.
+The tower learns to see without a compressor, with the heads that uhd-tiny's had, and `alphabet.py` finds
+what a trained language model reads. Both go into `start.safetensors` here, with that language model, in
+float16. The one here has that of `tiny/checkpoint` at commit 849a348, which makes it again when it is named
+with `--checkpoint`. The run goes on where it stopped when it is started again with the same folder.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from uhd_edge.export.tower import VisionTower
-from uhd_edge.tiny.experiments.alphabet import built_in
+from uhd_edge.tiny.experiments.alphabet import load_with_symbols
 from uhd_edge.tiny.experiments.rows import BEFORE
 from uhd_edge.tiny.experiments.world import SEEING_KINDS
 from uhd_edge.tiny.training.reading import Reader
@@ -23,6 +24,7 @@ from uhd_edge.tiny.training.train import Plan, train
 from uhd_edge.tiny.world.tokenizer import RememberingEncoder
 
 START = Path(__file__).parent / "start.safetensors"
+CHECKPOINT = Path(__file__).resolve().parents[1] / "checkpoint"
 SEEING = Stage(
     "seeing",
     480,
@@ -34,10 +36,10 @@ SEEING = Stage(
 )
 
 
-def make_start(folder: Path, target: Path, stage: Stage = SEEING) -> None:
-    """Train the tower in `folder`, find the symbols, and write both to `target`."""
+def make_start(folder: Path, checkpoint: Path, target: Path, stage: Stage = SEEING) -> None:
+    """Train the tower in `folder`, find what the checkpoint's language model reads, and write both to `target`."""
     state = train(folder, (stage,), Plan(0, tower=BEFORE, kinds=SEEING_KINDS), torch.device("cpu"))
-    save_start(state.model.seer.tower, built_in(RememberingEncoder()).reader, target)
+    save_start(state.model.seer.tower, load_with_symbols(checkpoint, RememberingEncoder()).reader, target)
 
 
 def save_start(tower: VisionTower, reader: Reader, target: Path) -> None:
@@ -69,11 +71,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="folder for the state of the run and its log")
     parser.add_argument("--to", type=Path, default=START, help="file to write (default: the one here)")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        default=CHECKPOINT,
+        help="whose language model the rows get (default: the built-in model's)",
+    )
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    make_start(arguments.folder, arguments.to)
+    make_start(arguments.folder, arguments.checkpoint, arguments.to)
 
 
 if __name__ == "__main__":

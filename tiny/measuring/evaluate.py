@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from uhd_edge.tiny.measuring.measured import HARD_SETTINGS, QUESTIONS, SETTINGS, measured_set
+from uhd_edge.tiny.measuring.measured import EASY_SETTINGS, HARD_SETTINGS, QUESTIONS, measured_set
 from uhd_edge.tiny.training.joining import Joined, picture_batch
 from uhd_edge.tiny.training.reading import Reader, answer_scores
 from uhd_edge.tiny.training.saved_model import load_checkpoint
@@ -66,12 +66,12 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path)
-    known = SETTINGS + HARD_SETTINGS
+    known = HARD_SETTINGS + EASY_SETTINGS
     parser.add_argument(
         "--settings",
         nargs="*",
         choices=[setting.title for setting in known],
-        default=[setting.title for setting in SETTINGS],
+        default=[setting.title for setting in known],
     )
     parser.add_argument("--count", type=int, default=QUESTIONS, help="number of questions in each set")
     arguments = parser.parse_args()

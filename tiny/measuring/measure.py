@@ -1,6 +1,6 @@
 """Measures uhd-tiny on the measured sets as users run it: with `uhd eval`'s own code, through the bundle.
 
-`python -m uhd_edge.tiny.measuring.measure` prints the table of `RESULTS.md`.
+`python -m uhd_edge.tiny.measuring.measure` prints the first table of `RESULTS.md`, with `--world easier` the second.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from uhd_edge.evaluation.data.data_set import Reading, open_data_set
 from uhd_edge.evaluation.report.summary import summarize
 from uhd_edge.evaluation.report.table import percent
 from uhd_edge.runtime.bundles.bundle import Bundle
-from uhd_edge.tiny.measuring.measured import QUESTIONS, SETTINGS, write_set
+from uhd_edge.tiny.measuring.measured import EASY_SETTINGS, HARD_SETTINGS, QUESTIONS, write_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from uhd_edge.evaluation.report.summary import Column, Summary
 
 ANSWER_TOKENS = 16
+WORLDS = {"harder": HARD_SETTINGS, "easier": EASY_SETTINGS}
 
 
 def evaluated(
@@ -52,6 +53,7 @@ def markdown(columns: dict[str, Column]) -> str:
 
 @click.command()
 @click.option("--bundle", help="A bundle folder.  [default: the built-in bundle]")
+@click.option("--world", type=click.Choice(list(WORLDS)), default="harder", show_default=True, help="Sets to ask.")
 @click.option("--count", default=QUESTIONS, show_default=True, help="Number of questions in each set.")
 @click.option(
     "--precision",
@@ -62,12 +64,20 @@ def markdown(columns: dict[str, Column]) -> str:
 )
 @click.option("--threads", type=int, help="Number of threads.  [default: one for each usable core]")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to keep the sets and the answers.")
-def main(bundle: str | None, count: int, precision: PrecisionName, threads: int | None, folder: Path | None) -> None:
+def main(
+    bundle: str | None,
+    world: str,
+    *,
+    count: int,
+    precision: PrecisionName,
+    threads: int | None,
+    folder: Path | None,
+) -> None:
     """Print the share of exact answers by kind of question."""
     columns: dict[str, Column] = {}
     with tempfile.TemporaryDirectory() as temporary:
-        for name in dict.fromkeys(setting.measured_set for setting in SETTINGS):
-            asked = [setting for setting in SETTINGS if setting.measured_set == name]
+        for name in dict.fromkeys(setting.measured_set for setting in WORLDS[world]):
+            asked = [setting for setting in WORLDS[world] if setting.measured_set == name]
             settings = [Setting(one.mode, one.max_slices, precision) for one in asked]
             kept = Path(temporary) if folder is None else folder
             summary = evaluated(Bundle.open(bundle), name, settings, kept, count=count, threads=threads)

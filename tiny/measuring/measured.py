@@ -18,9 +18,13 @@ from uhd_edge.tiny.world.drawing import draw_picture
 from uhd_edge.tiny.world.questions import MEASURED_KINDS, Question, ask
 from uhd_edge.tiny.world.scenes import HARD_SINGLE, HARD_SLICED, SINGLE, SLICED, Scene, World, draw_scene
 
-MEASURED_SETS: dict[str, World] = {"single": SINGLE, "sliced": SLICED}
-# The worlds of the first plan, which the built-in model does not know and the recipes learn.
-HARD_SETS: dict[str, World] = {"hard single": HARD_SINGLE, "hard sliced": HARD_SLICED}
+# A scene's seed has the name of its set in it: under another name a set would have other pictures.
+MEASURED_SETS: dict[str, World] = {
+    "hard single": HARD_SINGLE,
+    "hard sliced": HARD_SLICED,
+    "single": SINGLE,
+    "sliced": SLICED,
+}
 QUESTIONS = 600
 
 
@@ -37,18 +41,19 @@ class Setting:
     max_slices: int | None = None
 
 
-SETTINGS = (
+HARD_SETTINGS = (
+    Setting("hard single, 16x", "hard single", "16x"),
+    Setting("hard single, 4x", "hard single", "4x"),
+    Setting("hard sliced, 16x", "hard sliced", "16x"),
+    Setting("hard sliced, 16x, 1 slice", "hard sliced", "16x", max_slices=1),
+    Setting("hard sliced, 4x", "hard sliced", "4x"),
+)
+EASY_SETTINGS = (
     Setting("single, 16x", "single", "16x"),
     Setting("single, 4x", "single", "4x"),
     Setting("sliced, 16x", "sliced", "16x"),
     Setting("sliced, 16x, 1 slice", "sliced", "16x", max_slices=1),
     Setting("sliced, 4x", "sliced", "4x"),
-)
-HARD_SETTINGS = (
-    Setting("hard single, 16x", "hard single", "16x"),
-    Setting("hard single, 4x", "hard single", "4x"),
-    Setting("hard sliced, 16x", "hard sliced", "16x"),
-    Setting("hard sliced, 4x", "hard sliced", "4x"),
 )
 
 
@@ -70,7 +75,7 @@ def measured_set(name: str, count: int = QUESTIONS) -> Iterator[Measured]:
 
     The kinds of question take turns, so that each is asked equally often.
     """
-    world = (MEASURED_SETS | HARD_SETS)[name]
+    world = MEASURED_SETS[name]
     for index in range(count):
         seed = f"measured/{name}/{index}"
         scene = draw_scene(seed, world)
