@@ -4,7 +4,7 @@ Such a processor adds two neighbouring products of an activation (uint8) and a w
 16 bits, and what does not fit becomes the largest number that does. 255 * 128 fits. So of two
 neighbours of the same sign, the magnitudes may add up to 128; of others they always do.
 
-Few pairs exceed that: in the weights of uhd-tiny 0.3 to 4 of 100. Both weights of such a pair are made
+Few pairs exceed that: in the weights of the former uhd-tiny 0.3 to 4 of 100. Both weights of such a pair are made
 smaller, and a channel with many of them gets a larger scale, if that costs less. For normally distributed
 weights the squared error is 1.7 times that of a weight by itself. 7-bit weights make it 4 times.
 """

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 PERCENTILES = (99.999, 99.99, 99.9)
 ROOM = 1.05
 # A narrower range must lower the error on unseen pictures by this factor. They are few, and of the same kind as those
-# seen: what a narrow range clips of other pictures, they do not show. Without this, uhd-tiny lost a third more on other
-# scenes when it was calibrated on three of them, and a random tower of width 384 nearly twice as much on charts.
+# seen: what a narrow range clips of other pictures, they do not show. Without this, a former uhd-tiny lost a third more
+# on other scenes when it was calibrated on three of them, and a random tower of width 384 nearly twice as much on
+# charts.
 WORTH = 1.25
 SHRUNK = tuple(np.linspace(0.4, 0.95, 12).tolist())  # fractions of the full range that `mse` tries
 
@@ -36,7 +37,7 @@ def choose_range(seen: Activations, weights: Weights, unseen: Activations, *, sy
 
     On the rows it was made from, a narrow range always looks better than it is. Errors are also
     measured on the most extreme rows of all pictures. Without them, percentiles won that
-    clipped fc2 in a few views: the worst view of uhd-tiny lost three times as much, while the
+    clipped fc2 in a few views: the worst view of a former uhd-tiny lost three times as much, while the
     mean was unchanged. The chosen range gets some room, because new pictures exceed the ranges
     of those seen.
     """

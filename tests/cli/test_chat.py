@@ -104,7 +104,7 @@ def test_what_cannot_be_done_is_a_line_and_the_conversation_goes_on() -> None:
 
 def test_a_schema_makes_every_answer_json(tmp_path: Path) -> None:
     schema = tmp_path / "schema.json"
-    schema.write_text('{"enum": ["JX7", "none"]}')
+    schema.write_text('{"enum": ["red", "JX7"]}')
     found = chat(f"{STAR}\n", BENCH, "--schema", str(schema))
     assert found.stdout == '"JX7"\n'
 

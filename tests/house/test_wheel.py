@@ -21,7 +21,6 @@ NOT_INSTALLED = (
     "tiny/training-small-0.jsonl",
     "tiny/training-small-1.jsonl",
     "tiny/checkpoint",
-    "tiny/checkpoint-small-1",
     "tiny/experiments/runs",
     "tiny/experiments/start.jsonl",
     "tiny/experiments/start.safetensors",

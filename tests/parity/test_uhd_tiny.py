@@ -1,4 +1,4 @@
-"""The built-in model: transformers gives the same answers from its checkpoint, and they are mostly right."""
+"""The built-in model: transformers gives the same answers from its checkpoint, and most of them are right."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def size_of(folder: Path) -> int:
 
 @pytest.fixture(scope="module")
 def entries() -> list[Measured]:
-    return [*measured_set("single", 20), *measured_set("sliced", 20)]
+    easier = [*measured_set("single", 20), *measured_set("sliced", 20)]
+    return [*easier, *measured_set("hard single", 10), *measured_set("hard sliced", 10)]
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,11 @@ def test_transformers_gives_the_same_answers(entries: list[Measured], answers: l
             tokens = model.generate(**inputs, max_new_tokens=16, do_sample=False)
         theirs.append(processor.post_process_image_text_to_text(tokens[:, inputs["input_ids"].shape[1] :])[0])
     assert answers == theirs
+
+
+def test_three_answers_in_four_are_right(entries: list[Measured], answers: list[str]) -> None:
+    right = [answer == entry.question.answer for entry, answer in zip(entries, answers, strict=True)]
+    assert sum(right) >= 45  # of 60
 
 
 def test_the_bundle_and_the_checkpoint_are_as_small_as_promised() -> None:
