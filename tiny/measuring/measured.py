@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
@@ -41,19 +41,15 @@ class Setting:
     max_slices: int | None = None
 
 
-HARD_SETTINGS = (
-    Setting("hard single, 16x", "hard single", "16x"),
-    Setting("hard single, 4x", "hard single", "4x"),
-    Setting("hard sliced, 16x", "hard sliced", "16x"),
-    Setting("hard sliced, 16x, 1 slice", "hard sliced", "16x", max_slices=1),
-    Setting("hard sliced, 4x", "hard sliced", "4x"),
-)
 EASY_SETTINGS = (
     Setting("single, 16x", "single", "16x"),
     Setting("single, 4x", "single", "4x"),
     Setting("sliced, 16x", "sliced", "16x"),
     Setting("sliced, 16x, 1 slice", "sliced", "16x", max_slices=1),
     Setting("sliced, 4x", "sliced", "4x"),
+)
+HARD_SETTINGS = tuple(
+    replace(one, title=f"hard {one.title}", measured_set=f"hard {one.measured_set}") for one in EASY_SETTINGS
 )
 
 

@@ -52,6 +52,11 @@ class Joined(nn.Module):
         self.seer = seer
         self.reader = reader
 
+    @property
+    def _last_linear(self) -> nn.Linear:
+        """What writes the connector's embeddings."""
+        return cast("ConnectorRound", self.seer.connector.mlp[-1]).linear_2
+
     @torch.no_grad()
     def speak_up(self) -> None:
         """Make what the connector says larger, as much as the symbols' tables grew while the language model learned.
@@ -60,9 +65,8 @@ class Joined(nn.Module):
         most of its steps to get there. The token head reads what it read before.
         """
         grown = float(self.reader.symbols.alphabet[1:].square().mean().sqrt()) / SPREAD
-        last = cast("ConnectorRound", self.seer.connector.mlp[-1]).linear_2
-        last.weight.mul_(grown)
-        last.bias.mul_(grown)
+        self._last_linear.weight.mul_(grown)
+        self._last_linear.bias.mul_(grown)
         self.seer.token_head.weight.div_(grown)
 
     @torch.no_grad()
@@ -77,7 +81,7 @@ class Joined(nn.Module):
         ids = {compress: compute_position_ids(side, side, 4 if compress else 2) for compress in (True, False)}
         empty = [self.seer(grey, ids[compress].to(grey.device), compress).embeddings for compress in ids]
         added = (LONGER - 1) * torch.stack([tokens.mean(dim=(0, 1)) for tokens in empty]).mean(dim=0)
-        cast("ConnectorRound", self.seer.connector.mlp[-1]).linear_2.bias.add_(added)
+        self._last_linear.bias.add_(added)
         head.bias.sub_(TOKEN_GAIN * head.weight @ added)
 
     def forward(self, batch: PictureBatch) -> tuple[Tensor, list[Sight]]:
